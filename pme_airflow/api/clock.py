@@ -1,0 +1,93 @@
+"""Time: the worker's own, and the server's as its ``Date`` headers tell it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+__all__ = ["Clock", "ServerClock", "SystemClock", "parse_http_date"]
+
+
+class Clock(Protocol):
+    """What decides anything by time is handed one of these."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware and in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(timezone.utc)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def parse_http_date(text: str | None) -> datetime | None:
+    """Read an HTTP date (RFC 9110, 5.6.7); ``None`` where it is absent or unreadable."""
+    if not text:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return moment.astimezone(timezone.utc)
+
+
+class ServerClock:
+    """The server's time: its last ``Date``, counted on from there by a monotonic clock.
+
+    Until a ``Date`` was seen it is the worker's own clock, and ``known`` is false.
+
+    :param clock: the worker's clock.
+    :param on_observe: told the server's lead over the worker's clock each time a ``Date`` is seen.
+    """
+
+    def __init__(self, clock: Clock, on_observe: Callable[[timedelta], None] | None = None) -> None:
+        self._clock = clock
+        self._on_observe = on_observe
+        self._seen: tuple[datetime, float] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def known(self) -> bool:
+        """Whether an answer's ``Date`` was ever seen."""
+        return self._seen is not None
+
+    def observe(self, date_header: str | None) -> datetime | None:
+        """Take note of an answer's ``Date`` header and return it read."""
+        moment = parse_http_date(date_header)
+        if moment is not None:
+            with self._lock:
+                self._seen = (moment, self._clock.monotonic())
+            if self._on_observe is not None:
+                self._on_observe(moment - self._clock.now())
+        return moment
+
+    def now(self) -> datetime:
+        """The server's time, aware and in UTC; exact to the second that ``Date`` is rounded to."""
+        with self._lock:
+            if self._seen is None:
+                return self._clock.now()
+            date, at = self._seen
+        return date + timedelta(seconds=self._clock.monotonic() - at)

@@ -1,0 +1,190 @@
+"""One pooled session, and for every request the knowledge whether anything of it was written to the socket."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from pme_airflow.api.answers import Answer, NoAnswer
+from pme_airflow.api.errors import PMEInputError
+from pme_airflow.api.values import Hidden
+
+__all__ = ["Transport", "checked_host"]
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_MAX_BODY = 16 * 1024 * 1024
+_sent = threading.local()
+
+
+def checked_host(host: str) -> str:
+    """The API's base address, whole and without a trailing slash.
+
+    :raises PMEInputError: for an address that is no http(s) base, holds credentials, or is plain http and not loopback.
+    """
+    text = host.strip().rstrip("/")
+    if "://" not in text:
+        text = f"https://{text}"
+    try:
+        parts = urlsplit(text)
+        name, _ = parts.hostname, parts.port
+    except ValueError:
+        name = None
+    if not name or parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
+        raise PMEInputError(
+            "host: is no base address of an API. Give one such as https://api.matterport.com, without credentials, "
+            "query or fragment."
+        )
+    loopback = name in _LOOPBACK or name.startswith("127.")
+    if parts.scheme == "http" and not loopback:
+        raise PMEInputError(f"host: plain http to {name} would send the client secret in clear. Use https://{name}.")
+    return text
+
+
+class _Noting:
+    """Notes the moment from which a request may have reached the server."""
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if getattr(self, "sock", None) is None:
+            self.connect()  # type: ignore[attr-defined]
+        _sent.written = True
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+
+class _NotingHTTP(_Noting, HTTPConnection):
+    pass
+
+
+class _NotingHTTPS(_Noting, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _NotingHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _NotingHTTPS
+
+
+class _NotingAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        _sent.written = False
+        return super().send(*args, **kwargs)
+
+
+class _Bearer(AuthBase):
+    """Sets the header by itself, so that no ``.netrc`` entry replaces it; without a token it sets none."""
+
+    def __init__(self, token: Hidden | None) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        return request
+
+
+class Transport:
+    """Sends requests to one host and never raises: what went wrong comes back as :class:`NoAnswer`.
+
+    :param host: the API's base address.
+    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :param connections: how many connections are kept.
+    """
+
+    def __init__(self, host: str, timeout: float, connections: int, session: requests.Session | None = None) -> None:
+        self.host = checked_host(host)
+        self._timeout = timeout
+        self.session = session or requests.Session()
+        adapter = _NotingAdapter(pool_connections=2, pool_maxsize=connections, pool_block=False)
+        for scheme in ("https://", "http://"):
+            self.session.mount(scheme, adapter)
+
+    def post_form(self, path: str, form: Hidden) -> Answer | NoAnswer:
+        """POST a form body that is already encoded."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        return self._send("POST", self.host + path, headers, form, None)
+
+    def post_json(self, path: str, body: Hidden, token: Hidden) -> Answer | NoAnswer:
+        """POST a JSON text with a bearer token."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        return self._send("POST", self.host + path, headers, body, token)
+
+    def get(self, url: Hidden) -> Answer | NoAnswer:
+        """GET a whole address without credentials."""
+        return self._send("GET", url.reveal(), {}, None, None)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self.session.close()
+
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: Hidden | None, token: Hidden | None
+    ) -> Answer | NoAnswer:
+        _sent.written = None
+        try:
+            response = self.session.request(
+                method,
+                url,
+                data=body.reveal().encode() if body else None,
+                headers=dict(headers),
+                auth=_Bearer(token),
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            )
+        except requests.exceptions.ConnectTimeout:
+            return NoAnswer(bool(_sent.written), "timed out while connecting")
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            return NoAnswer(_sent.written is not False, _reason(error))
+        return _received(response)
+
+
+def _received(response: requests.Response) -> Answer | NoAnswer:
+    chunks: list[bytes] = []
+    complete = True
+    try:
+        size = 0
+        for chunk in response.iter_content(64 * 1024):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > _MAX_BODY:
+                complete = False
+                break
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError):
+        complete = False
+    if not complete:
+        response.close()
+    return Answer(response.status_code, response.headers, b"".join(chunks), complete)
+
+
+def _reason(error: BaseException) -> str:
+    """Words for a failure of the connection; never the exception's own text, which holds the address."""
+    if isinstance(error, requests.exceptions.Timeout):
+        return "timed out"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy failed"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "TLS failed (is the certificate trusted here?)"
+    inner: object = error
+    while isinstance(inner, Exception) and inner.args and isinstance(inner.args[0], Exception):
+        inner = inner.args[0]
+    reason = getattr(inner, "reason", inner)
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return "the host's name does not resolve"
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        return "could not connect"
+    return "the connection broke"

@@ -1,0 +1,229 @@
+"""What the emulator knows: models, tokens, its clock and its faults. The ground truth of a test."""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+__all__ = ["FAULTS", "IssuedToken", "Settings", "World"]
+
+#: Faults by name; each has a rate between 0 and 1.
+FAULTS: Mapping[str, str] = {
+    "lost_before": "the connection breaks before the request has any effect",
+    "lost_after": "the request takes effect, then the connection breaks without an answer",
+    "made_but_null": "a link is made, and its alias is answered null with an error of the 5xx kind",
+    "partial_null": "an alias is refused: null with an error of the 4xx kind that asks for patience",
+    "slow": "the answer takes slow_seconds longer",
+    "throttled": "429 with Retry-After in seconds",
+    "throttled_date": "429 with Retry-After as an HTTP date",
+    "bad_gateway": "502 with a page of HTML, before any effect",
+    "bad_gateway_after": "502 with a page of HTML, after the request took effect",
+    "expired_token": "400 invalid_grant, as for an expired application token",
+    "lying_false": "a revocation is answered false, and nothing is revoked",
+    "cut_body": "the answer's body is cut off",
+}
+
+_UNIT = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_ISO = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?\Z", re.ASCII)
+_MAX_SECONDS = 86400
+_TOKEN_ALPHABET = string.ascii_lowercase + string.digits
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an emulator is set up.
+
+    :param client_id: the application's id.
+    :param client_secret: its secret.
+    :param models: model ids by name.
+    :param token_lifetime: seconds an application token lives.
+    :param latency: seconds each request takes.
+    :param max_aliases: how many mutations a request may hold; 0 for any number.
+    :param second_spelling: whether only the FAQ's names of the mutations are known.
+    :param drop_nulls: whether null fields are left out of answers.
+    :param seed: what every random choice follows from.
+    """
+
+    client_id: str = "emulator-client"
+    client_secret: str = "emulator-secret-of-some-length"  # noqa: S105
+    models: Mapping[str, str] = field(default_factory=dict)
+    token_lifetime: int = 3599
+    latency: float = 0.0
+    max_aliases: int = 0
+    second_spelling: bool = False
+    drop_nulls: bool = False
+    slow_seconds: float = 2.0
+    seed: int = 1
+
+
+@dataclass
+class IssuedToken:
+    """One model-scoped token the emulator ever issued."""
+
+    token: str
+    model_id: str
+    issued_at: datetime
+    valid_until: datetime
+    revoked_at: datetime | None = None
+
+    def alive(self, now: datetime) -> bool:
+        """Whether it opens its model at a moment."""
+        return self.revoked_at is None and now < self.valid_until
+
+
+class World:
+    """The emulator's whole state; safe to share between threads."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.models: dict[str, dict[str, str]] = {
+            model_id: {"name": name, "state": "active", "visibility": "private"}
+            for model_id, name in self.settings.models.items()
+        }
+        self.tokens: dict[str, IssuedToken] = {}
+        self.faults: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        self.down = False
+        self._applications: dict[str, datetime] = {}
+        self._offset = timedelta(0)
+        self._frozen: datetime | None = None
+        self._random = random.Random(self.settings.seed)  # noqa: S311
+        self._lock = threading.RLock()
+
+    # ------------------------------------------------------------------ clock
+
+    def now(self) -> datetime:
+        """The emulator's time."""
+        if self._frozen is not None:
+            return self._frozen + self._offset
+        return datetime.now(timezone.utc) + self._offset
+
+    def move_clock(self, seconds: float) -> None:
+        """Move the clock on (or back)."""
+        self._offset += timedelta(seconds=seconds)
+
+    def freeze_clock(self, moment: datetime) -> None:
+        """Stop the clock at a moment; :meth:`move_clock` moves it from there."""
+        self._frozen, self._offset = moment, timedelta(0)
+
+    # ----------------------------------------------------------------- faults
+
+    def set_faults(self, faults: Mapping[str, float]) -> None:
+        """Replace the faults' rates.
+
+        :raises ValueError: for an unknown fault or a rate outside of 0 to 1.
+        """
+        for name, rate in faults.items():
+            if name not in FAULTS:
+                raise ValueError(f"no fault is called {name}; there are {', '.join(sorted(FAULTS))}")
+            if not 0 <= float(rate) <= 1:
+                raise ValueError(f"{name}: a rate lies between 0 and 1")
+        self.faults = {name: float(rate) for name, rate in faults.items()}
+
+    def strikes(self, fault: str) -> bool:
+        """Whether a fault strikes now."""
+        rate = self.faults.get(fault, 0.0)
+        if rate <= 0:
+            return False
+        with self._lock:
+            struck = self._random.random() < rate
+        if struck:
+            self.count(f"fault:{fault}")
+        return struck
+
+    def count(self, what: str) -> None:
+        """Count something for the ground truth."""
+        with self._lock:
+            self.counts[what] = self.counts.get(what, 0) + 1
+
+    # ---------------------------------------------------------- application tokens
+
+    def grant(self) -> tuple[str, int]:
+        """Issue an application token."""
+        with self._lock:
+            token = f"app{self._random_text(40)}"
+            self._applications[token] = self.now() + timedelta(seconds=self.settings.token_lifetime)
+        return token, self.settings.token_lifetime
+
+    def grant_state(self, token: str) -> str:
+        """``valid``, ``expired`` or ``unknown``."""
+        until = self._applications.get(token)
+        if until is None:
+            return "unknown"
+        return "valid" if self.now() < until else "expired"
+
+    # ------------------------------------------------------------ model tokens
+
+    def issue(self, model_id: str, seconds: int) -> IssuedToken:
+        """Issue a model-scoped token."""
+        with self._lock:
+            now = self.now()
+            issued = IssuedToken(self._random_text(25), model_id, now, now + timedelta(seconds=seconds))
+            self.tokens[issued.token] = issued
+        self.count("minted")
+        return issued
+
+    def revoke(self, token: str) -> bool:
+        """Revoke a token; false where it is unknown, revoked or past its end."""
+        with self._lock:
+            issued = self.tokens.get(token)
+            if issued is None or not issued.alive(self.now()):
+                return False
+            issued.revoked_at = self.now()
+        self.count("revoked")
+        return True
+
+    def alive(self) -> list[IssuedToken]:
+        """All tokens that open something now."""
+        now = self.now()
+        with self._lock:
+            return [issued for issued in self.tokens.values() if issued.alive(now)]
+
+    def truth(self) -> dict[str, Any]:
+        """Everything, as JSON. It holds tokens in clear: for tests alone."""
+        now = self.now()
+        with self._lock:
+            tokens = [
+                {
+                    "token": issued.token,
+                    "model_id": issued.model_id,
+                    "issued_at": issued.issued_at.isoformat(),
+                    "valid_until": issued.valid_until.isoformat(),
+                    "revoked_at": issued.revoked_at.isoformat() if issued.revoked_at else None,
+                    "alive": issued.alive(now),
+                }
+                for issued in self.tokens.values()
+            ]
+            return {
+                "now": now.isoformat(),
+                "tokens": tokens,
+                "counts": dict(self.counts),
+                "models": self.models,
+                "faults": self.faults,
+                "settings": {**asdict(self.settings), "models": len(self.models), "client_secret": "…"},
+            }
+
+    def _random_text(self, length: int) -> str:
+        return "".join(self._random.choices(_TOKEN_ALPHABET, k=length))
+
+
+def parse_validity(text: str) -> int | None:
+    """Seconds in a ``Duration`` literal; ``None`` where it is none."""
+    if re.fullmatch(r"[0-9]{1,9}[dhms]", text, re.ASCII):
+        return int(text[:-1]) * _UNIT[text[-1]]
+    match = _ISO.match(text)
+    if not match or not any(match.groups()):
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def too_long(seconds: int) -> bool:
+    """Whether a validity is more than is sold."""
+    return seconds > _MAX_SECONDS

@@ -1,0 +1,67 @@
+"""Who acts on the ledger: a task's try, a command, a person."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+__all__ = ["Actor", "host_name", "process_is_dead", "this_process"]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One try of one piece of work.
+
+    :param run: names the DAG run, task and map index (``dag/run/task/index``), the same for every try of it.
+    :param uid: names this try alone; what it claims is claimed under it.
+    :param process: names the process, so that others on its machine can tell when it is gone.
+    """
+
+    run: str
+    uid: str = field(default_factory=lambda: uuid.uuid4().hex)
+    process: str = field(default_factory=lambda: this_process())
+
+    @classmethod
+    def of_command(cls, command: str) -> Actor:
+        """Whoever runs a command."""
+        user = "unknown"
+        with suppress(OSError, KeyError):
+            user = getpass.getuser()
+        return cls(run=f"cli/{user}@{socket.gethostname()}/{command}"[:700])
+
+
+@cache
+def host_name() -> str:
+    """Names this machine, boot and process namespace: process ids mean something only inside of all three."""
+    boot = space = ""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:13]
+        space = str(os.stat("/proc/self/ns/pid").st_ino)
+    return f"{socket.gethostname()[:100]}|{boot}|{space}"
+
+
+def this_process() -> str:
+    """Names this process for as long as its machine runs."""
+    return f"{host_name()}|{os.getpid()}|{int(psutil.Process().create_time())}"
+
+
+def process_is_dead(process: str) -> bool:
+    """Whether a process of this machine is gone; false where that cannot be told from here."""
+    host, _, rest = process.partition(f"{host_name()}|")
+    if host or not rest:
+        return False
+    pid, _, begun = rest.partition("|")
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - int(begun)) > 2
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, ValueError):
+        return False

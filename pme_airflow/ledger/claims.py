@@ -1,0 +1,61 @@
+"""Claims: who may work on a model or a slot now, with an end, so that a killed owner blocks nobody for long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, select, update
+
+from pme_airflow.ledger.actor import Actor, process_is_dead
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.tables import claims
+
+__all__ = ["CLAIM_TTL", "extend", "held", "release", "take"]
+
+#: How long a claim lasts unless its owner extends it.
+CLAIM_TTL = timedelta(seconds=45)
+
+
+def take(database: Database, connection: Connection, keys: Iterable[str], actor: Actor) -> set[str]:
+    """Claim what is free, ours already, past its end, or owned by a process known to be dead; return what is ours."""
+    wanted = sorted(set(keys))
+    now = database.shared_now(connection)
+    row = {"owner": actor.uid, "process": actor.process, "expires_at": now + CLAIM_TTL}
+    database.insert_missing(connection, claims, [{"claim_key": key, **row} for key in wanted])
+    found = connection.execute(select(claims).where(claims.c.claim_key.in_(wanted)).with_for_update()).all()
+    ours = {r.claim_key for r in found if r.owner == actor.uid}
+    free = {r.claim_key for r in found if r.owner != actor.uid and _is_free(r.expires_at, r.process, now)}
+    if ours or free:
+        connection.execute(update(claims).where(claims.c.claim_key.in_(sorted(ours | free))).values(**row))
+    return ours | free
+
+
+def held(database: Database, connection: Connection, keys: Iterable[str], actor: Actor) -> set[str]:
+    """Which of the claims are still ours and not past their end."""
+    now = database.shared_now(connection)
+    query = select(claims.c.claim_key).where(
+        claims.c.claim_key.in_(sorted(set(keys))), claims.c.owner == actor.uid, claims.c.expires_at > now
+    )
+    return set(connection.scalars(query.with_for_update()))
+
+
+def extend(database: Database, connection: Connection, actor: Actor) -> None:
+    """Give every claim of ours that has not ended its full length again."""
+    now = database.shared_now(connection)
+    connection.execute(
+        update(claims)
+        .where(claims.c.owner == actor.uid, claims.c.expires_at > now)
+        .values(expires_at=now + CLAIM_TTL)
+    )
+
+
+def release(connection: Connection, keys: Iterable[str], actor: Actor) -> None:
+    """Give claims of ours back."""
+    wanted = sorted(set(keys))
+    if wanted:
+        connection.execute(delete(claims).where(claims.c.claim_key.in_(wanted), claims.c.owner == actor.uid))
+
+
+def _is_free(expires_at: datetime, process: str, now: datetime) -> bool:
+    return expires_at <= now or process_is_dead(process)

@@ -1,0 +1,190 @@
+"""The database under the ledger: opening it, transactions, and its errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+
+from pme_airflow.api.clock import Clock
+from pme_airflow.ledger.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
+from pme_airflow.ledger.tables import EPOCH, HEAD_REVISION
+
+__all__ = ["Database", "sqlite_engine", "tuned"]
+
+_BUSY_SECONDS = 60
+_VERSION_TABLE = "pme_version"
+
+
+def sqlite_engine(path: Path) -> Engine:
+    """An engine over an SQLite file, made for several processes that write."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return tuned(create_engine(f"sqlite:///{path}", hide_parameters=True))
+
+
+def tuned(engine: Engine) -> Engine:
+    """Make writers wait for one another: WAL and a busy timeout on SQLite; hide parameters from every error.
+
+    A host where SQLite's database lies on a network file system is not for this: WAL needs shared memory.
+    """
+    engine.hide_parameters = True
+    if engine.dialect.name != "sqlite":
+        return engine
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA secure_delete = ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("pme_read_only", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+class Database:
+    """Transactions over one engine.
+
+    :param engine: see :func:`tuned`.
+    :param clock: what time is taken from where the database has none that all workers share.
+    :param migrate: whether tables of an earlier version are brought up to date by themselves (empty databases always).
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, *, migrate: bool = False) -> None:
+        if engine.dialect.name not in ("sqlite", "postgresql", "mysql", "mariadb"):
+            raise LedgerError(
+                f"ledger_conn_id: {engine.dialect.name} is no database the ledger runs on. Use PostgreSQL, MySQL, "
+                "MariaDB or SQLite."
+            )
+        self.engine = engine
+        self._clock = clock
+        self._migrate = migrate
+        self._checked = False
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes: all of it is committed at the end, or nothing.
+
+        :raises LedgerUnavailableError: where the database cannot be reached, is full, or went away.
+        """
+        self.check()
+        with self._translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads, and blocks no writer.
+
+        :raises LedgerUnavailableError: where the database cannot be reached.
+        """
+        self.check()
+        with self._translated(), self.engine.connect() as connection:
+            yield connection.execution_options(pme_read_only=True)
+
+    def shared_now(self, connection: Connection) -> datetime:
+        """The time all workers of this ledger share: the database server's, or this machine's for SQLite."""
+        name = self.engine.dialect.name
+        if name == "postgresql":
+            seconds = connection.scalar(text("SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000000"))
+        elif name in ("mysql", "mariadb"):
+            seconds = connection.scalar(text("SELECT UNIX_TIMESTAMP(NOW(6)) * 1000000"))
+        else:
+            return self._clock.now()
+        from datetime import timedelta
+
+        return EPOCH + timedelta(microseconds=int(seconds))
+
+    def insert_missing(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+        """Insert rows, passing over those whose key is there."""
+        if not rows:
+            return
+        name = self.engine.dialect.name
+        if name == "postgresql":
+            connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
+        elif name == "sqlite":
+            connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+        else:
+            connection.execute(mysql.insert(table).prefix_with("IGNORE"), rows)
+
+    def check(self) -> None:
+        """Make sure, once, that the tables are of this package's version.
+
+        :raises LedgerVersionError: where they are older and may not be migrated by themselves, or newer.
+        """
+        if self._checked:
+            return
+        found = self.revision()
+        if found != HEAD_REVISION:
+            from pme_airflow.ledger.migrations import known_revisions, migrate
+
+            if found is not None and found not in known_revisions():
+                raise LedgerVersionError(
+                    f"The ledger's tables are of version {found}, newer than this package knows ({HEAD_REVISION}). "
+                    "Upgrade pme-airflow on this machine."
+                )
+            if found is not None and not self._migrate:
+                raise LedgerVersionError(
+                    f"The ledger's tables are of version {found}, this package wants {HEAD_REVISION}. Run "
+                    "`pme-airflow ledger migrate` once."
+                )
+            with self._translated():
+                migrate(self.engine)
+        self._checked = True
+
+    def revision(self) -> str | None:
+        """The version of the tables; ``None`` where there are none."""
+        with self._translated(), self.engine.connect() as raw:
+            connection = raw.execution_options(pme_read_only=True)
+            if not inspect(connection).has_table(_VERSION_TABLE):
+                return None
+            found = connection.scalar(text(f"SELECT version_num FROM {_VERSION_TABLE}"))
+            return None if found is None else str(found)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        problem: PMEError_ | None = None
+        try:
+            yield
+        except OperationalError as error:
+            problem = LedgerUnavailableError(_in_words(error, self.engine))
+        except DBAPIError as error:
+            kind = type(error.orig).__name__
+            if error.connection_invalidated or kind in ("InterfaceError", "InternalError", "AdminShutdown"):
+                problem = LedgerUnavailableError(_in_words(error, self.engine))
+            else:
+                problem = LedgerError(f"The ledger's database refused a statement ({kind}). Nothing was changed.")
+        except SQLAlchemyError as error:
+            problem = LedgerError(f"The ledger's database cannot be used ({type(error).__name__}).")
+        if problem is not None:
+            raise problem
+
+
+PMEError_ = LedgerError | LedgerUnavailableError
+
+
+def _in_words(error: DBAPIError, engine: Engine) -> str:
+    place = make_url(engine.url).render_as_string(hide_password=True).split("?")[0]
+    said = str(error.orig).lower()
+    if "full" in said or "no space" in said:
+        cure = "its disk is full: make room"
+    elif "readonly" in said or "read-only" in said or "permission" in said:
+        cure = "it cannot be written: check the rights"
+    elif "locked" in said or "deadlock" in said or "lock wait" in said:
+        cure = f"another process held it for over {_BUSY_SECONDS} s: try again"
+    else:
+        cure = "it cannot be reached or went away: check that it runs and that ledger_conn_id names it"
+    return f"The ledger at {place}: {cure}. What was not committed was not done."

@@ -1,0 +1,179 @@
+"""Rows of links: reading them, and the only place that writes their state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
+
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.states import Event, State, next_state
+from pme_airflow.ledger.tables import events, links
+
+__all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "item_of", "load", "lock", "note"]
+
+_REASON = 500
+
+
+@dataclass(frozen=True)
+class LinkRow:
+    """One link as the ledger holds it; never a token in clear."""
+
+    seq: int
+    link_id: str
+    client_id: str
+    model_id: str
+    audience: str
+    state: State
+    run: str
+    run_uid: str
+    application: str | None
+    fingerprint: str | None
+    sealed: str | None = field(repr=False)
+    valid_for: int
+    requested_at: datetime
+    minted_at: datetime | None
+    valid_until: datetime
+    flagged_at: datetime | None
+    flag_reason: str | None
+    retire_at: datetime | None
+    revoked_at: datetime | None
+    revoke_attempts: int
+    next_attempt_at: datetime | None
+    irrevocable: bool
+    verified: str | None
+
+    @property
+    def usable(self) -> bool:
+        """Live, wanted, and still held: neither flagged nor on its way out."""
+        wanted = self.flagged_at is None and self.retire_at is None
+        return self.state is State.LIVE and wanted and self.sealed is not None
+
+
+_COLUMNS = [links.c[f.name] for f in fields(LinkRow)]
+
+
+def item_of(row: LinkRow) -> dict[str, Any]:
+    """The XCom item of a live link: JSON only, never a token in clear."""
+    return {
+        "link_id": row.link_id,
+        "model_id": row.model_id,
+        "audience": row.audience,
+        "fingerprint": row.fingerprint,
+        "valid_until": row.valid_until.isoformat().replace("+00:00", "Z"),
+        "application": row.application,
+        "link": row.sealed,
+    }
+
+
+def query() -> Select[Any]:
+    """A query for whole rows."""
+    return select(*_COLUMNS)
+
+
+def load(row: Row[Any]) -> LinkRow:
+    """Read a row of :func:`query`."""
+    values = dict(row._mapping)
+    return LinkRow(**{**values, "state": State(values["state"])})
+
+
+def by_id(connection: Connection, link_id: str) -> LinkRow | None:
+    """One link."""
+    row = connection.execute(query().where(links.c.link_id == link_id)).one_or_none()
+    return None if row is None else load(row)
+
+
+def lock(connection: Connection, link_ids: Iterable[str]) -> dict[str, LinkRow]:
+    """Links by id, kept from other writers until the transaction ends."""
+    wanted = sorted(set(link_ids))
+    if not wanted:
+        return {}
+    found = connection.execute(query().where(links.c.link_id.in_(wanted)).order_by(links.c.seq).with_for_update())
+    return {row.link_id: load(row) for row in found}
+
+
+def add(connection: Connection, rows: Sequence[dict[str, Any]], actor: Actor, at: datetime, reason: str) -> None:
+    """Record links about to be asked for."""
+    state = next_state(None, Event.REQUESTED)
+    whole = [
+        {**row, "state": state, "run": actor.run, "run_uid": actor.uid, "revoke_attempts": 0, "irrevocable": False}
+        for row in rows
+    ]
+    connection.execute(insert(links), whole)
+    note(connection, Event.REQUESTED.value, whole, actor, at, reason)
+
+
+def advance(
+    connection: Connection,
+    row: LinkRow,
+    event: Event,
+    actor: Actor,
+    at: datetime,
+    reason: str,
+    **values: Any,
+) -> None:
+    """Let an event happen to a link that :func:`lock` returned.
+
+    :raises ~.states.LedgerStateError: where it may not happen in the link's state.
+    """
+    advance_all(connection, [(row, values)], event, actor, at, reason)
+
+
+def advance_all(
+    connection: Connection,
+    changes: Sequence[tuple[LinkRow, dict[str, Any]]],
+    event: Event,
+    actor: Actor,
+    at: datetime,
+    reason: str,
+) -> None:
+    """Let the same event happen to several links that :func:`lock` returned.
+
+    Every change names the same columns.
+    """
+    if not changes:
+        return
+    names = list(changes[0][1])
+    statement = (
+        update(links)
+        .where(links.c.seq == bindparam("b_seq"))
+        .values(state=bindparam("b_state"), **{name: bindparam(f"b_{name}") for name in names})
+    )
+    parameters = [
+        {"b_seq": row.seq, "b_state": next_state(row.state, event), **{f"b_{k}": v for k, v in values.items()}}
+        for row, values in changes
+    ]
+    connection.execute(statement, parameters)
+    noted = [
+        {"link_id": r.link_id, "model_id": r.model_id, "audience": r.audience,
+         "fingerprint": values.get("fingerprint", r.fingerprint)}
+        for r, values in changes
+    ]  # fmt: skip
+    note(connection, event.value, noted, actor, at, reason)
+
+
+def note(
+    connection: Connection, event: str, about: Sequence[dict[str, Any]], actor: Actor, at: datetime, reason: str
+) -> None:
+    """Write lines of the audit."""
+    if not about:
+        return
+    connection.execute(
+        insert(events),
+        [
+            {
+                "at": at,
+                "event": event,
+                "link_id": row.get("link_id"),
+                "model_id": row.get("model_id"),
+                "audience": row.get("audience"),
+                "fingerprint": row.get("fingerprint"),
+                "run": actor.run,
+                "reason": str(row.get("reason") or reason)[:_REASON],
+            }
+            for row in about
+        ],
+    )

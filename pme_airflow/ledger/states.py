@@ -1,0 +1,70 @@
+"""Which state of a link may follow which, and on what event. Nothing else decides that."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pme_airflow.api.errors import PMEError
+
+__all__ = ["ALIVE", "Event", "LedgerStateError", "State", "allowed_from", "next_state"]
+
+
+class State(str, Enum):
+    """What is known of a link's token."""
+
+    MINTING = "minting"
+    LIVE = "live"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    UNACCOUNTED = "unaccounted"
+
+
+class Event(str, Enum):
+    """What happens to a link."""
+
+    REQUESTED = "requested"
+    MADE = "made"
+    NOT_MADE = "not_made"
+    LOST = "lost"
+    ABANDONED = "abandoned"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+#: States in which a token may be alive.
+ALIVE = frozenset({State.MINTING, State.LIVE, State.UNACCOUNTED})
+
+_TRANSITIONS: dict[tuple[State | None, Event], State] = {
+    (None, Event.REQUESTED): State.MINTING,
+    (State.MINTING, Event.MADE): State.LIVE,
+    (State.MINTING, Event.NOT_MADE): State.FAILED,
+    (State.MINTING, Event.LOST): State.UNACCOUNTED,
+    (State.MINTING, Event.ABANDONED): State.UNACCOUNTED,
+    (State.UNACCOUNTED, Event.MADE): State.LIVE,
+    (State.UNACCOUNTED, Event.NOT_MADE): State.FAILED,
+    (State.UNACCOUNTED, Event.EXPIRED): State.EXPIRED,
+    (State.LIVE, Event.REVOKED): State.REVOKED,
+    (State.LIVE, Event.EXPIRED): State.EXPIRED,
+}
+
+
+class LedgerStateError(PMEError):
+    """An event that may not happen to a link in its state: a defect, or a second writer."""
+
+
+def next_state(state: State | None, event: Event) -> State:
+    """The state after an event.
+
+    :raises LedgerStateError: where the event may not happen in that state.
+    """
+    try:
+        return _TRANSITIONS[state, event]
+    except KeyError:
+        before = state.value if state else "absent"
+        raise LedgerStateError(f"A link that is {before} cannot be {event.value}.") from None
+
+
+def allowed_from(event: Event) -> tuple[State, ...]:
+    """The states in which an event may happen."""
+    return tuple(state for state, happened in _TRANSITIONS if happened is event and state is not None)

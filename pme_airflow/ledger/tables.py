@@ -1,0 +1,176 @@
+"""The ledger's tables, in SQLAlchemy Core."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+__all__ = ["EPOCH", "HEAD_REVISION", "UTCMoment", "claims", "clocks", "events", "flags", "links", "metadata",
+           "publications", "runs"]  # fmt: skip
+
+#: The migration that makes exactly these tables.
+HEAD_REVISION = "0001"
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class UTCMoment(TypeDecorator[datetime]):
+    """An aware UTC datetime, stored as whole microseconds since 1970 so that every database keeps it exactly."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=int(value))
+
+
+metadata = MetaData()
+_Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+links = Table(
+    "pme_links",
+    metadata,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("link_id", String(40), nullable=False, unique=True),
+    Column("client_id", String(200), nullable=False),
+    Column("model_id", String(32), nullable=False),
+    Column("audience", String(100), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("run", String(700), nullable=False),
+    Column("run_uid", String(40), nullable=False),
+    Column("application", String(64)),
+    Column("fingerprint", String(80)),
+    Column("sealed", Text),
+    Column("valid_for", Integer, nullable=False),
+    Column("requested_at", UTCMoment, nullable=False),
+    Column("minted_at", UTCMoment),
+    Column("valid_until", UTCMoment, nullable=False),
+    Column("flagged_at", UTCMoment),
+    Column("flag_reason", String(500)),
+    Column("retire_at", UTCMoment),
+    Column("revoked_at", UTCMoment),
+    Column("revoke_attempts", Integer, nullable=False, default=0),
+    Column("next_attempt_at", UTCMoment),
+    Column("irrevocable", Boolean, nullable=False, default=False),
+    Column("verified", String(64)),
+    Column("sweep_owner", String(40)),
+    Column("sweep_until", UTCMoment),
+    Index("pme_links_current", "audience", "model_id", "state"),
+    Index("pme_links_fingerprint", "fingerprint"),
+    Index("pme_links_until", "state", "valid_until"),
+    Index("pme_links_flagged", "state", "flagged_at"),
+    Index("pme_links_retire", "state", "retire_at"),
+    Index("pme_links_model", "model_id", "state"),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)
+
+publications = Table(
+    "pme_publications",
+    metadata,
+    Column("slot_key", String(64), primary_key=True),
+    Column("target", String(700), nullable=False),
+    Column("slot", String(700), nullable=False),
+    Column("link_id", String(40), nullable=False),
+    Column("link_seq", BigInteger, nullable=False),
+    Column("model_id", String(32), nullable=False),
+    Column("audience", String(100), nullable=False),
+    Column("published_at", UTCMoment, nullable=False),
+    Column("run", String(700), nullable=False),
+    Column("details", JSON, nullable=False),
+    Index("pme_publications_link", "link_id"),
+    Index("pme_publications_audience", "audience", "model_id"),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)
+
+events = Table(
+    "pme_events",
+    metadata,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("at", UTCMoment, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("link_id", String(40)),
+    Column("model_id", String(32)),
+    Column("audience", String(100)),
+    Column("fingerprint", String(80)),
+    Column("run", String(700), nullable=False),
+    Column("reason", String(500), nullable=False),
+    Index("pme_events_link", "link_id"),
+    Index("pme_events_at", "at"),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)
+
+flags = Table(
+    "pme_flags",
+    metadata,
+    Column("fingerprint", String(80), primary_key=True),
+    Column("flagged_at", UTCMoment, nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("run", String(700), nullable=False),
+    Column("hit_at", UTCMoment),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)
+
+claims = Table(
+    "pme_claims",
+    metadata,
+    Column("claim_key", String(200), primary_key=True),
+    Column("owner", String(40), nullable=False),
+    Column("process", String(200), nullable=False),
+    Column("expires_at", UTCMoment, nullable=False),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)
+
+runs = Table(
+    "pme_runs",
+    metadata,
+    Column("run_uid", String(40), primary_key=True),
+    Column("run", String(700), nullable=False),
+    Column("started_at", UTCMoment, nullable=False),
+    Column("seen_at", UTCMoment, nullable=False),
+    Column("finished_at", UTCMoment),
+    Index("pme_runs_seen", "seen_at"),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)
+
+clocks = Table(
+    "pme_clocks",
+    metadata,
+    Column("host", String(200), primary_key=True),
+    Column("lead_us", BigInteger, nullable=False),
+    Column("observed_at", UTCMoment, nullable=False),
+    Column("monotonic", BigInteger, nullable=False),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)

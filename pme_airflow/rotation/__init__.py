@@ -1,0 +1,1 @@
+"""What operators and commands call: minting, publishing, sweeping, flagging. Knows the ledger, nothing of Airflow."""

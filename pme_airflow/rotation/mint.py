@@ -1,0 +1,319 @@
+"""Making sure that every model has a link: the rows, the requests, and what became of them."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import random
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from pme_airflow.api.answers import Lost, Made, MintVerdict, NotMade
+from pme_airflow.api.errors import PMECredentialsError, PMEError, PMELostAnswerError, PMEUnavailableError
+from pme_airflow.api.values import MintRequest
+from pme_airflow.ledger import minting
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.errors import LedgerUnavailableError
+from pme_airflow.ledger.links import LinkRow, item_of
+from pme_airflow.ledger.minting import Busy, Demand, HandOn, Minting, Sitting
+from pme_airflow.rotation.progress import Progress
+from pme_airflow.rotation.services import Services
+from pme_airflow.sealing import OpenedLink, fingerprint
+
+__all__ = ["MAX_LOST_ANSWERS", "MintFailure", "MintOutcome", "Minter"]
+
+#: After so many lost answers a model fails for the run, so that a broken network cannot breed live tokens.
+MAX_LOST_ANSWERS = 5
+_MAX_REFUSALS = 15
+_KEEP_ALIVE_SECONDS = 15.0
+_BUSY_SECONDS = 0.5
+_LOOK_AHEAD = 500
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MintFailure:
+    """A model without a new link, and why; ``permanent`` where trying again without a change is a waste."""
+
+    model_id: str
+    reason: str
+    permanent: bool
+
+
+@dataclass
+class MintOutcome:
+    """What making sure came to."""
+
+    items: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    failures: list[MintFailure] = field(default_factory=list)
+    minted: int = 0
+    handed_on: int = 0
+    lost: int = 0
+
+
+@dataclass
+class _Work:
+    model_id: str
+    lost: int = 0
+    refused: int = 0
+
+
+@dataclass
+class _Flight:
+    sent: list[tuple[Minting, _Work]]
+
+
+class Minter:
+    """Makes sure of links for one actor.
+
+    :param services: the connection's client, ledger and keys.
+    :param actor: who acts; the same run, task and map index finds its own earlier links.
+    """
+
+    def __init__(self, services: Services, actor: Actor) -> None:
+        self._services = services
+        self._actor = actor
+
+    def ensure(self, demand: Demand, model_ids: Iterable[str]) -> MintOutcome:
+        """Make sure that each model has a link that will do.
+
+        One bad model does not stop the others: it is in the outcome's failures.
+
+        :raises PMECredentialsError: where the credentials are refused; nothing was minted.
+        :raises LedgerUnavailableError: where the ledger cannot be written; nothing is sent that is not recorded.
+        """
+        wanted = list(dict.fromkeys(model_ids))
+        rows = self._hand_on_surely(demand, wanted)
+        outcome = MintOutcome(handed_on=len(rows))
+        missing = [model_id for model_id in wanted if model_id not in rows]
+        if missing:
+            self._services.learn_server_time()
+            _Session(self._services, self._actor, demand, outcome, rows).run(missing)
+        outcome.items = [item_of(rows[model_id]) for model_id in wanted if model_id in rows]
+        return outcome
+
+    def _hand_on_surely(self, demand: Demand, model_ids: Sequence[str]) -> dict[str, LinkRow]:
+        """Links that will do whatever the worker's clock is worth: found without a request or a write."""
+        if demand.renew_before is None:
+            return {}
+        services = self._services
+        rows: dict[str, LinkRow] = {}
+        with services.database.read() as connection:
+            for start in range(0, len(model_ids), _LOOK_AHEAD):
+                part = model_ids[start : start + _LOOK_AHEAD]
+                rows |= minting.look(connection, demand, part, services.surely_to_come(), services.can_open)
+        return rows
+
+
+class _Session:
+    """One sitting: a window of requests under way, with the ledger written by this thread alone."""
+
+    def __init__(
+        self, services: Services, actor: Actor, demand: Demand, outcome: MintOutcome, rows: dict[str, LinkRow]
+    ) -> None:
+        self._services = services
+        self._actor = actor
+        self._demand = demand
+        self._outcome = outcome
+        self._rows = rows
+        self._ready: deque[_Work] = deque()
+        self._later: list[tuple[float, int, _Work]] = []
+        self._order = 0
+        self._staged: list[tuple[Minting, _Work]] = []
+        self._flying: dict[Future[list[MintVerdict]], _Flight] = {}
+        self._stopped: PMEError | None = None
+        self._alive_at = services.clock.monotonic()
+        self._sitting: Sitting
+
+    def run(self, model_ids: Sequence[str]) -> None:
+        database = self._services.database
+        self._ready.extend(_Work(model_id) for model_id in model_ids)
+        self._progress = Progress(log, "minting", len(model_ids), self._services.clock)
+        with database.write() as connection:
+            self._sitting = minting.begin(database, connection, self._actor)
+        settings = self._services.client.settings
+        with ThreadPoolExecutor(settings.max_concurrency, thread_name_prefix="pme-mint") as pool:
+            try:
+                self._drive(pool, settings.max_concurrency)
+            finally:
+                self._close()
+        if isinstance(self._stopped, PMECredentialsError):
+            raise self._stopped
+
+    def _drive(self, pool: ThreadPoolExecutor, at_once: int) -> None:
+        while self._ready or self._later or self._flying or self._staged:
+            self._wake()
+            while len(self._flying) < at_once and (self._ready or self._staged):
+                self._stage()
+                if self._staged:
+                    self._launch(pool)
+            if self._flying:
+                self._land()
+            elif self._later and not self._ready:
+                self._services.clock.sleep(max(0.0, self._later[0][0] - self._services.clock.monotonic()))
+            self._keep_alive()
+
+    def _close(self) -> None:
+        """Land what is still flying, whatever went wrong, so that no answer that came is thrown away."""
+        while self._flying:
+            with suppress(LedgerUnavailableError):
+                self._land()
+        with suppress(LedgerUnavailableError), self._services.database.write() as connection:
+            minting.release_all(connection, self._sitting)
+            minting.finish(self._services.database, connection, self._sitting)
+
+    # ---------------------------------------------------------------- staging
+
+    def _stage(self) -> None:
+        """Look at as many waiting models as a request still has room for, and record the mints among them."""
+        size = self._services.client.settings.batch_size
+        works: dict[str, _Work] = {}
+        while self._ready and len(self._staged) + len(works) < size:
+            work = self._ready.popleft()
+            works[work.model_id] = work
+        if not works:
+            return
+        if self._stopped is not None:
+            for work in works.values():
+                self._fail(work, self._stopped)
+            return
+        services = self._services
+        with services.database.write() as connection:
+            prepared = minting.prepare(
+                services.database,
+                connection,
+                self._sitting,
+                self._demand,
+                list(works),
+                services.server_now(),
+                services.can_open,
+            )
+        for entry in prepared:
+            work = works[entry.model_id]
+            if isinstance(entry, HandOn):
+                self._done(work, entry.row)
+                self._outcome.handed_on += 1
+            elif isinstance(entry, Busy):
+                self._postpone(work, _BUSY_SECONDS)
+            else:
+                self._staged.append((entry, work))
+
+    def _launch(self, pool: ThreadPoolExecutor) -> None:
+        sent, self._staged = self._staged, []
+        requests = [MintRequest(entry.model_id, self._demand.validity) for entry, _ in sent]
+        self._flying[pool.submit(self._services.client.mint, requests)] = _Flight(sent)
+
+    # ---------------------------------------------------------------- landing
+
+    def _land(self) -> None:
+        landed, _ = wait(self._flying, timeout=_KEEP_ALIVE_SECONDS, return_when=FIRST_COMPLETED)
+        for future in landed:
+            flight = self._flying.pop(future)
+            self._settle(flight, _verdicts(future, len(flight.sent)))
+
+    def _settle(self, flight: _Flight, verdicts: Sequence[MintVerdict]) -> None:
+        services = self._services
+        entries = []
+        for (entry, _), verdict in zip(flight.sent, verdicts, strict=True):
+            sealed = mark = None
+            if isinstance(verdict, Made):
+                opened = OpenedLink(verdict.link.url, verdict.link.access_token)
+                sealed = services.sealer.seal(opened, entry.link_id, entry.model_id)
+                mark = fingerprint(verdict.link.access_token)
+            entries.append((entry, verdict, sealed, mark))
+        with services.database.write() as connection:
+            settled = minting.settle(
+                services.database, connection, self._sitting, self._demand, entries, services.server_now()
+            )
+        for (_, work), verdict, result in zip(flight.sent, verdicts, settled, strict=True):
+            self._judge(work, verdict, result, services.server_now())
+
+    def _judge(self, work: _Work, verdict: MintVerdict, result: minting.Settled, now: datetime) -> None:
+        if isinstance(verdict, Lost):
+            work.lost += 1
+            self._outcome.lost += 1
+            log.warning("Model %s: an answer was lost (%s); the ledger accounts for it.", work.model_id, verdict.reason)
+            if work.lost >= MAX_LOST_ANSWERS:
+                message = f"{work.lost} answers were lost; tokens nobody holds may live until their end. See the ledger."
+                self._fail(work, PMELostAnswerError(message))
+            else:
+                self._postpone(work, _backoff(work.lost))
+        elif isinstance(verdict, NotMade):
+            self._refused(work, verdict)
+        elif verdict.link.valid_until <= now:
+            message = (
+                "the API answered a link that ended in the past; it was recorded and is revoked. Check the clock of "
+                "the API's host."
+            )
+            self._fail(work, PMEUnavailableError(message))
+        elif result.orphan or result.row is None or not result.row.usable:
+            log.warning("Model %s: its link came too late or is flagged; looking again.", work.model_id)
+            self._postpone(work, _BUSY_SECONDS)
+        else:
+            self._outcome.minted += 1
+            self._done(work, result.row)
+
+    def _refused(self, work: _Work, verdict: NotMade) -> None:
+        work.refused += 1
+        error = verdict.error
+        whole = isinstance(error, PMECredentialsError) or (
+            isinstance(error, PMEUnavailableError) and work.refused >= _MAX_REFUSALS
+        )
+        if whole or _unreachable(error):
+            self._stopped = self._stopped or error
+        if not verdict.resend or self._stopped is not None or work.refused >= _MAX_REFUSALS:
+            self._fail(work, error)
+        else:
+            self._postpone(work, verdict.retry_after or _backoff(min(work.refused, 4)))
+
+    # ---------------------------------------------------------------- the books
+
+    def _done(self, work: _Work, row: LinkRow) -> None:
+        self._rows[work.model_id] = row
+        self._progress.step()
+
+    def _fail(self, work: _Work, error: PMEError) -> None:
+        self._outcome.failures.append(MintFailure(work.model_id, str(error), error.permanent))
+        log.error("Model %s was not minted for: %s", work.model_id, error)
+        self._progress.step()
+
+    def _postpone(self, work: _Work, seconds: float) -> None:
+        self._order += 1
+        heapq.heappush(self._later, (self._services.clock.monotonic() + seconds, self._order, work))
+
+    def _wake(self) -> None:
+        now = self._services.clock.monotonic()
+        while self._later and (self._later[0][0] <= now or self._stopped is not None):
+            self._ready.append(heapq.heappop(self._later)[2])
+
+    def _keep_alive(self) -> None:
+        now = self._services.clock.monotonic()
+        if now - self._alive_at >= _KEEP_ALIVE_SECONDS:
+            self._alive_at = now
+            with self._services.database.write() as connection:
+                minting.keep_alive(self._services.database, connection, self._sitting)
+
+
+def _verdicts(future: Future[list[MintVerdict]], count: int) -> list[MintVerdict]:
+    """A request's verdicts; one that failed outside of the API's answers is a lost one, whatever the cause."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, PMEError):
+        return [NotMade(error, resend=False)] * count
+    return [Lost(f"{type(error).__name__} in the worker")] * count
+
+
+def _unreachable(error: PMEError) -> bool:
+    """Whether the client gave the API up after its whole deadline, so that others would fare no better."""
+    return isinstance(error, PMEUnavailableError) and "not reached" in str(error)
+
+
+def _backoff(tries: int) -> float:
+    return random.uniform(0.5, 1.0) * 0.25 * float(2**tries)  # noqa: S311

@@ -1,0 +1,68 @@
+"""What every piece of work on links needs, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pme_airflow.api.client import PMEClient
+from pme_airflow.api.clock import Clock
+from pme_airflow.api.errors import PMEUnavailableError
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.publishing import DEFAULT_GRACE
+from pme_airflow.sealing import OpenedLink, PMESealError, Sealer
+
+__all__ = ["CLOCK_DOUBT", "Services"]
+
+#: How far a worker's clock may be from the server's while nothing has told the difference.
+CLOCK_DOUBT = timedelta(minutes=11)
+
+
+@dataclass(frozen=True)
+class Services:
+    """One connection's client, ledger and keys.
+
+    :param grace: how long a link that was replaced everywhere is left alive.
+    """
+
+    client: PMEClient
+    database: Database
+    sealer: Sealer
+    clock: Clock
+    grace: timedelta = DEFAULT_GRACE
+
+    def can_open(self, sealed: str) -> bool:
+        """Whether one of the connection's keys sealed a text."""
+        return self.sealer.knows(sealed)
+
+    def open_item(self, item: dict[str, object]) -> OpenedLink:
+        """The link in an XCom item.
+
+        :raises PMESealError: where the item is not as the mint returned it.
+        """
+        link, link_id, model_id = item.get("link"), item.get("link_id"), item.get("model_id")
+        if not (isinstance(link, str) and isinstance(link_id, str) and isinstance(model_id, str)):
+            raise PMESealError("links: an item lacks link, link_id or model_id. Take items as the mint returned them.")
+        return self.sealer.open(link, link_id, model_id)
+
+    def server_now(self) -> datetime:
+        """The server's time where an answer told it, or else the worker's."""
+        return self.client.server_clock.now()
+
+    def surely_past(self) -> datetime:
+        """A moment that has certainly passed by the server's clock."""
+        return self.server_now() - (timedelta(0) if self.client.server_clock.known else CLOCK_DOUBT)
+
+    def surely_to_come(self) -> datetime:
+        """A moment that has certainly not passed by the server's clock."""
+        return self.server_now() + (timedelta(0) if self.client.server_clock.known else CLOCK_DOUBT)
+
+    def learn_server_time(self) -> None:
+        """Ask for the server's time; where the API is away, go on by the worker's clock.
+
+        :raises PMECredentialsError: where the credentials are refused.
+        """
+        try:
+            self.client.sync_clock()
+        except PMEUnavailableError:
+            return

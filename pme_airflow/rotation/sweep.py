@@ -1,0 +1,229 @@
+"""Sweeps: revoking what is due until it is confirmed, and closing what has ended."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pme_airflow.api.answers import Denied, Revoked, RevokeVerdict
+from pme_airflow.api.errors import PMECredentialsError, PMEError
+from pme_airflow.ledger import revoking
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.errors import LedgerUnavailableError
+from pme_airflow.ledger.links import LinkRow
+from pme_airflow.ledger.revoking import Due
+from pme_airflow.rotation.progress import Progress
+from pme_airflow.rotation.services import Services
+from pme_airflow.sealing import OpenedLink, PMESealError
+
+__all__ = ["SweepOutcome", "Sweeper"]
+
+_KEY_MISSING_WAIT = timedelta(minutes=5)
+_PATIENCE = timedelta(seconds=60)
+_MAX_BACKOFF = 30.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class SweepOutcome:
+    """What a sweep came to."""
+
+    revoked: list[LinkRow] = field(default_factory=list)
+    expired: int = 0
+    given_up: list[LinkRow] = field(default_factory=list)
+    unopened: list[LinkRow] = field(default_factory=list)
+    pending: int = 0
+
+    @property
+    def audiences(self) -> list[str]:
+        """The audiences in which a flagged link went dark."""
+        return sorted({row.audience for row in self.revoked if row.flagged_at is not None})
+
+
+class Sweeper:
+    """Revokes what is due, in batches, with several requests under way.
+
+    :param services: the connection's client, ledger and keys.
+    :param actor: who acts.
+    :param max_attempts: after so many answers that are not ``true`` a link is irrevocable.
+    :param verify: whether each revoked link is itself asked, and its HTTP status recorded.
+    """
+
+    def __init__(self, services: Services, actor: Actor, max_attempts: int = 6, *, verify: bool = False) -> None:
+        self._services = services
+        self._actor = actor
+        self._max_attempts = max_attempts
+        self._verify = verify
+        self._outcome = SweepOutcome()
+
+    def sweep(self, *, flagged_only: bool = False) -> SweepOutcome:
+        """Revoke until nothing is due any more: what was denied is tried again with backoff, until it is irrevocable.
+
+        :raises PMECredentialsError: where the credentials are refused; everything due stays due.
+        """
+        services = self._services
+        if not flagged_only:
+            self._close_ended()
+        client = services.client
+        taken = self._take(flagged_only)
+        if not taken:
+            return self._outcome
+        self._progress = Progress(log, "revoking", len(taken), services.clock)
+        with ThreadPoolExecutor(client.settings.max_concurrency, thread_name_prefix="pme-sweep") as pool:
+            self._drive(pool, taken, flagged_only)
+        return self._outcome
+
+    def _close_ended(self) -> None:
+        services = self._services
+        with services.database.read() as connection:
+            if not revoking.anything_to_close(connection, services.surely_past()):
+                return
+        with services.database.write() as connection:
+            moment = services.surely_past()
+            self._outcome.expired += revoking.expire(services.database, connection, self._actor, moment)
+
+    def _drive(self, pool: ThreadPoolExecutor, taken: list[Due], flagged_only: bool) -> None:
+        at_once = self._services.client.settings.max_concurrency
+        flying: dict[Future[list[RevokeVerdict]], list[tuple[LinkRow, OpenedLink]]] = {}
+        while True:
+            while taken and len(flying) < at_once:
+                batch, taken = self._next_batch(taken)
+                if batch:
+                    flying[pool.submit(self._services.client.revoke, [o.token for _, o in batch])] = batch
+                if not taken:
+                    taken = self._take(flagged_only)
+            if not flying:
+                if not self._rest():
+                    return
+                taken = self._take(flagged_only)
+                continue
+            landed, _ = wait(flying, return_when=FIRST_COMPLETED)
+            for future in landed:
+                self._settle(flying.pop(future), future)
+            if len(taken) == 0:
+                taken = self._take(flagged_only)
+
+    def _take(self, flagged_only: bool) -> list[Due]:
+        services = self._services
+        settings = services.client.settings
+        with services.database.write() as connection:
+            return revoking.take_due(
+                services.database,
+                connection,
+                services.client.client_id,
+                self._actor,
+                settings.batch_size * settings.max_concurrency,
+                flagged_only=flagged_only,
+            )
+
+    def _next_batch(self, taken: list[Due]) -> tuple[list[tuple[LinkRow, OpenedLink]], list[Due]]:
+        """A batch of one kind, so that a leak never waits for a retirement in the same request."""
+        size = self._services.client.settings.batch_size
+        kind = taken[0].flagged
+        cut = next((i for i, due in enumerate(taken[:size]) if due.flagged is not kind), min(size, len(taken)))
+        batch: list[tuple[LinkRow, OpenedLink]] = []
+        for due in taken[:cut]:
+            opened = self._open(due.row)
+            if opened is not None:
+                batch.append((due.row, opened))
+        return batch, taken[cut:]
+
+    def _open(self, row: LinkRow) -> OpenedLink | None:
+        try:
+            if row.sealed is None:
+                raise PMESealError("its sealed text is gone")
+            return self._services.sealer.open(row.sealed, row.link_id, row.model_id)
+        except PMESealError as error:
+            log.error("Link %s of model %s cannot be revoked: %s", row.link_id, row.model_id, error)
+            self._outcome.unopened.append(row)
+            services = self._services
+            with services.database.write() as connection:
+                answer = (row, str(error), False, _KEY_MISSING_WAIT)
+                revoking.denied(
+                    services.database, connection, [answer], self._actor, self._max_attempts, services.surely_past()
+                )
+            return None
+
+    def _settle(self, batch: list[tuple[LinkRow, OpenedLink]], future: Future[list[RevokeVerdict]]) -> None:
+        error = future.exception()
+        verdicts: Sequence[RevokeVerdict]
+        if error is None:
+            verdicts = future.result()
+        else:
+            said = str(error) if isinstance(error, PMEError) else type(error).__name__
+            verdicts = [Denied(said, sent=False)] * len(batch)
+        confirmed = [(row, opened) for (row, opened), v in zip(batch, verdicts, strict=True) if isinstance(v, Revoked)]
+        answers = [
+            (row, verdict.reason, verdict.sent, self._wait(row, verdict))
+            for (row, _), verdict in zip(batch, verdicts, strict=True)
+            if isinstance(verdict, Denied)
+        ]
+        verified = self._verified(confirmed)
+        services = self._services
+        with services.database.write() as connection:
+            rows = [row for row, _ in confirmed]
+            gone = revoking.revoked(services.database, connection, rows, self._actor, verified)
+            expired, given_up = revoking.denied(
+                services.database, connection, answers, self._actor, self._max_attempts, services.surely_past()
+            )
+        self._outcome.revoked += gone
+        self._outcome.expired += len(expired)
+        self._outcome.given_up += given_up
+        self._progress.step(len(gone))
+        for row in given_up:
+            log.error("Link %s of model %s is irrevocable: it ends at %s.", row.link_id, row.model_id, row.valid_until)
+        if isinstance(error, PMECredentialsError):
+            raise error
+
+    def _verified(self, confirmed: Sequence[tuple[LinkRow, OpenedLink]]) -> dict[str, str]:
+        if not self._verify:
+            return {}
+        answers = {row.link_id: self._services.client.probe_link(opened.url) for row, opened in confirmed}
+        return {
+            link_id: "no answer" if status is None else f"HTTP {status}" for link_id, status in answers.items()
+        }
+
+    def _wait(self, row: LinkRow, verdict: Denied) -> timedelta:
+        backoff = min(_MAX_BACKOFF, 0.5 * 2.0**row.revoke_attempts) * random.uniform(0.5, 1.0)  # noqa: S311
+        return timedelta(seconds=max(backoff, verdict.retry_after or 0.0))
+
+    def _rest(self) -> bool:
+        """Wait for what is to be tried again soon; false where nothing is, so that the next sweep sees to it."""
+        services = self._services
+        with suppress(LedgerUnavailableError), services.database.read() as connection:
+            left = revoking.next_due_at(services.database, connection, services.client.client_id)
+            if left is None:
+                return False
+            if left <= _PATIENCE:
+                services.clock.sleep(left.total_seconds() + 0.01)
+                return True
+        with suppress(LedgerUnavailableError), services.database.read() as connection:
+            self._outcome.pending = revoking.count_due(connection, services.client.client_id)
+        return False
+
+
+def summary(outcome: SweepOutcome) -> dict[str, Any]:
+    """A sweep's outcome as JSON, without links."""
+    return {
+        "revoked": [
+            {
+                "link_id": row.link_id,
+                "model_id": row.model_id,
+                "audience": row.audience,
+                "fingerprint": row.fingerprint,
+                "flagged_at": row.flagged_at.isoformat() if row.flagged_at else None,
+            }
+            for row in outcome.revoked
+        ],
+        "expired": outcome.expired,
+        "irrevocable": [row.link_id for row in outcome.given_up],
+        "unopened": [row.link_id for row in outcome.unopened],
+        "pending": outcome.pending,
+    }

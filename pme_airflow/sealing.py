@@ -1,0 +1,148 @@
+"""Sealing links for rest, and naming tokens without holding them.
+
+A link is encrypted with AES-256-GCM under a key derived by HKDF-SHA256 (RFC 5869), one purpose a key, from the client
+secret or from ``seal_keys``. The link id and model id are authenticated with it, so that one item's sealed text cannot
+be put in another's place.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from pme_airflow.api.errors import PMEError, PMEInputError
+from pme_airflow.api.values import AccessToken, Hidden
+
+__all__ = ["PREFIX", "OpenedLink", "PMESealError", "Sealer", "fingerprint", "is_fingerprint"]
+
+PREFIX = "pme-sealed:"
+_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}\Z", re.ASCII)
+_NONCE_BYTES = 12
+_MIN_KEY = 16
+
+
+class PMESealError(PMEError):
+    """A sealed link could not be opened: restore the key it was sealed with, or mint anew."""
+
+
+def fingerprint(token: AccessToken) -> str:
+    """``sha256:`` and the hex SHA-256 of the token."""
+    return "sha256:" + hashlib.sha256(token.reveal().encode()).hexdigest()
+
+
+def is_fingerprint(text: str) -> bool:
+    """Whether a text is a whole fingerprint."""
+    return bool(_FINGERPRINT.match(text))
+
+
+class OpenedLink:
+    """What a sealed text holds: the address and its token, both hidden."""
+
+    __slots__ = ("token", "url")
+
+    def __init__(self, url: Hidden, token: AccessToken) -> None:
+        self.url = url
+        self.token = token
+
+
+class _Key:
+    def __init__(self, secret: Hidden) -> None:
+        material = secret.reveal().encode()
+        self._aead = AESGCM(_derive(material, b"pme-airflow seal links v1", 32))
+        self.key_id = _derive(material, b"pme-airflow name key v1", 4).hex()
+
+    def seal(self, plain: Hidden, bound: bytes) -> str:
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._aead.encrypt(nonce, plain.reveal().encode(), bound)
+        return f"{PREFIX}v1:{self.key_id}:{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+
+    def open(self, raw: bytes, bound: bytes) -> Hidden:
+        return Hidden(self._aead.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound).decode())
+
+
+def _derive(material: bytes, purpose: bytes, length: int) -> bytes:
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=purpose).derive(material)
+
+
+class Sealer:
+    """Seals with the newest key and opens with any.
+
+    :param keys: the keys, newest first; where the connection has no ``seal_keys`` this is its client secret alone.
+    :raises PMEInputError: for no key, or one shorter than 16 characters among several.
+    """
+
+    def __init__(self, keys: Sequence[Hidden]) -> None:
+        if not keys:
+            raise PMEInputError("seal_keys: is empty. Give at least one key, or leave it out to use the secret.")
+        self._keys = [_Key(key) for key in keys]
+
+    @classmethod
+    def of_connection(cls, client_secret: Hidden, seal_keys: Sequence[Hidden] = ()) -> Sealer:
+        """The sealer of a connection; its client secret goes on opening what it sealed before keys were set.
+
+        :raises PMEInputError: for a seal key shorter than 16 characters.
+        """
+        for index, key in enumerate(seal_keys):
+            if len(key.reveal()) < _MIN_KEY:
+                raise PMEInputError(f"seal_keys[{index}]: is shorter than {_MIN_KEY} characters. Use a random one.")
+        return cls([*seal_keys, client_secret])
+
+    @property
+    def key_id(self) -> str:
+        """The name of the key that seals."""
+        return self._keys[0].key_id
+
+    def knows(self, sealed: str) -> bool:
+        """Whether one of the keys sealed a text, by the key it names."""
+        parts = sealed.split(":")
+        return len(parts) == 4 and any(key.key_id == parts[2] for key in self._keys)
+
+    def seal(self, opened: OpenedLink, link_id: str, model_id: str) -> str:
+        """Seal an address and its token for one link of one model."""
+        plain = Hidden(json.dumps({"url": opened.url.reveal(), "token": opened.token.reveal()}))
+        return self._keys[0].seal(plain, _bound(link_id, model_id))
+
+    def open(self, sealed: str, link_id: str, model_id: str) -> OpenedLink:
+        """Open what :meth:`seal` sealed for the same link and model.
+
+        :raises PMESealError: where no key fits, or the text was changed or belongs to another link.
+        """
+        parts = sealed.split(":")
+        if len(parts) != 4 or f"{parts[0]}:" != PREFIX or parts[1] != "v1":
+            raise PMESealError(f"Link {link_id}: is no sealed text of this package (pme-sealed:v1:…). Mint anew.")
+        key = next((key for key in self._keys if key.key_id == parts[2]), None)
+        if key is None:
+            held = ", ".join(key.key_id for key in self._keys)
+            raise PMESealError(
+                f"Link {link_id} was sealed with key {parts[2]}, and the connection holds {held}. Add the key, or the "
+                "earlier client secret, to the end of the connection's seal_keys; or mint anew."
+            )
+        plain: Hidden | None = None
+        try:
+            plain = key.open(base64.urlsafe_b64decode(parts[3].encode()), _bound(link_id, model_id))
+        except (InvalidTag, ValueError):
+            plain = None
+        if plain is None:
+            raise PMESealError(
+                f"Link {link_id} of model {model_id}: the sealed text was changed, or belongs to another link. Take "
+                "the item as the mint returned it, or mint anew."
+            )
+        return _opened(plain)
+
+
+def _opened(plain: Hidden) -> OpenedLink:
+    held = json.loads(plain.reveal())
+    return OpenedLink(Hidden(held["url"]), AccessToken(held["token"]))
+
+
+def _bound(link_id: str, model_id: str) -> bytes:
+    return json.dumps([link_id, model_id]).encode()
