@@ -40,8 +40,9 @@ __all__ = [
     "NotMade",
     "Refusal",
     "RefusalKind",
-    "Revoked",
     "RevokeVerdict",
+    "Revoked",
+    "forbidden",
     "judge_mint",
     "judge_revoke",
     "read_graph",
@@ -287,7 +288,7 @@ def refusal_of(exchange: Exchange, fields: int = 1) -> Refusal | None:
         error = PMEUnavailableError(f"The PME API is busy (HTTP {status}).")
         return Refusal(RefusalKind.WAIT, error, exchange.retry_after)
     if status == 403:
-        return Refusal(RefusalKind.GIVE_UP, _forbidden())
+        return Refusal(RefusalKind.GIVE_UP, forbidden())
     if status == 415:
         error = PMEProtocolError("The host refused JSON (HTTP 415): is it the PME API?")
         return Refusal(RefusalKind.GIVE_UP, error)
@@ -311,7 +312,7 @@ def _refused_query(graph: GraphAnswer, status: int, fields: int) -> Refusal | No
     elif any(error.status == 401 for error in graph.errors):
         return Refusal(RefusalKind.RENEW_TOKEN, _token_refused(401))
     elif any(error.status == 403 for error in graph.errors):
-        return Refusal(RefusalKind.GIVE_UP, _forbidden())
+        return Refusal(RefusalKind.GIVE_UP, forbidden())
     else:
         kind = RefusalKind.FEWER if fields > 1 else RefusalKind.GIVE_UP
     described = first.described if first.status or first.code else f"HTTP {status}, a validation error"
@@ -327,7 +328,8 @@ def _token_refused(status: int) -> PMECredentialsError:
     )
 
 
-def _forbidden() -> PMENotEnabledError:
+def forbidden() -> PMENotEnabledError:
+    """The error for credentials that are right but may not use PME."""
     return PMENotEnabledError(
         "The PME API answered 403: these credentials may not use Private Model Embed. It needs an Enterprise "
         "subscription with PME enabled; ask the vendor's sales team."
@@ -347,16 +349,16 @@ def judge_mint(
         return dict.fromkeys(requests, Lost(exchange.reason))
     graph = read_graph(exchange)
     if graph is None:
-        return dict.fromkeys(requests, Lost(f"HTTP {exchange.status} with a body that is no JSON"))
+        return dict.fromkeys(requests, Lost(_unread(exchange)))
     now = exchange.date or received_at
-    return {
-        alias: _judge_alias(graph, alias, request, now, exchange.status) for alias, request in requests.items()
-    }
+    return {alias: _judge_alias(graph, alias, request, now, exchange.status) for alias, request in requests.items()}
 
 
-def _judge_alias(
-    graph: GraphAnswer, alias: str, request: MintRequest, now: datetime, status: int
-) -> MintVerdict:
+def _unread(answer: Answer) -> str:
+    return f"HTTP {answer.status} with a body that is {'no JSON' if answer.complete else 'cut off'}"
+
+
+def _judge_alias(graph: GraphAnswer, alias: str, request: MintRequest, now: datetime, status: int) -> MintVerdict:
     value = (graph.data or {}).get(alias)
     if isinstance(value, dict) and isinstance(token := value.get("accessToken"), str) and token:
         return _made(value, AccessToken(token), request, now)
@@ -411,7 +413,7 @@ def judge_revoke(exchange: Exchange, aliases: Sequence[str]) -> dict[str, Revoke
         return dict.fromkeys(aliases, Denied(exchange.reason, sent=exchange.written))
     graph = read_graph(exchange)
     if graph is None:
-        return dict.fromkeys(aliases, Denied(f"HTTP {exchange.status} with a body that is no JSON"))
+        return dict.fromkeys(aliases, Denied(_unread(exchange)))
     return {alias: _judge_revoked(graph, alias, exchange) for alias in aliases}
 
 

@@ -23,6 +23,7 @@ from pme_airflow.api.answers import (
     Refusal,
     RefusalKind,
     RevokeVerdict,
+    forbidden,
     judge_mint,
     judge_revoke,
     read_graph,
@@ -42,6 +43,7 @@ from pme_airflow.api.errors import (
     PMEError,
     PMEInputError,
     PMEModelError,
+    PMENotEnabledError,
     PMEProtocolError,
     PMEUnavailableError,
 )
@@ -230,6 +232,27 @@ class PMEClient:
         if not raw:
             raise PMEModelError(f"Model {model_id}: the API knows no such model. Check the id.")
         return _model({"visibility": raw.get("accessVisibility"), **raw, "id": raw.get("id") or model_id})
+
+    def check_enabled(self) -> None:
+        """Prove that the credentials may use Private Model Embed, by revoking a token that never was.
+
+        :raises PMENotEnabledError: where the API forbids it.
+        :raises PMEError: where the credentials or the host are wrong, or the API is away.
+        """
+        self.check_credentials()
+        never = [AccessToken("0" * 25)]
+        asked = self._ask(lambda: revoke_document(never, self.client_id, self._secret, self._spelling), fields=1)
+        if asked.refusal is not None and isinstance(asked.refusal.error, PMEProtocolError):
+            raise PMENotEnabledError(
+                "The host answers, but knows neither spelling of the Private Model Embed calls: PME is not enabled, "
+                "or the host is not the PME API. Check the host, and ask the vendor whether PME is enabled."
+            )
+        if asked.refusal is not None:
+            raise asked.refusal.error
+        if isinstance(asked.exchange, Answer):
+            graph = read_graph(asked.exchange)
+            if graph is not None and any(error.status in (401, 403) for error in graph.errors_at("a0")):
+                raise forbidden()
 
     def probe_link(self, url: Hidden) -> int | None:
         """Ask a link itself, without following redirects; its HTTP status, or ``None`` where no answer came."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ __all__ = ["Transport", "checked_host"]
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_BODY = 16 * 1024 * 1024
+_CHUNK = 64 * 1024
 _sent = threading.local()
 
 
@@ -158,7 +159,7 @@ def _received(response: requests.Response) -> Answer | NoAnswer:
     complete = True
     try:
         size = 0
-        for chunk in response.iter_content(64 * 1024):
+        for chunk in _chunks(response):
             chunks.append(chunk)
             size += len(chunk)
             if size > _MAX_BODY:
@@ -169,6 +170,15 @@ def _received(response: requests.Response) -> Answer | NoAnswer:
     if not complete:
         response.close()
     return Answer(response.status_code, response.headers, b"".join(chunks), complete)
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    """A body as it comes in: reading by whole buffers would throw away what came before a connection broke."""
+    if response.raw.chunked:
+        yield from response.raw.stream(_CHUNK, decode_content=True)
+        return
+    while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        yield chunk
 
 
 def _reason(error: BaseException) -> str:

@@ -44,9 +44,7 @@ def extend(database: Database, connection: Connection, actor: Actor) -> None:
     """Give every claim of ours that has not ended its full length again."""
     now = database.shared_now(connection)
     connection.execute(
-        update(claims)
-        .where(claims.c.owner == actor.uid, claims.c.expires_at > now)
-        .values(expires_at=now + CLAIM_TTL)
+        update(claims).where(claims.c.owner == actor.uid, claims.c.expires_at > now).values(expires_at=now + CLAIM_TTL)
     )
 
 

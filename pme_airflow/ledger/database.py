@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,9 @@ def tuned(engine: Engine) -> Engine:
     return engine
 
 
+_Problem = LedgerError | LedgerUnavailableError
+
+
 class Database:
     """Transactions over one engine.
 
@@ -104,8 +107,6 @@ class Database:
             seconds = connection.scalar(text("SELECT UNIX_TIMESTAMP(NOW(6)) * 1000000"))
         else:
             return self._clock.now()
-        from datetime import timedelta
-
         return EPOCH + timedelta(microseconds=int(seconds))
 
     def insert_missing(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -145,6 +146,15 @@ class Database:
                 migrate(self.engine)
         self._checked = True
 
+    def migrate(self) -> None:
+        """Bring the tables up to this package's version.
+
+        :raises LedgerVersionError: where they are newer.
+        """
+        self._migrate = True
+        self._checked = False
+        self.check()
+
     def revision(self) -> str | None:
         """The version of the tables; ``None`` where there are none."""
         with self._translated(), self.engine.connect() as raw:
@@ -156,7 +166,7 @@ class Database:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        problem: PMEError_ | None = None
+        problem: _Problem | None = None
         try:
             yield
         except OperationalError as error:
@@ -171,9 +181,6 @@ class Database:
             problem = LedgerError(f"The ledger's database cannot be used ({type(error).__name__}).")
         if problem is not None:
             raise problem
-
-
-PMEError_ = LedgerError | LedgerUnavailableError
 
 
 def _in_words(error: DBAPIError, engine: Engine) -> str:

@@ -158,6 +158,7 @@ def prepare(
     :param server_now: the server's time.
     :param can_open: whether a sealed text can be opened with the keys at hand.
     """
+
     def fits(wanted: Sequence[str]) -> tuple[dict[str, LinkRow], dict[str, list[LinkRow]]]:
         found = _links_of(connection, demand, wanted)
         will_do = {
@@ -287,7 +288,7 @@ def settle(
             _settle_unmade(connection, row, verdict, actor, demand, server_now)
             settled.append(Settled(row.link_id))
     advance_all(connection, made, Event.MADE, actor, server_now, "the API answered with a token")
-    _heed_tombstones(connection, [values["fingerprint"] for _, values in made], actor, now)
+    _heed_tombstones(connection, [values["fingerprint"] for _, values in made], now)
     fresh = lock(connection, [row.link_id for row, _ in made])
     return [Settled(s.link_id, fresh.get(s.link_id), s.orphan) for s in settled]
 
@@ -302,7 +303,7 @@ def _settle_unmade(
         advance(connection, row, Event.LOST, actor, at, f"the answer was lost: {verdict.reason}", valid_until=until)
 
 
-def _heed_tombstones(connection: Connection, marks: Sequence[str], actor: Actor, now: datetime) -> None:
+def _heed_tombstones(connection: Connection, marks: Sequence[str], now: datetime) -> None:
     """Flag at once what was flagged before it was known."""
     if not marks:
         return

@@ -17,7 +17,8 @@ from pme_airflow.ledger.links import LinkRow, by_id, lock, note
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import links, publications
 
-__all__ = ["DEFAULT_GRACE", "Publication", "Refused", "SlotPlan", "open_slot", "publish", "shown_at", "withdraw"]
+__all__ = ["DEFAULT_GRACE", "Publication", "Refused", "SlotPlan", "give_up", "open_slot", "publish", "reopen",
+           "shown_at", "withdraw"]  # fmt: skip
 
 #: How long a link that was replaced everywhere is left alive for those who are looking at it.
 DEFAULT_GRACE = timedelta(minutes=15)
@@ -186,3 +187,22 @@ def _about(link: LinkRow) -> dict[str, Any]:
 
 def _claim_key(target: str, slot: str) -> str:
     return f"slot:{slot_key(target, slot)}"
+
+
+def give_up(connection: Connection, target: str, slot: str, actor: Actor) -> None:
+    """Give a claimed slot back without a publication."""
+    claims.release(connection, [_claim_key(target, slot)], actor)
+
+
+def reopen(connection: Connection, target: str, slot: str) -> LinkRow | None:
+    """Forget that a slot shows its link, since a late writer has overwritten it, and return that link.
+
+    The link is not retired: it is about to be put again.
+    """
+    shown = _shown(connection, target, slot)
+    if shown is None:
+        return None
+    connection.execute(
+        update(publications).where(publications.c.slot_key == shown.slot_key).values(link_id="", link_seq=0)
+    )
+    return by_id(connection, shown.link_id)

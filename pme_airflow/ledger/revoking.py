@@ -15,7 +15,18 @@ from pme_airflow.ledger.links import LinkRow, advance_all, load, lock, note, que
 from pme_airflow.ledger.states import ALIVE, Event, State
 from pme_airflow.ledger.tables import claims, flags, links
 
-__all__ = ["Due", "Flagged", "anything_to_close", "count_due", "denied", "expire", "flag", "next_due_at", "revoked", "take_due"]
+__all__ = [
+    "Due",
+    "Flagged",
+    "anything_to_close",
+    "count_due",
+    "denied",
+    "expire",
+    "flag",
+    "next_due_at",
+    "revoked",
+    "take_due",
+]
 
 #: How long a sweep keeps others away from the rows it took.
 _SWEEP_TTL = timedelta(seconds=180)
@@ -59,7 +70,7 @@ def flag(
     models: Sequence[str] = (),
     audiences: Sequence[str] = (),
 ) -> Flagged:
-    """Flag links. Fingerprints of no link are kept as tombstones, so that a mint recorded later finds itself flagged."""
+    """Flag links. Fingerprints of no link are kept as tombstones, so that a later mint finds itself flagged."""
     now = database.shared_now(connection)
     chosen: dict[str, LinkRow] = {}
     unknown: list[str] = []
@@ -89,9 +100,7 @@ def flag(
             .values(flagged_at=now, flag_reason=reason[:500], next_attempt_at=None, revoke_attempts=0)
         )
     note(connection, "flagged", [_about(row) for row in fresh], actor, now, reason)
-    stones = [
-        {"fingerprint": mark, "flagged_at": now, "reason": reason[:500], "run": actor.run} for mark in tombstones
-    ]
+    stones = [{"fingerprint": mark, "flagged_at": now, "reason": reason[:500], "run": actor.run} for mark in tombstones]
     database.insert_missing(connection, flags, stones)
     note(connection, "tombstone", [{"fingerprint": mark} for mark in tombstones], actor, now, reason)
     return Flagged(tuple(chosen.values()), tombstones, tuple(unknown))
@@ -198,9 +207,7 @@ def denied(
     return expired, given_up
 
 
-def expire(
-    database: Database, connection: Connection, actor: Actor, server_now: datetime, limit: int = 1000
-) -> int:
+def expire(database: Database, connection: Connection, actor: Actor, server_now: datetime, limit: int = 1000) -> int:
     """Close what has ended by the server's clock, and what a dead worker left behind; erase their sealed texts."""
     now = database.shared_now(connection)
     past = and_(links.c.state.in_([State.LIVE, State.UNACCOUNTED]), links.c.valid_until <= server_now)
@@ -260,9 +267,7 @@ def _matching(connection: Connection, where: ColumnElement[bool]) -> list[LinkRo
     return [load(row) for row in connection.execute(query().where(where).order_by(links.c.seq).with_for_update())]
 
 
-def _locked(
-    connection: Connection, where: ColumnElement[bool], order: Sequence[Any], limit: int
-) -> list[LinkRow]:
+def _locked(connection: Connection, where: ColumnElement[bool], order: Sequence[Any], limit: int) -> list[LinkRow]:
     """Rows nobody else is writing now; theirs are passed over, so that two sweeps share the work."""
     chosen = query().where(where).order_by(*order).limit(limit).with_for_update(skip_locked=True)
     return [load(row) for row in connection.execute(chosen)]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pme_airflow.api.answers import Lost, Made, MintVerdict, NotMade
@@ -240,7 +240,9 @@ class _Session:
             self._outcome.lost += 1
             log.warning("Model %s: an answer was lost (%s); the ledger accounts for it.", work.model_id, verdict.reason)
             if work.lost >= MAX_LOST_ANSWERS:
-                message = f"{work.lost} answers were lost; tokens nobody holds may live until their end. See the ledger."
+                message = (
+                    f"{work.lost} answers were lost; tokens nobody holds may live until their end. See the ledger."
+                )
                 self._fail(work, PMELostAnswerError(message))
             else:
                 self._postpone(work, _backoff(work.lost))

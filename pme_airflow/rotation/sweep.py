@@ -186,9 +186,7 @@ class Sweeper:
         if not self._verify:
             return {}
         answers = {row.link_id: self._services.client.probe_link(opened.url) for row, opened in confirmed}
-        return {
-            link_id: "no answer" if status is None else f"HTTP {status}" for link_id, status in answers.items()
-        }
+        return {link_id: "no answer" if status is None else f"HTTP {status}" for link_id, status in answers.items()}
 
     def _wait(self, row: LinkRow, verdict: Denied) -> timedelta:
         backoff = min(_MAX_BACKOFF, 0.5 * 2.0**row.revoke_attempts) * random.uniform(0.5, 1.0)  # noqa: S311

@@ -1,0 +1,58 @@
+"""A token leaked: flag it, revoke it, and let the keeper heal what went dark.
+
+Trigger it with a form, by REST, or with an event on ``pme://leaks`` whose extra is ``{"fingerprints": […]}``.
+Airflow keeps a run's conf in clear: hand in fingerprints (``pme-airflow fingerprint``) where you can.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from airflow.sdk import DAG, Asset, AssetAlias, Param
+
+from pme_airflow.operators.pme import PMEFlagTokensOperator
+from pme_airflow.rotation.placements import load
+
+_texts = {"type": ["array", "null"], "items": {"type": "string"}}
+
+with DAG(
+    dag_id="pme_leak_response",
+    description="Flags and revokes leaked links now",
+    schedule=[Asset("pme://leaks")],
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    max_active_runs=8,
+    default_args={"retries": 3, "retry_delay": timedelta(seconds=5)},
+    render_template_as_native_obj=True,
+    params={
+        "tokens": Param(
+            [],
+            title="Tokens",
+            description="Fingerprints (sha256:…), or raw tokens or links. Airflow keeps raw ones in the run's conf.",
+            **_texts,
+        ),
+        "models": Param([], title="Models", description="Revoke every link of these model ids.", **_texts),
+        "audiences": Param([], title="Audiences", description="Revoke every link of these audiences.", **_texts),
+        "findings": Param(
+            None,
+            type=["string", "null"],
+            title="Findings",
+            description="The path or URL of a scanner's report.",
+        ),
+        "reason": Param("", type=["string", "null"], title="Reason", description="Why; kept in the ledger."),
+    },
+    tags=["pme"],
+    doc_md=__doc__,
+) as dag:
+    for conn_id in sorted({placement.pme_conn_id for placement in load(__file__)}):
+        PMEFlagTokensOperator(
+            task_id=f"respond_{conn_id}",
+            tokens="{{ params.tokens }}",
+            models="{{ params.models }}",
+            audiences="{{ params.audiences }}",
+            findings="{{ params.findings }}",
+            reason="{{ params.reason }}",
+            sweep=True,
+            pme_conn_id=conn_id,
+            outlets=[AssetAlias(f"pme-revoked-{conn_id}")],
+        )

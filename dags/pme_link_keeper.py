@@ -1,0 +1,41 @@
+"""Every few minutes, and at once when something went dark: renew what is due, publish what is missing, heal.
+
+Where nothing is due this makes no request and mints nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, DeltaTriggerTimetable
+
+from pme_airflow.operators.pme import PMEMintLinksOperator
+from pme_airflow.rotation.placements import load
+from pme_airflow.transfers.placed import transfer_for
+
+placements = [placement for placement in load(__file__) if placement.keep_every is not None]
+went_dark = [Asset(f"pme://revoked/{placement.audience}") for placement in placements]
+every = min((p.keep_every for p in placements if p.keep_every), default=timedelta(minutes=15))
+
+with DAG(
+    dag_id="pme_link_keeper",
+    description="Renews links with less than half of their life left, and heals dark slots",
+    schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(every), assets=went_dark) if went_dark else None,
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 1, "retry_delay": timedelta(seconds=20)},
+    tags=["pme"],
+    doc_md=__doc__,
+) as dag:
+    for placement in placements:
+        mint = PMEMintLinksOperator(
+            task_id=f"keep_{placement.audience}",
+            models=placement.models,
+            valid_for=str(placement.valid_for),
+            audience=placement.audience,
+            renew_before=f"{int(placement.renew_before.total_seconds())}s",
+            pme_conn_id=placement.pme_conn_id,
+        )
+        for target in placement.targets:
+            transfer_for(placement, target, mint.output, outlets=[Asset(f"pme://links/{placement.audience}")])

@@ -1,0 +1,33 @@
+"""Every night: a new link for every model, shown at every target before the old one is retired."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from airflow.sdk import DAG, Asset
+
+from pme_airflow.operators.pme import PMEMintLinksOperator
+from pme_airflow.rotation.placements import load
+from pme_airflow.transfers.placed import transfer_for
+
+with DAG(
+    dag_id="pme_nightly_rotation",
+    description="Renews every private link and publishes it",
+    schedule="0 2 * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=1)},
+    tags=["pme"],
+    doc_md=__doc__,
+) as dag:
+    for placement in load(__file__):
+        mint = PMEMintLinksOperator(
+            task_id=f"mint_{placement.audience}",
+            models=placement.models,
+            valid_for=str(placement.valid_for),
+            audience=placement.audience,
+            pme_conn_id=placement.pme_conn_id,
+        )
+        for target in placement.targets:
+            transfer_for(placement, target, mint.output, outlets=[Asset(f"pme://links/{placement.audience}")])

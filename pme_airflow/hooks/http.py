@@ -1,0 +1,16 @@
+"""Airflow's HTTP connections as a session and a base address."""
+
+from __future__ import annotations
+
+import requests
+
+__all__ = ["http_session"]
+
+
+def http_session(conn_id: str) -> tuple[requests.Session, str]:
+    """A session with an HTTP connection's credentials and headers, and its base address."""
+    from airflow.providers.http.hooks.http import HttpHook
+
+    hook = HttpHook(http_conn_id=conn_id)
+    session = hook.get_conn()
+    return session, str(hook.base_url)

@@ -1,0 +1,320 @@
+"""The hook: one connection's client, ledger and keys inside Airflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
+
+from pme_airflow.api.client import PMEClient
+from pme_airflow.api.clock import Clock, SystemClock
+from pme_airflow.api.errors import PMEError, PMEInputError
+from pme_airflow.api.validity import Validity, parse_duration
+from pme_airflow.api.values import model_ids_of
+from pme_airflow.hooks.settings import ConnectionSettings
+from pme_airflow.ledger import publishing
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.database import Database, sqlite_engine, tuned
+from pme_airflow.ledger.errors import LedgerError
+from pme_airflow.ledger.minting import Demand
+from pme_airflow.ledger.revoking import Flagged
+from pme_airflow.rotation.flag import Flagging
+from pme_airflow.rotation.mint import Minter, MintOutcome
+from pme_airflow.rotation.response import joined
+from pme_airflow.rotation.services import Services
+from pme_airflow.rotation.sweep import Sweeper, SweepOutcome
+from pme_airflow.sealing import OpenedLink, Sealer
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from sqlalchemy import Engine
+
+__all__ = ["LEDGER_FILE", "PMEHook", "actor_of_context"]
+
+#: The ledger's file in ``$AIRFLOW_HOME`` where the connection names no ledger.
+LEDGER_FILE = "pme_ledger.db"
+_ONE_MACHINE = ("LocalExecutor", "SequentialExecutor", "DebugExecutor")
+
+
+def actor_of_context(context: Mapping[str, Any] | None = None) -> Actor:
+    """Who acts: the running task, or a command outside of one."""
+    if context is None:
+        try:
+            from airflow.sdk import get_current_context
+
+            context = get_current_context()
+        except RuntimeError:
+            return Actor.of_command("python")
+    ti = context.get("ti")
+    if ti is None:
+        return Actor.of_command("python")
+    return Actor(run=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"[:700])
+
+
+class PMEHook(BaseHook):
+    """Mint, open, publish, flag and sweep links over one ``pme`` connection.
+
+    :param pme_conn_id: the connection.
+    :param clock: what time and waiting are taken from.
+    """
+
+    conn_name_attr = "pme_conn_id"
+    default_conn_name = "pme_default"
+    conn_type = "pme"
+    hook_name = "Matterport Private Model Embed"
+
+    def __init__(self, pme_conn_id: str = default_conn_name, clock: Clock | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pme_conn_id = pme_conn_id
+        self._clock = clock or SystemClock()
+
+    # ----------------------------------------------------------- what it holds
+
+    @cached_property
+    def settings(self) -> ConnectionSettings:
+        """The connection, read once.
+
+        :raises PMEInputError: where something in it cannot be right.
+        """
+        settings = ConnectionSettings.read(self.get_connection(self.pme_conn_id))
+        for secret in (settings.client_secret, *settings.extras.seal_keys):
+            if secret.reveal():
+                mask_secret(secret.reveal())
+        return settings
+
+    @cached_property
+    def services(self) -> Services:
+        """The client, the ledger and the keys."""
+        settings = self.settings
+        client = PMEClient(
+            settings.client_id, settings.client_secret, settings.host, settings.client_settings, self._clock
+        )
+        sealer = Sealer.of_connection(settings.client_secret, settings.extras.seal_keys)
+        return Services(client, self.database, sealer, self._clock)
+
+    @cached_property
+    def database(self) -> Database:
+        """The ledger.
+
+        :raises LedgerError: where it cannot be used as it is set up.
+        """
+        conn_id = self.settings.extras.ledger_conn_id
+        if conn_id is not None:
+            return Database(_engine_of(conn_id), self._clock)
+        _refuse_many_machines()
+        home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+        return Database(sqlite_engine(home / LEDGER_FILE), self._clock, migrate=True)
+
+    def get_conn(self) -> PMEClient:
+        """The client."""
+        return self.services.client
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Prove credentials, host, PME and ledger; what the Test button says."""
+        try:
+            self.services.client.check_enabled()
+        except PMEError as error:
+            return False, str(error)
+        try:
+            self.database.check()
+        except PMEError as error:
+            return False, f"The credentials are good, but the ledger is not: {error}"
+        return True, f"{self.settings.host} accepts the credentials for Private Model Embed, and the ledger answers."
+
+    # ------------------------------------------------------------ what it does
+
+    def mint(
+        self,
+        models: object,
+        valid_for: Validity | timedelta | str = "24h",
+        audience: str = "default",
+        renew_before: timedelta | str | None = None,
+        actor: Actor | None = None,
+    ) -> MintOutcome:
+        """Make sure that every model has a link.
+
+        :param models: ids, share URLs, or ``{"query": "*"}`` for what the account lists.
+        :param valid_for: how long a new link is asked to live.
+        :param audience: for whom.
+        :param renew_before: a link with at least this left is handed on; ``None`` renews all.
+        :raises PMEError: where nothing could be done at all; single models' failures are in the outcome.
+        """
+        validity = Validity.parse(valid_for)
+        margin = None if renew_before in (None, "") else parse_duration(renew_before, "renew_before")
+        if margin is not None and margin >= validity.duration:
+            raise PMEInputError(
+                f"renew_before: {margin} is not less than valid_for ({validity}), so that every run would mint anew. "
+                "Give less, half of it say; or leave it out to renew all."
+            )
+        demand = Demand(self.settings.client_id, checked_audience(audience), validity, margin)
+        return Minter(self.services, actor or actor_of_context()).ensure(demand, self.model_ids(models))
+
+    def model_ids(self, models: object) -> list[str]:
+        """The ids in a list, a text, share URLs or a query.
+
+        :raises PMEInputError: for an empty list or something that is no model.
+        """
+        wanted = read_models(models)
+        if isinstance(wanted, str):
+            found = [model.model_id for model in self.services.client.models(wanted)]
+            if not found:
+                raise PMEInputError("models: the query found no model of the account. Widen it.")
+            return found
+        return wanted
+
+    def open(self, item: Mapping[str, Any]) -> str:
+        """The clear URL of one XCom item. Airflow's logs mask it from here on; keep it out of XCom.
+
+        :raises PMESealError: where the item is not as the mint returned it, or the key is gone.
+        """
+        return self.open_link(item).url.reveal()
+
+    def open_link(self, item: Mapping[str, Any]) -> OpenedLink:
+        """The URL and token of one XCom item, both hidden."""
+        opened = self.services.open_item(dict(item))
+        mask_secret(opened.token.reveal())
+        mask_secret(opened.url.reveal())
+        return opened
+
+    def record_publication(
+        self, item: Mapping[str, Any], target: str, slot: str, details: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record that a task of your own has put an item's link into a slot, once the target has confirmed it.
+
+        The link the slot showed before is retired where no other slot shows it.
+
+        :param target: names where it is shown, for instance ``intranet``.
+        :param slot: names the place inside it, for instance a page.
+        :param details: JSON the next run needs to edit the slot in place; never a link or token.
+        :raises LedgerError: where the slot shows a later link already.
+        """
+        database = self.database
+        refused: str | None = None
+        try:
+            with database.write() as connection:
+                publishing.publish(
+                    database,
+                    connection,
+                    target,
+                    slot,
+                    str(item["link_id"]),
+                    dict(details or {}),
+                    actor_of_context(),
+                    self.services.grace,
+                    claimed=False,
+                )
+        except publishing.Refused as error:
+            refused = str(error)
+        if refused is not None:
+            raise LedgerError(f"{target}, {slot}: not recorded, since {refused}.")
+
+    def flag(
+        self,
+        tokens: Iterable[str] = (),
+        models: Iterable[str] = (),
+        audiences: Iterable[str] = (),
+        link_ids: Iterable[str] = (),
+        reason: str = "",
+        actor: Actor | None = None,
+    ) -> Flagged:
+        """Flag what leaked; the next sweep revokes it.
+
+        :param tokens: raw tokens, whole links in any disguise, or fingerprints; fingerprinted before anything else.
+        :raises PMEInputError: where there is nothing to flag, or a part cannot be read; the rest is flagged.
+        """
+        problems: list[PMEError] = []
+        given = {"tokens": tokens, "models": models, "audiences": audiences, "link_ids": link_ids}
+        flagging = Flagging.gather(given, problems)
+        flagged = flagging.commit(self.database, actor or actor_of_context(), reason) if flagging else None
+        if problems:
+            raise joined(problems)
+        if flagged is None:
+            raise PMEInputError("flag: there is nothing in it. Give tokens, models, audiences or link_ids.")
+        return flagged
+
+    def sweep(
+        self,
+        max_attempts: int = 6,
+        *,
+        verify: bool = False,
+        flagged_only: bool = False,
+        actor: Actor | None = None,
+    ) -> SweepOutcome:
+        """Revoke what is due."""
+        sweeper = Sweeper(self.services, actor or actor_of_context(), max_attempts, verify=verify)
+        return sweeper.sweep(flagged_only=flagged_only)
+
+
+def read_models(models: object) -> list[str] | str:
+    """Model ids, or the query of ``{"query": …}`` as a text.
+
+    :raises PMEInputError: for anything else.
+    """
+    import json
+
+    if isinstance(models, str):
+        text = models.strip()
+        if text.startswith(("[", "{")):
+            try:
+                models = json.loads(text)
+            except ValueError:
+                models = [text]
+        else:
+            models = [part for part in text.replace("\n", ",").split(",") if part.strip()]
+    if isinstance(models, Mapping):
+        query = models.get("query")
+        if set(models) != {"query"} or not isinstance(query, str) or not query.strip():
+            raise PMEInputError('models: a mapping must be {"query": "…"}, with "*" for all.')
+        return query
+    if isinstance(models, Sequence | set | frozenset) or hasattr(models, "__iter__"):
+        return model_ids_of(models)  # type: ignore[arg-type]
+    raise PMEInputError(f"models: expected a list of ids or URLs, or a query, got a {type(models).__name__}.")
+
+
+def checked_audience(audience: object) -> str:
+    """An audience's label.
+
+    :raises PMEInputError: where it is empty, longer than 64 characters, or not of letters, digits, ``.``, ``_``, ``-``.
+    """
+    import re
+
+    if isinstance(audience, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", audience):
+        return audience
+    raise PMEInputError("audience: give 1 to 64 letters, digits, dots, dashes or underscores, such as broker-portal.")
+
+
+def _engine_of(conn_id: str) -> Engine:
+    problem = ""
+    try:
+        hook = BaseHook.get_hook(conn_id)
+        make = getattr(hook, "get_sqlalchemy_engine", None)
+        if make is not None:
+            return tuned(make())
+        problem = "is no SQL connection"
+    except AirflowNotFoundException:
+        problem = "is not defined"
+    except Exception as error:  # noqa: BLE001 - a hook of any provider may raise anything, with its password in it
+        problem = f"cannot be opened ({type(error).__name__})"
+    raise LedgerError(
+        f"ledger_conn_id: the connection {conn_id} {problem}. Name a postgres, mysql or sqlite connection whose "
+        "provider is installed, or leave it out for an SQLite file in $AIRFLOW_HOME."
+    )
+
+
+def _refuse_many_machines() -> None:
+    from airflow.sdk.configuration import conf
+
+    executors = [name.split(":")[-1].split(".")[-1].strip() for name in conf.get("core", "executor").split(",")]
+    spread = [name for name in executors if name and name not in _ONE_MACHINE]
+    if spread:
+        raise LedgerError(
+            f"ledger_conn_id: is missing, and {', '.join(spread)} spreads tasks over machines that would each keep an "
+            "SQLite ledger of their own. Name a postgres or mysql connection in the extra ledger_conn_id."
+        )

@@ -1,0 +1,159 @@
+"""What a connection says, read once into one frozen object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pme_airflow.api.client import DEFAULT_HOST, ClientSettings
+from pme_airflow.api.errors import PMEInputError
+from pme_airflow.api.transport import checked_host
+from pme_airflow.api.values import Hidden
+
+__all__ = ["ConnectionSettings", "Extras"]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """The connection's extras.
+
+    :param ledger_conn_id: the SQL connection the ledger lives in; without it, an SQLite file in ``$AIRFLOW_HOME``.
+    :param seal_keys: keys that seal links at rest, newest first; without them a key derived from the client secret.
+    :param batch_size: aliased mutations in one request.
+    :param max_concurrency: requests under way at once.
+    :param requests_per_second: a hard ceiling, or ``None``.
+    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    """
+
+    ledger_conn_id: str | None = None
+    seal_keys: tuple[Hidden, ...] = ()
+    batch_size: int = 10
+    max_concurrency: int = 8
+    requests_per_second: float | None = None
+    timeout: float = 30.0
+
+    @classmethod
+    def read(cls, extra: Mapping[str, Any]) -> Extras:
+        """Read a connection's extras.
+
+        :raises PMEInputError: for an unknown name or a value of the wrong type or range.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(extra) - known)
+        if unknown:
+            raise PMEInputError(
+                f"extra: {', '.join(unknown)} is unknown. The extras are {', '.join(sorted(known))}; take it out."
+            )
+        given = {name: value for name, value in extra.items() if value is not None and value != ""}
+        defaults = cls()
+        return cls(
+            ledger_conn_id=_text(given, "ledger_conn_id"),
+            seal_keys=_keys(given),
+            batch_size=int(_number(given, "batch_size", defaults.batch_size, 1, 1000, whole=True)),
+            max_concurrency=int(_number(given, "max_concurrency", defaults.max_concurrency, 1, 256, whole=True)),
+            requests_per_second=(
+                _number(given, "requests_per_second", 0.0, 0.001, 100_000) if "requests_per_second" in given else None
+            ),
+            timeout=_number(given, "timeout", defaults.timeout, 0.1, 3600),
+        )
+
+
+@dataclass(frozen=True)
+class ConnectionSettings:
+    """One PME connection."""
+
+    conn_id: str
+    host: str
+    client_id: str
+    client_secret: Hidden
+    extras: Extras
+
+    @classmethod
+    def read(cls, connection: Any) -> ConnectionSettings:
+        """Read an Airflow connection.
+
+        :raises PMEInputError: for a missing id or secret, a host that cannot be right, or a bad extra.
+        """
+        return cls(
+            conn_id=str(connection.conn_id),
+            host=_host(connection),
+            client_id=(connection.login or "").strip(),
+            client_secret=Hidden(connection.password or ""),
+            extras=Extras.read(_extra_of(connection)),
+        )
+
+    @property
+    def client_settings(self) -> ClientSettings:
+        """How hard the client may lean on the API."""
+        return ClientSettings(
+            batch_size=self.extras.batch_size,
+            max_concurrency=self.extras.max_concurrency,
+            requests_per_second=self.extras.requests_per_second,
+            timeout=self.extras.timeout,
+        )
+
+
+def _host(connection: Any) -> str:
+    host = (connection.host or "").strip()
+    if not host:
+        return DEFAULT_HOST
+    port = f":{connection.port}" if connection.port else ""
+    if "://" in host:
+        return checked_host(host + port)
+    loopback = host.split(":")[0] in ("localhost",) or host.startswith("127.")
+    scheme = connection.schema if connection.schema in ("http", "https") else ("http" if loopback else "https")
+    return checked_host(f"{scheme}://{host}{port}")
+
+
+def _extra_of(connection: Any) -> Mapping[str, Any]:
+    text = connection.extra
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text)
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise PMEInputError('extra: is no JSON object. Write it as {"ledger_conn_id": "…"}, or leave it empty.')
+    return extra
+
+
+def _text(given: Mapping[str, Any], name: str) -> str | None:
+    value = given.get(name)
+    if value is not None and not isinstance(value, str):
+        raise PMEInputError(f"extra {name}: expected a text, got a {type(value).__name__}.")
+    return value
+
+
+def _number(
+    given: Mapping[str, Any], name: str, default: float, least: float, most: float, *, whole: bool = False
+) -> float:
+    value = given.get(name, default)
+    number: float | None = None
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except ValueError:
+            number = None
+    if number is None or (whole and number != int(number)) or not least <= number <= most:
+        kind = "a whole number" if whole else "a number"
+        raise PMEInputError(f"extra {name}: expected {kind} from {least:g} to {most:g}, got {_shape(value)}.")
+    return number
+
+
+def _keys(given: Mapping[str, Any]) -> tuple[Hidden, ...]:
+    value = given.get("seal_keys", [])
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
+        except ValueError:
+            value = None
+    if not isinstance(value, list) or not all(isinstance(key, str) and key.strip() for key in value):
+        raise PMEInputError("extra seal_keys: expected a list of texts, newest first (or texts with commas between).")
+    return tuple(Hidden(key.strip()) for key in value)
+
+
+def _shape(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__

@@ -1,0 +1,1 @@
+"""What leaks look like: scanners' reports, and links in disguise. Plain Python."""

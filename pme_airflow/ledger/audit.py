@@ -1,0 +1,131 @@
+"""Reading the ledger as a whole: lists, one link's history, exports; and dropping what is long over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, exists, select, update
+
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.links import LinkRow, load, lock, note, query
+from pme_airflow.ledger.states import ALIVE, State
+from pme_airflow.ledger.tables import events, links, publications, runs
+
+__all__ = ["as_json", "export_events", "history", "list_links", "purge", "replace_sealed"]
+
+_PAGE = 1000
+_MOMENTS = ("requested_at", "minted_at", "valid_until", "flagged_at", "retire_at", "revoked_at")
+
+
+def as_json(row: LinkRow) -> dict[str, Any]:
+    """One link for people and programs; never its sealed text."""
+
+    def moment(value: datetime | None) -> str | None:
+        return None if value is None else value.isoformat().replace("+00:00", "Z")
+
+    return {
+        "link_id": row.link_id,
+        "model_id": row.model_id,
+        "audience": row.audience,
+        "state": row.state.value,
+        "fingerprint": row.fingerprint,
+        **{name: moment(getattr(row, name)) for name in _MOMENTS},
+        "revoke_attempts": row.revoke_attempts,
+        "irrevocable": row.irrevocable,
+        "flag_reason": row.flag_reason,
+        "verified": row.verified,
+        "run": row.run,
+    }
+
+
+def list_links(
+    connection: Connection,
+    states: Sequence[str] = (),
+    models: Sequence[str] = (),
+    audiences: Sequence[str] = (),
+    limit: int | None = None,
+) -> Iterator[LinkRow]:
+    """Links, newest first, read in pages."""
+    before: int | None = None
+    left = limit
+    while left is None or left > 0:
+        page = query().order_by(links.c.seq.desc()).limit(_PAGE if left is None else min(_PAGE, left))
+        if states:
+            page = page.where(links.c.state.in_(list(states)))
+        if models:
+            page = page.where(links.c.model_id.in_(list(models)))
+        if audiences:
+            page = page.where(links.c.audience.in_(list(audiences)))
+        if before is not None:
+            page = page.where(links.c.seq < before)
+        rows = [load(row) for row in connection.execute(page)]
+        yield from rows
+        if len(rows) < _PAGE:
+            return
+        before = rows[-1].seq
+        left = None if left is None else left - len(rows)
+
+
+def history(connection: Connection, link_id: str) -> list[dict[str, Any]]:
+    """Everything that happened to one link, oldest first."""
+    rows = connection.execute(select(events).where(events.c.link_id == link_id).order_by(events.c.seq))
+    return [_event(row._mapping) for row in rows]
+
+
+def export_events(connection: Connection) -> Iterator[dict[str, Any]]:
+    """The whole audit, oldest first, read in pages."""
+    after = 0
+    while True:
+        rows = connection.execute(select(events).where(events.c.seq > after).order_by(events.c.seq).limit(_PAGE)).all()
+        for row in rows:
+            yield _event(row._mapping)
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1].seq
+
+
+def shown_slots(connection: Connection, link_id: str) -> list[dict[str, Any]]:
+    """Where a link is shown."""
+    rows = connection.execute(select(publications).where(publications.c.link_id == link_id))
+    return [{"target": row.target, "slot": row.slot, "published_at": row.published_at.isoformat()} for row in rows]
+
+
+def purge(connection: Connection, before: datetime) -> int:
+    """Drop links that were over before a moment, and their events; never one whose token may be alive."""
+    over = and_(
+        links.c.state.not_in(sorted(ALIVE)),
+        links.c.valid_until < before,
+        links.c.requested_at < before,
+        ~exists().where(publications.c.link_id == links.c.link_id),
+    )
+    dropped = 0
+    while True:
+        ids = list(connection.scalars(select(links.c.link_id).where(over).limit(500)))
+        if not ids:
+            break
+        connection.execute(delete(events).where(events.c.link_id.in_(ids)))
+        connection.execute(delete(links).where(links.c.link_id.in_(ids)))
+        dropped += len(ids)
+    connection.execute(delete(runs).where(runs.c.seen_at < before - timedelta(days=1)))
+    return dropped
+
+
+def sealed_rows(connection: Connection, after: int, limit: int = 200) -> list[LinkRow]:
+    """A page of the live links that hold a sealed text."""
+    page = query().where(links.c.state == State.LIVE, links.c.sealed.is_not(None), links.c.seq > after)
+    return [load(row) for row in connection.execute(page.order_by(links.c.seq).limit(limit))]
+
+
+def replace_sealed(connection: Connection, row: LinkRow, sealed: str, actor: Actor, at: datetime) -> None:
+    """Keep a link under another key."""
+    if row.link_id not in lock(connection, [row.link_id]):
+        return
+    connection.execute(update(links).where(links.c.seq == row.seq, links.c.sealed.is_not(None)).values(sealed=sealed))
+    note(connection, "resealed", [{"link_id": row.link_id}], actor, at, "the sealing key changed")
+
+
+def _event(row: Any) -> dict[str, Any]:
+    return {**{key: row[key] for key in ("event", "link_id", "model_id", "audience", "fingerprint", "run", "reason")},
+            "at": row["at"].isoformat().replace("+00:00", "Z")}  # fmt: skip

@@ -1,0 +1,28 @@
+"""The edge to Airflow: our errors as Airflow's, so that no retry is wasted on what a person must mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from pme_airflow.api.errors import PMEError
+
+__all__ = ["airflow_errors"]
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """Turn permanent errors into ``AirflowFailException`` and passing ones into ``AirflowException``.
+
+    Raised outside of the handler, so that no traceback carries the original's frames.
+    """
+    problem: AirflowException | None = None
+    try:
+        yield
+    except PMEError as error:
+        kind = AirflowFailException if error.permanent else AirflowException
+        problem = kind(f"{type(error).__name__}: {error}")
+    if problem is not None:
+        raise problem

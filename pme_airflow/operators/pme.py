@@ -1,0 +1,236 @@
+"""Operators that mint, flag and sweep links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, BaseOperator, BaseOperatorLink
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+if TYPE_CHECKING:
+    from pme_airflow.rotation.mint import MintOutcome
+
+__all__ = [
+    "PMEFlagTokensOperator",
+    "PMEMintLinksOperator",
+    "PMEModelLink",
+    "PMERevocationSweepOperator",
+]
+
+_DEFAULT_CONN_ID = "pme_default"
+
+
+class PMEModelLink(BaseOperatorLink):
+    """Leads from a mint to its model's page, or to the organisation's models where there are several."""
+
+    name = "Matterport model"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """The address; it holds no token."""
+        return str(getattr(operator, "model_page", "") or "https://my.matterport.com/models/")
+
+
+class PMEMintLinksOperator(BaseOperator):
+    """Make sure that every model has a link for an audience, and hand them on sealed.
+
+    A retry or a cleared rerun finds the links its earlier try minted. One bad model does not stop the others: their
+    items are in XCom, and the task ends failed and names the bad one.
+
+    :param models: ids, share URLs, or ``{"query": "*"}`` for what the account lists. (templated)
+    :param valid_for: how long a new link is asked to live, at most 24 h: ``24h``, ``PT10M``, a timedelta. (templated)
+    :param audience: who the links are for. (templated)
+    :param renew_before: a link with at least this left is handed on; without it, all are renewed. (templated)
+    :param pme_conn_id: the PME connection.
+    :return: a list of XCom items, sealed.
+    """
+
+    template_fields: Sequence[str] = ("models", "valid_for", "audience", "renew_before", "pme_conn_id")
+    operator_extra_links = (PMEModelLink(),)
+    ui_color = "#e3f1d9"
+
+    def __init__(
+        self,
+        *,
+        models: Any,
+        valid_for: str | timedelta = "24h",
+        audience: str = "default",
+        renew_before: str | timedelta | None = None,
+        pme_conn_id: str = _DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.models = models
+        self.valid_for = valid_for
+        self.audience = audience
+        self.renew_before = renew_before
+        self.pme_conn_id = pme_conn_id
+        self.model_page = ""
+
+    def execute(self, context: Any) -> list[dict[str, Any]]:
+        """Mint what is missing.
+
+        :raises AirflowFailException: where the input or the credentials are wrong, or a model is refused for good.
+        :raises AirflowException: where a model has no link yet and another try may help.
+        """
+        from pme_airflow.hooks.pme import PMEHook, actor_of_context
+        from pme_airflow.operators.edge import airflow_errors
+
+        with airflow_errors():
+            hook = PMEHook(self.pme_conn_id)
+            outcome = hook.mint(
+                self.models, self.valid_for, self.audience, self.renew_before, actor=actor_of_context(context)
+            )
+            self.model_page = _model_page(hook.settings.host, outcome)
+        self.log.info(
+            "Audience %s: %d minted, %d handed on, %d answers lost, %d models failed.",
+            self.audience,
+            outcome.minted,
+            outcome.handed_on,
+            outcome.lost,
+            len(outcome.failures),
+        )
+        if outcome.failures:
+            if outcome.items:
+                context["ti"].xcom_push(key="return_value", value=outcome.items)
+            raise _failure(outcome)
+        return outcome.items
+
+
+def _failure(outcome: MintOutcome) -> AirflowException:
+    said = "; ".join(f"{failure.model_id}: {failure.reason}" for failure in outcome.failures[:20])
+    more = f"; and {len(outcome.failures) - 20} more" if len(outcome.failures) > 20 else ""
+    kind = AirflowFailException if all(failure.permanent for failure in outcome.failures) else AirflowException
+    return kind(
+        f"{len(outcome.failures)} of {len(outcome.failures) + len(outcome.items)} models have no link: {said}{more}"
+    )
+
+
+def _model_page(host: str, outcome: MintOutcome) -> str:
+    page = host.replace("//api.", "//my.") + "/models/"
+    models = [item["model_id"] for item in outcome.items]
+    return page + (models[0] if len(models) == 1 else "")
+
+
+class PMEFlagTokensOperator(BaseOperator):
+    """Flag what leaked, so that the next sweep revokes it.
+
+    Airflow keeps a run's conf and rendered fields in clear: hand in fingerprints (``pme-airflow fingerprint``) rather
+    than raw tokens where you can. Raw ones are fingerprinted before anything else, and never stored here.
+
+    :param tokens: raw tokens, whole links in any disguise, or fingerprints.
+    :param models: flag every link of these models.
+    :param audiences: flag every link of these audiences.
+    :param findings: the path or URL of a scanner's report. (templated)
+    :param reason: why; kept in the ledger. (templated)
+    :param sweep: whether to revoke at once, in this task.
+    :param pme_conn_id: the PME connection.
+    :return: what was flagged, as JSON of fingerprints.
+    """
+
+    template_fields: Sequence[str] = ("models", "audiences", "findings", "reason", "pme_conn_id")
+    ui_color = "#f9dede"
+
+    def __init__(
+        self,
+        *,
+        tokens: Any = None,
+        models: Any = None,
+        audiences: Any = None,
+        findings: str | None = None,
+        reason: str = "",
+        sweep: bool = False,
+        pme_conn_id: str = _DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.tokens = tokens
+        self.models = models
+        self.audiences = audiences
+        self.findings = findings
+        self.reason = reason
+        self.sweep = sweep
+        self.pme_conn_id = pme_conn_id
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Flag, and sweep where asked to.
+
+        :raises AirflowFailException: where there is nothing to flag, or a part of what was given cannot be read; what
+            could be read is flagged all the same.
+        """
+        from pme_airflow.operators.edge import airflow_errors
+        from pme_airflow.operators.response import respond
+
+        with airflow_errors():
+            return respond(self, context)
+
+
+class PMERevocationSweepOperator(BaseOperator):
+    """Revoke what is due: leaks first, then what no slot shows any more; close what has ended.
+
+    :param max_attempts: after so many answers that are not ``true`` a link is irrevocable: alarmed once by failing the
+        task, listed, and tried slowly until it ends.
+    :param verify: whether each revoked link is itself asked (401 expected), and the answer recorded.
+    :param pme_conn_id: the PME connection.
+    :return: what was revoked, as JSON of fingerprints.
+    """
+
+    template_fields: Sequence[str] = ("max_attempts", "pme_conn_id")
+    ui_color = "#f9dede"
+
+    def __init__(
+        self,
+        *,
+        max_attempts: int = 6,
+        verify: bool = False,
+        pme_conn_id: str = _DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.max_attempts = max_attempts
+        self.verify = verify
+        self.pme_conn_id = pme_conn_id
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Sweep.
+
+        :raises AirflowFailException: where a link became irrevocable, or the credentials are refused.
+        """
+        from pme_airflow.hooks.pme import PMEHook, actor_of_context
+        from pme_airflow.operators.edge import airflow_errors
+        from pme_airflow.rotation.sweep import summary
+
+        with airflow_errors():
+            hook = PMEHook(self.pme_conn_id)
+            outcome = hook.sweep(int(self.max_attempts), verify=self.verify, actor=actor_of_context(context))
+        result = summary(outcome)
+        self.log.info(
+            "%d revoked, %d expired, %d irrevocable, %d still due.",
+            len(outcome.revoked),
+            outcome.expired,
+            len(outcome.given_up),
+            outcome.pending,
+        )
+        tell_revoked(context, self, outcome.audiences)
+        if outcome.given_up or outcome.unopened:
+            context["ti"].xcom_push(key="return_value", value=result)
+            named = ", ".join(f"{row.link_id} of model {row.model_id}" for row in outcome.given_up[:20])
+            unopened = ", ".join(row.link_id for row in outcome.unopened[:20])
+            raise AirflowFailException(
+                f"Irrevocable now: {named or 'none'}. Not opened by the connection's keys: {unopened or 'none'}."
+            )
+        return result
+
+
+def tell_revoked(context: Mapping[str, Any], operator: BaseOperator, audiences: Sequence[str]) -> None:
+    """Post an event on ``pme://revoked/<audience>`` for each audience that went dark."""
+    events = context.get("outlet_events")
+    if events is None:
+        return
+    from airflow.sdk import AssetAlias
+
+    for outlet in operator.outlets or ():
+        if isinstance(outlet, AssetAlias):
+            for audience in audiences:
+                events[outlet].add(Asset(f"pme://revoked/{audience}"), extra={"audience": audience})

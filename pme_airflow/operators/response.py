@@ -1,0 +1,91 @@
+"""What the flag operator does: read its arguments, flag, sweep where asked to, and tell."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pme_airflow.api.errors import PMEError
+from pme_airflow.hooks.pme import PMEHook, actor_of_context
+from pme_airflow.leaks.reports import Findings, read_report
+from pme_airflow.leaks.sources import fetch_report
+from pme_airflow.operators.pme import tell_revoked
+from pme_airflow.rotation.flag import Flagging
+from pme_airflow.rotation.response import Responder, joined
+
+if TYPE_CHECKING:
+    from pme_airflow.operators.pme import PMEFlagTokensOperator
+
+__all__ = ["respond"]
+
+
+def respond(operator: PMEFlagTokensOperator, context: Any) -> dict[str, Any]:
+    """Flag, sweep and tell.
+
+    :raises PMEError: for what could not be read, after what could be was flagged and swept.
+    """
+    hook = PMEHook(operator.pme_conn_id)
+    problems: list[PMEError] = []
+    # Rendered here and not as a template field: Airflow would keep the rendered tokens in clear.
+    tokens = operator.render_template(operator.tokens, context) if operator.tokens is not None else None
+    given = {
+        "tokens": [*_list(tokens), *_event_fingerprints(context)],
+        "models": _list(operator.models),
+        "audiences": _list(operator.audiences),
+    }
+    flagging = Flagging.gather(given, problems)
+    findings = _findings(operator.findings, problems)
+    responder = Responder(hook.services, actor_of_context(context))
+    report = None
+    if flagging is not None or findings is not None or not problems:
+        report = responder.flag(flagging, findings, str(operator.reason or ""))
+        operator.log.info("Flagged: %s.", report.in_words)
+        if operator.sweep:
+            responder.sweep(report)
+            tell_revoked(context, operator, report.swept.audiences if report.swept else [])
+    if problems:
+        if report is not None:
+            context["ti"].xcom_push(key="return_value", value=report.as_json())
+        raise joined(problems)
+    assert report is not None
+    return report.as_json()
+
+
+def _findings(findings: str | None, problems: list[PMEError]) -> Findings | None:
+    if not findings or findings == "None":
+        return None
+    try:
+        return read_report(fetch_report(findings))
+    except PMEError as error:
+        problems.append(error)
+        return None
+
+
+def _list(value: Any) -> list[Any]:
+    """A list, also one that a template rendered into a text."""
+    if value is None or value == "" or value == "None":
+        return []
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                parsed = read(value)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+            return parsed if isinstance(parsed, list) else [value]
+    if isinstance(value, Mapping):
+        return [value]
+    return list(value) if isinstance(value, list | tuple | set) else [value]
+
+
+def _event_fingerprints(context: Any) -> list[Any]:
+    """The fingerprints in the extras of the asset events that started the run."""
+    found: list[Any] = []
+    triggering = context.get("triggering_asset_events") or {}
+    for events in triggering.values() if hasattr(triggering, "values") else ():
+        for event in events:
+            extra = getattr(event, "extra", None) or {}
+            for key in ("fingerprints", "tokens"):
+                found += _list(extra.get(key)) if isinstance(extra, Mapping) else []
+    return found

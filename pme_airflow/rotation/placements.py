@@ -1,0 +1,268 @@
+"""Placements: for one audience, which models' links are shown where. Read from YAML and checked as a whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pme_airflow.api.errors import PMEInputError
+from pme_airflow.api.validity import Validity, parse_duration
+from pme_airflow.api.values import model_id_of
+
+__all__ = ["Placement", "TargetSpec", "load", "read"]
+
+#: What each kind of target must and may be told.
+_KINDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "object_storage": (frozenset({"path"}), frozenset({"conn_id"})),
+    "slack": (frozenset({"channel"}), frozenset({"slack_conn_id"})),
+    "wordpress": (frozenset({"pages"}), frozenset({"wordpress_conn_id", "type"})),
+    "http": (
+        frozenset({"endpoint", "json"}),
+        frozenset({"http_conn_id", "method", "headers", "expected_statuses", "read_endpoint", "clear_json"}),
+    ),
+    "custom": (frozenset({"class"}), frozenset({"options"})),
+}
+_KEYS = frozenset(
+    {"audience", "valid_for", "models", "targets", "pme_conn_id", "renew_before", "keep_every", "allow_gaps"}
+)
+_AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_KEEP_EVERY = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """One target of a placement."""
+
+    kind: str
+    options: Mapping[str, Any]
+    task_id: str
+
+    @property
+    def place(self) -> str:
+        """Where it shows links, so that two that would fight over the same slots are told apart."""
+        named = {
+            "object_storage": ("path",),
+            "slack": ("slack_conn_id", "channel"),
+            "wordpress": ("wordpress_conn_id", "type"),
+            "http": ("http_conn_id", "endpoint"),
+            "custom": ("class", "options"),
+        }[self.kind]
+        return f"{self.kind} " + " ".join(str(self.options.get(name, "")).rstrip("/") for name in named)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One audience's models and targets.
+
+    :param models: ids, or ``{"query": …}``.
+    :param renew_before: a link with less than this left is due; half of ``valid_for`` unless said otherwise.
+    :param keep_every: how often the keeper looks.
+    :param allow_gaps: whether a set-up that must leave a gap is wanted all the same.
+    """
+
+    audience: str
+    valid_for: Validity
+    models: Sequence[str] | Mapping[str, str]
+    targets: tuple[TargetSpec, ...]
+    pme_conn_id: str
+    renew_before: timedelta
+    keep_every: timedelta | None
+    allow_gaps: bool = field(default=False)
+
+    @property
+    def listed_models(self) -> list[str] | None:
+        """The models by id; ``None`` where a query finds them."""
+        return None if isinstance(self.models, Mapping) else list(self.models)
+
+
+def load(beside: str | Path) -> list[Placement]:
+    """The placements in the file ``$PME_PLACEMENTS`` names, or in ``placements.yaml`` beside a DAG file.
+
+    :raises PMEInputError: with a line for each thing that is wrong.
+    """
+    path = Path(os.environ.get("PME_PLACEMENTS") or Path(beside).parent / "placements.yaml")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PMEInputError(
+            f"placements: {path} cannot be read ({type(error).__name__}). Write it, or name another in PME_PLACEMENTS."
+        ) from None
+    return read(text, str(path))
+
+
+def read(text: str, name: str = "placements.yaml") -> list[Placement]:
+    """Read and check placements.
+
+    :raises PMEInputError: with a line for each thing that is wrong.
+    """
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise PMEInputError(f"placements: {name} is no YAML{where}.") from None
+    entries = raw if isinstance(raw, list) else [raw]
+    problems: list[str] = []
+    if not raw:
+        problems.append("it is empty: give one mapping with audience, models and targets, or a list of them")
+    placements = [_placement(entry, _Said(problems, f"[{i}]" if len(entries) > 1 else "")) for i, entry in
+                  enumerate(entries)] if raw else []  # fmt: skip
+    good = [placement for placement in placements if placement is not None]
+    _check_together(good, problems)
+    if problems:
+        raise PMEInputError(f"placements: {name} cannot be used:\n" + "\n".join(f"  - {p}" for p in problems))
+    return good
+
+
+@dataclass(frozen=True)
+class _Said:
+    problems: list[str]
+    where: str
+
+    def __call__(self, key: str, problem: str) -> None:
+        self.problems.append(f"{self.where}{'.' if self.where else ''}{key}: {problem}")
+
+
+def _placement(entry: Any, say: _Said) -> Placement | None:
+    if not isinstance(entry, Mapping):
+        say("placement", f"expected a mapping, got a {type(entry).__name__}")
+        return None
+    before = len(say.problems)
+    for key in sorted(set(map(str, entry)) - _KEYS):
+        say(key, f"is unknown; the keys are {', '.join(sorted(_KEYS))}")
+    audience = str(entry.get("audience", "default"))
+    if not _AUDIENCE.match(audience):
+        say("audience", "give 1 to 64 letters, digits, dots, dashes or underscores")
+    validity = _validity(entry, say)
+    models = _models(entry.get("models"), say)
+    renew_before = _duration(entry, "renew_before", validity.duration / 2, say)
+    keep_every = None if entry.get("keep_every") is False else _duration(entry, "keep_every", _KEEP_EVERY, say)
+    if renew_before >= validity.duration:
+        say("renew_before", f"{renew_before} is not less than valid_for ({validity}): every look would mint anew")
+    targets = _targets(entry.get("targets"), audience, models, say)
+    allow = entry.get("allow_gaps", False)
+    if not isinstance(allow, bool):
+        say("allow_gaps", "give true or false")
+    if len(say.problems) > before:
+        return None
+    conn_id = str(entry.get("pme_conn_id", "pme_default"))
+    placement = Placement(audience, validity, models, targets, conn_id, renew_before, keep_every, bool(allow))
+    _check_gap(placement, say)
+    return placement
+
+
+def _check_gap(placement: Placement, say: _Said) -> None:
+    from pme_airflow.rotation.plan import plan_of
+
+    plan = plan_of(placement)
+    if plan.leaves_gap and not placement.allow_gaps:
+        say("valid_for", f"{plan.in_words()} {plan.cure}, or say allow_gaps: true")
+
+
+def _validity(entry: Mapping[str, Any], say: _Said) -> Validity:
+    try:
+        return Validity.parse(entry.get("valid_for", "24h"))
+    except PMEInputError as error:
+        say("valid_for", str(error).removeprefix("valid_for: "))
+        return Validity.parse("24h")
+
+
+def _duration(entry: Mapping[str, Any], key: str, default: timedelta, say: _Said) -> timedelta:
+    if entry.get(key) is None:
+        return default
+    try:
+        return parse_duration(entry[key], key)
+    except PMEInputError as error:
+        say(key, str(error).removeprefix(f"{key}: "))
+        return default
+
+
+def _models(raw: Any, say: _Said) -> Sequence[str] | Mapping[str, str]:
+    if isinstance(raw, Mapping):
+        if set(raw) == {"query"} and isinstance(raw["query"], str) and raw["query"].strip():
+            return {"query": raw["query"]}
+        say("models", 'a mapping must be {query: "…"}, with "*" for all')
+        return []
+    if not isinstance(raw, list) or not raw:
+        say("models", 'give a list of model ids, or {query: "*"}')
+        return []
+    found: list[str] = []
+    for index, value in enumerate(raw):
+        try:
+            model_id = model_id_of(value)
+        except PMEInputError as error:
+            say(f"models[{index}]", str(error).removeprefix("models: "))
+            continue
+        if model_id in found:
+            say(f"models[{index}]", f"{model_id} is listed twice")
+        found.append(model_id)
+    return found
+
+
+def _targets(raw: Any, audience: str, models: Sequence[str] | Mapping[str, str], say: _Said) -> tuple[TargetSpec, ...]:
+    if not isinstance(raw, list) or not raw:
+        say("targets", "give a list of at least one target, each with its kind")
+        return ()
+    specs = [_target(entry, f"targets[{index}]", index, audience, models, say) for index, entry in enumerate(raw)]
+    return tuple(spec for spec in specs if spec is not None)
+
+
+def _target(
+    entry: Any, where: str, index: int, audience: str, models: Sequence[str] | Mapping[str, str], say: _Said
+) -> TargetSpec | None:
+    kind = entry.get("kind") if isinstance(entry, Mapping) else None
+    if not isinstance(entry, Mapping) or not isinstance(kind, str) or kind not in _KINDS:
+        say(f"{where}.kind", f"{kind!r} is unknown; the kinds are {', '.join(sorted(_KINDS))}")
+        return None
+    must, may = _KINDS[kind]
+    options = {str(key): value for key, value in entry.items() if key != "kind"}
+    for key in sorted(must - set(options)):
+        say(f"{where}.{key}", f"is missing; a target of kind {kind} needs it")
+    for key in sorted(set(options) - must - may):
+        say(f"{where}.{key}", f"is unknown for {kind}; it takes {', '.join(sorted(must | may))}")
+    if kind == "wordpress":
+        _check_pages(options.get("pages"), f"{where}.pages", models, say)
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", audience)
+    return TargetSpec(kind, options, f"publish_{safe}_{index}_{kind}")
+
+
+def _check_pages(pages: Any, where: str, models: Sequence[str] | Mapping[str, str], say: _Said) -> None:
+    if not isinstance(pages, Mapping):
+        if pages is not None:
+            say(where, "give a mapping of model id to page number")
+        return
+    for model, page in pages.items():
+        if isinstance(page, bool) or not isinstance(page, int) or page <= 0:
+            say(f"{where}.{model}", "give the page's number")
+        if not isinstance(models, Mapping) and str(model) not in models:
+            say(f"{where}.{model}", "is a page for a model that is not listed in models")
+    for model in () if isinstance(models, Mapping) else models:
+        if model not in pages:
+            say(f"{where}.{model}", "is missing: every listed model needs a page")
+
+
+def _check_together(placements: Sequence[Placement], problems: list[str]) -> None:
+    audiences: set[str] = set()
+    places: dict[str, str] = {}
+    for placement in placements:
+        if placement.audience in audiences:
+            problems.append(f"audience: {placement.audience} stands twice; give each audience one placement")
+        audiences.add(placement.audience)
+        for target in placement.targets:
+            owner = places.setdefault(target.place, placement.audience)
+            if target.kind in ("object_storage", "http", "custom") and owner != placement.audience:
+                problems.append(
+                    f"targets: {target.kind} shows both {owner} and {placement.audience} in the same place; give each "
+                    "a place of its own"
+                )
+            elif owner == placement.audience and [t.place for t in placement.targets].count(target.place) > 1:
+                line = f"targets: {target.kind} stands twice with the same place for {placement.audience}"
+                if line not in problems:
+                    problems.append(line)

@@ -1,0 +1,281 @@
+"""Putting links into slots: one base for every target, and the order that keeps old links until new ones are shown."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pendulum
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from pme_airflow.api.errors import PMEError
+from pme_airflow.api.values import AccessToken, Hidden
+from pme_airflow.ledger import publishing
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.links import item_of
+from pme_airflow.ledger.publishing import Publication, Refused
+from pme_airflow.rotation.services import Services
+
+__all__ = ["PMESlotError", "PublishOutcome", "Publisher", "ShownLink", "Target"]
+
+_TRIES = 3
+_BUSY_TRIES = 100
+_BUSY_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class PMESlotError(PMEError):
+    """A slot could not be written, read back or cleared.
+
+    :param passing: whether trying again without a change may help.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = not passing
+
+
+@dataclass(frozen=True)
+class ShownLink:
+    """An opened link on its way into a slot. ``url`` and ``token`` are hidden: reveal them where they are written."""
+
+    link_id: str
+    model_id: str
+    audience: str
+    url: Hidden
+    token: AccessToken
+    valid_until: datetime
+
+
+class Target(ABC):
+    """A place that shows links. Write your own by giving it a name, slots, and a way to put, read back and take away.
+
+    A method that fails raises :class:`PMESlotError`; any other exception is reported by its type alone, since its text
+    may hold the link.
+    """
+
+    #: Names the target in the ledger; two targets that show in the same place must have the same name.
+    name: str
+
+    def slots(self, item: Mapping[str, Any]) -> Sequence[str]:
+        """The slots an item is shown in; one named by the model unless overridden."""
+        return [str(item["model_id"])]
+
+    @abstractmethod
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+        """Show a link in a slot, in place of what it shows.
+
+        :param previous: what the last ``put`` returned for this slot; empty the first time.
+        :return: JSON the next ``put`` needs to edit in place; never a link or token.
+        """
+
+    @abstractmethod
+    def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
+        """Read the slot as a reader would, and raise unless it shows this link and no other one of ours."""
+
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
+        """Clear a slot that is to show nothing any more."""
+
+    def finish(self, shown: Sequence[Publication]) -> None:
+        """Called once after the slots, with all the target shows; for an index, say."""
+
+
+@dataclass
+class PublishOutcome:
+    """What publishing came to; JSON without links by :meth:`as_json`."""
+
+    target: str
+    published: list[dict[str, str]] = field(default_factory=list)
+    unchanged: list[dict[str, str]] = field(default_factory=list)
+    removed: list[dict[str, str]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def permanent(self) -> bool:
+        """Whether no failure would pass by itself."""
+        return all(failure["permanent"] for failure in self.failed)
+
+    def as_json(self) -> dict[str, Any]:
+        """The XCom form."""
+        return {
+            "target": self.target,
+            "published": self.published,
+            "unchanged": self.unchanged,
+            "removed": self.removed,
+            "failed": self.failed,
+        }
+
+
+class Publisher:
+    """Publishes items to one target for one actor."""
+
+    def __init__(self, services: Services, actor: Actor, target: Target) -> None:
+        self._services = services
+        self._actor = actor
+        self._target = target
+        self._outcome = PublishOutcome(target.name)
+
+    def publish(self, items: Sequence[Mapping[str, Any]]) -> PublishOutcome:
+        """Put every item into its slots. One bad slot does not stop the rest: it is in the outcome."""
+        for item in items:
+            slots, problem = self._slots(item)
+            if problem is not None:
+                self._fail("?", item, problem)
+            for slot in slots:
+                self._guarded(slot, item)
+        self._finish()
+        return self._outcome
+
+    def retire_others(self, audience: str, model_ids: Sequence[str]) -> PublishOutcome:
+        """Clear the slots this target still shows for an audience's models that are not listed any more."""
+        database = self._services.database
+        with database.read() as connection:
+            shown = publishing.shown_at(connection, self._target.name, audience)
+        kept = set(model_ids)
+        for publication in shown:
+            if publication.model_id in kept:
+                continue
+            about = {"model_id": publication.model_id}
+            try:
+                self._target.take_away(publication.slot, publication.details)
+            except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+                self._fail(publication.slot, about, _slot_error(error))
+                continue
+            with database.write() as connection:
+                publishing.withdraw(
+                    database, connection, [publication], self._actor, "not listed any more", self._services.grace
+                )
+            self._outcome.removed.append({"slot": publication.slot, "model_id": publication.model_id})
+        return self._outcome
+
+    def _slots(self, item: Mapping[str, Any]) -> tuple[Sequence[str], PMEError | None]:
+        try:
+            return self._target.slots(item), None
+        except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+            return [], _slot_error(error)
+
+    def _guarded(self, slot: str, item: Mapping[str, Any]) -> None:
+        problem: PMEError | None = None
+        try:
+            self._show(slot, item)
+        except PMEError as error:
+            problem = error
+        if problem is not None:
+            self._fail(slot, item, problem)
+
+    def _show(self, slot: str, item: Mapping[str, Any]) -> None:
+        about = {"slot": slot, "link_id": str(item["link_id"]), "model_id": str(item["model_id"])}
+        for _ in range(_BUSY_TRIES):
+            plan = self._plan(slot, str(item["link_id"]))
+            if plan.action in ("keep", "newer"):
+                self._outcome.unchanged.append(about)
+                return
+            if plan.action == "dead":
+                raise PMESlotError("the link is revoked, expired or flagged; the next run brings a new one")
+            if plan.action == "put":
+                if self._put(slot, item, plan.previous):
+                    self._outcome.published.append(about)
+                    return
+                item = self._later_item(slot, item)
+                continue
+            self._services.clock.sleep(_BUSY_SECONDS)
+        raise PMESlotError("another run was at this slot all the while; try again", passing=True)
+
+    def _plan(self, slot: str, link_id: str) -> publishing.SlotPlan:
+        database = self._services.database
+        with database.write() as connection:
+            return publishing.open_slot(database, connection, self._target.name, slot, link_id, self._actor)
+
+    def _put(self, slot: str, item: Mapping[str, Any], previous: Publication | None) -> bool:
+        """Put, read back, record; false where the record came too late, so that the slot is to be looked at again."""
+        link = self._opened(item)
+        held = dict(previous.details) if previous is not None else {}
+        database = self._services.database
+        problem: PMEError | None = None
+        details: dict[str, Any] = {}
+        try:
+            details = self._tried(lambda: self._target.put(slot, link, held))
+            self._tried(lambda: self._target.read_back(slot, link, details))
+        except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+            problem = _slot_error(error)
+        if problem is not None:
+            with database.write() as connection:
+                publishing.give_up(connection, self._target.name, slot, self._actor)
+            raise problem
+        try:
+            with database.write() as connection:
+                publishing.publish(
+                    database,
+                    connection,
+                    self._target.name,
+                    slot,
+                    link.link_id,
+                    details,
+                    self._actor,
+                    self._services.grace,
+                )
+        except Refused as refused:
+            log.warning("%s, %s: %s; looking again.", self._target.name, slot, refused)
+            return False
+        log.info("%s shows model %s at %s until %s.", self._target.name, link.model_id, slot, link.valid_until)
+        return True
+
+    def _later_item(self, slot: str, item: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a slot that this run overwrote too late must show again: the later link the ledger names."""
+        with self._services.database.write() as connection:
+            later = publishing.reopen(connection, self._target.name, slot)
+        return item if later is None else item_of(later)
+
+    def _tried(self, call: Any) -> Any:
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, PMESlotError) and not error.permanent),
+            stop=stop_after_attempt(_TRIES),
+            wait=wait_random_exponential(multiplier=0.3, max=5),
+            sleep=self._services.clock.sleep,
+            reraise=True,
+        )
+        return retrying(call)
+
+    def _opened(self, item: Mapping[str, Any]) -> ShownLink:
+        opened = self._services.open_item(dict(item))
+        until = pendulum.parse(str(item["valid_until"]))
+        assert isinstance(until, pendulum.DateTime)
+        return ShownLink(
+            str(item["link_id"]), str(item["model_id"]), str(item["audience"]), opened.url, opened.token, until
+        )
+
+    def _finish(self) -> None:
+        with self._services.database.read() as connection:
+            shown = publishing.shown_at(connection, self._target.name)
+        if not self._outcome.published:
+            return
+        problem: PMEError | None = None
+        try:
+            self._tried(lambda: self._target.finish(shown))
+        except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+            problem = _slot_error(error)
+        if problem is not None:
+            self._fail("index", {"model_id": "all"}, problem)
+
+    def _fail(self, slot: str, item: Mapping[str, Any], problem: PMEError) -> None:
+        model_id = str(item.get("model_id", "?"))
+        log.error("%s, %s: model %s was not shown: %s", self._target.name, slot, model_id, problem)
+        self._outcome.failed.append(
+            {"slot": slot, "model_id": model_id, "reason": str(problem), "permanent": problem.permanent}
+        )
+
+
+def _slot_error(error: Exception) -> PMEError:
+    """A target's failure in words that hold no link: its own where it raised ours, else the exception's type."""
+    if isinstance(error, PMEError):
+        return error
+    if isinstance(error, PermissionError):
+        return PMESlotError("it may not be written (permission denied): check the rights")
+    if isinstance(error, OSError):
+        return PMESlotError(f"it cannot be written ({error.strerror or type(error).__name__})", passing=True)
+    return PMESlotError(f"the target failed ({type(error).__name__})", passing=True)

@@ -1,0 +1,106 @@
+"""Pages in object storage: any path Airflow's ``ObjectStoragePath`` knows."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pme_airflow.ledger.publishing import Publication
+from pme_airflow.pages import render
+from pme_airflow.rotation.publish import PMESlotError, ShownLink, Target
+
+__all__ = ["ObjectStorageTarget"]
+
+_TYPES = {".json": "application/json", ".html": "text/html; charset=utf-8"}
+
+
+class ObjectStorageTarget(Target):
+    """``<model_id>/link.json``, ``<model_id>/embed.html`` and a gallery, each replaced whole.
+
+    :param root: an ``ObjectStoragePath``.
+    """
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self.name = f"object_storage:{str(root).rstrip('/')}"
+
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+        folder = self._root / slot
+        until = _utc(link)
+        record = {
+            "model_id": link.model_id,
+            "audience": link.audience,
+            "link": link.url.reveal(),
+            "access_token": link.token.reveal(),
+            "valid_until": until,
+        }
+        page = render("embed.html.j2", link=link.url.reveal(), title=f"Space {link.model_id}", valid_until=until)
+        self._replace(folder / "embed.html", page)
+        self._replace(folder / "link.json", json.dumps(record, indent=2) + "\n")
+        return {"folder": str(folder)}
+
+    def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
+        folder = self._root / slot
+        problem = ""
+        try:
+            record = json.loads((folder / "link.json").read_text())
+            if record.get("access_token") != link.token.reveal():
+                problem = "link.json holds another link"
+            elif link.token.reveal() not in (folder / "embed.html").read_text():
+                problem = "embed.html shows another link"
+        except (ValueError, AttributeError):
+            problem = "link.json is not whole"
+        if problem:
+            raise PMESlotError(f"{problem} right after it was written: does something else write there?", passing=True)
+
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
+        folder = self._root / slot
+        for name in ("link.json", "embed.html"):
+            (folder / name).unlink(missing_ok=True)
+
+    def finish(self, shown: Sequence[Publication]) -> None:
+        pages = [
+            {
+                "model_id": publication.slot,
+                "audience": publication.audience,
+                "published_at": publication.published_at.strftime("%Y-%m-%d %H:%M UTC"),
+            }
+            for publication in shown
+            if publication.link_id
+        ]
+        self._replace(self._root / "index.html", render("index.html.j2", pages=pages))
+
+    def _replace(self, path: Any, text: str) -> None:
+        """Write a file so that a reader sees the old one or the new one, whole."""
+        if path.protocol in ("file", "local", ""):
+            _replace_local(Path(path.path), text)
+            return
+        kind = _TYPES[os.path.splitext(path.name)[1]]
+        extra: dict[str, Any] = {}
+        if path.protocol in ("s3", "s3a"):
+            extra = {"CacheControl": "no-store", "ContentType": kind}
+        with path.open("wb", **extra) as stream:
+            stream.write(text.encode())
+
+
+def _replace_local(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*.pme-tmp"):
+        left.unlink(missing_ok=True)
+    draft = path.parent / f".{path.name}.{uuid.uuid4().hex}.pme-tmp"
+    try:
+        with draft.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _utc(link: ShownLink) -> str:
+    return link.valid_until.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Transfers: links to where people look at them."""

@@ -1,0 +1,142 @@
+"""What every transfer shares: reading items, publishing them, and how a task ends."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+if TYPE_CHECKING:
+    from pme_airflow.hooks.pme import PMEHook
+    from pme_airflow.rotation.publish import PublishOutcome, Target
+
+__all__ = ["PMETransferOperator", "flat_items"]
+
+
+class PMETransferOperator(BaseOperator):
+    """Base of the transfers. Give it :meth:`make_target` to write your own.
+
+    It runs when its upstream tasks are done, whether or not they succeeded, so that the links a mint did get are shown
+    although a model failed; the task then ends failed too, after publishing, so that the run does.
+
+    :param links: items as ``PMEMintLinksOperator`` returns them; lists of lists, as mapped tasks give, are flattened.
+    :param models: the ids of all models this target is to show. Slots of other models of the items' audience are
+        cleared and their links retired; without it nothing is cleared.
+    :param audience: the audience that ``models`` speaks of.
+    :param pme_conn_id: the PME connection.
+    """
+
+    template_fields: Sequence[str] = ("links", "models", "audience", "pme_conn_id")
+    ui_color = "#dbe9f6"
+
+    def __init__(
+        self,
+        *,
+        links: Any,
+        models: Sequence[str] | None = None,
+        audience: str = "default",
+        pme_conn_id: str = "pme_default",
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("trigger_rule", "all_done")
+        super().__init__(**kwargs)
+        self.links = links
+        self.models = models
+        self.audience = audience
+        self.pme_conn_id = pme_conn_id
+
+    @abstractmethod
+    def make_target(self, hook: PMEHook) -> Target:
+        """The target to publish to."""
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Publish every item.
+
+        :return: the outcome as JSON, without links.
+        :raises AirflowFailException: where a slot failed for good, or an upstream task had.
+        :raises AirflowException: where a slot failed and another try may help.
+        """
+        from pme_airflow.hooks.pme import PMEHook, actor_of_context
+        from pme_airflow.operators.edge import airflow_errors
+        from pme_airflow.rotation.publish import Publisher
+
+        items = flat_items(self.links)
+        failed_upstream = _failed_upstream(self, context)
+        if not items and failed_upstream:
+            raise AirflowFailException(f"There is no link to publish, since {failed_upstream} failed. See its log.")
+        with airflow_errors():
+            hook = PMEHook(self.pme_conn_id)
+            publisher = Publisher(hook.services, actor_of_context(context), self.make_target(hook))
+            for item in items:
+                hook.open_link(item)
+            outcome = publisher.publish(items)
+            if self.models is not None:
+                outcome = publisher.retire_others(self.audience, list(self.models))
+        self._end(outcome, failed_upstream, context, items)
+        return outcome.as_json()
+
+    def _end(
+        self, outcome: PublishOutcome, failed_upstream: str, context: Any, items: Sequence[Mapping[str, Any]]
+    ) -> None:
+        self.log.info(
+            "%s: %d published, %d unchanged, %d removed, %d failed.",
+            outcome.target,
+            len(outcome.published),
+            len(outcome.unchanged),
+            len(outcome.removed),
+            len(outcome.failed),
+        )
+        _tell_assets(context, items, outcome)
+        if outcome.failed:
+            context["ti"].xcom_push(key="return_value", value=outcome.as_json())
+            said = "; ".join(f"{f['slot']} (model {f['model_id']}): {f['reason']}" for f in outcome.failed[:20])
+            more = f"; and {len(outcome.failed) - 20} more" if len(outcome.failed) > 20 else ""
+            error = AirflowFailException if outcome.permanent else AirflowException
+            raise error(f"{outcome.target}: {len(outcome.failed)} slots were not published: {said}{more}")
+        if failed_upstream:
+            context["ti"].xcom_push(key="return_value", value=outcome.as_json())
+            raise AirflowFailException(
+                f"{outcome.target}: all {len(items)} links at hand are shown, but {failed_upstream} failed, so the "
+                "run is not whole. Its log names what is missing."
+            )
+
+
+def flat_items(links: Any) -> list[Mapping[str, Any]]:
+    """The items in a list, a list of lists, a lazy sequence of mapped results, one item, or nothing."""
+    if links is None:
+        return []
+    if isinstance(links, Mapping):
+        return [links]
+    if isinstance(links, str) or not isinstance(links, Iterable):
+        raise AirflowFailException(
+            f"links: expected items as PMEMintLinksOperator returns them, got a {type(links).__name__}. Pass "
+            "mint.output."
+        )
+    return [item for part in links for item in flat_items(part)]
+
+
+def _failed_upstream(operator: BaseOperator, context: Any) -> str:
+    """The direct upstream tasks that failed in this run, in words; empty where none did."""
+    ti = context.get("ti")
+    upstream = sorted(operator.upstream_task_ids)
+    if ti is None or not upstream or not hasattr(ti, "get_task_states"):
+        return ""
+    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=upstream, run_ids=[ti.run_id]).get(ti.run_id, {})
+    failed = sorted(
+        {task.split("_map_")[0] for task, state in states.items() if state in ("failed", "upstream_failed")}
+    )
+    return ", ".join(failed)
+
+
+def _tell_assets(context: Any, items: Sequence[Mapping[str, Any]], outcome: PublishOutcome) -> None:
+    """Say in the events of the task's assets how much was published."""
+    events = context.get("outlet_events")
+    task = context.get("task")
+    if events is None or task is None:
+        return
+    for asset in getattr(task, "outlets", None) or ():
+        if getattr(asset, "uri", "").startswith("pme://"):
+            events[asset].extra = {"published": len(outcome.published), "links": len(items)}

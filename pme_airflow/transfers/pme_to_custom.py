@@ -1,0 +1,46 @@
+"""Links to a target class of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pme_airflow.transfers.base import PMETransferOperator
+
+if TYPE_CHECKING:
+    from pme_airflow.hooks.pme import PMEHook
+    from pme_airflow.rotation.publish import Target
+
+__all__ = ["PMEToCustomTargetOperator"]
+
+
+class PMEToCustomTargetOperator(PMETransferOperator):
+    """Publish to a subclass of :class:`pme_airflow.rotation.publish.Target`.
+
+    :param links: items as ``PMEMintLinksOperator`` returns them.
+    :param target_class: its import path, ``package.module.Class``.
+    :param options: what its constructor is given. (templated)
+    """
+
+    template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "options")
+
+    def __init__(
+        self, *, links: Any, target_class: str, options: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(links=links, **kwargs)
+        self.target_class = target_class
+        self.options = dict(options or {})
+
+    def make_target(self, hook: PMEHook) -> Target:
+        from pme_airflow.api.errors import PMEInputError
+        from pme_airflow.rotation.publish import Target
+
+        module, _, name = self.target_class.rpartition(".")
+        try:
+            found = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError):
+            found = None
+        if not isinstance(found, type) or not issubclass(found, Target):
+            raise PMEInputError(f"class: {self.target_class} is no subclass of Target that can be imported here.")
+        return found(**self.options)

@@ -1,0 +1,41 @@
+"""Links to a Slack channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pme_airflow.transfers.base import PMETransferOperator
+
+if TYPE_CHECKING:
+    from pme_airflow.hooks.pme import PMEHook
+    from pme_airflow.rotation.publish import Target
+
+__all__ = ["PMEToSlackOperator"]
+
+
+class PMEToSlackOperator(PMETransferOperator):
+    """Post one message a model, and edit it in place from then on.
+
+    :param links: items as ``PMEMintLinksOperator`` returns them.
+    :param channel: the channel's name or id. (templated)
+    :param slack_conn_id: the Slack provider's connection.
+    """
+
+    template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "channel", "slack_conn_id")
+
+    def __init__(self, *, links: Any, channel: str, slack_conn_id: str = "slack_api_default", **kwargs: Any) -> None:
+        super().__init__(links=links, **kwargs)
+        self.channel = channel
+        self.slack_conn_id = slack_conn_id
+
+    def make_target(self, hook: PMEHook) -> Target:
+        from airflow.providers.slack.hooks.slack import SlackHook
+        from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
+
+        from pme_airflow.targets.slack import SlackTarget
+
+        slack = SlackHook(
+            slack_conn_id=self.slack_conn_id, retry_handlers=[RateLimitErrorRetryHandler(max_retry_count=3)]
+        )
+        return SlackTarget(slack.client, self.channel)

@@ -1,0 +1,47 @@
+"""Links to WordPress pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pme_airflow.transfers.base import PMETransferOperator
+
+if TYPE_CHECKING:
+    from pme_airflow.hooks.pme import PMEHook
+    from pme_airflow.rotation.publish import Target
+
+__all__ = ["PMEToWordPressOperator"]
+
+
+class PMEToWordPressOperator(PMETransferOperator):
+    """Replace our own block in pages, and remove the revisions that still hold an old link.
+
+    :param links: items as ``PMEMintLinksOperator`` returns them.
+    :param pages: the page's number of each model. (templated)
+    :param wordpress_conn_id: an HTTP connection: the site's address, login, and an application password.
+    :param kind: ``pages``, ``posts`` or a custom type's REST base.
+    """
+
+    template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "pages", "wordpress_conn_id", "kind")
+
+    def __init__(
+        self,
+        *,
+        links: Any,
+        pages: Mapping[str, int],
+        wordpress_conn_id: str = "wordpress_default",
+        kind: str = "pages",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(links=links, **kwargs)
+        self.pages = pages
+        self.wordpress_conn_id = wordpress_conn_id
+        self.kind = kind
+
+    def make_target(self, hook: PMEHook) -> Target:
+        from pme_airflow.hooks.http import http_session
+        from pme_airflow.targets.wordpress import WordPressTarget
+
+        session, base_url = http_session(self.wordpress_conn_id)
+        return WordPressTarget(session, base_url, self.pages, kind=self.kind)
