@@ -133,7 +133,7 @@ def _tell(home: Path, env: Mapping[str, str], status: int) -> int:
     console.print("Next: [bold]make up[/] for a whole Airflow to click through; README.md for your own connection.")
     live = sum(row["state"] == "live" for row in rows)
     good = status == 0 and live == shown == _MODELS
-    console.print(
-        f"[bold]{live} links live, {shown} pages published.[/]" if good else "[bold red]Not as it should be.[/]"
-    )
+    console.print(f"[bold]{live} links live, {shown} pages published.[/]")
+    if not good:
+        console.print("[bold red]That is not as it should be.[/] Run `pme-airflow demo --keep` and look at its logs.")
     return 0 if good else 1

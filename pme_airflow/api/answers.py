@@ -285,8 +285,8 @@ def refusal_of(exchange: Exchange, fields: int = 1) -> Refusal | None:
     if status == 401 or (status == 400 and graph is not None and graph.oauth_error == "invalid_grant"):
         return Refusal(RefusalKind.RENEW_TOKEN, _token_refused(status))
     if status == 429 or (status == 503 and exchange.retry_after is not None):
-        error = PMEUnavailableError(f"The PME API is busy (HTTP {status}).")
-        return Refusal(RefusalKind.WAIT, error, exchange.retry_after)
+        busy = PMEUnavailableError(f"The PME API is busy (HTTP {status}).")
+        return Refusal(RefusalKind.WAIT, busy, exchange.retry_after)
     if status == 403:
         return Refusal(RefusalKind.GIVE_UP, forbidden())
     if status == 415:

@@ -216,12 +216,13 @@ class PMEClient:
             for raw in results if isinstance(results, list) else []:
                 if isinstance(raw, dict) and isinstance(raw.get("id"), str):
                     yield _model(raw)
-            offset = page.get("nextOffset")
-            if offset is None or offset == "":
+            following = page.get("nextOffset")
+            if following is None or following == "":
                 return
-            if not isinstance(offset, str | int) or offset in seen:
+            if not isinstance(following, str | int) or following in seen:
                 raise PMEProtocolError("The PME API's list of models does not end: an offset came twice.")
-            seen.add(offset)
+            seen.add(following)
+            offset = following
 
     def model(self, model_id: str) -> Model:
         """One model's name and state.
@@ -345,7 +346,7 @@ class PMEClient:
             refusal = asked.refusal if isinstance(asked, _Asked) else None
             if refusal is not None and refusal.kind in (RefusalKind.RENEW_TOKEN, RefusalKind.OTHER_SPELLING):
                 return 0.0
-            jittered = random.uniform(0.5, 1.0) * min(0.2 * 2 ** min(state.attempt_number, 8), 20.0)  # noqa: S311
+            jittered: float = random.uniform(0.5, 1.0) * min(0.2 * 2 ** min(state.attempt_number, 8), 20.0)  # noqa: S311
             if refusal is not None and refusal.retry_after is not None:
                 return refusal.retry_after + jittered / 10
             return jittered

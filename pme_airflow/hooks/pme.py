@@ -274,7 +274,7 @@ def read_models(models: object) -> list[str] | str:
             raise PMEInputError('models: a mapping must be {"query": "…"}, with "*" for all.')
         return query
     if isinstance(models, Sequence | set | frozenset) or hasattr(models, "__iter__"):
-        return model_ids_of(models)  # type: ignore[arg-type]
+        return model_ids_of(models)
     raise PMEInputError(f"models: expected a list of ids or URLs, or a query, got a {type(models).__name__}.")
 
 

@@ -1,0 +1,52 @@
+# Two commands do all the set-up: `make demo` and `make test`. Everything lives in .venv.
+export PATH := $(or $(PATH),/usr/local/bin:/usr/bin:/bin)
+ifndef HOME
+export HOME := $(CURDIR)/.venv/home
+endif
+export UV_SYSTEM_CERTS ?= 1
+export UV_PYTHON_DOWNLOADS := never
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo up test lint bench constraints clean
+
+demo: $(INSTALLED)  ## the whole path once, on embedded parts
+	@$(BIN)/pme-airflow demo
+
+up: $(INSTALLED)  ## a whole Airflow with an emulator, until Ctrl-C
+	@$(BIN)/pme-airflow up
+
+test: $(INSTALLED)  ## all tests this machine can run
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED)  ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)  ## ratios against the usual way, side by side
+	$(BIN)/python -m benchmarks
+
+constraints: $(INSTALLED)  ## pin what is newest today
+	$(BIN)/uv pip compile pyproject.toml --extra slack --extra s3 --extra postgres --extra mysql --extra scan \
+	  --group dev --universal --python-version 3.10 --upgrade --no-header --no-annotate --no-emit-index-url -q \
+	  -o constraints.txt
+	$(BIN)/uv pip list --python $(BIN)/python --format freeze | grep '^uv==' >> constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "pme-airflow needs Python 3.10 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "python3 -m venv failed: install your system's python3-venv, or name another with PYTHON="; exit 1; }
+	@mkdir -p "$$HOME"
+	$(BIN)/python -m pip install -q -c constraints.txt uv
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group dev -e '.[slack,s3,postgres,mysql]'
+	@touch $@
+
+clean:
+	rm -rf .venv .demo .up .mypy_cache .ruff_cache .pytest_cache .hypothesis
