@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 from airflow.sdk import DAG, Asset
 
-from pme_airflow.operators.pme import PMEMintLinksOperator
+from pme_airflow.operators.pme import PMEMintLinksOperator, PMERetireTargetsOperator
 from pme_airflow.rotation.placements import load
 from pme_airflow.transfers.placed import transfer_for
 
@@ -29,5 +29,14 @@ with DAG(
             audience=placement.audience,
             pme_conn_id=placement.pme_conn_id,
         )
-        for target in placement.targets:
+        shown = [
             transfer_for(placement, target, mint.output, outlets=[Asset(f"pme://links/{placement.audience}")])
+            for target in placement.targets
+        ]
+        PMERetireTargetsOperator(
+            task_id=f"retire_{placement.audience}",
+            outcomes=[transfer.output for transfer in shown],
+            audience=placement.audience,
+            publishers=[dag.dag_id, "pme_link_keeper"],
+            pme_conn_id=placement.pme_conn_id,
+        )

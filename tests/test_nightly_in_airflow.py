@@ -76,7 +76,8 @@ def test_a_wrong_secret_costs_one_request(home: AirflowHome, world: World, addre
 
 
 def test_a_bad_placement_is_an_import_error_with_a_line_for_each_key(home: AirflowHome) -> None:
-    home.place("audience: a b\nvalid_for: 25h\nmodels: [short, yyHDFKzPzvN, yyHDFKzPzvN]\ntargets: [{kind: fax}]\nx: 1\n")
+    models = "[short, yyHDFKzPzvN, yyHDFKzPzvN]"
+    home.place(f"audience: a b\nvalid_for: 25h\nmodels: {models}\ntargets: [{{kind: fax}}]\nx: 1\n")
     done = home.run("-m", "tests.support.run_dag", str(NIGHTLY), "1", "/dev/null", "{}", check=False)
     for key in ("audience", "valid_for", "models[0]", "models[2]", "targets[0].kind", "x: is unknown"):
         assert key in done.stderr

@@ -154,20 +154,9 @@ class PMEHook(BaseHook):
                 "Give less, half of it say; or leave it out to renew all."
             )
         demand = Demand(self.settings.client_id, checked_audience(audience), validity, margin)
-        return Minter(self.services, actor or actor_of_context()).ensure(demand, self.model_ids(models))
-
-    def model_ids(self, models: object) -> list[str]:
-        """The ids in a list, a text, share URLs or a query.
-
-        :raises PMEInputError: for an empty list or something that is no model.
-        """
         wanted = read_models(models)
-        if isinstance(wanted, str):
-            found = [model.model_id for model in self.services.client.models(wanted)]
-            if not found:
-                raise PMEInputError("models: the query found no model of the account. Widen it.")
-            return found
-        return wanted
+        minter = Minter(self.services, actor or actor_of_context())
+        return minter.ensure_listed(demand, wanted) if isinstance(wanted, str) else minter.ensure(demand, wanted)
 
     def open(self, item: Mapping[str, Any]) -> str:
         """The clear URL of one XCom item. Airflow's logs mask it from here on; keep it out of XCom.

@@ -18,7 +18,7 @@ from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import links, publications
 
 __all__ = ["DEFAULT_GRACE", "Publication", "Refused", "SlotPlan", "give_up", "open_slot", "publish", "reopen",
-           "shown_at", "withdraw"]  # fmt: skip
+           "shown_at", "shown_to", "still_live", "withdraw"]  # fmt: skip
 
 #: How long a link that was replaced everywhere is left alive for those who are looking at it.
 DEFAULT_GRACE = timedelta(minutes=15)
@@ -68,6 +68,22 @@ def shown_at(connection: Connection, target: str, audience: str | None = None) -
     if audience is not None:
         query = query.where(publications.c.audience == audience)
     return [Publication(**row._mapping) for row in connection.execute(query.order_by(publications.c.slot))]
+
+
+def shown_to(connection: Connection, audience: str) -> list[Publication]:
+    """All that an audience is shown."""
+    rows = connection.execute(select(publications).where(publications.c.audience == audience))
+    return [Publication(**row._mapping) for row in rows]
+
+
+def still_live(connection: Connection, link_ids: Sequence[str]) -> set[str]:
+    """Which links are live and not flagged."""
+    live: set[str] = set()
+    for start in range(0, len(link_ids), 500):
+        part = links.c.link_id.in_(link_ids[start : start + 500])
+        query = select(links.c.link_id).where(part, links.c.state == State.LIVE, links.c.flagged_at.is_(None))
+        live.update(connection.scalars(query))
+    return live
 
 
 def open_slot(

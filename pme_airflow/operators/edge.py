@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from pme_airflow.api.errors import PMEError
 
-__all__ = ["airflow_errors"]
+__all__ = ["airflow_errors", "leave_result"]
 
 
 @contextmanager
@@ -26,3 +27,10 @@ def airflow_errors() -> Iterator[None]:
         problem = kind(f"{type(error).__name__}: {error}")
     if problem is not None:
         raise problem
+
+
+def leave_result(context: Mapping[str, Any], value: Any) -> None:
+    """Push a task's result although it is about to fail, so that what went well is handed on."""
+    ti = context.get("ti")
+    if ti is not None:
+        ti.xcom_push(key="return_value", value=value)

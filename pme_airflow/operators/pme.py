@@ -16,6 +16,7 @@ __all__ = [
     "PMEFlagTokensOperator",
     "PMEMintLinksOperator",
     "PMEModelLink",
+    "PMERetireTargetsOperator",
     "PMERevocationSweepOperator",
 ]
 
@@ -75,7 +76,7 @@ class PMEMintLinksOperator(BaseOperator):
         :raises AirflowException: where a model has no link yet and another try may help.
         """
         from pme_airflow.hooks.pme import PMEHook, actor_of_context
-        from pme_airflow.operators.edge import airflow_errors
+        from pme_airflow.operators.edge import airflow_errors, leave_result
 
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
@@ -93,7 +94,7 @@ class PMEMintLinksOperator(BaseOperator):
         )
         if outcome.failures:
             if outcome.items:
-                context["ti"].xcom_push(key="return_value", value=outcome.items)
+                leave_result(context, outcome.items)
             raise _failure(outcome)
         return outcome.items
 
@@ -198,7 +199,7 @@ class PMERevocationSweepOperator(BaseOperator):
         :raises AirflowFailException: where a link became irrevocable, or the credentials are refused.
         """
         from pme_airflow.hooks.pme import PMEHook, actor_of_context
-        from pme_airflow.operators.edge import airflow_errors
+        from pme_airflow.operators.edge import airflow_errors, leave_result
         from pme_airflow.rotation.sweep import summary
 
         with airflow_errors():
@@ -214,13 +215,61 @@ class PMERevocationSweepOperator(BaseOperator):
         )
         tell_revoked(context, self, outcome.audiences)
         if outcome.given_up or outcome.unopened:
-            context["ti"].xcom_push(key="return_value", value=result)
+            leave_result(context, result)
             named = ", ".join(f"{row.link_id} of model {row.model_id}" for row in outcome.given_up[:20])
             unopened = ", ".join(row.link_id for row in outcome.unopened[:20])
             raise AirflowFailException(
                 f"Irrevocable now: {named or 'none'}. Not opened by the connection's keys: {unopened or 'none'}."
             )
         return result
+
+
+class PMERetireTargetsOperator(BaseOperator):
+    """Retire what an audience is still shown at targets that its placement names no more.
+
+    Put it behind the transfers of a DAG that publishes to every target of the audience. It runs where all of them
+    succeeded; where one failed nothing is retired.
+
+    :param outcomes: the transfers' outcomes. (templated)
+    :param audience: whose slots. (templated)
+    :param publishers: the ids of the DAGs that publish for the placement; other DAGs' publications are left alone.
+    :param pme_conn_id: the PME connection.
+    :return: the slots that were retired.
+    """
+
+    template_fields: Sequence[str] = ("outcomes", "audience", "publishers", "pme_conn_id")
+
+    def __init__(
+        self,
+        *,
+        outcomes: Sequence[Any],
+        audience: str,
+        publishers: Sequence[str],
+        pme_conn_id: str = _DEFAULT_CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.outcomes = outcomes
+        self.audience = audience
+        self.publishers = publishers
+        self.pme_conn_id = pme_conn_id
+
+    def execute(self, context: Any) -> list[dict[str, str]]:
+        """Retire."""
+        from pme_airflow.hooks.pme import PMEHook, actor_of_context
+        from pme_airflow.operators.edge import airflow_errors
+        from pme_airflow.rotation.publish import retire_targets
+
+        named = [outcome["target"] for outcome in self.outcomes if isinstance(outcome, Mapping)]
+        if not named or len(named) < len(self.outcomes):
+            raise AirflowFailException("outcomes: one is missing. Give the output of every transfer of the audience.")
+        with airflow_errors():
+            hook = PMEHook(self.pme_conn_id)
+            actor = actor_of_context(context)
+            gone = retire_targets(hook.services, actor, self.audience, named, list(self.publishers))
+        for shown in gone:
+            self.log.warning("%s, %s: in no placement any more; its link is retired.", shown.target, shown.slot)
+        return [{"target": shown.target, "slot": shown.slot, "link_id": shown.link_id} for shown in gone]
 
 
 def tell_revoked(context: Mapping[str, Any], operator: BaseOperator, audiences: Sequence[str]) -> None:

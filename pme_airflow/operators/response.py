@@ -11,6 +11,7 @@ from pme_airflow.api.errors import PMEError
 from pme_airflow.hooks.pme import PMEHook, actor_of_context
 from pme_airflow.leaks.reports import Findings, read_report
 from pme_airflow.leaks.sources import fetch_report
+from pme_airflow.operators.edge import leave_result
 from pme_airflow.operators.pme import tell_revoked
 from pme_airflow.rotation.flag import Flagging
 from pme_airflow.rotation.response import Responder, joined
@@ -47,7 +48,7 @@ def respond(operator: PMEFlagTokensOperator, context: Any) -> dict[str, Any]:
             tell_revoked(context, operator, report.swept.audiences if report.swept else [])
     if problems:
         if report is not None:
-            context["ti"].xcom_push(key="return_value", value=report.as_json())
+            leave_result(context, report.as_json())
         raise joined(problems)
     assert report is not None
     return report.as_json()

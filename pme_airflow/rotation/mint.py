@@ -14,9 +14,15 @@ from datetime import datetime
 from typing import Any
 
 from pme_airflow.api.answers import Lost, Made, MintVerdict, NotMade
-from pme_airflow.api.errors import PMECredentialsError, PMEError, PMELostAnswerError, PMEUnavailableError
+from pme_airflow.api.errors import (
+    PMECredentialsError,
+    PMEError,
+    PMEInputError,
+    PMELostAnswerError,
+    PMEUnavailableError,
+)
 from pme_airflow.api.values import MintRequest
-from pme_airflow.ledger import minting
+from pme_airflow.ledger import minting, roster
 from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.errors import LedgerUnavailableError
 from pme_airflow.ledger.links import LinkRow, item_of
@@ -30,6 +36,7 @@ __all__ = ["MAX_LOST_ANSWERS", "MintFailure", "MintOutcome", "Minter"]
 #: After so many lost answers a model fails for the run, so that a broken network cannot breed live tokens.
 MAX_LOST_ANSWERS = 5
 _MAX_REFUSALS = 15
+_MAX_REFUSAL_SECONDS = 1.0
 _KEEP_ALIVE_SECONDS = 15.0
 _BUSY_SECONDS = 0.5
 _LOOK_AHEAD = 500
@@ -97,6 +104,35 @@ class Minter:
             _Session(self._services, self._actor, demand, outcome, rows).run(missing)
         outcome.items = [item_of(rows[model_id]) for model_id in wanted if model_id in rows]
         return outcome
+
+    def ensure_listed(self, demand: Demand, query: str) -> MintOutcome:
+        """Make sure that each model the account lists has a link that will do.
+
+        Where only what is due is to be renewed and the ledger knows of nothing due, the account is not asked at all.
+        Where it cannot be asked, the models that the ledger knows are seen to.
+
+        :raises PMEInputError: where the query finds no model.
+        """
+        services = self._services
+        with services.database.read() as connection:
+            known = roster.known_models(connection, demand.client_id, demand.audience, services.server_now())
+        rows = self._hand_on_surely(demand, known)
+        if known and len(rows) == len(known):
+            return MintOutcome(items=[item_of(rows[model_id]) for model_id in known], handed_on=len(known))
+        try:
+            listed = [model.model_id for model in services.client.models(query)]
+        except PMEUnavailableError as error:
+            if not known:
+                raise
+            log.warning("The account's models cannot be listed (%s); the %d known ones are seen to.", error, len(known))
+            return self.ensure(demand, known)
+        if not listed:
+            raise PMEInputError("models: the query found no model of the account. Widen it.")
+        with services.database.write() as connection:
+            gone = roster.delist(services.database, connection, demand.audience, listed, self._actor)
+        if gone:
+            log.warning("The account lists no more: %s. Their slots are cleared.", ", ".join(gone))
+        return self.ensure(demand, listed)
 
     def _hand_on_surely(self, demand: Demand, model_ids: Sequence[str]) -> dict[str, LinkRow]:
         """Links that will do whatever the worker's clock is worth: found without a request or a write."""
@@ -272,7 +308,7 @@ class _Session:
         if not verdict.resend or self._stopped is not None or work.refused >= _MAX_REFUSALS:
             self._fail(work, error)
         else:
-            self._postpone(work, verdict.retry_after or _backoff(min(work.refused, 4)))
+            self._postpone(work, verdict.retry_after or min(_backoff(work.refused - 1), _MAX_REFUSAL_SECONDS))
 
     # ---------------------------------------------------------------- the books
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,13 +14,14 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from pme_airflow.api.errors import PMEError
 from pme_airflow.api.values import AccessToken, Hidden
-from pme_airflow.ledger import publishing
+from pme_airflow.ledger import publishing, roster
 from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.links import item_of
 from pme_airflow.ledger.publishing import Publication, Refused
 from pme_airflow.rotation.services import Services
+from pme_airflow.sealing import OpenedLink
 
-__all__ = ["PMESlotError", "PublishOutcome", "Publisher", "ShownLink", "Target"]
+__all__ = ["PMESlotError", "PublishOutcome", "Publisher", "ShownLink", "Target", "retire_targets"]
 
 _TRIES = 3
 _BUSY_TRIES = 100
@@ -112,24 +113,69 @@ class PublishOutcome:
 
 
 class Publisher:
-    """Publishes items to one target for one actor."""
+    """Publishes items to one target for one actor.
 
-    def __init__(self, services: Services, actor: Actor, target: Target) -> None:
+    :param open_item: opens a sealed item; a caller that keeps logs has it mask what it opened.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        actor: Actor,
+        target: Target,
+        open_item: Callable[[Mapping[str, Any]], OpenedLink] | None = None,
+    ) -> None:
         self._services = services
         self._actor = actor
         self._target = target
+        self._open_item = open_item or (lambda item: services.open_item(dict(item)))
         self._outcome = PublishOutcome(target.name)
 
-    def publish(self, items: Sequence[Mapping[str, Any]]) -> PublishOutcome:
-        """Put every item into its slots. One bad slot does not stop the rest: it is in the outcome."""
+    def publish(self, items: Sequence[Mapping[str, Any]], *, finish: bool = False) -> PublishOutcome:
+        """Put every item into its slots. One bad slot does not stop the rest: it is in the outcome.
+
+        :param finish: whether :meth:`Target.finish` is called although nothing was put, since an earlier try may have
+            failed in it.
+        """
+        wanted: list[tuple[str, Mapping[str, Any]]] = []
         for item in items:
             slots, problem = self._slots(item)
             if problem is not None:
                 self._fail("?", item, problem)
-            for slot in slots:
-                self._guarded(slot, item)
-        self._finish()
+            wanted += [(slot, item) for slot in slots]
+        for slot, item in self._all_but_shown(wanted):
+            self._guarded(slot, item)
+        if finish or self._outcome.published:
+            self._finish()
         return self._outcome
+
+    def _all_but_shown(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
+        """What is left to do; slots that show their live link already cost one read together."""
+        with self._services.database.read() as connection:
+            shows = {p.slot: p.link_id for p in publishing.shown_at(connection, self._target.name)}
+            same = [str(item["link_id"]) for slot, item in wanted if shows.get(slot) == item["link_id"]]
+            live = publishing.still_live(connection, same)
+        left: list[tuple[str, Mapping[str, Any]]] = []
+        for slot, item in wanted:
+            link_id = str(item["link_id"])
+            if shows.get(slot) == link_id and link_id in live:
+                self._outcome.unchanged.append(_about(slot, item))
+            else:
+                left.append((slot, item))
+        return left
+
+    def retire_delisted(self, audience: str, listed: Sequence[str]) -> PublishOutcome:
+        """Clear the slots this target still shows for models that the account has stopped listing.
+
+        :param listed: models that have an item now, whatever was noted before.
+        """
+        with self._services.database.read() as connection:
+            shown = publishing.shown_at(connection, self._target.name, audience)
+            since = min((p.published_at for p in shown), default=None)
+            gone = roster.delisted_since(connection, audience, since) if since is not None else {}
+        at = {p.model_id: p.published_at for p in shown}
+        left = {model_id for model_id, when in gone.items() if model_id in at and when >= at[model_id]}
+        return self.retire_others(audience, list(set(at) - (left - set(listed))))
 
     def retire_others(self, audience: str, model_ids: Sequence[str]) -> PublishOutcome:
         """Clear the slots this target still shows for an audience's models that are not listed any more."""
@@ -137,6 +183,7 @@ class Publisher:
         with database.read() as connection:
             shown = publishing.shown_at(connection, self._target.name, audience)
         kept = set(model_ids)
+        removed_before = len(self._outcome.removed)
         for publication in shown:
             if publication.model_id in kept:
                 continue
@@ -151,6 +198,8 @@ class Publisher:
                     database, connection, [publication], self._actor, "not listed any more", self._services.grace
                 )
             self._outcome.removed.append({"slot": publication.slot, "model_id": publication.model_id})
+        if len(self._outcome.removed) > removed_before:
+            self._finish()
         return self._outcome
 
     def _slots(self, item: Mapping[str, Any]) -> tuple[Sequence[str], PMEError | None]:
@@ -169,7 +218,7 @@ class Publisher:
             self._fail(slot, item, problem)
 
     def _show(self, slot: str, item: Mapping[str, Any]) -> None:
-        about = {"slot": slot, "link_id": str(item["link_id"]), "model_id": str(item["model_id"])}
+        about = _about(slot, item)
         for _ in range(_BUSY_TRIES):
             plan = self._plan(slot, str(item["link_id"]))
             if plan.action in ("keep", "newer"):
@@ -242,7 +291,7 @@ class Publisher:
         return retrying(call)
 
     def _opened(self, item: Mapping[str, Any]) -> ShownLink:
-        opened = self._services.open_item(dict(item))
+        opened = self._open_item(item)
         until = pendulum.parse(str(item["valid_until"]))
         assert isinstance(until, pendulum.DateTime)
         return ShownLink(
@@ -252,8 +301,6 @@ class Publisher:
     def _finish(self) -> None:
         with self._services.database.read() as connection:
             shown = publishing.shown_at(connection, self._target.name)
-        if not self._outcome.published:
-            return
         problem: PMEError | None = None
         try:
             self._tried(lambda: self._target.finish(shown))
@@ -268,6 +315,33 @@ class Publisher:
         self._outcome.failed.append(
             {"slot": slot, "model_id": model_id, "reason": str(problem), "permanent": problem.permanent}
         )
+
+
+def _about(slot: str, item: Mapping[str, Any]) -> dict[str, str]:
+    return {"slot": slot, "link_id": str(item["link_id"]), "model_id": str(item["model_id"])}
+
+
+def retire_targets(
+    services: Services, actor: Actor, audience: str, targets: Sequence[str], publishers: Sequence[str]
+) -> list[Publication]:
+    """Retire what an audience is shown at targets that nothing publishes to any more.
+
+    What still stands there goes dark once the sweep revokes it after the grace: nobody is left who could clear it.
+
+    :param targets: the targets that are still published to.
+    :param publishers: the ids of the DAGs whose publications these are; those of other DAGs are left alone.
+    """
+    database = services.database
+    with database.write() as connection:
+        gone = [
+            shown
+            for shown in publishing.shown_to(connection, audience)
+            if shown.target not in set(targets) and shown.run.partition("/")[0] in set(publishers)
+        ]
+        if gone:
+            reason = "its target is in no placement any more"
+            publishing.withdraw(database, connection, gone, actor, reason, services.grace)
+    return gone
 
 
 def _slot_error(error: Exception) -> PMEError:

@@ -69,12 +69,12 @@ class PMETransferOperator(BaseOperator):
             raise AirflowFailException(f"There is no link to publish, since {failed_upstream} failed. See its log.")
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            publisher = Publisher(hook.services, actor_of_context(context), self.make_target(hook))
-            for item in items:
-                hook.open_link(item)
-            outcome = publisher.publish(items)
+            publisher = Publisher(hook.services, actor_of_context(context), self.make_target(hook), hook.open_link)
+            outcome = publisher.publish(items, finish=_is_retry(context))
             if self.models is not None:
                 outcome = publisher.retire_others(self.audience, list(self.models))
+            else:
+                outcome = publisher.retire_delisted(self.audience, [str(item["model_id"]) for item in items])
         self._end(outcome, failed_upstream, context, items)
         return outcome.as_json()
 
@@ -89,15 +89,17 @@ class PMETransferOperator(BaseOperator):
             len(outcome.removed),
             len(outcome.failed),
         )
+        from pme_airflow.operators.edge import leave_result
+
         _tell_assets(context, items, outcome)
         if outcome.failed:
-            context["ti"].xcom_push(key="return_value", value=outcome.as_json())
+            leave_result(context, outcome.as_json())
             said = "; ".join(f"{f['slot']} (model {f['model_id']}): {f['reason']}" for f in outcome.failed[:20])
             more = f"; and {len(outcome.failed) - 20} more" if len(outcome.failed) > 20 else ""
             error = AirflowFailException if outcome.permanent else AirflowException
             raise error(f"{outcome.target}: {len(outcome.failed)} slots were not published: {said}{more}")
         if failed_upstream:
-            context["ti"].xcom_push(key="return_value", value=outcome.as_json())
+            leave_result(context, outcome.as_json())
             raise AirflowFailException(
                 f"{outcome.target}: all {len(items)} links at hand are shown, but {failed_upstream} failed, so the "
                 "run is not whole. Its log names what is missing."
@@ -129,6 +131,10 @@ def _failed_upstream(operator: BaseOperator, context: Any) -> str:
         {task.split("_map_")[0] for task, state in states.items() if state in ("failed", "upstream_failed")}
     )
     return ", ".join(failed)
+
+
+def _is_retry(context: Any) -> bool:
+    return int(getattr(context.get("ti"), "try_number", 1) or 1) > 1
 
 
 def _tell_assets(context: Any, items: Sequence[Mapping[str, Any]], outcome: PublishOutcome) -> None:

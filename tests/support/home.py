@@ -46,7 +46,8 @@ class AirflowHome:
             [sys.executable, *command], env=self.env, cwd=ROOT, capture_output=True, text=True, timeout=280
         )
         if check and done.returncode:
-            raise AssertionError(f"{command} ended with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+            said = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+            raise AssertionError(f"{command} ended with {done.returncode}\n{said}")
         return done
 
     def run_dag(self, dag_file: Path, times: int = 1, **conf: Any) -> list[dict[str, Any]]:
