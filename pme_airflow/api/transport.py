@@ -31,9 +31,8 @@ def checked_host(host: str) -> str:
 
     :raises PMEInputError: for an address that is no http(s) base, holds credentials, or is plain http and not loopback.
     """
-    text = host.strip().rstrip("/")
-    if "://" not in text:
-        text = f"https://{text}"
+    text = host.strip()
+    text = text if "://" in text else f"https://{text}"
     try:
         parts = urlsplit(text)
         name, _ = parts.hostname, parts.port
@@ -47,7 +46,7 @@ def checked_host(host: str) -> str:
     loopback = name in _LOOPBACK or name.startswith("127.")
     if parts.scheme == "http" and not loopback:
         raise PMEInputError(f"host: plain http to {name} would send the client secret in clear. Use https://{name}.")
-    return text
+    return text.rstrip("/")
 
 
 class _Noting:

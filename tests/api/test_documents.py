@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+from graphql import FieldNode, OperationDefinitionNode, StringValueNode, parse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pme_airflow.api.documents import Spelling, mint_document, models_document, revoke_document
+from pme_airflow.api.errors import PMEInputError
+from pme_airflow.api.validity import Validity
+from pme_airflow.api.values import AccessToken, Hidden, MintRequest
+
+any_text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+def read_fields(text: str) -> list[FieldNode]:
+    (operation,) = parse(text).definitions
+    assert isinstance(operation, OperationDefinitionNode)
+    return [field for field in operation.selection_set.selections if isinstance(field, FieldNode)]
+
+
+def arguments(field: FieldNode) -> dict[str, str]:
+    return {a.name.value: a.value.value for a in field.arguments if isinstance(a.value, StringValueNode)}
+
+
+@given(client_id=any_text, secret=any_text)
+def test_any_secret_comes_out_of_a_mint_as_it_went_in(client_id: str, secret: str) -> None:
+    asked = [MintRequest("yyHDFKzPzvN", Validity(600)), MintRequest("SxQL3iGyoDo", Validity(60))]
+    document = mint_document(asked, client_id, Hidden(secret), Spelling.EMBED_LINK)
+    fields = read_fields(document.text.reveal())
+    assert [field.alias.value for field in fields if field.alias] == list(document.aliases)
+    for field, request in zip(fields, asked, strict=True):
+        assert arguments(field) == {
+            "modelId": request.model_id,
+            "clientId": client_id,
+            "clientSecret": secret,
+            "validFor": str(request.validity),
+        }
+
+
+@given(secret=any_text, token=any_text)
+def test_any_token_comes_out_of_a_revocation_as_it_went_in(secret: str, token: str) -> None:
+    document = revoke_document([AccessToken(token)], "id", Hidden(secret), Spelling.ACCESS_LINK)
+    (field,) = read_fields(document.text.reveal())
+    assert field.name.value == "deletePrivateModelAccessToken"
+    assert arguments(field) == {"clientId": "id", "clientSecret": secret, "accessToken": token}
+
+
+@given(any_text)
+def test_any_query_comes_out_of_a_listing_as_it_went_in(query: str) -> None:
+    (field,) = read_fields(models_document(query, 10, "5").text.reveal())
+    assert arguments(field)["query"] == query
+
+
+def test_half_a_character_is_refused_without_being_shown() -> None:
+    with pytest.raises(PMEInputError, match="client secret") as caught:
+        mint_document([MintRequest("yyHDFKzPzvN", Validity(60))], "id", Hidden("abc\ud800"), Spelling.EMBED_LINK)
+    assert "abc" not in str(caught.value)
+
+
+def test_no_document_shows_itself() -> None:
+    document = mint_document([MintRequest("yyHDFKzPzvN", Validity(60))], "id", Hidden("s3cret"), Spelling.EMBED_LINK)
+    assert "s3cret" not in repr(document)
+    assert "s3cret" not in str(document.text)
