@@ -363,9 +363,21 @@ def emulator(
 @_in_words
 def demo(keep: bool) -> None:
     """Run the whole path once: emulator, a real Airflow, and what came of it."""
-    from pme_airflow.demo import run_demo
+    from pme_airflow.playground.demo import run_demo
 
     sys.exit(run_demo(keep=keep))
+
+
+@main.command()
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path), default=Path(".up"), show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Airflow's.")
+@click.option("--emulator-port", type=click.IntRange(1, 65535), default=8799, show_default=True)
+@_in_words
+def up(home: Path, port: int, emulator_port: int) -> None:
+    """Run an emulator and a whole Airflow, configured, until Ctrl-C."""
+    from pme_airflow.playground.up import run_up
+
+    sys.exit(run_up(home.resolve(), port, emulator_port))
 
 
 def _print_json_list(rows: Iterable[dict[str, Any]]) -> None:

@@ -137,7 +137,7 @@ def _number(
             number = float(value)
         except ValueError:
             number = None
-    if number is None or (whole and number != int(number)) or not least <= number <= most:
+    if number is None or not least <= number <= most or (whole and number != int(number)):
         kind = "a whole number" if whole else "a number"
         raise PMEInputError(f"extra {name}: expected {kind} from {least:g} to {most:g}, got {_shape(value)}.")
     return number

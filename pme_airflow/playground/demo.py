@@ -1,0 +1,99 @@
+"""The demo: an emulator, a real Airflow, the shipped nightly DAG, and plain words about what came of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pme_airflow.playground.home import PlaygroundError, airflow, command, environment, start_emulator, stop
+
+__all__ = ["run_demo"]
+
+_MODELS = 5
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def run_demo(*, keep: bool = False) -> int:
+    """Run the demo.
+
+    :param keep: whether the folder is kept, to look around in.
+    :return: the exit status: 0 where every model's live link is published.
+    """
+    home = Path(tempfile.mkdtemp(prefix="pme-demo-"))
+    emulator = None
+    try:
+        console.print("[bold]1.[/] A stand-in PME API starts: an organisation with five private spaces.")
+        emulator, address = start_emulator(home, "--models", str(_MODELS))
+        env = environment(home, address, _placements(home / "published"))
+        console.print("[bold]2.[/] Airflow makes its database, and runs the nightly rotation for real.")
+        airflow(env, "db", "migrate")
+        status = airflow(env, "dags", "test", "pme_nightly_rotation", check=False)
+        console.print("[bold]3.[/] What came of it:")
+        good = _tell(home, env) and status == 0
+        if not good:
+            console.print("[bold red]That is not as it should be.[/] `pme-airflow demo --keep` keeps its logs.")
+        return 0 if good else 1
+    finally:
+        stop(emulator)
+        if keep:
+            console.print(f"Everything lies in {home}.")
+        else:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _placements(published: Path) -> str:
+    return (
+        "audience: intranet\nvalid_for: 24h\nmodels: {query: '*'}\n"
+        f"targets:\n  - {{kind: object_storage, path: 'file://{published}'}}\n"
+    )
+
+
+def ledger_rows(env: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What ``pme-airflow ledger list`` says."""
+    listed = command(env, "pme_airflow.cli", "ledger", "list", "--format", "json")
+    if listed.returncode:
+        raise PlaygroundError(listed.stderr)
+    rows: list[dict[str, Any]] = json.loads(listed.stdout)
+    return rows
+
+
+def _tell(home: Path, env: Mapping[str, str]) -> bool:
+    rows = ledger_rows(env)
+    table = Table("model", "state", "until (UTC)", "fingerprint", "page")
+    published = home / "published"
+    shown = 0
+    for row in rows:
+        page = published / row["model_id"] / "embed.html"
+        shown += page.exists()
+        until = row["valid_until"][:16].replace("T", " ")
+        mark = str(row["fingerprint"])[:15] + "…"
+        table.add_row(row["model_id"], row["state"], until, mark, f"{page.parent.name}/{page.name}" if page else "-")
+    console.print(table)
+    console.print(f"   The gallery is {published}/index.html (`pme-airflow demo --keep` keeps it).")
+    console.print(f"   XCom holds each link sealed: {_an_xcom_item(home)}")
+    console.print("   So does the ledger: a token in clear lies in the published pages alone.")
+    console.print("Next: [bold]make up[/] for a whole Airflow to click through; README.md for your own connection.")
+    live = sum(1 for row in rows if row["state"] == "live")
+    console.print(f"[bold]{live} links live, {shown} pages published.[/]")
+    return live == _MODELS and shown == _MODELS
+
+
+def _an_xcom_item(home: Path) -> str:
+    """One link as the run's XCom holds it in Airflow's database, shortened."""
+    with sqlite3.connect(home / "airflow.db") as database:
+        rows = database.execute("SELECT value FROM xcom WHERE key = 'return_value' AND task_id LIKE 'mint%'").fetchall()
+    value: Any = rows[0][0] if rows else "[]"
+    while isinstance(value, str | bytes):
+        value = json.loads(value)
+    if not value:
+        return "nothing"
+    return ", ".join(f"{key}={str(value[0][key])[:24]}…" for key in ("model_id", "valid_until", "link"))
