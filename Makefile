@@ -12,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo up test lint bench constraints clean
+.PHONY: demo up test lint bench campaign hour constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -22,6 +22,12 @@ up: $(INSTALLED)  ## a whole Airflow with an emulator, until Ctrl-C
 
 test: $(INSTALLED)  ## all tests this machine can run
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+campaign: $(INSTALLED)  ## every campaign in full: hours
+	PME_FULL=1 $(BIN)/python -m pytest tests/campaigns tests/airflow $(PYTEST_ARGS)
+
+hour: $(INSTALLED)  ## an hour of links of ten minutes in a live Airflow, a fault a minute
+	PME_FULL=1 $(BIN)/python -m pytest -s tests/campaigns/test_live_hour.py $(PYTEST_ARGS)
 
 lint: $(INSTALLED)  ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -1,0 +1,64 @@
+"""A small JSON CMS of the tests: keeps what is sent to it, and fails when it is told to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class Cms:
+    """Items by path; ``down`` makes every request fail."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, dict[str, Any]] = {}
+        self.down = False
+        self.requests: list[tuple[str, str, int]] = []
+        self.address = ""
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        if self.down:
+            return 503, {"error": "down"}
+        if method == "GET":
+            return (200, self.items[path]) if path in self.items else (404, {"error": "no such item"})
+        self.items[path] = json.loads(body)
+        return 200, {"data": {"id": path}}
+
+
+@contextmanager
+def serving_cms() -> Iterator[Cms]:
+    """Serve one on a free port of this machine."""
+    cms = Cms()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, answer = cms.answer(self.command, self.path, body)
+            cms.requests.append((self.command, self.path, status))
+            raw = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    cms.address = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield cms
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
