@@ -50,12 +50,14 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "pme_airflow.hooks.pme.PMEHook",
                 "hook-name": _NAME,
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port", "extra"],
+                    "hidden-fields": ["schema", "extra"],
                     "relabeling": {"login": "Client ID", "password": "Client secret", "host": "API address"},
                     "placeholders": {
                         "login": "from Settings > Developer Tools",
                         "password": "shown once, when it is reset",
                         "host": "https://api.matterport.com",
+                        # Airflow 3.3's Test button sends 0 for an empty port, and then refuses to test.
+                        "port": "443 (the Test button needs it)",
                     },
                 },
                 "conn-fields": {

@@ -43,6 +43,11 @@ def test_what_the_form_sends_is_read() -> None:
         ({"host": "127.0.0.1", "port": 8799}, "http://127.0.0.1:8799"),
         ({"host": "api.example.test"}, "https://api.example.test"),
         ({"host": "https://api.example.test/"}, "https://api.example.test"),
+        ({"host": "https://api.example.test/", "port": 443}, "https://api.example.test"),
+        ({"host": "https://api.example.test/pme/", "port": 8443}, "https://api.example.test:8443/pme"),
+        ({"host": "http://127.0.0.1:8799", "port": 8799}, "http://127.0.0.1:8799"),
+        ({"host": "http://127.0.0.1:8799", "port": 0}, "http://127.0.0.1:8799"),
+        ({"port": 443}, "https://api.matterport.com"),
     ],
 )
 def test_a_host_is_read_in_the_forms_people_write(fields: dict[str, Any], host: str) -> None:
@@ -83,3 +88,8 @@ def test_a_refused_extra_does_not_show_its_value() -> None:
 def test_plain_http_is_refused_for_any_host_but_loopback() -> None:
     with pytest.raises(PMEInputError, match="https://api"):
         read(host="http://api.example.test")
+
+
+def test_two_ports_that_differ_are_refused() -> None:
+    with pytest.raises(PMEInputError, match="port: is 8443, and host says 8444"):
+        read(host="https://api.example.test:8444", port=8443)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from pme_airflow.api.client import DEFAULT_HOST, ClientSettings
 from pme_airflow.api.errors import PMEInputError
@@ -99,12 +100,18 @@ def _host(connection: Any) -> str:
     host = (connection.host or "").strip()
     if not host:
         return DEFAULT_HOST
-    port = f":{connection.port}" if connection.port else ""
-    if "://" in host:
-        return checked_host(host + port)
-    loopback = host.split(":")[0] in ("localhost",) or host.startswith("127.")
-    scheme = connection.schema if connection.schema in ("http", "https") else ("http" if loopback else "https")
-    return checked_host(f"{scheme}://{host}{port}")
+    if "://" not in host:
+        loopback = host.split(":")[0] in ("localhost",) or host.startswith("127.")
+        scheme = connection.schema if connection.schema in ("http", "https") else ("http" if loopback else "https")
+        host = f"{scheme}://{host}"
+    base = checked_host(host)
+    parts = urlsplit(base)
+    port = int(connection.port or 0) or parts.port
+    if parts.port not in (None, port):
+        raise PMEInputError(f"port: is {port}, and host says {parts.port}. Take it out of one of them.")
+    if port in (None, parts.port, {"https": 443, "http": 80}[parts.scheme]):
+        return base
+    return urlunsplit(parts._replace(netloc=f"{parts.netloc}:{port}"))
 
 
 def _extra_of(connection: Any) -> Mapping[str, Any]:

@@ -1,0 +1,89 @@
+"""What people see in a browser: a published page, and the connection's form with its Test button."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from pme_airflow.emulator import World
+from pme_airflow.playground.home import environment
+from pme_airflow.playground.live import PASSWORD, USER, LiveAirflow
+from tests.conftest import MODELS, SECRET
+from tests.support.home import ROOT, AirflowHome
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+def test_a_published_page_shows_its_space_until_the_link_ends(
+    browser: Browser, home: AirflowHome, world: World
+) -> None:
+    model_id = next(iter(MODELS))
+    target = f"{{kind: object_storage, path: 'file://{home.path}/published'}}"
+    home.place(f"audience: intranet\nmodels: [{model_id}]\ntargets: [{target}]\n")
+    (run,) = home.run_dag(ROOT / "dags" / "pme_nightly_rotation.py")
+    assert run["state"] == "success"
+    page = browser.new_page()
+    page.goto(f"file://{home.path}/published/index.html")
+    page.get_by_role("link", name=model_id).click()
+    state = page.frame_locator("iframe").locator("#state")
+    assert state.text_content() == "live"
+    world.move_clock(86_401)
+    page.reload()
+    assert state.text_content() == "expired"
+
+
+def test_the_form_and_its_test_button(browser: Browser, address: str, world: World, tmp_path: Path) -> None:
+    env = environment(
+        tmp_path / "home", address, "audience: a\nmodels: [yyHDFKzPzvN]\ntargets: [{kind: slack, channel: c}]"
+    )
+    with LiveAirflow(tmp_path / "home", env) as live:
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(live.address)
+        page.locator("input[name=username]").fill(USER)
+        page.locator("input[name=password]").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{live.address}/")
+        good = {"login": world.settings.client_id, "password": SECRET, "host": address, "port": urlsplit(address).port}
+        _add(page, live, "pme_good", good)
+        _add(page, live, "pme_wrong", {**good, "password": "not-the-secret"})
+        said = {conn_id: _test(page, live, conn_id) for conn_id in ("pme_good", "pme_wrong")}
+        page.screenshot(path=str(tmp_path / "tested.png"))
+    assert "accepts the credentials" in said["pme_good"]
+    assert "Reset the secret" in said["pme_wrong"]
+    assert SECRET not in json.dumps(said)
+
+
+def _add(page: Page, live: LiveAirflow, conn_id: str, fields: dict[str, object]) -> None:
+    page.goto(f"{live.address}/connections")
+    page.get_by_role("button", name="Add Connection").click()
+    page.locator("input[name=connection_id]").fill(conn_id)
+    page.locator("[role=dialog] input[role=combobox]").first.click()
+    page.keyboard.type("Matterport Private Model Embed")
+    page.keyboard.press("Enter")
+    for name, value in fields.items():
+        page.locator(f"input[name={name}]").fill(str(value))
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("row", name=conn_id).wait_for()
+
+
+def _test(page: Page, live: LiveAirflow, conn_id: str) -> str:
+    """What the button's answer says."""
+    page.goto(f"{live.address}/connections")
+    row = page.get_by_role("row", name=conn_id)
+    with page.expect_response(lambda answer: answer.url.endswith("/connections/test")) as answer:
+        row.get_by_role("button", name="Test Connection").click()
+    page.wait_for_timeout(500)
+    return str(answer.value.json().get("message") or answer.value.json())
