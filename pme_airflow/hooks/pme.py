@@ -44,7 +44,7 @@ _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor", "DebugExecutor")
 
 
 def actor_of_context(context: Mapping[str, Any] | None = None) -> Actor:
-    """Who acts: the running task, or a command outside of one."""
+    """Who acts: the running task; outside of one, each call is a run of its own."""
     if context is None:
         try:
             from airflow.sdk import get_current_context
@@ -52,7 +52,7 @@ def actor_of_context(context: Mapping[str, Any] | None = None) -> Actor:
             context = get_current_context()
         except RuntimeError:
             return Actor.of_command("python")
-    ti = context.get("ti")
+    ti = context.get("ti") or context.get("task_instance")
     if ti is None:
         return Actor.of_command("python")
     return Actor(run=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"[:700])

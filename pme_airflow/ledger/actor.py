@@ -31,11 +31,12 @@ class Actor:
 
     @classmethod
     def of_command(cls, command: str) -> Actor:
-        """Whoever runs a command."""
+        """Whoever runs a command; each time it is run is a run of its own."""
         user = "unknown"
         with suppress(OSError, KeyError):
             user = getpass.getuser()
-        return cls(run=f"cli/{user}@{socket.gethostname()}/{command}"[:700])
+        uid = uuid.uuid4().hex
+        return cls(run=f"cli/{user}@{socket.gethostname()}/{command}"[:680] + f"/{uid[:8]}", uid=uid)
 
 
 @cache

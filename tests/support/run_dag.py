@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-import runpy
 import sys
 from pathlib import Path
 
 
 def main() -> None:
     dag_file, times, out, conf = sys.argv[1:5]
-    from airflow.sdk import DAG
+    from airflow.dag_processing.dagbag import DagBag
 
-    dags = [value for value in runpy.run_path(dag_file).values() if isinstance(value, DAG)]
+    bag = DagBag(dag_file)
+    if bag.import_errors:
+        sys.exit("\n".join(bag.import_errors.values()))
+    (dag,) = bag.dags.values()
     runs = []
     for _ in range(int(times)):
-        run = dags[0].test(run_conf=json.loads(conf) or None)
+        run = dag.test(run_conf=json.loads(conf) or None)
         tasks = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
         runs.append({"state": str(run.state), "tasks": tasks, "run_id": run.run_id})
     Path(out).write_text(json.dumps(runs))

@@ -1,0 +1,96 @@
+"""What the benchmarks share: an emulator as a process of its own, services over it, and figures with their spread."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from pme_airflow.api.client import ClientSettings, PMEClient
+from pme_airflow.api.clock import SystemClock
+from pme_airflow.api.values import Hidden
+from pme_airflow.ledger.database import Database, sqlite_engine
+from pme_airflow.playground.home import SECRET, start_emulator, stop
+from pme_airflow.rotation.services import Services
+from pme_airflow.sealing import Sealer
+
+CLIENT_ID = "emulator-client"
+RUNS = 5
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table: a figure, its samples, and what it is to reach."""
+
+    name: str
+    samples: list[float]
+    goal: str
+    unit: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.samples)
+
+    def cells(self) -> tuple[str, str, str, str]:
+        low, high = min(self.samples), max(self.samples)
+        return self.name, f"{self.median:.3g}{self.unit}", f"{low:.3g} to {high:.3g} ({len(self.samples)} runs)", self.goal
+
+
+@contextmanager
+def emulator(models: int, *options: str) -> Iterator[str]:
+    """An emulator in a process of its own; gives its address."""
+    with tempfile.TemporaryDirectory(prefix="pme-bench-") as home:
+        process, address = start_emulator(Path(home), "--models", str(models), *options)
+        try:
+            yield address
+        finally:
+            stop(process)
+
+
+@contextmanager
+def services(address: str, **settings: object) -> Iterator[Services]:
+    """Services over a fresh SQLite ledger."""
+    with tempfile.TemporaryDirectory(prefix="pme-bench-") as home:
+        client = PMEClient(CLIENT_ID, Hidden(SECRET), address, ClientSettings(**settings))  # type: ignore[arg-type]
+        database = Database(sqlite_engine(Path(home) / "ledger.db"), SystemClock(), migrate=True)
+        database.check()
+        client.check_credentials()
+        try:
+            yield Services(client, database, Sealer.of_connection(Hidden(SECRET)), SystemClock())
+        finally:
+            client.close()
+            database.engine.dispose()
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds some work takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def plain_mint(address: str, models: list[str]) -> float:
+    """Seconds a link takes in the usual loop: one session, one request a link."""
+    session = requests.Session()
+    form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": SECRET}
+    token = session.post(f"{address}/api/oauth/token", data=form, timeout=30).json()["access_token"]
+    session.headers["Authorization"] = f"Bearer {token}"
+
+    def loop() -> None:
+        for model_id in models:
+            query = (
+                f"mutation {{createPrivateModelEmbedLink(modelId: {json.dumps(model_id)}, clientId: "
+                f'{json.dumps(CLIENT_ID)}, clientSecret: {json.dumps(SECRET)}, validFor: "24h") '
+                "{accessToken application link validUntil}}"
+            )
+            answer = session.post(f"{address}/api/models/graph", json={"query": query}, timeout=30)
+            assert answer.json()["data"]["createPrivateModelEmbedLink"]["accessToken"]
+
+    return timed(loop) / len(models)

@@ -1,0 +1,56 @@
+"""Minting and sweeping against a plain loop, and against the bound that latency sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from benchmarks.measure import CLIENT_ID, RUNS, Figure, emulator, plain_mint, services, timed
+from pme_airflow.api.validity import Validity
+from pme_airflow.emulator.samples import sample_models
+from pme_airflow.ledger import revoking
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.minting import Demand
+from pme_airflow.rotation.mint import Minter
+from pme_airflow.rotation.services import Services
+from pme_airflow.rotation.sweep import Sweeper
+
+LATENCY = 0.05
+LINKS = 2000
+PLAIN = 40
+
+
+def ensure(made: Services, models: list[str]) -> None:
+    """Mint for every model."""
+    demand = Demand(CLIENT_ID, "default", Validity.parse(timedelta(hours=24)))
+    outcome = Minter(made, Actor("bench/run/mint/-1")).ensure(demand, models)
+    assert len(outcome.items) == len(models)
+
+
+def flag_all(made: Services) -> None:
+    """Flag every link there is."""
+    with made.database.write() as connection:
+        revoking.flag(made.database, connection, Actor("bench"), "benchmark", audiences=["default"])
+
+
+def figures() -> Iterator[Figure]:
+    """Ratios to a plain loop, and shares of the bound."""
+    models = list(sample_models(LINKS))
+    with emulator(LINKS, "--latency", str(LATENCY)) as address:
+        usual, defaults, wide, mint_share, sweep_share = [], [], [], [], []
+        for _ in range(RUNS):
+            usual.append(plain_mint(address, models[:PLAIN]))
+            with services(address) as made:
+                took = timed(lambda made=made: ensure(made, models))  # type: ignore[misc]
+                bound = LINKS * LATENCY / (10 * 8)
+                defaults.append(usual[-1] / (took / LINKS))
+                mint_share.append(bound / took)
+                flag_all(made)
+                sweep_share.append(bound / timed(lambda made=made: Sweeper(made, Actor("bench")).sweep()))  # type: ignore[misc]
+            with services(address, batch_size=25, max_concurrency=16) as made:
+                took = timed(lambda made=made: ensure(made, models))  # type: ignore[misc]
+                wide.append(usual[-1] / (took / LINKS))
+    yield Figure("mint against a plain requests loop, defaults", defaults, "60", " times")
+    yield Figure("the same, batch 25 and 16 at once", wide, "", " times")
+    yield Figure("share of the bound, mint", mint_share, "0.85")
+    yield Figure("share of the bound, sweep", sweep_share, "0.85")
