@@ -57,7 +57,7 @@ def placements(path: str, models: list[str]) -> str:
     )
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(300 + 60 * RUNS)
 def test_forty_of_forty_one_are_published_through_faults(
     home: AirflowHome, world: World, store: tuple[str, Read]
 ) -> None:

@@ -40,10 +40,10 @@ class AirflowHome:
         (self.path / "placements.yaml").write_text(text)
         self.env["PME_PLACEMENTS"] = str(self.path / "placements.yaml")
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, timeout: float = 280) -> subprocess.CompletedProcess[str]:
         """Run a command in the home."""
         done = subprocess.run(
-            [sys.executable, *command], env=self.env, cwd=ROOT, capture_output=True, text=True, timeout=280
+            [sys.executable, *command], env=self.env, cwd=ROOT, capture_output=True, text=True, timeout=timeout
         )
         if check and done.returncode:
             said = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
@@ -53,7 +53,15 @@ class AirflowHome:
     def run_dag(self, dag_file: Path, times: int = 1, **conf: Any) -> list[dict[str, Any]]:
         """Run a DAG for real, so many times; the state of each run and its tasks."""
         out = self.path / "runs.json"
-        self.run("-m", "tests.support.run_dag", str(dag_file), str(times), str(out), json.dumps(conf))
+        self.run(
+            "-m",
+            "tests.support.run_dag",
+            str(dag_file),
+            str(times),
+            str(out),
+            json.dumps(conf),
+            timeout=100 + 60 * times,
+        )
         return json.loads(out.read_text())
 
     def ledger(self) -> list[dict[str, Any]]:

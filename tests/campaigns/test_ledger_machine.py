@@ -1,0 +1,37 @@
+"""The ledger's rules under everything that may happen, and broken copies of each rule that must be caught."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from pme_airflow.api.errors import PMEError
+from tests.support.machine import MUTANTS, LedgerMachine
+from tests.support.scale import scaled
+
+STEPS = 50
+
+
+def _settings(examples: int, *phases: Phase, derandomize: bool = False) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        derandomize=derandomize,
+        suppress_health_check=list(HealthCheck),
+        phases=phases or tuple(Phase),
+    )
+
+
+@pytest.mark.timeout(scaled(300, 1800))
+def test_the_promises_hold_whatever_happens() -> None:
+    run_state_machine_as_test(LedgerMachine, settings=_settings(scaled(40, 500)))
+
+
+@pytest.mark.timeout(scaled(300, 1800))
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_broken_copy_of_a_rule_is_caught(mutant: str) -> None:
+    with MUTANTS[mutant](), pytest.raises((AssertionError, PMEError)):
+        run_state_machine_as_test(LedgerMachine, settings=_settings(500, Phase.generate, derandomize=True))

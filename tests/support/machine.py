@@ -1,0 +1,511 @@
+"""The ledger's rules as a state machine: owners that overlap, answers that are lost, targets that fail, time that passes.
+
+It drives the ledger's own functions against the emulator's truth, and after every step holds the promises against both.
+:data:`MUTANTS` are broken copies of single rules, each of which the machine must catch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any
+from unittest import mock
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import create_engine, select, update
+from sqlalchemy.pool import StaticPool
+
+from pme_airflow.api.answers import Lost, Made, NotMade
+from pme_airflow.api.errors import PMEUnavailableError
+from pme_airflow.api.validity import Validity
+from pme_airflow.api.values import AccessToken, EmbedLink, Hidden
+from pme_airflow.emulator import Settings, World
+from pme_airflow.emulator.world import IssuedToken
+from pme_airflow.ledger import audit, claims, links, minting, publishing, revoking, states
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.database import Database, tuned
+from pme_airflow.ledger.links import by_id, load, query
+from pme_airflow.ledger.minting import Demand, HandOn, Minting, Sitting
+from pme_airflow.ledger.states import Event, State
+from pme_airflow.ledger.tables import events, flags, publications
+from pme_airflow.ledger.tables import links as link_table
+from pme_airflow.sealing import fingerprint
+from tests.support.clocks import FakeClock
+
+MODELS = ("ModelAAAAAA", "ModelBBBBBB")
+SLOTS = ("page/1", "page/2", "page/3")
+OWNERS = 3
+HOUR = 3600.0
+#: Which states a link may pass through, told here once more and by hand, so that a slip in the ledger's own table shows.
+PATHS: dict[str, set[str]] = {
+    "requested": {"made", "not_made", "lost", "abandoned"},
+    "lost": {"expired"},
+    "abandoned": {"made", "not_made", "expired"},
+    "made": {"revoked", "expired"},
+    "not_made": set(),
+    "revoked": set(),
+    "expired": set(),
+}
+
+
+@dataclass
+class Owner:
+    """One worker: a run under way, its mints in flight, and a publish it has begun."""
+
+    sitting: Sitting
+    demand: Demand
+    flying: list[Minting] = field(default_factory=list)
+    made: dict[str, IssuedToken] = field(default_factory=dict)
+    putting: tuple[str, str] | None = None
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """See the module's words."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.clock = FakeClock(datetime(2026, 5, 1, tzinfo=timezone.utc))
+        self.world = World(Settings(models=dict.fromkeys(MODELS, "a space")))
+        self.world.now = self.clock.now  # type: ignore[method-assign]
+        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        self.database = Database(tuned(engine), self.clock, migrate=True)
+        self.database.check()
+        self.runs = 0
+        self.owners = [self._fresh(None) for _ in range(OWNERS)]
+        self.shown: dict[str, str] = {}
+        self.put_at: dict[str, int] = {}
+
+    def teardown(self) -> None:
+        if hasattr(self, "database"):
+            self.database.engine.dispose()
+
+    def _fresh(self, renew: float | None) -> Owner:
+        self.runs += 1
+        margin = None if renew is None else timedelta(seconds=renew)
+        demand = Demand("client", "default", Validity.parse("24h"), margin)
+        with self.database.write() as connection:
+            sitting = minting.begin(self.database, connection, Actor(f"dag/run{self.runs}/mint/-1"))
+        return Owner(sitting, demand)
+
+    # ------------------------------------------------------------------ mints
+
+    @rule(who=st.integers(0, OWNERS - 1), model=st.sampled_from(MODELS))
+    def prepare(self, who: int, model: str) -> None:
+        owner = self.owners[who]
+        if any(entry.model_id == model for entry in owner.flying):
+            return
+        with self.database.write() as connection:
+            (entry,) = minting.prepare(
+                self.database, connection, owner.sitting, owner.demand, [model], self.clock.now(), lambda _: True
+            )
+        if isinstance(entry, Minting):
+            others = [o for o in self.owners if o is not owner for e in o.flying if e.model_id == model]
+            assert all(not self._claims(o, model) for o in others), "two owners mint for one model at once"
+            owner.flying.append(entry)
+        elif isinstance(entry, HandOn):
+            assert entry.row.usable, "a link that is flagged, retired or dead was handed on"
+
+    def _claims(self, owner: Owner, model: str) -> bool:
+        key = minting.claim_key(owner.demand, model)
+        with self.database.read() as connection:
+            row = connection.execute(
+                select(claims.claims).where(
+                    claims.claims.c.claim_key == key, claims.claims.c.owner == owner.sitting.actor.uid
+                )
+            ).one_or_none()
+        return row is not None and row.expires_at > self.clock.now()
+
+    @precondition(lambda self: any(owner.flying for owner in self.owners))
+    @rule(
+        who=st.integers(0, OWNERS - 1),
+        fate=st.sampled_from(["made", "made", "made", "not_made", "lost", "lost_though_made"]),
+    )
+    def answer(self, who: int, fate: str) -> None:
+        owner = self.owners[who]
+        if not owner.flying:
+            return
+        entry = owner.flying.pop(0)
+        already = owner.made.pop(entry.link_id, None)
+        issued = already or (self.world.issue(entry.model_id, 86400) if fate in ("made", "lost_though_made") else None)
+        verdict: Any = Lost("a test's")
+        sealed = mark = None
+        if fate == "made" and issued is not None:
+            token = AccessToken(issued.token)
+            link = EmbedLink(
+                entry.model_id, token, "showcase", Hidden(f"https://x.test/{issued.token}"), issued.valid_until
+            )
+            verdict, sealed, mark = Made(link), "pme-sealed:v1:k:text", fingerprint(token)
+        elif fate == "not_made" and issued is None:
+            verdict = NotMade(PMEUnavailableError("busy"), resend=True)
+        claimed = self._claims(owner, entry.model_id)
+        with self.database.write() as connection:
+            (settled,) = minting.settle(
+                self.database,
+                connection,
+                owner.sitting,
+                owner.demand,
+                [(entry, verdict, sealed, mark)],
+                self.clock.now(),
+            )
+        if isinstance(verdict, Made) and not claimed:
+            assert settled.orphan, "an owner whose claim has passed handed on what it minted"
+
+    @precondition(lambda self: any(owner.flying for owner in self.owners))
+    @rule(who=st.integers(0, OWNERS - 1), acted=st.booleans())
+    def kill(self, who: int, acted: bool) -> None:
+        """A worker is killed; what it had sent may have been made, and nobody will ever hear of it."""
+        owner = self.owners[who]
+        for entry in owner.flying:
+            if acted and entry.link_id not in owner.made:
+                self.world.issue(entry.model_id, 86400)
+        self.owners[who] = self._fresh(None)
+
+    @rule(who=st.integers(0, OWNERS - 1), keep=st.booleans())
+    def end_run(self, who: int, keep: bool) -> None:
+        owner = self.owners[who]
+        if owner.flying or owner.putting:
+            return
+        with self.database.write() as connection:
+            minting.release_all(connection, owner.sitting)
+            minting.finish(self.database, connection, owner.sitting)
+        self.owners[who] = self._fresh(12 * HOUR if keep else None)
+
+    # ----------------------------------------------------------- publications
+
+    @rule(who=st.integers(0, OWNERS - 1), slot=st.sampled_from(SLOTS), pick=st.integers(0, 3))
+    def open_slot(self, who: int, slot: str, pick: int) -> None:
+        owner = self.owners[who]
+        rows = [row for row in self._rows() if row.minted_at is not None]
+        if owner.putting is not None or not rows:
+            return
+        row = rows[-1 - pick % len(rows)]
+        with self.database.write() as connection:
+            plan = publishing.open_slot(self.database, connection, "site", slot, row.link_id, owner.sitting.actor)
+        if plan.action == "put":
+            assert row.state is State.LIVE, "a link that is not live was let into a slot"
+            assert row.flagged_at is None, "a flagged link was let into a slot"
+            assert row.seq >= self.put_at.get(slot, 0), "a slot would go back to an older link"
+            owner.putting = (slot, row.link_id)
+
+    @precondition(lambda self: any(owner.putting for owner in self.owners))
+    @rule(who=st.integers(0, OWNERS - 1), fate=st.sampled_from(["shown", "shown", "failed", "killed"]))
+    def put(self, who: int, fate: str) -> None:
+        owner = self.owners[who]
+        if owner.putting is None:
+            return
+        slot, link_id = owner.putting
+        owner.putting = None
+        actor = owner.sitting.actor
+        if fate == "killed":
+            return
+        if fate == "failed":
+            with self.database.write() as connection:
+                publishing.give_up(connection, "site", slot, actor)
+            return
+        try:
+            with self.database.write() as connection:
+                publishing.publish(self.database, connection, "site", slot, link_id, {}, actor)
+        except publishing.Refused:
+            return
+        with self.database.read() as connection:
+            row = by_id(connection, link_id)
+        assert row is not None
+        assert row.seq >= self.put_at.get(slot, 0), "a slot went back to an older link"
+        self.put_at[slot] = row.seq
+        self.shown[slot] = link_id
+
+    @rule(slot=st.sampled_from(SLOTS))
+    def take_away(self, slot: str) -> None:
+        with self.database.write() as connection:
+            gone = [p for p in publishing.shown_at(connection, "site") if p.slot == slot]
+            publishing.withdraw(self.database, connection, gone, self.owners[0].sitting.actor, "not listed any more")
+        self.shown.pop(slot, None)
+        self.put_at.pop(slot, None)
+
+    # ------------------------------------------------------- flags and sweeps
+
+    @rule(pick=st.integers(0, 5))
+    def flag(self, pick: int) -> None:
+        rows = [row for row in self._rows() if row.fingerprint]
+        if rows:
+            self._flag(rows[-1 - pick % len(rows)].fingerprint or "")
+
+    @precondition(lambda self: any(owner.flying for owner in self.owners))
+    @rule(who=st.integers(0, OWNERS - 1))
+    def flag_what_is_not_known_yet(self, who: int) -> None:
+        """A token leaks before its answer has come: a tombstone is kept."""
+        owner = self.owners[who]
+        if not owner.flying or owner.flying[0].link_id in owner.made:
+            return
+        entry = owner.flying[0]
+        owner.made[entry.link_id] = self.world.issue(entry.model_id, 86400)
+        self._flag(fingerprint(AccessToken(owner.made[entry.link_id].token)))
+
+    def _flag(self, mark: str) -> None:
+        with self.database.write() as connection:
+            revoking.flag(self.database, connection, Actor("cli"), "leaked", fingerprints=[mark])
+
+    @rule(fate=st.sampled_from(["true", "true", "false", "lost", "lost_though_done"]), full=st.booleans())
+    def sweep(self, fate: str, full: bool) -> None:
+        actor = Actor("dag/sweep/sweep/-1")
+        with self.database.write() as connection:
+            due = revoking.take_due(self.database, connection, "client", actor, 10, flagged_only=not full)
+        tokens = {fingerprint(AccessToken(token)): token for token in self.world.tokens}
+        for taken in due:
+            row = taken.row
+            assert row.flagged_at is not None or (row.retire_at is not None and row.retire_at <= self.clock.now())
+            done = fate in ("true", "lost_though_done") and self.world.revoke(tokens[row.fingerprint or ""])
+            with self.database.write() as connection:
+                if done and fate == "true":
+                    revoking.revoked(self.database, connection, [row], actor, {})
+                else:
+                    answer = (row, fate, True, timedelta(seconds=1))
+                    revoking.denied(self.database, connection, [answer], actor, 3, self.clock.now())
+
+    @rule()
+    def close_what_ended(self) -> None:
+        with self.database.write() as connection:
+            revoking.expire(self.database, connection, Actor("dag/sweep/sweep/-1"), self.clock.now())
+
+    @rule()
+    def purge(self) -> None:
+        with self.database.write() as connection:
+            audit.purge(connection, self.clock.now())
+
+    @rule(seconds=st.sampled_from([1.0, 20.0, 50.0, 16 * 60.0, 5 * HOUR, 13 * HOUR, 25 * HOUR]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    # -------------------------------------------------------------- promises
+
+    def _rows(self) -> list[links.LinkRow]:
+        with self.database.read() as connection:
+            return [load(row) for row in connection.execute(query().order_by(link_table.c.seq))]
+
+    @invariant()
+    def nothing_live_is_unknown(self) -> None:
+        if not hasattr(self, "database"):
+            return
+        now = self.clock.now()
+        rows = self._rows()
+        known = {row.fingerprint for row in rows if row.state is State.LIVE}
+        for model in MODELS:
+            hidden = sorted(
+                (t.valid_until for t in self.world.alive()
+                 if t.model_id == model and fingerprint(AccessToken(t.token)) not in known), reverse=True,
+            )  # fmt: skip
+            cover = sorted(
+                (row.valid_until for row in rows if row.model_id == model
+                 and row.state in (State.MINTING, State.UNACCOUNTED)), reverse=True,
+            )  # fmt: skip
+            assert len(hidden) <= len(cover), "a live token is covered by no row"
+            assert all(until <= covered for until, covered in zip(hidden, cover, strict=False)), "a row ends too early"
+        for row in rows:
+            if row.state in (State.REVOKED, State.EXPIRED):
+                assert row.sealed is None, "a link that is over is still sealed somewhere"
+            if row.state is State.LIVE:
+                assert row.sealed is not None, "a live link was thrown away"
+            if row.state is State.EXPIRED:
+                assert row.valid_until <= now, "a link was called expired before its end"
+        alive = {fingerprint(AccessToken(t.token)) for t in self.world.alive()}
+        gone = {row.fingerprint for row in rows if row.state is State.REVOKED}
+        assert not gone & alive, "a link is called revoked, and its token is alive"
+
+    @invariant()
+    def no_shown_slot_was_retired(self) -> None:
+        if not hasattr(self, "database"):
+            return
+        rows = {row.link_id: row for row in self._rows()}
+        for slot, link_id in self.shown.items():
+            row = rows.get(link_id)
+            if row is not None and row.state is State.REVOKED:
+                assert row.flagged_at is not None, f"{slot} shows a link that retirement revoked"
+        with self.database.read() as connection:
+            recorded = {p.slot: p.link_id for p in publishing.shown_at(connection, "site")}
+        assert recorded == self.shown, "the ledger's publications are not what the slots show"
+
+    @invariant()
+    def no_state_was_skipped(self) -> None:
+        if not hasattr(self, "database"):
+            return
+        with self.database.read() as connection:
+            told = connection.execute(
+                select(events.c.link_id, events.c.event).where(events.c.link_id.is_not(None)).order_by(events.c.seq)
+            ).all()
+        now: dict[str, str] = {}
+        for link_id, event in told:
+            if event not in PATHS:
+                continue
+            before = now.get(link_id)
+            assert (event == "requested") if before is None else (event in PATHS[before]), f"{before} then {event}"
+            now[link_id] = event
+        ends = {"requested": "minting", "made": "live", "not_made": "failed", "lost": "unaccounted",
+                "abandoned": "unaccounted", "revoked": "revoked", "expired": "expired"}  # fmt: skip
+        for row in self._rows():
+            assert ends[now[row.link_id]] == row.state.value, "a state was written without its event"
+
+    @invariant()
+    def a_tombstone_is_heeded(self) -> None:
+        if not hasattr(self, "database"):
+            return
+        with self.database.read() as connection:
+            stones = set(connection.scalars(select(flags.c.fingerprint)))
+        for row in self._rows():
+            if row.fingerprint in stones and row.state is State.LIVE:
+                assert row.flagged_at is not None, "a token flagged before it was known is not flagged"
+
+
+# ------------------------------------------------------------------- mutants
+
+
+@contextmanager
+def _patched(*patches: Any) -> Iterator[None]:
+    for patch in patches:
+        patch.start()
+    try:
+        yield
+    finally:
+        for patch in patches:
+            patch.stop()
+
+
+def _patch(module: Any, name: str, make: Callable[[Any], Any]) -> Any:
+    return mock.patch.object(module, name, make(getattr(module, name)))
+
+
+def _transition(before: State | None, event: Event, after: State) -> Any:
+    return mock.patch.dict(states._TRANSITIONS, {(before, event): after})
+
+
+def _late_owner(_: Any) -> Any:
+    return lambda database, connection, keys, actor: set(keys)
+
+
+def _lost_ends_early(original: Any) -> Any:
+    def settle(connection: Any, row: Any, verdict: Any, actor: Any, demand: Any, at: Any) -> None:
+        original(connection, row, verdict, actor, demand, at)
+        connection.execute(update(link_table).where(link_table.c.seq == row.seq).values(valid_until=at))
+
+    return settle
+
+
+def _lost_is_failed(original: Any) -> Any:
+    def settle(connection: Any, row: Any, verdict: Any, actor: Any, demand: Any, at: Any) -> None:
+        original(connection, row, NotMade(PMEUnavailableError("x"), resend=True), actor, demand, at)
+
+    return settle
+
+
+def _goes_back(original: Any) -> Any:
+    def publish(database: Any, connection: Any, target: str, slot: str, link_id: str, *rest: Any, **named: Any) -> None:
+        connection.execute(update(publications).where(publications.c.slot == slot).values(link_seq=0))
+        original(database, connection, target, slot, link_id, *rest, **named)
+
+    return publish
+
+
+def _retires_what_is_shown(_: Any) -> Any:
+    def retire(connection: Any, link_ids: Any, actor: Any, now: Any, grace: Any, reason: str) -> None:
+        connection.execute(
+            update(link_table).where(link_table.c.link_id.in_(list(link_ids))).values(retire_at=now + grace)
+        )
+
+    return retire
+
+
+def _failure_retires(original: Any) -> Any:
+    def give_up(connection: Any, target: str, slot: str, actor: Any) -> None:
+        shown = [p.link_id for p in publishing.shown_at(connection, target) if p.slot == slot]
+        connection.execute(
+            update(link_table)
+            .where(link_table.c.link_id.in_(shown))
+            .values(retire_at=datetime(2026, 1, 1, tzinfo=timezone.utc))
+        )
+        original(connection, target, slot, actor)
+
+    return give_up
+
+
+def _retirement_stays(original: Any) -> Any:
+    def publish(database: Any, connection: Any, target: str, slot: str, link_id: str, *rest: Any, **named: Any) -> None:
+        row = by_id(connection, link_id)
+        original(database, connection, target, slot, link_id, *rest, **named)
+        if row is not None:
+            connection.execute(update(link_table).where(link_table.c.seq == row.seq).values(retire_at=row.retire_at))
+
+    return publish
+
+
+def _denied_is_revoked(_: Any) -> Any:
+    def denied(database: Any, connection: Any, answers: Any, actor: Any, most: int, now: Any) -> Any:
+        revoking.revoked(database, connection, [row for row, *_ in answers], actor, {})
+        return [], []
+
+    return denied
+
+
+def _keeps_sealed(original: Any) -> Any:
+    def revoked(database: Any, connection: Any, rows: Any, actor: Any, verified: Any) -> Any:
+        held = {row.link_id: row.sealed for row in rows}
+        gone = original(database, connection, rows, actor, verified)
+        for row in gone:
+            connection.execute(update(link_table).where(link_table.c.seq == row.seq).values(sealed=held[row.link_id]))
+        return gone
+
+    return revoked
+
+
+def _expires_early(original: Any) -> Any:
+    return lambda database, connection, actor, now, limit=1000: original(
+        database, connection, actor, now + timedelta(hours=2), limit
+    )
+
+
+def _purges_the_living(original: Any) -> Any:
+    def purge(connection: Any, before: Any) -> int:
+        with mock.patch.object(audit, "ALIVE", frozenset({State.LIVE, State.MINTING})):
+            return original(connection, before + timedelta(days=2))
+
+    return purge
+
+
+def _everything_is_ours(_: Any) -> Any:
+    return lambda database, connection, keys, actor: set(keys)
+
+
+def _dead_links_are_put(_: Any) -> Any:
+    def open_slot(database: Any, connection: Any, target: str, slot: str, link_id: str, actor: Any) -> Any:
+        taken = claims.take(database, connection, [publishing._claim_key(target, slot)], actor)
+        return publishing.SlotPlan("put" if taken else "busy", by_id(connection, link_id))
+
+    return open_slot
+
+
+MUTANTS: dict[str, Callable[[], Any]] = {
+    "a late owner's write is taken": lambda: _patched(_patch(claims, "held", _late_owner)),
+    "a lost answer counts as not made": lambda: _patched(_patch(minting, "_settle_unmade", _lost_is_failed)),
+    "a lost answer's row ends too early": lambda: _patched(_patch(minting, "_settle_unmade", _lost_ends_early)),
+    "what a dead worker left counts as not made": lambda: _patched(
+        _transition(State.MINTING, Event.ABANDONED, State.FAILED)
+    ),
+    "a claim excludes nobody": lambda: _patched(_patch(claims, "take", _everything_is_ours)),
+    "a slot goes back to an older link": lambda: _patched(_patch(publishing, "publish", _goes_back)),
+    "a link another slot shows is retired": lambda: _patched(
+        _patch(publishing, "_retire_unshown", _retires_what_is_shown)
+    ),
+    "a failed publish retires the old link": lambda: _patched(_patch(publishing, "give_up", _failure_retires)),
+    "a link shown again stays retired": lambda: _patched(_patch(publishing, "publish", _retirement_stays)),
+    "anything but true counts as revoked": lambda: _patched(_patch(revoking, "denied", _denied_is_revoked)),
+    "a revoked link's sealed text is kept": lambda: _patched(_patch(revoking, "revoked", _keeps_sealed)),
+    "a link is closed before its end": lambda: _patched(_patch(revoking, "expire", _expires_early)),
+    "a purge drops what may be alive": lambda: _patched(_patch(audit, "purge", _purges_the_living)),
+    "a dead link is let into a slot": lambda: _patched(_patch(publishing, "open_slot", _dead_links_are_put)),
+    "a tombstone is not heeded": lambda: _patched(_patch(minting, "_heed_tombstones", lambda _: lambda *a: None)),
+    "an answer may come after the end": lambda: _patched(
+        _transition(State.UNACCOUNTED, Event.MADE, State.LIVE),
+        _transition(State.MINTING, Event.LOST, State.LIVE),
+    ),
+}
