@@ -1,23 +1,28 @@
-"""Fixtures: an emulator that serves over HTTP, and services over a ledger of its own."""
+"""Fixtures: an emulator that serves over HTTP, and services over a ledger of their own on each real database."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from pme_airflow.api.client import ClientSettings, PMEClient
-from pme_airflow.api.clock import SystemClock
+from pme_airflow.api.clock import Clock, SystemClock
 from pme_airflow.api.values import Hidden
 from pme_airflow.emulator import Settings, World
 from pme_airflow.emulator.server import serving
-from pme_airflow.ledger.database import Database, sqlite_engine
+from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.rotation.services import Services
 from pme_airflow.sealing import Sealer
+from tests.support.databases import KINDS, available, fresh, serving_database
 
 SECRET = 'a "secret" with \\ quotes, ünïcode & + signs'
 MODELS = {f"Model{index:06d}": f"Space {index}" for index in range(40)}
+
+MakeServices = Callable[..., Services]
 
 
 @pytest.fixture
@@ -37,18 +42,52 @@ def client(world: World, address: str) -> Iterator[PMEClient]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Callable[[str], str]]:
+    """Starts a database server of a kind when it is first asked for."""
+    with ExitStack() as stack:
+        running: dict[str, str] = {}
+
+        def of(kind: str) -> str:
+            if kind not in running:
+                running[kind] = stack.enter_context(serving_database(kind))
+            return running[kind]
+
+        yield of
+
+
+@pytest.fixture(params=KINDS)
+def ledger_address(request: pytest.FixtureRequest, servers: Callable[[str], str]) -> str:
+    """An empty database of each kind that runs here."""
+    missing = available(request.param)
+    if missing:
+        pytest.skip(missing)
+    return fresh(servers(request.param))
+
+
 @pytest.fixture
-def make_services(address: str, world: World, tmp_path: Path) -> Callable[..., Services]:
+def make_services(address: str, world: World, ledger_address: str) -> Iterator[MakeServices]:
     """Services as one worker process would make them; all share one ledger."""
+    made: list[Services] = []
 
-    def make(**settings: object) -> Services:
-        client = PMEClient(world.settings.client_id, Hidden(SECRET), address, ClientSettings(**settings))  # type: ignore[arg-type]
-        database = Database(sqlite_engine(tmp_path / "ledger.db"), SystemClock(), migrate=True)
-        return Services(client, database, Sealer.of_connection(Hidden(SECRET)), SystemClock())
+    def make(clock: Clock | None = None, **settings: object) -> Services:
+        clock = clock or SystemClock()
+        client = PMEClient(
+            world.settings.client_id,
+            Hidden(SECRET),
+            address,
+            ClientSettings(**settings),
+            clock,  # type: ignore[arg-type]
+        )
+        database = Database(tuned(create_engine(ledger_address, poolclass=NullPool)), clock, migrate=True)
+        made.append(Services(client, database, Sealer.of_connection(Hidden(SECRET)), clock))
+        return made[-1]
 
-    return make
+    yield make
+    for services in made:
+        services.client.close()
 
 
 @pytest.fixture
-def services(make_services: Callable[..., Services]) -> Services:
+def services(make_services: MakeServices) -> Services:
     return make_services()

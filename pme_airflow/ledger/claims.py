@@ -23,7 +23,8 @@ def take(database: Database, connection: Connection, keys: Iterable[str], actor:
     now = database.shared_now(connection)
     row = {"owner": actor.uid, "process": actor.process, "expires_at": now + CLAIM_TTL}
     database.insert_missing(connection, claims, [{"claim_key": key, **row} for key in wanted])
-    found = connection.execute(select(claims).where(claims.c.claim_key.in_(wanted)).with_for_update()).all()
+    query = select(claims).where(claims.c.claim_key.in_(wanted)).order_by(claims.c.claim_key).with_for_update()
+    found = connection.execute(query).all()
     ours = {r.claim_key for r in found if r.owner == actor.uid}
     free = {r.claim_key for r in found if r.owner != actor.uid and _is_free(r.expires_at, r.process, now)}
     if ours or free:
@@ -37,15 +38,15 @@ def held(database: Database, connection: Connection, keys: Iterable[str], actor:
     query = select(claims.c.claim_key).where(
         claims.c.claim_key.in_(sorted(set(keys))), claims.c.owner == actor.uid, claims.c.expires_at > now
     )
-    return set(connection.scalars(query.with_for_update()))
+    return set(connection.scalars(query.order_by(claims.c.claim_key).with_for_update()))
 
 
 def extend(database: Database, connection: Connection, actor: Actor) -> None:
     """Give every claim of ours that has not ended its full length again."""
     now = database.shared_now(connection)
-    connection.execute(
-        update(claims).where(claims.c.owner == actor.uid, claims.c.expires_at > now).values(expires_at=now + CLAIM_TTL)
-    )
+    ours = select(claims.c.claim_key).where(claims.c.owner == actor.uid, claims.c.expires_at > now)
+    keys = connection.scalars(ours.order_by(claims.c.claim_key).with_for_update()).all()
+    connection.execute(update(claims).where(claims.c.claim_key.in_(keys)).values(expires_at=now + CLAIM_TTL))
 
 
 def release(connection: Connection, keys: Iterable[str], actor: Actor) -> None:

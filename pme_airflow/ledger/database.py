@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,28 @@ class Database:
         :raises LedgerUnavailableError: where the database cannot be reached, is full, or went away.
         """
         self.check()
-        with self._translated(), self.engine.begin() as connection:
+        with self._translated(), self.engine.connect() as connection, self._turn(connection), connection.begin():
             yield connection
+
+    @contextmanager
+    def _turn(self, connection: Connection) -> Iterator[None]:
+        """Let writers take turns on MySQL, whose locks on gaps between rows would make two of them deadlock.
+
+        SQLite has one writer at a time anyway, and on PostgreSQL rows are locked in one order everywhere.
+        """
+        if self.engine.dialect.name not in ("mysql", "mariadb"):
+            yield
+            return
+        name = f"pme_ledger:{self.engine.url.database or ''}"[:64]
+        with connection.begin():
+            taken = connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), {"name": name, "seconds": _BUSY_SECONDS})
+        if taken != 1:
+            raise LedgerUnavailableError(f"The ledger's other writers held it for over {_BUSY_SECONDS} s: try again.")
+        try:
+            yield
+        finally:
+            with suppress(DBAPIError), connection.begin():
+                connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

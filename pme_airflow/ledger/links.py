@@ -16,6 +16,7 @@ from pme_airflow.ledger.tables import events, links
 __all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "item_of", "load", "lock", "note"]
 
 _REASON = 500
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,17 @@ def by_id(connection: Connection, link_id: str) -> LinkRow | None:
 
 
 def lock(connection: Connection, link_ids: Iterable[str]) -> dict[str, LinkRow]:
-    """Links by id, kept from other writers until the transaction ends."""
+    """Links by id, kept from other writers until the transaction ends; locked oldest first, so that none deadlock."""
     wanted = sorted(set(link_ids))
-    if not wanted:
-        return {}
-    found = connection.execute(query().where(links.c.link_id.in_(wanted)).order_by(links.c.seq).with_for_update())
-    return {row.link_id: load(row) for row in found}
+    order: list[int] = []
+    for start in range(0, len(wanted), _AT_ONCE):
+        order += connection.scalars(select(links.c.seq).where(links.c.link_id.in_(wanted[start : start + _AT_ONCE])))
+    order.sort()
+    held: dict[str, LinkRow] = {}
+    for start in range(0, len(order), _AT_ONCE):
+        part = query().where(links.c.seq.in_(order[start : start + _AT_ONCE])).order_by(links.c.seq).with_for_update()
+        held.update((row.link_id, load(row)) for row in connection.execute(part))
+    return held
 
 
 def add(connection: Connection, rows: Sequence[dict[str, Any]], actor: Actor, at: datetime, reason: str) -> None:

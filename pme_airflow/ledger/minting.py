@@ -24,7 +24,7 @@ __all__ = ["Busy", "Demand", "HandOn", "Minting", "Prepared", "Settled", "Sittin
            "look", "prepare", "release_all", "settle"]  # fmt: skip
 
 #: How much longer than asked a token may live, as far as the ledger is concerned, while its answer is outstanding.
-_SLACK = timedelta(minutes=10)
+_SLACK = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,9 @@ def look(
 
 def release_all(connection: Connection, sitting: Sitting) -> None:
     """Give back every claim of a sitting."""
-    connection.execute(delete(claim_table).where(claim_table.c.owner == sitting.actor.uid))
+    ours = select(claim_table.c.claim_key).where(claim_table.c.owner == sitting.actor.uid)
+    keys = connection.scalars(ours.order_by(claim_table.c.claim_key).with_for_update()).all()
+    connection.execute(delete(claim_table).where(claim_table.c.claim_key.in_(keys)))
 
 
 def prepare(
@@ -256,16 +258,20 @@ def settle(
     demand: Demand,
     verdicts: Sequence[tuple[Minting, MintVerdict, str | None, str | None]],
     server_now: datetime,
+    latest: datetime | None = None,
 ) -> list[Settled]:
     """Record what became of mints that :func:`prepare` recorded, each with its sealed text and fingerprint if made.
 
     A mint whose claim has passed is recorded as made all the same, so that its token is known, and retired at once:
     its late owner must not hand it on.
+
+    :param server_now: the server's time.
+    :param latest: a moment that has certainly not passed by the server's clock; a lost token's end is reckoned from it.
     """
     actor = sitting.actor
-    rows = lock(connection, [minting.link_id for minting, *_ in verdicts])
     keys = {minting.link_id: claim_key(demand, minting.model_id) for minting, *_ in verdicts}
     ours = claims.held(database, connection, keys.values(), actor)
+    rows = lock(connection, [minting.link_id for minting, *_ in verdicts])
     now = database.shared_now(connection)
     made: list[tuple[LinkRow, dict[str, Any]]] = []
     settled: list[Settled] = []
@@ -285,7 +291,7 @@ def settle(
             made.append((row, values))
             settled.append(Settled(row.link_id, orphan=late))
         else:
-            _settle_unmade(connection, row, verdict, actor, demand, server_now)
+            _settle_unmade(connection, row, verdict, actor, demand, server_now, latest or server_now)
             settled.append(Settled(row.link_id))
     advance_all(connection, made, Event.MADE, actor, server_now, "the API answered with a token")
     _heed_tombstones(connection, [values["fingerprint"] for _, values in made], now)
@@ -294,12 +300,18 @@ def settle(
 
 
 def _settle_unmade(
-    connection: Connection, row: LinkRow, verdict: NotMade | Lost, actor: Actor, demand: Demand, at: datetime
+    connection: Connection,
+    row: LinkRow,
+    verdict: NotMade | Lost,
+    actor: Actor,
+    demand: Demand,
+    at: datetime,
+    latest: datetime,
 ) -> None:
     if isinstance(verdict, NotMade):
         advance(connection, row, Event.NOT_MADE, actor, at, str(verdict.error))
     elif row.state is State.MINTING:
-        until = at + demand.validity.duration
+        until = latest + demand.validity.duration
         advance(connection, row, Event.LOST, actor, at, f"the answer was lost: {verdict.reason}", valid_until=until)
 
 

@@ -125,10 +125,10 @@ def publish(
     key = _claim_key(target, slot)
     if claimed and key not in claims.held(database, connection, [key], actor):
         raise Refused("the slot was claimed by another run meanwhile")
-    link = lock(connection, [link_id]).get(link_id)
+    previous = _shown(connection, target, slot)
+    link = lock(connection, [link_id, previous.link_id] if previous else [link_id]).get(link_id)
     if link is None:
         raise Refused("the ledger knows no such link")
-    previous = _shown(connection, target, slot)
     if previous is not None and previous.link_seq > link.seq:
         raise Refused("the slot shows a later link")
     now = database.shared_now(connection)

@@ -32,6 +32,7 @@ __all__ = [
 _SWEEP_TTL = timedelta(seconds=180)
 #: How often a token that could not be revoked is tried again.
 _SLOW_PACE = timedelta(minutes=30)
+_named = select(links.c.link_id, links.c.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,13 @@ def flag(
 ) -> Flagged:
     """Flag links. Fingerprints of no link are kept as tombstones, so that a later mint finds itself flagged."""
     now = database.shared_now(connection)
-    chosen: dict[str, LinkRow] = {}
+    wanted: list[str] = []
     unknown: list[str] = []
     met: set[str] = set()
     for part in _chunks(list(dict.fromkeys(fingerprints))):
-        for row in _matching(connection, links.c.fingerprint.in_(part)):
-            met.add(row.fingerprint or "")
-            chosen[row.link_id] = row
+        for row in connection.execute(_named.where(links.c.fingerprint.in_(part))):
+            met.add(row.fingerprint)
+            wanted.append(row.link_id)
     tombstones = tuple(mark for mark in dict.fromkeys(fingerprints) if mark not in met)
     alive = links.c.state.in_(sorted(ALIVE))
     for label, column, values in (
@@ -87,10 +88,11 @@ def flag(
         ("audience", links.c.audience, audiences),
     ):
         for value in dict.fromkeys(values):
-            rows = _matching(connection, and_(column == value, alive))
-            chosen.update((row.link_id, row) for row in rows)
-            if not rows:
+            ids = [row.link_id for row in connection.execute(_named.where(column == value, alive))]
+            wanted += ids
+            if not ids:
                 unknown.append(f"{label} {value}")
+    chosen = lock(connection, wanted)
     marked = [row for row in chosen.values() if row.state in ALIVE]
     fresh = [row for row in marked if row.flagged_at is None]
     for part in _chunks([row.link_id for row in fresh]):
@@ -261,10 +263,6 @@ def _unheld(row: LinkRow, held: dict[str, tuple[str, str]]) -> bool:
 def _expire(connection: Connection, rows: Sequence[LinkRow], actor: Actor, at: datetime, reason: str) -> None:
     changes = [(row, {"sealed": None, "sweep_owner": None, "sweep_until": None}) for row in rows]
     advance_all(connection, changes, Event.EXPIRED, actor, at, reason)
-
-
-def _matching(connection: Connection, where: ColumnElement[bool]) -> list[LinkRow]:
-    return [load(row) for row in connection.execute(query().where(where).order_by(links.c.seq).with_for_update())]
 
 
 def _locked(connection: Connection, where: ColumnElement[bool], order: Sequence[Any], limit: int) -> list[LinkRow]:

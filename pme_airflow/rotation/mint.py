@@ -265,7 +265,13 @@ class _Session:
             entries.append((entry, verdict, sealed, mark))
         with services.database.write() as connection:
             settled = minting.settle(
-                services.database, connection, self._sitting, self._demand, entries, services.server_now()
+                services.database,
+                connection,
+                self._sitting,
+                self._demand,
+                entries,
+                services.server_now(),
+                services.surely_to_come(),
             )
         for (_, work), verdict, result in zip(flight.sent, verdicts, settled, strict=True):
             self._judge(work, verdict, result, services.server_now())

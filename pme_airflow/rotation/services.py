@@ -16,6 +16,8 @@ __all__ = ["CLOCK_DOUBT", "Services"]
 
 #: How far a worker's clock may be from the server's while nothing has told the difference.
 CLOCK_DOUBT = timedelta(minutes=11)
+#: What is in doubt once it has: ``Date`` is cut to the second, and takes a while to arrive.
+_DATE_DOUBT = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,14 @@ class Services:
 
     def surely_past(self) -> datetime:
         """A moment that has certainly passed by the server's clock."""
-        return self.server_now() - (timedelta(0) if self.client.server_clock.known else CLOCK_DOUBT)
+        return self.server_now() - self._doubt()
 
     def surely_to_come(self) -> datetime:
         """A moment that has certainly not passed by the server's clock."""
-        return self.server_now() + (timedelta(0) if self.client.server_clock.known else CLOCK_DOUBT)
+        return self.server_now() + self._doubt()
+
+    def _doubt(self) -> timedelta:
+        return _DATE_DOUBT if self.client.server_clock.known else CLOCK_DOUBT
 
     def learn_server_time(self) -> None:
         """Ask for the server's time; where the API is away, go on by the worker's clock.

@@ -385,16 +385,16 @@ def _late_owner(_: Any) -> Any:
 
 
 def _lost_ends_early(original: Any) -> Any:
-    def settle(connection: Any, row: Any, verdict: Any, actor: Any, demand: Any, at: Any) -> None:
-        original(connection, row, verdict, actor, demand, at)
+    def settle(connection: Any, row: Any, verdict: Any, actor: Any, demand: Any, at: Any, latest: Any) -> None:
+        original(connection, row, verdict, actor, demand, at, latest)
         connection.execute(update(link_table).where(link_table.c.seq == row.seq).values(valid_until=at))
 
     return settle
 
 
 def _lost_is_failed(original: Any) -> Any:
-    def settle(connection: Any, row: Any, verdict: Any, actor: Any, demand: Any, at: Any) -> None:
-        original(connection, row, NotMade(PMEUnavailableError("x"), resend=True), actor, demand, at)
+    def settle(connection: Any, row: Any, verdict: Any, actor: Any, demand: Any, at: Any, latest: Any) -> None:
+        original(connection, row, NotMade(PMEUnavailableError("x"), resend=True), actor, demand, at, latest)
 
     return settle
 

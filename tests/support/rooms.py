@@ -1,0 +1,65 @@
+"""Short words for what tests of the rotation do: mint, publish to a target in memory, read the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from pme_airflow.api.validity import Validity
+from pme_airflow.ledger import audit
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.links import LinkRow
+from pme_airflow.ledger.minting import Demand
+from pme_airflow.rotation.mint import Minter, MintOutcome
+from pme_airflow.rotation.publish import PMESlotError, Publisher, PublishOutcome, ShownLink, Target
+from pme_airflow.rotation.services import Services
+
+CLIENT = "emulator-client"
+
+
+def demand(valid_for: str = "24h", renew_before: timedelta | None = None, audience: str = "intranet") -> Demand:
+    return Demand(CLIENT, audience, Validity.parse(valid_for), renew_before)
+
+
+def mint(services: Services, run: str, models: Sequence[str], wanted: Demand | None = None) -> MintOutcome:
+    """Make sure of links, as one task of a run would."""
+    return Minter(services, Actor(f"dag/{run}/mint/-1")).ensure(wanted or demand(), models)
+
+
+def publish(services: Services, run: str, target: Target, items: Sequence[Mapping[str, Any]]) -> PublishOutcome:
+    """Publish items, as one task of a run would."""
+    return Publisher(services, Actor(f"dag/{run}/publish/-1"), target).publish(items)
+
+
+def rows(services: Services, *states: str) -> list[LinkRow]:
+    """The ledger's links, newest first."""
+    with services.database.read() as connection:
+        return list(audit.list_links(connection, states))
+
+
+class Shelf(Target):
+    """A target in memory; a slot in ``broken`` cannot be written, one in ``deaf`` confirms and shows nothing new."""
+
+    def __init__(self, name: str = "shelf") -> None:
+        self.name = name
+        self.shown: dict[str, str] = {}
+        self.broken: set[str] = set()
+        self.deaf: set[str] = set()
+        self.passing = False
+        self.puts: list[str] = []
+
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+        self.puts.append(slot)
+        if slot in self.broken:
+            raise PMESlotError("it is broken", passing=self.passing)
+        if slot not in self.deaf:
+            self.shown[slot] = link.token.reveal()
+        return {"edits": int(previous.get("edits", 0)) + 1}
+
+    def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
+        if self.shown.get(slot) != link.token.reveal():
+            raise PMESlotError("it does not show the link")
+
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
+        self.shown.pop(slot, None)
