@@ -99,7 +99,9 @@ class Database:
             return
         name = f"pme_ledger:{self.engine.url.database or ''}"[:64]
         with connection.begin():
-            taken = connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), {"name": name, "seconds": _BUSY_SECONDS})
+            taken = connection.scalar(
+                text("SELECT GET_LOCK(:name, :seconds)"), {"name": name, "seconds": _BUSY_SECONDS}
+            )
         if taken != 1:
             raise LedgerUnavailableError(f"The ledger's other writers held it for over {_BUSY_SECONDS} s: try again.")
         try:

@@ -39,6 +39,7 @@ _MAX_REFUSALS = 15
 _MAX_REFUSAL_SECONDS = 1.0
 _KEEP_ALIVE_SECONDS = 15.0
 _BUSY_SECONDS = 0.5
+_STALE_SECONDS = 60.0
 _LOOK_AHEAD = 500
 
 log = logging.getLogger(__name__)
@@ -242,8 +243,13 @@ class _Session:
 
     def _launch(self, pool: ThreadPoolExecutor) -> None:
         sent, self._staged = self._staged, []
-        requests = [MintRequest(entry.model_id, self._demand.validity) for entry, _ in sent]
-        self._flying[pool.submit(self._services.client.mint, requests)] = _Flight(sent)
+        self._flying[pool.submit(self._send, sent, self._services.clock.monotonic())] = _Flight(sent)
+
+    def _send(self, sent: Sequence[tuple[Minting, _Work]], recorded_at: float) -> list[MintVerdict]:
+        """Send, unless this process was asleep since the rows were recorded: they would not cover the token's life."""
+        if self._services.clock.monotonic() - recorded_at > _STALE_SECONDS:
+            return [NotMade(PMEUnavailableError("The worker slept before it could ask."), resend=True)] * len(sent)
+        return self._services.client.mint([MintRequest(entry.model_id, self._demand.validity) for entry, _ in sent])
 
     # ---------------------------------------------------------------- landing
 

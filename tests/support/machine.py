@@ -159,9 +159,15 @@ class LedgerMachine(RuleBasedStateMachine):
         """A worker is killed; what it had sent may have been made, and nobody will ever hear of it."""
         owner = self.owners[who]
         for entry in owner.flying:
-            if acted and entry.link_id not in owner.made:
+            if acted and entry.link_id not in owner.made and self._may_be_sent(entry):
                 self.world.issue(entry.model_id, 86400)
         self.owners[who] = self._fresh(None)
+
+    def _may_be_sent(self, entry: Minting) -> bool:
+        """A worker that slept between its row and its request sends none."""
+        with self.database.read() as connection:
+            row = by_id(connection, entry.link_id)
+        return row is not None and self.clock.now() - row.requested_at < timedelta(minutes=15)
 
     @rule(who=st.integers(0, OWNERS - 1), keep=st.booleans())
     def end_run(self, who: int, keep: bool) -> None:
@@ -238,7 +244,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def flag_what_is_not_known_yet(self, who: int) -> None:
         """A token leaks before its answer has come: a tombstone is kept."""
         owner = self.owners[who]
-        if not owner.flying or owner.flying[0].link_id in owner.made:
+        if not owner.flying or owner.flying[0].link_id in owner.made or not self._may_be_sent(owner.flying[0]):
             return
         entry = owner.flying[0]
         owner.made[entry.link_id] = self.world.issue(entry.model_id, 86400)

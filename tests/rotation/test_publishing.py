@@ -1,0 +1,199 @@
+"""Make before break: a slot's new link is in place before the old one is retired, and nothing shown is ever revoked."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from unittest import mock
+
+from sqlalchemy import update
+
+from pme_airflow.api.values import AccessToken
+from pme_airflow.emulator import World
+from pme_airflow.ledger import publishing
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.tables import claims, links
+from pme_airflow.rotation.publish import Publisher, retire_targets
+from pme_airflow.rotation.services import Services
+from pme_airflow.rotation.sweep import Sweeper
+from pme_airflow.sealing import fingerprint
+from tests.conftest import MODELS, MakeServices
+from tests.support.rooms import Shelf, mint, publish, rows
+
+ONE, TWO = list(MODELS)[:2]
+
+
+def sweep_after_grace(services: Services) -> None:
+    """Let the grace pass, and sweep."""
+    with services.database.write() as connection:
+        moved = links.c.retire_at.is_not(None)
+        for link in rows(services):
+            if link.retire_at is not None:
+                earlier = link.retire_at - timedelta(minutes=16)
+                connection.execute(update(links).where(links.c.seq == link.seq, moved).values(retire_at=earlier))
+    Sweeper(services, Actor("dag/sweep/sweep/-1")).sweep()
+
+
+def alive(world: World) -> set[str]:
+    return {issued.token for issued in world.alive()}
+
+
+def test_the_old_link_is_retired_after_the_new_one_is_shown(services: Services, world: World) -> None:
+    shelf = Shelf()
+    publish(services, "monday", shelf, mint(services, "monday", [ONE]).items)
+    old = shelf.shown[ONE]
+    publish(services, "tuesday", shelf, mint(services, "tuesday", [ONE]).items)
+    assert shelf.shown[ONE] != old
+    Sweeper(services, Actor("dag/sweep/sweep/-1")).sweep()
+    assert old in alive(world)
+    newest, oldest = rows(services, "live")
+    assert newest.retire_at is None
+    assert oldest.retire_at is not None
+    sweep_after_grace(services)
+    assert alive(world) == {shelf.shown[ONE]}
+
+
+def test_a_failed_publish_leaves_the_old_link_live_however_often(services: Services, world: World) -> None:
+    shelf = Shelf()
+    publish(services, "day0", shelf, mint(services, "day0", [ONE, TWO]).items)
+    old = dict(shelf.shown)
+    shelf.broken.add(ONE)
+    for day in range(1, 6):
+        outcome = publish(services, f"day{day}", shelf, mint(services, f"day{day}", [ONE, TWO]).items)
+        assert [failed["slot"] for failed in outcome.failed] == [ONE]
+        sweep_after_grace(services)
+    assert shelf.shown[ONE] == old[ONE]
+    assert shelf.shown[ONE] in alive(world)
+    assert shelf.shown[TWO] in alive(world)
+    assert shelf.shown[TWO] != old[TWO]
+
+
+def test_a_target_that_confirms_and_does_not_show_has_failed(services: Services) -> None:
+    shelf = Shelf()
+    shelf.deaf.add(ONE)
+    outcome = publish(services, "monday", shelf, mint(services, "monday", [ONE]).items)
+    assert outcome.failed[0]["slot"] == ONE
+    assert outcome.published == []
+
+
+def test_a_passing_failure_is_tried_again(services: Services) -> None:
+    shelf = Shelf()
+    shelf.broken.add(ONE)
+    shelf.passing = True
+    outcome = publish(services, "monday", shelf, mint(services, "monday", [ONE]).items)
+    assert len(shelf.puts) == 3
+    assert not outcome.permanent
+
+
+def test_a_link_shown_in_two_slots_lives_until_both_have_moved_on(services: Services, world: World) -> None:
+    first, second = Shelf("first"), Shelf("second")
+    items = mint(services, "monday", [ONE]).items
+    publish(services, "monday", first, items)
+    publish(services, "monday", second, items)
+    old = first.shown[ONE]
+    later = mint(services, "tuesday", [ONE]).items
+    publish(services, "tuesday", first, later)
+    sweep_after_grace(services)
+    assert old in alive(world)
+    publish(services, "tuesday", second, later)
+    sweep_after_grace(services)
+    assert old not in alive(world)
+
+
+def test_a_slot_never_goes_back_to_an_older_link(services: Services) -> None:
+    shelf = Shelf()
+    old = mint(services, "monday", [ONE]).items
+    new = mint(services, "tuesday", [ONE]).items
+    publish(services, "tuesday", shelf, new)
+    outcome = publish(services, "monday", shelf, old)
+    assert outcome.published == []
+    assert fingerprint(AccessToken(shelf.shown[ONE])) == new[0]["fingerprint"]
+
+
+def test_a_late_writer_that_overwrote_a_newer_link_puts_it_back(
+    services: Services, make_services: MakeServices
+) -> None:
+    """It claims a slot, sleeps until the claim has passed, and writes after a newer run has."""
+    shelf, other = Shelf(), make_services()
+    old = mint(services, "monday", [ONE]).items
+    new = mint(services, "tuesday", [ONE]).items
+    put = shelf.put
+
+    def slow(slot: str, link: object, previous: object) -> dict[str, object]:
+        with mock.patch.object(shelf, "put", put):
+            with other.database.write() as connection:
+                connection.execute(update(claims).values(expires_at=other.clock.now() - timedelta(seconds=1)))
+            publish(other, "tuesday", shelf, new)
+        return put(slot, link, previous)
+
+    with mock.patch.object(shelf, "put", side_effect=[mock.DEFAULT]) as once:
+        once.side_effect = lambda *a: slow(*a) if once.call_count == 1 else put(*a)
+        publish(services, "monday", shelf, old)
+    assert fingerprint(AccessToken(shelf.shown[ONE])) == new[0]["fingerprint"]
+    with services.database.read() as connection:
+        (shown,) = publishing.shown_at(connection, "shelf")
+    assert shown.link_id == new[0]["link_id"]
+
+
+def test_a_slot_that_is_not_listed_any_more_is_cleared_and_its_link_retired(services: Services, world: World) -> None:
+    shelf = Shelf()
+    publish(services, "monday", shelf, mint(services, "monday", [ONE, TWO]).items)
+    publisher = Publisher(services, Actor("dag/tuesday/publish/-1"), shelf)
+    publisher.publish(mint(services, "tuesday", [ONE]).items)
+    publisher.retire_others("intranet", [ONE])
+    assert set(shelf.shown) == {ONE}
+    sweep_after_grace(services)
+    assert alive(world) == {shelf.shown[ONE]}
+
+
+def test_a_target_no_placement_names_any_more_is_retired(services: Services, world: World) -> None:
+    kept, dropped = Shelf("kept"), Shelf("dropped")
+    items = mint(services, "monday", [ONE]).items
+    publish(services, "monday", dropped, items)
+    later = mint(services, "tuesday", [ONE]).items
+    publish(services, "tuesday", kept, later)
+    gone = retire_targets(services, Actor("dag/tuesday/retire/-1"), "intranet", ["kept"], ["dag"])
+    assert [shown.target for shown in gone] == ["dropped"]
+    sweep_after_grace(services)
+    assert alive(world) == {kept.shown[ONE]}
+
+
+def test_another_dags_target_is_left_alone(services: Services) -> None:
+    publish(services, "monday", Shelf("theirs"), mint(services, "monday", [ONE]).items)
+    assert retire_targets(services, Actor("x/y/z/-1"), "intranet", ["kept"], ["another_dag"]) == []
+
+
+def test_two_publishers_at_once_leave_one_newest_link_everywhere(make_services: MakeServices, world: World) -> None:
+    shelf = Shelf()
+    together = threading.Barrier(3)
+
+    def run(name: str) -> None:
+        services = make_services()
+        services.database.check()
+        together.wait()
+        publish(services, name, shelf, mint(services, name, list(MODELS)[:8]).items)
+
+    threads = [threading.Thread(target=run, args=(f"run{index}",)) for index in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    services = make_services()
+    newest = {}
+    for link in rows(services, "live"):
+        newest.setdefault(link.model_id, link)
+    for model_id, token in shelf.shown.items():
+        assert fingerprint(AccessToken(token)) == newest[model_id].fingerprint
+    assert len(shelf.shown) == 8
+    sweep_after_grace(services)
+    assert alive(world) == set(shelf.shown.values())
+
+
+def test_a_publication_of_a_flagged_link_is_refused(services: Services) -> None:
+    from pme_airflow.ledger import revoking
+
+    items = mint(services, "monday", [ONE]).items
+    with services.database.write() as connection:
+        revoking.flag(services.database, connection, Actor("cli"), "leaked", link_ids=[items[0]["link_id"]])
+    outcome = publish(services, "monday", Shelf(), items)
+    assert "flagged" in outcome.failed[0]["reason"]
