@@ -34,5 +34,9 @@ class Progress:
         now = self._clock.monotonic()
         if now - self._said >= _EVERY_SECONDS:
             self._said = now
-            left = (now - self._begun) / self._done * max(0, self._total - self._done)
-            self._log.info("%s: %d of %d, about %d s left.", self._what, self._done, self._total, left)
+            self._log.info("%s: %d of %d%s.", self._what, self._done, self._total, self._left(now))
+
+    def _left(self, now: float) -> str:
+        if not self._done:
+            return ""
+        return f", about {(now - self._begun) / self._done * max(0, self._total - self._done):.0f} s left"
