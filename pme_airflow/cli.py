@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -234,7 +234,10 @@ def purge_command(conn_id: str, older_than: str) -> None:
     from pme_airflow.api.validity import parse_duration
     from pme_airflow.ledger.audit import purge
 
-    before = datetime.now(timezone.utc) - parse_duration(older_than, "older-than")
+    age = parse_duration(older_than, "older-than")
+    if age < timedelta(days=2):
+        _fail(f"--older-than: {older_than} is less than 2d, and answers for so young a link may still come. Give more.")
+    before = datetime.now(timezone.utc) - age
     with _hook(conn_id).database.write() as connection:
         click.echo(f"{purge(connection, before)} links dropped.")
 

@@ -233,22 +233,23 @@ def _has_left(row: LinkRow, demand: Demand, server_now: datetime) -> bool:
 def _record(
     connection: Connection, sitting: Sitting, demand: Demand, model_ids: Sequence[str], server_now: datetime
 ) -> list[Prepared]:
-    if not model_ids:
-        return []
-    rows: list[dict[str, Any]] = [
-        {
-            "link_id": f"lnk_{uuid.uuid4().hex}",
-            "client_id": demand.client_id,
-            "model_id": model_id,
-            "audience": demand.audience,
-            "valid_for": demand.validity.seconds,
-            "requested_at": server_now,
-            "valid_until": server_now + demand.validity.duration + _SLACK,
-        }
-        for model_id in model_ids
-    ]
-    add(connection, rows, sitting.actor, server_now, f"a link of {demand.validity} is asked for")
-    return [Minting(row["model_id"], row["link_id"]) for row in rows]
+    asked = [Minting(model_id, f"lnk_{uuid.uuid4().hex}") for model_id in model_ids]
+    if asked:
+        rows = [_row(demand, minting, server_now) for minting in asked]
+        add(connection, rows, sitting.actor, server_now, f"a link of {demand.validity} is asked for")
+    return list(asked)
+
+
+def _row(demand: Demand, minting: Minting, server_now: datetime) -> dict[str, Any]:
+    return {
+        "link_id": minting.link_id,
+        "client_id": demand.client_id,
+        "model_id": minting.model_id,
+        "audience": demand.audience,
+        "valid_for": demand.validity.seconds,
+        "requested_at": server_now,
+        "valid_until": server_now + demand.validity.duration + _SLACK,
+    }
 
 
 def settle(
@@ -272,6 +273,11 @@ def settle(
     keys = {minting.link_id: claim_key(demand, minting.model_id) for minting, *_ in verdicts}
     ours = claims.held(database, connection, keys.values(), actor)
     rows = lock(connection, [minting.link_id for minting, *_ in verdicts])
+    purged = [minting for minting, *_ in verdicts if minting.link_id not in rows]
+    if purged:
+        reason = "its row was purged before its answer came"
+        add(connection, [_row(demand, minting, server_now) for minting in purged], actor, server_now, reason)
+        rows |= lock(connection, [minting.link_id for minting in purged])
     now = database.shared_now(connection)
     made: list[tuple[LinkRow, dict[str, Any]]] = []
     settled: list[Settled] = []
@@ -308,10 +314,16 @@ def _settle_unmade(
     at: datetime,
     latest: datetime,
 ) -> None:
+    open_states = (State.MINTING, State.UNACCOUNTED)
     if isinstance(verdict, NotMade):
-        advance(connection, row, Event.NOT_MADE, actor, at, str(verdict.error))
-    elif row.state is State.MINTING:
-        until = latest + demand.validity.duration
+        if row.state in open_states:
+            advance(connection, row, Event.NOT_MADE, actor, at, str(verdict.error))
+        return
+    until = latest + demand.validity.duration
+    if row.state is State.UNACCOUNTED:
+        later = max(until, row.valid_until)
+        connection.execute(update(links).where(links.c.seq == row.seq).values(valid_until=later))
+    else:
         advance(connection, row, Event.LOST, actor, at, f"the answer was lost: {verdict.reason}", valid_until=until)
 
 

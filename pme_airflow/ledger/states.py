@@ -44,6 +44,9 @@ _TRANSITIONS: dict[tuple[State | None, Event], State] = {
     (State.UNACCOUNTED, Event.MADE): State.LIVE,
     (State.UNACCOUNTED, Event.NOT_MADE): State.FAILED,
     (State.UNACCOUNTED, Event.EXPIRED): State.EXPIRED,
+    # The answer of a worker that slept for longer than the link was asked to live.
+    (State.EXPIRED, Event.MADE): State.LIVE,
+    (State.EXPIRED, Event.LOST): State.UNACCOUNTED,
     (State.LIVE, Event.REVOKED): State.REVOKED,
     (State.LIVE, Event.EXPIRED): State.EXPIRED,
 }

@@ -47,7 +47,7 @@ PATHS: dict[str, set[str]] = {
     "made": {"revoked", "expired"},
     "not_made": set(),
     "revoked": set(),
-    "expired": set(),
+    "expired": {"made", "lost"},
 }
 
 
@@ -59,6 +59,7 @@ class Owner:
     demand: Demand
     flying: list[Minting] = field(default_factory=list)
     made: dict[str, IssuedToken] = field(default_factory=dict)
+    begun: dict[str, datetime] = field(default_factory=dict)
     putting: tuple[str, str] | None = None
 
 
@@ -102,9 +103,12 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.database, connection, owner.sitting, owner.demand, [model], self.clock.now(), lambda _: True
             )
         if isinstance(entry, Minting):
-            others = [o for o in self.owners if o is not owner for e in o.flying if e.model_id == model]
-            assert all(not self._claims(o, model) for o in others), "two owners mint for one model at once"
+            for other in self.owners:
+                if other is not owner and any(e.model_id == model for e in other.flying):
+                    held = self.clock.now() - other.begun[model]
+                    assert held >= claims.CLAIM_TTL, "two owners mint for one model at once"
             owner.flying.append(entry)
+            owner.begun[model] = self.clock.now()
         elif isinstance(entry, HandOn):
             assert entry.row.usable, "a link that is flagged, retired or dead was handed on"
 
@@ -124,9 +128,7 @@ class LedgerMachine(RuleBasedStateMachine):
         fate=st.sampled_from(["made", "made", "made", "not_made", "lost", "lost_though_made"]),
     )
     def answer(self, who: int, fate: str) -> None:
-        owner = self.owners[who]
-        if not owner.flying:
-            return
+        owner = self._one_of([owner for owner in self.owners if owner.flying], who)
         entry = owner.flying.pop(0)
         already = owner.made.pop(entry.link_id, None)
         issued = already or (self.world.issue(entry.model_id, 86400) if fate in ("made", "lost_though_made") else None)
@@ -157,11 +159,15 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, OWNERS - 1), acted=st.booleans())
     def kill(self, who: int, acted: bool) -> None:
         """A worker is killed; what it had sent may have been made, and nobody will ever hear of it."""
-        owner = self.owners[who]
+        owner = self._one_of([owner for owner in self.owners if owner.flying], who)
         for entry in owner.flying:
             if acted and entry.link_id not in owner.made and self._may_be_sent(entry):
                 self.world.issue(entry.model_id, 86400)
-        self.owners[who] = self._fresh(None)
+        self.owners[self.owners.index(owner)] = self._fresh(None)
+
+    @staticmethod
+    def _one_of(owners: list[Owner], who: int) -> Owner:
+        return owners[who % len(owners)]
 
     def _may_be_sent(self, entry: Minting) -> bool:
         """A worker that slept between its row and its request sends none."""
@@ -199,9 +205,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(owner.putting for owner in self.owners))
     @rule(who=st.integers(0, OWNERS - 1), fate=st.sampled_from(["shown", "shown", "failed", "killed"]))
     def put(self, who: int, fate: str) -> None:
-        owner = self.owners[who]
-        if owner.putting is None:
-            return
+        owner = self._one_of([owner for owner in self.owners if owner.putting], who)
+        assert owner.putting is not None
         slot, link_id = owner.putting
         owner.putting = None
         actor = owner.sitting.actor
@@ -211,9 +216,12 @@ class LedgerMachine(RuleBasedStateMachine):
             with self.database.write() as connection:
                 publishing.give_up(connection, "site", slot, actor)
             return
+        self._publish(slot, link_id, actor, claimed=True)
+
+    def _publish(self, slot: str, link_id: str, actor: Actor, *, claimed: bool) -> None:
         try:
             with self.database.write() as connection:
-                publishing.publish(self.database, connection, "site", slot, link_id, {}, actor)
+                publishing.publish(self.database, connection, "site", slot, link_id, {}, actor, claimed=claimed)
         except publishing.Refused:
             return
         with self.database.read() as connection:
@@ -222,6 +230,38 @@ class LedgerMachine(RuleBasedStateMachine):
         assert row.seq >= self.put_at.get(slot, 0), "a slot went back to an older link"
         self.put_at[slot] = row.seq
         self.shown[slot] = link_id
+
+    @rule(slot=st.sampled_from(SLOTS), pick=st.integers(0, 3))
+    def a_users_task_records(self, slot: str, pick: int) -> None:
+        """A task of a user's own shows a link it holds, without a claim, and records it."""
+        rows = [row for row in self._rows() if row.usable]
+        if rows:
+            self._publish(slot, rows[-1 - pick % len(rows)].link_id, Actor("dag/own/own/-1"), claimed=False)
+
+    @rule(model=st.sampled_from(MODELS), slots=st.sets(st.sampled_from(SLOTS), min_size=1))
+    def rotate(self, model: str, slots: set[str]) -> None:
+        """A whole run in which all goes well."""
+        owner = self._fresh(None)
+        actor = owner.sitting.actor
+        with self.database.write() as connection:
+            (entry,) = minting.prepare(
+                self.database, connection, owner.sitting, owner.demand, [model], self.clock.now(), lambda _: True
+            )
+        if not isinstance(entry, Minting):
+            return
+        issued = self.world.issue(model, 86400)
+        token = AccessToken(issued.token)
+        made = Made(EmbedLink(model, token, "showcase", Hidden("https://x.test/"), issued.valid_until))
+        with self.database.write() as connection:
+            answer = (entry, made, "pme-sealed:v1:k:text", fingerprint(token))
+            minting.settle(self.database, connection, owner.sitting, owner.demand, [answer], self.clock.now())
+            minting.release_all(connection, owner.sitting)
+            minting.finish(self.database, connection, owner.sitting)
+        for slot in sorted(slots):
+            with self.database.write() as connection:
+                plan = publishing.open_slot(self.database, connection, "site", slot, entry.link_id, actor)
+            if plan.action == "put":
+                self._publish(slot, entry.link_id, actor, claimed=True)
 
     @rule(slot=st.sampled_from(SLOTS))
     def take_away(self, slot: str) -> None:
@@ -243,8 +283,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, OWNERS - 1))
     def flag_what_is_not_known_yet(self, who: int) -> None:
         """A token leaks before its answer has come: a tombstone is kept."""
-        owner = self.owners[who]
-        if not owner.flying or owner.flying[0].link_id in owner.made or not self._may_be_sent(owner.flying[0]):
+        owner = self._one_of([owner for owner in self.owners if owner.flying], who)
+        if owner.flying[0].link_id in owner.made or not self._may_be_sent(owner.flying[0]):
             return
         entry = owner.flying[0]
         owner.made[entry.link_id] = self.world.issue(entry.model_id, 86400)
@@ -279,9 +319,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def purge(self) -> None:
         with self.database.write() as connection:
-            audit.purge(connection, self.clock.now())
+            audit.purge(connection, self.clock.now() - timedelta(days=2))
 
-    @rule(seconds=st.sampled_from([1.0, 20.0, 50.0, 16 * 60.0, 5 * HOUR, 13 * HOUR, 25 * HOUR]))
+    @rule(seconds=st.sampled_from([1.0, 20.0, 50.0, 16 * 60.0, 16 * 60.0, 5 * HOUR, 13 * HOUR, 23 * HOUR, 49 * HOUR]))
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
@@ -342,10 +382,14 @@ class LedgerMachine(RuleBasedStateMachine):
                 select(events.c.link_id, events.c.event).where(events.c.link_id.is_not(None)).order_by(events.c.seq)
             ).all()
         now: dict[str, str] = {}
+        made: set[str] = set()
         for link_id, event in told:
             if event not in PATHS:
                 continue
             before = now.get(link_id)
+            if event == "made":
+                assert link_id not in made, "an answer came twice"
+                made.add(link_id)
             assert (event == "requested") if before is None else (event in PATHS[before]), f"{before} then {event}"
             now[link_id] = event
         ends = {"requested": "minting", "made": "live", "not_made": "failed", "lost": "unaccounted",
@@ -473,7 +517,7 @@ def _expires_early(original: Any) -> Any:
 def _purges_the_living(original: Any) -> Any:
     def purge(connection: Any, before: Any) -> int:
         with mock.patch.object(audit, "ALIVE", frozenset({State.LIVE, State.MINTING})):
-            return original(connection, before + timedelta(days=2))
+            return original(connection, before + timedelta(days=4))
 
     return purge
 
