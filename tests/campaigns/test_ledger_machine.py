@@ -11,6 +11,14 @@ from tests.support.machine import MUTANTS, LedgerMachine
 from tests.support.scale import scaled
 
 STEPS = 50
+#: Those that are caught within seconds; the others stand in the full campaign.
+QUICK = [
+    "a late owner's write is taken",
+    "a claim excludes nobody",
+    "anything but true counts as revoked",
+    "a revoked link's sealed text is kept",
+    "a dead link is let into a slot",
+]
 
 
 def _settings(examples: int, *phases: Phase, derandomize: bool = False) -> settings:
@@ -31,7 +39,7 @@ def test_the_promises_hold_whatever_happens() -> None:
 
 
 @pytest.mark.timeout(scaled(300, 1800))
-@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("mutant", scaled(QUICK, list(MUTANTS)))
 def test_a_broken_copy_of_a_rule_is_caught(mutant: str) -> None:
     with MUTANTS[mutant](), pytest.raises((AssertionError, PMEError)):
         run_state_machine_as_test(LedgerMachine, settings=_settings(500, Phase.generate, derandomize=True))

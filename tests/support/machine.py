@@ -234,13 +234,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(slot=st.sampled_from(SLOTS), pick=st.integers(0, 3))
     def a_users_task_records(self, slot: str, pick: int) -> None:
         """A task of a user's own shows a link it holds, without a claim, and records it."""
-        rows = [row for row in self._rows() if row.usable]
+        rows = [row for row in self._rows() if row.state is State.LIVE and row.flagged_at is None]
         if rows:
             self._publish(slot, rows[-1 - pick % len(rows)].link_id, Actor("dag/own/own/-1"), claimed=False)
 
-    @rule(model=st.sampled_from(MODELS), slots=st.sets(st.sampled_from(SLOTS), min_size=1))
-    def rotate(self, model: str, slots: set[str]) -> None:
-        """A whole run in which all goes well."""
+    @rule(model=st.sampled_from(MODELS), slots=st.sets(st.sampled_from(SLOTS), min_size=1), shown=st.booleans())
+    def rotate(self, model: str, slots: set[str], shown: bool) -> None:
+        """A whole run in which all goes well, or the target alone fails."""
         owner = self._fresh(None)
         actor = owner.sitting.actor
         with self.database.write() as connection:
@@ -260,8 +260,11 @@ class LedgerMachine(RuleBasedStateMachine):
         for slot in sorted(slots):
             with self.database.write() as connection:
                 plan = publishing.open_slot(self.database, connection, "site", slot, entry.link_id, actor)
-            if plan.action == "put":
+            if plan.action == "put" and shown:
                 self._publish(slot, entry.link_id, actor, claimed=True)
+            elif plan.action == "put":
+                with self.database.write() as connection:
+                    publishing.give_up(connection, "site", slot, actor)
 
     @rule(slot=st.sampled_from(SLOTS))
     def take_away(self, slot: str) -> None:
@@ -294,8 +297,14 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.database.write() as connection:
             revoking.flag(self.database, connection, Actor("cli"), "leaked", fingerprints=[mark])
 
-    @rule(fate=st.sampled_from(["true", "true", "false", "lost", "lost_though_done"]), full=st.booleans())
-    def sweep(self, fate: str, full: bool) -> None:
+    @rule(
+        fate=st.sampled_from(["true", "true", "true", "false", "lost", "lost_though_done"]),
+        full=st.sampled_from([True, True, False]),
+        later=st.booleans(),
+    )
+    def sweep(self, fate: str, full: bool, later: bool) -> None:
+        if later:
+            self.clock.advance(16 * 60)
         actor = Actor("dag/sweep/sweep/-1")
         with self.database.write() as connection:
             due = revoking.take_due(self.database, connection, "client", actor, 10, flagged_only=not full)
@@ -311,15 +320,12 @@ class LedgerMachine(RuleBasedStateMachine):
                     answer = (row, fate, True, timedelta(seconds=1))
                     revoking.denied(self.database, connection, [answer], actor, 3, self.clock.now())
 
-    @rule()
-    def close_what_ended(self) -> None:
+    @rule(drop=st.booleans())
+    def close_what_ended(self, drop: bool) -> None:
         with self.database.write() as connection:
             revoking.expire(self.database, connection, Actor("dag/sweep/sweep/-1"), self.clock.now())
-
-    @rule()
-    def purge(self) -> None:
-        with self.database.write() as connection:
-            audit.purge(connection, self.clock.now() - timedelta(days=2))
+            if drop:
+                audit.purge(connection, self.clock.now() - timedelta(days=2))
 
     @rule(seconds=st.sampled_from([1.0, 20.0, 50.0, 16 * 60.0, 16 * 60.0, 5 * HOUR, 13 * HOUR, 23 * HOUR, 49 * HOUR]))
     def time_passes(self, seconds: float) -> None:
