@@ -1,0 +1,142 @@
+"""SIGKILL at random points of a rotation, each followed by a plain rerun."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from pme_airflow.api.client import ClientSettings, PMEClient
+from pme_airflow.api.clock import SystemClock
+from pme_airflow.api.values import AccessToken, Hidden
+from pme_airflow.emulator.samples import sample_models
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.database import Database, tuned
+from pme_airflow.playground.home import SECRET, start_emulator, stop
+from pme_airflow.rotation.services import Services
+from pme_airflow.rotation.sweep import Sweeper
+from pme_airflow.sealing import Sealer, fingerprint
+from tests.support.databases import fresh
+from tests.support.rooms import Shelf, demand, mint, publish, rows
+from tests.support.scale import scaled
+
+KILLS = scaled(12, 200)
+MODELS = list(sample_models(12))
+
+
+class Files(Shelf):
+    """A shelf whose slots are files, so that they outlive the process that writes them."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("files")
+        self.folder = folder
+
+    def put(self, slot: str, link: Any, previous: Any) -> dict[str, Any]:
+        draft = self.folder / f".{slot}.{os.getpid()}"
+        draft.write_text(link.token.reveal())
+        draft.rename(self.folder / slot)
+        return {}
+
+    def read_back(self, slot: str, link: Any, details: Any) -> None:
+        assert (self.folder / slot).read_text() == link.token.reveal()
+
+
+def services(address: str, ledger: str) -> Services:
+    settings = ClientSettings(batch_size=3, max_concurrency=2)
+    client = PMEClient("emulator-client", Hidden(SECRET), address, settings)
+    database = Database(tuned(create_engine(ledger, poolclass=NullPool)), SystemClock(), migrate=True)
+    return Services(client, database, Sealer.of_connection(Hidden(SECRET)), SystemClock(), timedelta(0))
+
+
+def rotation(address: str, ledger: str, folder: Path, run: str) -> None:
+    made = services(address, ledger)
+    outcome = mint(made, run, MODELS, demand())
+    publish(made, run, Files(folder), outcome.items)
+    Sweeper(made, Actor(f"dag/{run}/sweep/-1")).sweep()
+
+
+def forked(work: Callable[[], None]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return pid
+
+
+def ended(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.timeout(scaled(300, 3600))
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_killed_rotation_is_whole_after_a_plain_rerun(
+    kind: str, servers: Callable[[str], str], tmp_path: Path
+) -> None:
+    ledger = fresh(servers(kind))
+    emulator, address = start_emulator(tmp_path, "--models", str(len(MODELS)), "--latency", "0.01")
+    folder = tmp_path / "slots"
+    folder.mkdir()
+    chance = random.Random(11)
+    try:
+        assert ended(forked(lambda: rotation(address, ledger, folder, "first"))) == 0
+        begun = time.monotonic()
+        assert ended(forked(lambda: rotation(address, ledger, folder, "second"))) == 0
+        whole = time.monotonic() - begun
+        killed = 0
+        for night in range(KILLS):
+            before = minted(address)
+            pid = forked(lambda night=night: rotation(address, ledger, folder, f"night{night}"))  # type: ignore[misc]
+            time.sleep(chance.uniform(0.02, whole))
+            os.kill(pid, signal.SIGKILL)
+            killed += ended(pid) == -signal.SIGKILL
+            nobody_is_dark(address, folder)
+            assert ended(forked(lambda night=night: rotation(address, ledger, folder, f"night{night}"))) == 0  # type: ignore[misc]
+            nobody_is_dark(address, folder)
+            everything_is_known(address, ledger)
+            again = {model: count - before[model] for model, count in minted(address).items()}
+            assert max(again.values()) <= 2, "a model was minted for more often than runs reached it"
+        print(json.dumps({"kind": kind, "killed": killed, "of": KILLS, "minted": sum(minted(address).values())}))
+        assert killed >= KILLS * 0.6
+    finally:
+        stop(emulator)
+
+
+def truth(address: str) -> list[dict[str, Any]]:
+    tokens: list[dict[str, Any]] = requests.get(f"{address}/_emulator/truth", timeout=30).json()["tokens"]
+    return tokens
+
+
+def minted(address: str) -> Counter[str]:
+    return Counter(token["model_id"] for token in truth(address))
+
+
+def nobody_is_dark(address: str, folder: Path) -> None:
+    alive = {token["token"] for token in truth(address) if token["alive"]}
+    assert [model for model in MODELS if (folder / model).read_text() not in alive] == []
+
+
+def everything_is_known(address: str, ledger: str) -> None:
+    made = services(address, ledger)
+    known = rows(made)
+    live = {row.fingerprint for row in known if row.state.value == "live"}
+    hidden = Counter(
+        t["model_id"] for t in truth(address) if t["alive"] and fingerprint(AccessToken(t["token"])) not in live
+    )
+    cover = Counter(row.model_id for row in known if row.state.value in ("minting", "unaccounted"))
+    assert not hidden - cover, "a live token is neither known nor covered"
