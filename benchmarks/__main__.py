@@ -41,8 +41,8 @@ def main() -> None:
 def _page(figures: list[Figure]) -> str:
     rows = "\n".join("| " + " | ".join(figure.cells()) + " |" for figure in figures)
     return (
-        "# Benchmarks\n\nWritten by `make bench`: everything side by side in one run, an API of 50 ms unless a line says "
-        f"otherwise. {platform.system()}, Python {platform.python_version()}, {_cores()} cores.\n\n"
+        "# Benchmarks\n\nWritten by `make bench`: everything side by side in one run, an API of 50 ms unless a line "
+        f"says otherwise. {platform.system()}, Python {platform.python_version()}, {_cores()} cores.\n\n"
         f"| figure | median | spread | goal |\n| --- | --- | --- | --- |\n{rows}\n"
     )
 

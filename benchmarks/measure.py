@@ -40,7 +40,12 @@ class Figure:
 
     def cells(self) -> tuple[str, str, str, str]:
         low, high = min(self.samples), max(self.samples)
-        return self.name, f"{self.median:.3g}{self.unit}", f"{low:.3g} to {high:.3g} ({len(self.samples)} runs)", self.goal
+        return (
+            self.name,
+            f"{self.median:.3g}{self.unit}",
+            f"{low:.3g} to {high:.3g} ({len(self.samples)} runs)",
+            self.goal,
+        )
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import wraps
 from pathlib import Path
@@ -282,6 +283,71 @@ def sweep(conn_id: str, form: str, max_attempts: int, verify: bool) -> None:
         )
     if outcome.given_up or outcome.unopened:
         sys.exit(1)
+
+
+@main.command()
+@_CONN
+@click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
+@click.option("--flag", is_flag=True, help="Flag what is found.")
+@click.option("--sweep", "revoke", is_flag=True, help="Flag what is found and revoke it at once.")
+@click.option("--reason", default="found by a scan", show_default=True, help="Why; kept in the ledger with each flag.")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@_in_words
+def scan(conn_id: str, form: str, flag: bool, revoke: bool, reason: str, paths: tuple[str, ...]) -> None:
+    """Search for the tokens the ledger holds alive in files, trees, archives, - or URLs such as s3://….
+
+    Ends with 0 where nothing is found, 1 where something is, 2 where something could not be read.
+    """
+    from pme_airflow.hooks.objects import scan_place
+    from pme_airflow.leaks.trees import Scan
+    from pme_airflow.ledger.actor import Actor
+    from pme_airflow.rotation.scanning import as_sarif, live_haystack
+
+    hook = _hook(conn_id)
+    haystack = live_haystack(hook.services)
+    with _progress() as on_read:
+        search = Scan(haystack.needles, on_read)
+        places = (
+            search.stream(sys.stdin.buffer, "-") if place == "-" else scan_place(search, place) for place in paths
+        )
+        found = [told for hits in places for told in haystack.told(hits)]
+    if (flag or revoke) and found:
+        hook.flag(tokens=sorted({told["fingerprint"] for told in found}), reason=reason, actor=Actor.of_command("scan"))
+    if revoke and found:
+        hook.sweep(flagged_only=True, actor=Actor.of_command("scan"))
+    if form == "sarif":
+        click.echo(json.dumps(as_sarif(found), indent=2))
+    elif form == "json":
+        _print_json_list(found)
+    else:
+        for told in found:
+            click.echo(
+                f"{told['path']}:{told['offset']}  {told['fingerprint']}  {told['model_id']}  {told['audience']}"
+            )
+        click.echo(f"{len(found)} places with {len({t['fingerprint'] for t in found})} live links of ours.", err=True)
+    for problem in search.problems:
+        click.echo(f"pme-airflow: {problem}", err=True)
+    sys.exit(1 if found else 2 if search.problems else 0)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """A line on a terminal's standard error that says how much was read."""
+    from rich.console import Console
+    from rich.progress import (
+        DownloadColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TransferSpeedColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("scanning"), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("scan", total=None)
+        yield lambda size: progress.advance(task, size)
 
 
 @main.command()

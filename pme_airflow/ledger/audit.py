@@ -13,7 +13,7 @@ from pme_airflow.ledger.links import LinkRow, load, lock, note, query
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import events, links, publications, runs
 
-__all__ = ["as_json", "export_events", "history", "list_links", "purge", "replace_sealed"]
+__all__ = ["as_json", "export_events", "history", "list_links", "purge", "replace_sealed", "sealed_rows"]
 
 _PAGE = 1000
 _MOMENTS = ("requested_at", "minted_at", "valid_until", "flagged_at", "retire_at", "revoked_at")

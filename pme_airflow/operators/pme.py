@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from pme_airflow.operators.scan import PMEScanOperator
+
 if TYPE_CHECKING:
     from pme_airflow.rotation.mint import MintOutcome
 
@@ -18,6 +20,7 @@ __all__ = [
     "PMEModelLink",
     "PMERetireTargetsOperator",
     "PMERevocationSweepOperator",
+    "PMEScanOperator",
 ]
 
 _DEFAULT_CONN_ID = "pme_default"

@@ -1,0 +1,186 @@
+"""What a scan reads: files, trees, archives inside of archives, and standard input."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+from pme_airflow.api.errors import PMEError, PMEInputError
+from pme_airflow.leaks.needles import Needles
+from pme_airflow.leaks.scan import Hit, Readable, scan_stream
+
+__all__ = ["MAX_EXPANDED_BYTES", "PMEScanError", "Scan", "files_under"]
+
+#: An archive that expands beyond this, and beyond so many times its size, is not read on.
+MAX_EXPANDED_BYTES = 1 << 30
+_MAX_RATIO = 200
+_MAX_DEPTH = 4
+_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError,
+           NotImplementedError, ValueError)  # fmt: skip
+
+
+class PMEScanError(PMEError):
+    """A part of what was to be scanned could not be read."""
+
+
+def files_under(place: str) -> Iterator[Path]:
+    """The files of a path: itself, or all below it; links to folders are not followed, so no loop is.
+
+    :raises PMEInputError: where nothing is there.
+    """
+    root = Path(place)
+    if root.is_file():
+        yield root
+        return
+    if not root.is_dir():
+        raise PMEInputError(f"PATH: there is nothing at {place}. Name a file, a folder, - or a URL such as s3://….")
+    for folder, folders, names in os.walk(root, followlinks=False):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            with suppress(OSError):
+                if stat.S_ISREG(path.stat().st_mode):
+                    yield path
+
+
+class _Limited:
+    """A stream out of an archive, which ends in an error where it is a bomb."""
+
+    def __init__(self, stream: Readable, packed: int) -> None:
+        self._stream = stream
+        self._limit = max(MAX_EXPANDED_BYTES, packed * _MAX_RATIO)
+        self._read = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        self._read += len(data)
+        if self._read > self._limit:
+            raise PMEScanError(f"expands beyond {self._limit} bytes: unpack and scan it by hand if it is no bomb")
+        return data
+
+
+class Scan:
+    """One scan: what it found, and what it could not read.
+
+    :param needles: what is looked for.
+    :param on_read: told how many bytes each piece had.
+    """
+
+    def __init__(self, needles: Needles, on_read: Callable[[int], None] | None = None) -> None:
+        self._needles = needles
+        self._on_read = on_read
+        self.problems: list[str] = []
+
+    def file(self, path: Path) -> Iterator[Hit]:
+        """Scan a file."""
+        try:
+            with path.open("rb") as stream:
+                yield from self.stream(stream, str(path))
+        except OSError as error:
+            self.problems.append(f"{path}: cannot be read ({error.strerror or type(error).__name__})")
+
+    def stream(self, stream: IO[bytes], path: str, depth: int = 0) -> Iterator[Hit]:
+        """Scan a stream: its bytes as they are, and what is packed inside where it can be wound back."""
+        yield from scan_stream(stream, path, self._needles, self._on_read)
+        if not (hasattr(stream, "seekable") and stream.seekable()):
+            return
+        packed = stream.tell()
+        stream.seek(0)
+        opened = _kind(stream.read(512))
+        stream.seek(0)
+        if opened is None:
+            return
+        if depth >= _MAX_DEPTH:
+            self.problems.append(f"{path}: archives are nested deeper than {_MAX_DEPTH}; unpack it and scan again")
+            return
+        problem = ""
+        try:
+            yield from opened(self, stream, path, packed, depth + 1)
+        except PMEScanError as error:
+            problem = str(error)
+        except _BROKEN as error:
+            problem = f"is a broken or locked archive ({type(error).__name__}); what is whole of it was scanned"
+        if problem:
+            self.problems.append(f"{path}: {problem}")
+
+    def member(self, stream: Readable, path: str, packed: int, depth: int) -> Iterator[Hit]:
+        """Scan a member of an archive; an archive in it is spooled to be wound back."""
+        limited = _Limited(stream, packed)
+        head = limited.read(512)
+        if _kind(head) is None:
+            yield from scan_stream(_Chained(head, limited), path, self._needles, self._on_read)
+            return
+        import tempfile
+
+        with tempfile.SpooledTemporaryFile(max_size=1 << 24) as spooled:
+            spooled.write(head)
+            while piece := limited.read(1 << 20):
+                spooled.write(piece)
+            spooled.seek(0)
+            yield from self.stream(cast("IO[bytes]", spooled), path, depth)
+
+
+class _Chained:
+    """A stream whose beginning was read already."""
+
+    def __init__(self, head: bytes, rest: Readable) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int = -1, /) -> bytes:
+        head, self._head = self._head, b""
+        return head + self._rest.read(size - len(head) if size > 0 else size)
+
+
+_Opened = Callable[[Scan, IO[bytes], str, int, int], Iterator[Hit]]
+
+
+def _zip(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: int) -> Iterator[Hit]:
+    with zipfile.ZipFile(stream) as archive:
+        for entry in archive.infolist():
+            if entry.is_dir():
+                continue
+            try:
+                with archive.open(entry) as member:
+                    yield from scan.member(member, f"{path}!{entry.filename}", packed, depth)
+            except _BROKEN as error:
+                scan.problems.append(f"{path}!{entry.filename}: cannot be read ({type(error).__name__})")
+
+
+def _tar(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: int) -> Iterator[Hit]:
+    with tarfile.open(fileobj=stream, mode="r:") as archive:
+        for entry in archive:
+            member = archive.extractfile(entry) if entry.isreg() else None
+            if member is not None:
+                yield from scan.member(member, f"{path}!{entry.name}", packed, depth)
+
+
+def _packed_by(open_: Callable[[Any], Any]) -> _Opened:
+    def opened(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: int) -> Iterator[Hit]:
+        name = Path(path).stem or "content"
+        yield from scan.member(open_(stream), f"{path}!{name}", packed, depth)
+
+    return opened
+
+
+def _kind(head: bytes) -> _Opened | None:
+    """How a file is opened, by its first bytes."""
+    for magic, opened in (
+        (b"PK\x03\x04", _zip),
+        (b"\x1f\x8b", _packed_by(lambda stream: gzip.GzipFile(fileobj=stream, mode="rb"))),
+        (b"BZh", _packed_by(bz2.BZ2File)),
+        (b"\xfd7zXZ\x00", _packed_by(lzma.LZMAFile)),
+    ):
+        if head.startswith(magic):
+            return opened
+    return _tar if head[257:262] == b"ustar" else None
