@@ -25,6 +25,7 @@ __all__ = ["MAX_EXPANDED_BYTES", "PMEScanError", "Scan", "files_under"]
 MAX_EXPANDED_BYTES = 1 << 30
 _MAX_RATIO = 200
 _MAX_DEPTH = 4
+_UNKNOWN_SIZE = 1 << 60
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError,
            NotImplementedError, ValueError)  # fmt: skip
 
@@ -90,22 +91,30 @@ class Scan:
             self.problems.append(f"{path}: cannot be read ({error.strerror or type(error).__name__})")
 
     def stream(self, stream: IO[bytes], path: str, depth: int = 0) -> Iterator[Hit]:
-        """Scan a stream: its bytes as they are, and what is packed inside where it can be wound back."""
-        yield from scan_stream(stream, path, self._needles, self._on_read)
-        if not (hasattr(stream, "seekable") and stream.seekable()):
+        """Scan a stream: what is packed inside of it, and its bytes as they are."""
+        if not stream.seekable():
+            yield from self.member(stream, path, _UNKNOWN_SIZE, depth)
             return
-        packed = stream.tell()
-        stream.seek(0)
         opened = _kind(stream.read(512))
+        inside: set[str] = set()
+        if opened is not None:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(0)
+            for hit in self._unpacked(opened, stream, path, size, depth):
+                inside.add(hit.fingerprint)
+                yield hit
         stream.seek(0)
-        if opened is None:
-            return
+        for hit in scan_stream(stream, path, self._needles, self._on_read):
+            if hit.fingerprint not in inside:
+                yield hit
+
+    def _unpacked(self, opened: _Opened, stream: IO[bytes], path: str, size: int, depth: int) -> Iterator[Hit]:
         if depth >= _MAX_DEPTH:
             self.problems.append(f"{path}: archives are nested deeper than {_MAX_DEPTH}; unpack it and scan again")
             return
         problem = ""
         try:
-            yield from opened(self, stream, path, packed, depth + 1)
+            yield from opened(self, stream, path, size, depth + 1)
         except PMEScanError as error:
             problem = str(error)
         except _BROKEN as error:

@@ -98,11 +98,12 @@ def test_a_killed_rotation_is_whole_after_a_plain_rerun(
         begun = time.monotonic()
         assert ended(forked(lambda: rotation(address, ledger, folder, "second"))) == 0
         whole = time.monotonic() - begun
-        killed = 0
-        for night in range(KILLS):
+        killed = night = 0
+        while killed < KILLS:
+            night += 1
             before = minted(address)
             pid = forked(lambda night=night: rotation(address, ledger, folder, f"night{night}"))  # type: ignore[misc]
-            time.sleep(chance.uniform(0.02, whole))
+            time.sleep(chance.uniform(0.02, whole * 0.9))
             os.kill(pid, signal.SIGKILL)
             killed += ended(pid) == -signal.SIGKILL
             nobody_is_dark(address, folder)
@@ -111,8 +112,7 @@ def test_a_killed_rotation_is_whole_after_a_plain_rerun(
             everything_is_known(address, ledger)
             again = {model: count - before[model] for model, count in minted(address).items()}
             assert max(again.values()) <= 2, "a model was minted for more often than runs reached it"
-        print(json.dumps({"kind": kind, "killed": killed, "of": KILLS, "minted": sum(minted(address).values())}))
-        assert killed >= KILLS * 0.6
+        print(json.dumps({"kind": kind, "killed": killed, "nights": night, "minted": sum(minted(address).values())}))
     finally:
         stop(emulator)
 
