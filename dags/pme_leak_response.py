@@ -2,23 +2,28 @@
 
 Trigger it with a form, by REST, or with an event on ``pme://leaks`` whose extra is ``{"fingerprints": […]}``.
 Airflow keeps a run's conf in clear: hand in fingerprints (``pme-airflow fingerprint``) where you can.
+Where the environment's ``PME_REPORTS`` names a folder or bucket, a scanner's report dropped there starts it too.
 """
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, Asset, AssetAlias, Param
+from airflow.sdk import DAG, Asset, AssetAlias, AssetWatcher, Param
 
 from pme_airflow.operators.pme import PMEFlagTokensOperator
 from pme_airflow.rotation.placements import load
+from pme_airflow.triggers.reports import PMEReportTrigger
 
+drop = os.environ.get("PME_REPORTS")
+watchers = [AssetWatcher(name="pme_reports", trigger=PMEReportTrigger(drop))] if drop else []
 _texts = {"type": ["array", "null"], "items": {"type": "string"}}
 
 with DAG(
     dag_id="pme_leak_response",
     description="Flags and revokes leaked links now",
-    schedule=[Asset("pme://leaks")],
+    schedule=[Asset("pme://leaks", watchers=watchers)],
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     max_active_runs=8,
@@ -53,6 +58,7 @@ with DAG(
             findings="{{ params.findings }}",
             reason="{{ params.reason }}",
             sweep=True,
+            max_exposure="5m",
             pme_conn_id=conn_id,
             outlets=[AssetAlias(f"pme-revoked-{conn_id}")],
         )

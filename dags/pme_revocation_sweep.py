@@ -22,5 +22,8 @@ with DAG(
 ) as dag:
     for conn_id in sorted({placement.pme_conn_id for placement in load(__file__)}):
         PMERevocationSweepOperator(
-            task_id=f"sweep_{conn_id}", pme_conn_id=conn_id, outlets=[AssetAlias(f"pme-revoked-{conn_id}")]
+            task_id=f"sweep_{conn_id}",
+            pme_conn_id=conn_id,
+            max_exposure="15m",
+            outlets=[AssetAlias(f"pme-revoked-{conn_id}")],
         )

@@ -27,7 +27,13 @@ def get_provider_info() -> dict[str, Any]:
             *({"integration-name": name, "tags": ["service"]} for name in ("Object Storage", "Slack", "WordPress")),
             {"integration-name": "HTTP", "tags": ["protocol"]},
         ],
-        "operators": [{"integration-name": _NAME, "python-modules": ["pme_airflow.operators.pme"]}],
+        "operators": [
+            {
+                "integration-name": _NAME,
+                "python-modules": ["pme_airflow.operators.pme", "pme_airflow.operators.scan"],
+            }
+        ],
+        "triggers": [{"integration-name": _NAME, "python-modules": ["pme_airflow.triggers.reports"]}],
         "hooks": [{"integration-name": _NAME, "python-modules": ["pme_airflow.hooks.pme"]}],
         "transfers": [
             {

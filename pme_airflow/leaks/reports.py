@@ -13,7 +13,7 @@ from pme_airflow.api.values import AccessToken, Hidden
 from pme_airflow.leaks.disguises import tokens_in
 from pme_airflow.sealing import fingerprint
 
-__all__ = ["MAX_REPORT_BYTES", "Findings", "PMEReportError", "read_report"]
+__all__ = ["MAX_REPORT_BYTES", "Findings", "PMEReportError", "merged", "read_report"]
 
 #: A larger report is refused: hand it in parts.
 MAX_REPORT_BYTES = 64 * 1024 * 1024
@@ -39,6 +39,26 @@ class Findings:
     total: int
     fingerprints: tuple[str, ...] = ()
     sha1: frozenset[str] = frozenset()
+
+    def as_json(self) -> dict[str, Any]:
+        """The findings as JSON; fingerprints and digests, never a token."""
+        return {"form": self.form, "total": self.total, "fingerprints": list(self.fingerprints),
+                "sha1": sorted(self.sha1)}  # fmt: skip
+
+    @classmethod
+    def of_json(cls, said: Mapping[str, Any]) -> Findings:
+        """Read what :meth:`as_json` wrote."""
+        return cls(str(said["form"]), int(said["total"]), tuple(said["fingerprints"]), frozenset(said["sha1"]))
+
+
+def merged(reports: Iterable[Findings | None]) -> Findings | None:
+    """Several reports as one; ``None`` where there is none."""
+    read = [report for report in reports if report is not None]
+    if len(read) < 2:
+        return read[0] if read else None
+    marks = tuple(dict.fromkeys(mark for report in read for mark in report.fingerprints))
+    sha1 = frozenset(digest for report in read for digest in report.sha1)
+    return Findings(", ".join(report.form for report in read), sum(report.total for report in read), marks, sha1)
 
 
 def read_report(raw: bytes) -> Findings:

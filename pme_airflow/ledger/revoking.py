@@ -26,6 +26,7 @@ __all__ = [
     "next_due_at",
     "revoked",
     "take_due",
+    "tombstones_among",
 ]
 
 #: How long a sweep keeps others away from the rows it took.
@@ -253,6 +254,15 @@ def count_due(connection: Connection, client_id: str) -> int:
         links.c.irrevocable.is_(False),
     )
     return int(connection.scalar(query) or 0)
+
+
+def tombstones_among(connection: Connection, marks: Sequence[str]) -> list[str]:
+    """Which fingerprints were flagged before any link had them."""
+    found: list[str] = []
+    for part in _chunks(list(marks)):
+        query = select(flags.c.fingerprint).where(flags.c.fingerprint.in_(part), flags.c.hit_at.is_not(None))
+        found += connection.scalars(query)
+    return sorted(found)
 
 
 def _unheld(row: LinkRow, held: dict[str, tuple[str, str]]) -> bool:

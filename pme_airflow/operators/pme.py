@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from pme_airflow.operators.scan import PMEScanOperator
 
 if TYPE_CHECKING:
+    from pme_airflow.operators.alarms import OnAlarm
     from pme_airflow.rotation.mint import MintOutcome
 
 __all__ = [
@@ -79,6 +80,7 @@ class PMEMintLinksOperator(BaseOperator):
         :raises AirflowException: where a model has no link yet and another try may help.
         """
         from pme_airflow.hooks.pme import PMEHook, actor_of_context
+        from pme_airflow.operators.alarms import count
         from pme_airflow.operators.edge import airflow_errors, leave_result
 
         with airflow_errors():
@@ -95,6 +97,9 @@ class PMEMintLinksOperator(BaseOperator):
             outcome.lost,
             len(outcome.failures),
         )
+        count("minted", outcome.minted)
+        count("lost_answers", outcome.lost)
+        count("mint_failures", len(outcome.failures))
         if outcome.failures:
             if outcome.items:
                 leave_result(context, outcome.items)
@@ -129,11 +134,13 @@ class PMEFlagTokensOperator(BaseOperator):
     :param findings: the path or URL of a scanner's report. (templated)
     :param reason: why; kept in the ledger. (templated)
     :param sweep: whether to revoke at once, in this task.
+    :param max_exposure: raise an alarm for a leak that lived longer than this after its flag: ``5m``. (templated)
+    :param on_alarm: called with the context and ``alarms``, a list of sentences: a notifier, a function, or several.
     :param pme_conn_id: the PME connection.
     :return: what was flagged, as JSON of fingerprints.
     """
 
-    template_fields: Sequence[str] = ("models", "audiences", "findings", "reason", "pme_conn_id")
+    template_fields: Sequence[str] = ("models", "audiences", "findings", "reason", "max_exposure", "pme_conn_id")
     ui_color = "#f9dede"
 
     def __init__(
@@ -145,6 +152,8 @@ class PMEFlagTokensOperator(BaseOperator):
         findings: str | None = None,
         reason: str = "",
         sweep: bool = False,
+        max_exposure: str | timedelta | None = None,
+        on_alarm: OnAlarm = None,
         pme_conn_id: str = _DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
@@ -155,6 +164,8 @@ class PMEFlagTokensOperator(BaseOperator):
         self.findings = findings
         self.reason = reason
         self.sweep = sweep
+        self.max_exposure = max_exposure
+        self.on_alarm = on_alarm
         self.pme_conn_id = pme_conn_id
 
     def execute(self, context: Any) -> dict[str, Any]:
@@ -176,11 +187,13 @@ class PMERevocationSweepOperator(BaseOperator):
     :param max_attempts: after so many answers that are not ``true`` a link is irrevocable: alarmed once by failing the
         task, listed, and tried slowly until it ends.
     :param verify: whether each revoked link is itself asked (401 expected), and the answer recorded.
+    :param max_exposure: raise an alarm for a leak that lived longer than this after its flag: ``5m``. (templated)
+    :param on_alarm: called with the context and ``alarms``, a list of sentences: a notifier, a function, or several.
     :param pme_conn_id: the PME connection.
     :return: what was revoked, as JSON of fingerprints.
     """
 
-    template_fields: Sequence[str] = ("max_attempts", "pme_conn_id")
+    template_fields: Sequence[str] = ("max_attempts", "max_exposure", "pme_conn_id")
     ui_color = "#f9dede"
 
     def __init__(
@@ -188,12 +201,16 @@ class PMERevocationSweepOperator(BaseOperator):
         *,
         max_attempts: int = 6,
         verify: bool = False,
+        max_exposure: str | timedelta | None = None,
+        on_alarm: OnAlarm = None,
         pme_conn_id: str = _DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.max_attempts = max_attempts
         self.verify = verify
+        self.max_exposure = max_exposure
+        self.on_alarm = on_alarm
         self.pme_conn_id = pme_conn_id
 
     def execute(self, context: Any) -> dict[str, Any]:
@@ -202,12 +219,15 @@ class PMERevocationSweepOperator(BaseOperator):
         :raises AirflowFailException: where a link became irrevocable, or the credentials are refused.
         """
         from pme_airflow.hooks.pme import PMEHook, actor_of_context
+        from pme_airflow.operators.alarms import alarms_of, exposures, raise_alarms
         from pme_airflow.operators.edge import airflow_errors, leave_result
         from pme_airflow.rotation.sweep import summary
 
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
             outcome = hook.sweep(int(self.max_attempts), verify=self.verify, actor=actor_of_context(context))
+            alarms = alarms_of(outcome, self.max_exposure)
+        exposures(outcome)
         result = summary(outcome)
         self.log.info(
             "%d revoked, %d expired, %d irrevocable, %d still due.",
@@ -217,6 +237,7 @@ class PMERevocationSweepOperator(BaseOperator):
             outcome.pending,
         )
         tell_revoked(context, self, outcome.audiences)
+        raise_alarms(self, context, alarms, self.on_alarm)
         if outcome.given_up or outcome.unopened:
             leave_result(context, result)
             named = ", ".join(f"{row.link_id} of model {row.model_id}" for row in outcome.given_up[:20])

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pme_airflow.api.errors import PMEError
 from pme_airflow.hooks.pme import PMEHook, actor_of_context
-from pme_airflow.leaks.reports import Findings, read_report
+from pme_airflow.leaks.reports import Findings, PMEReportError, merged, read_report
 from pme_airflow.leaks.sources import fetch_report
+from pme_airflow.operators.alarms import alarms_of, exposures, raise_alarms
 from pme_airflow.operators.edge import leave_result
 from pme_airflow.operators.pme import tell_revoked
 from pme_airflow.rotation.flag import Flagging
@@ -37,7 +38,7 @@ def respond(operator: PMEFlagTokensOperator, context: Any) -> dict[str, Any]:
         "audiences": _list(operator.audiences),
     }
     flagging = Flagging.gather(given, problems)
-    findings = _findings(operator.findings, problems)
+    findings = merged([_findings(operator.findings, problems), *_event_reports(context, problems)])
     responder = Responder(hook.services, actor_of_context(context))
     report = None
     if flagging is not None or findings is not None or not problems:
@@ -45,7 +46,10 @@ def respond(operator: PMEFlagTokensOperator, context: Any) -> dict[str, Any]:
         operator.log.info("Flagged: %s.", report.in_words)
         if operator.sweep:
             responder.sweep(report)
-            tell_revoked(context, operator, report.swept.audiences if report.swept else [])
+            if report.swept is not None:
+                exposures(report.swept)
+                tell_revoked(context, operator, report.swept.audiences)
+                raise_alarms(operator, context, alarms_of(report.swept, operator.max_exposure), operator.on_alarm)
     if problems:
         if report is not None:
             leave_result(context, report.as_json())
@@ -80,13 +84,32 @@ def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple | set) else [value]
 
 
-def _event_fingerprints(context: Any) -> list[Any]:
-    """The fingerprints in the extras of the asset events that started the run."""
-    found: list[Any] = []
+def _event_extras(context: Any) -> list[Mapping[str, Any]]:
+    """The extras of the asset events that started the run; of a watcher's, what its trigger said."""
+    extras: list[Mapping[str, Any]] = []
     triggering = context.get("triggering_asset_events") or {}
     for events in triggering.values() if hasattr(triggering, "values") else ():
         for event in events:
-            extra = getattr(event, "extra", None) or {}
-            for key in ("fingerprints", "tokens"):
-                found += _list(extra.get(key)) if isinstance(extra, Mapping) else []
+            extra = getattr(event, "extra", None)
+            if isinstance(extra, Mapping):
+                payload = extra.get("payload")
+                extras.append(payload if isinstance(payload, Mapping) else extra)
+    return extras
+
+
+def _event_fingerprints(context: Any) -> list[Any]:
+    return [
+        mark for extra in _event_extras(context) for key in ("fingerprints", "tokens") for mark in _list(extra.get(key))
+    ]
+
+
+def _event_reports(context: Any, problems: list[PMEError]) -> list[Findings]:
+    """The reports a watcher's trigger has read; one it could not read is a problem."""
+    found: list[Findings] = []
+    for extra in _event_extras(context):
+        report = extra.get("report")
+        if isinstance(report, Mapping) and report.get("problem"):
+            problems.append(PMEReportError(f"{report.get('path')}: {report['problem']}"))
+        elif isinstance(report, Mapping):
+            found.append(Findings.of_json(report))
     return found

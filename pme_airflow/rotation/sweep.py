@@ -22,7 +22,7 @@ from pme_airflow.rotation.progress import Progress
 from pme_airflow.rotation.services import Services
 from pme_airflow.sealing import OpenedLink, PMESealError
 
-__all__ = ["SweepOutcome", "Sweeper"]
+__all__ = ["SweepOutcome", "Sweeper", "summary"]
 
 _KEY_MISSING_WAIT = timedelta(minutes=5)
 _PATIENCE = timedelta(seconds=60)
@@ -33,13 +33,20 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class SweepOutcome:
-    """What a sweep came to."""
+    """What a sweep came to.
+
+    :param pending: how many flagged links are still alive, irrevocable ones left out.
+    :param exposures: seconds from flag to confirmation, by fingerprint.
+    :param tombstones: the fingerprints among what was revoked that were flagged before they were known.
+    """
 
     revoked: list[LinkRow] = field(default_factory=list)
     expired: int = 0
     given_up: list[LinkRow] = field(default_factory=list)
     unopened: list[LinkRow] = field(default_factory=list)
     pending: int = 0
+    exposures: dict[str, float] = field(default_factory=dict)
+    tombstones: list[str] = field(default_factory=list)
 
     @property
     def audiences(self) -> list[str]:
@@ -173,6 +180,10 @@ class Sweeper:
             expired, given_up = revoking.denied(
                 services.database, connection, answers, self._actor, self._max_attempts, services.surely_past()
             )
+            leaked = {row.fingerprint or "": row.flagged_at for row in gone if row.flagged_at is not None}
+            self._outcome.tombstones += revoking.tombstones_among(connection, list(leaked))
+            now = services.database.shared_now(connection)
+        self._outcome.exposures |= {mark: max(0.0, (now - at).total_seconds()) for mark, at in leaked.items()}
         self._outcome.revoked += gone
         self._outcome.expired += len(expired)
         self._outcome.given_up += given_up
@@ -217,11 +228,13 @@ def summary(outcome: SweepOutcome) -> dict[str, Any]:
                 "audience": row.audience,
                 "fingerprint": row.fingerprint,
                 "flagged_at": row.flagged_at.isoformat() if row.flagged_at else None,
+                "exposure": outcome.exposures.get(row.fingerprint or ""),
             }
             for row in outcome.revoked
         ],
         "expired": outcome.expired,
         "irrevocable": [row.link_id for row in outcome.given_up],
         "unopened": [row.link_id for row in outcome.unopened],
+        "tombstones_hit": outcome.tombstones,
         "pending": outcome.pending,
     }

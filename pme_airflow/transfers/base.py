@@ -89,8 +89,11 @@ class PMETransferOperator(BaseOperator):
             len(outcome.removed),
             len(outcome.failed),
         )
+        from pme_airflow.operators.alarms import count
         from pme_airflow.operators.edge import leave_result
 
+        count("published", len(outcome.published))
+        count("publish_failures", len(outcome.failed))
         _tell_assets(context, items, outcome)
         if outcome.failed:
             leave_result(context, outcome.as_json())
