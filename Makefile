@@ -12,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo up test lint bench campaign hour constraints clean
+.PHONY: demo up test lint bench campaign hour node constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -37,6 +37,9 @@ lint: $(INSTALLED)  ## style, types and the direction of imports
 
 bench: $(INSTALLED)  ## ratios against the usual way, side by side
 	$(BIN)/python -m benchmarks
+
+node: $(INSTALLED)  ## the JavaScript tools that tests run where they are here
+	@npm install --silent --no-package-lock --no-audit --no-fund --prefix .venv/node $$(cat tests/node.txt)
 
 constraints: $(INSTALLED)  ## pin what is newest today
 	$(BIN)/uv pip compile pyproject.toml --extra slack --extra s3 --extra postgres --extra mysql --extra scan \

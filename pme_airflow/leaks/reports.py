@@ -18,6 +18,7 @@ __all__ = ["MAX_REPORT_BYTES", "Findings", "PMEReportError", "merged", "read_rep
 #: A larger report is refused: hand it in parts.
 MAX_REPORT_BYTES = 64 * 1024 * 1024
 _MAX_DEPTH = 200
+_MASK = re.compile(r"\*{4,}|\bREDACTED\b")
 _SHA1 = re.compile(r"[0-9a-f]{40}\Z", re.ASCII)
 
 
@@ -115,7 +116,7 @@ def _read_json(body: str) -> Findings:
     shape = f"an object with the keys {_names(document)}" if isinstance(document, dict) else "a list"
     raise PMEReportError(
         f"findings: {shape} is no report known here. Known are gitleaks, SARIF 2.1, TruffleHog, "
-        "GitHub secret scanning, detect-secrets, Kingfisher and plain text."
+        "GitHub secret scanning, detect-secrets, Kingfisher, secretlint and plain text."
     )
 
 
@@ -155,7 +156,8 @@ def _object_with(*keys: str) -> Callable[[Any], bool]:
 
 
 def _gitleaks(document: Any) -> Findings:
-    return _from_values("gitleaks", _dicts(document), ("Secret", "Match", "Line"))
+    entries = _dicts(document)
+    return _unmasked(_from_values("gitleaks", entries, ("Secret", "Match", "Line")), entries)
 
 
 def _sarif(document: Any) -> Findings:
@@ -164,7 +166,7 @@ def _sarif(document: Any) -> Findings:
         shown = version if re.fullmatch(r"[0-9.]{1,12}", version) else "unknown"
         raise PMEReportError(f"findings: SARIF of version {shown}, and 2.1 is known here. Export it as SARIF 2.1.0.")
     results = [result for run in _dicts(document.get("runs")) for result in _dicts(run.get("results"))]
-    return _from_values("SARIF", results, None)
+    return _unmasked(_from_values("SARIF", results, None), results)
 
 
 def _trufflehog(document: Any) -> Findings:
@@ -203,6 +205,43 @@ def _detect_secrets(document: Any) -> Findings:
     return Findings("detect-secrets", len(entries), (), frozenset(d for d in digests if _SHA1.match(d)))
 
 
+def _secretlint(document: Any) -> Findings:
+    """secretlint's own JSON: it masks what it captured, and holds the source with the range of each finding."""
+    messages = [(file, message) for file in _dicts(document) for message in _dicts(file.get("messages"))]
+    entries = [
+        {**message, "captured": _range_of(file.get("sourceContent"), message.get("range"))}
+        for file, message in messages
+    ]
+    return _unmasked(_from_values("secretlint", entries, None), entries)
+
+
+def _range_of(source: Any, span: Any) -> str:
+    if not isinstance(source, str) or not isinstance(span, list) or len(span) != 2:
+        return ""
+    start, end = span
+    return source[start:end] if type(start) is int and type(end) is int else ""
+
+
+def _unmasked(findings: Findings, entries: list[dict[str, Any]]) -> Findings:
+    """Findings in which something can be read; "none is ours" must not be said of stars.
+
+    :raises PMEReportError: where every finding is masked.
+    """
+    texts = [_strings(entry) for entry in entries]
+    masked = sum(
+        1
+        for held in texts
+        if any(_MASK.search(text.reveal()) for text in held) and not any(tokens_in(text.reveal()) for text in held)
+    )
+    if not entries or masked < len(entries):
+        return findings
+    raise PMEReportError(
+        f"findings: all {masked} findings of this {findings.form} report are masked, so nothing can be told of them. "
+        "Run the scanner without masking (gitleaks without --redact, secretlint with --no-maskSecrets), or "
+        "`pme-airflow scan` over the same files."
+    )
+
+
 def _kingfisher(document: Any) -> Findings:
     entries = _dicts(document["findings"]) if isinstance(document, dict) else _dicts(document)
     return _from_values("Kingfisher", entries, None)
@@ -217,6 +256,7 @@ _FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Findings]], ...] = (
     (_object_with("SourceMetadata"), _trufflehog),
     (_list_with("SourceMetadata"), _trufflehog),
     (_list_with("RuleID"), _gitleaks),
+    (_list_with("filePath", "messages"), _secretlint),
     (_list_with("secret_type", "secret"), _github_alerts),
     (_object_with("secret_type", "secret"), lambda document: _github_alerts([document])),
     (_list_with("token", "type"), _github_partner),
