@@ -6,7 +6,9 @@ import json
 import shutil
 import sqlite3
 import tempfile
+import zipfile
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,9 @@ def run_demo(*, keep: bool = False) -> int:
         status = airflow(env, "dags", "test", "pme_nightly_rotation", check=False)
         console.print("[bold]3.[/] What came of it:")
         good = _tell(home, env) and status == 0
+        console.print("[bold]4.[/] A link leaks into a ticket:")
+        good = _leak(home, env) and good
+        console.print("Next: [bold]make up[/] for a whole Airflow to click through; README.md for your own connection.")
         if not good:
             console.print("[bold red]That is not as it should be.[/] `pme-airflow demo --keep` keeps its logs.")
         return 0 if good else 1
@@ -81,10 +86,45 @@ def _tell(home: Path, env: Mapping[str, str]) -> bool:
     console.print(f"   The gallery is {published}/index.html (`pme-airflow demo --keep` keeps it).")
     console.print(f"   XCom holds each link sealed: {_an_xcom_item(home)}")
     console.print("   So does the ledger: a token in clear lies in the published pages alone.")
-    console.print("Next: [bold]make up[/] for a whole Airflow to click through; README.md for your own connection.")
     live = sum(1 for row in rows if row["state"] == "live")
     console.print(f"[bold]{live} links live, {shown} pages published.[/]")
     return live == _MODELS and shown == _MODELS
+
+
+def _leak(home: Path, env: Mapping[str, str]) -> bool:
+    """A link leaks, is found by the scan, dies, and its slot heals."""
+    page = sorted((home / "published").glob("*/link.json"))[0]
+    leaked = json.loads(page.read_text())
+    (home / "tickets").mkdir()
+    quoted = leaked["link"].replace("+", "%20").replace("&", "&amp;")
+    with zipfile.ZipFile(home / "tickets" / "export.zip", "w") as archive:
+        archive.writestr("ticket-4711.txt", f"The tour is at {quoted} - can anybody open it?")
+    scan = (
+        "pme_airflow.cli",
+        "scan",
+        "--format",
+        "json",
+        str(home / "tickets"),
+        "--sweep",
+        "--reason",
+        "in ticket 4711",
+    )
+    found = json.loads(command(env, *scan).stdout or "[]")
+    for hit in found:
+        console.print(f"   `pme-airflow scan --sweep` finds it in {Path(hit['path']).name}, and revokes it.")
+    gone = {row["link_id"]: row for row in ledger_rows(env) if row["state"] == "revoked"}
+    dead = [gone[hit["link_id"]] for hit in found if hit["link_id"] in gone]
+    for row in dead:
+        shown = _moment(row["revoked_at"]) - _moment(row["flagged_at"])
+        console.print(f"   Exposure, from flag to the API's confirmation: {shown.total_seconds():.2f} s.")
+    status = airflow(env, "dags", "test", "pme_link_keeper", check=False)
+    healed = json.loads(page.read_text())["access_token"] != leaked["access_token"]
+    console.print(f"   The keeper {'has healed' if healed else 'has not healed'} the page of {leaked['model_id']}.")
+    return bool(dead) and healed and status == 0
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def _an_xcom_item(home: Path) -> str:

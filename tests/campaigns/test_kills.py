@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import requests
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, delete
 from sqlalchemy.pool import NullPool
 
 from pme_airflow.api.client import ClientSettings, PMEClient
@@ -24,6 +24,7 @@ from pme_airflow.api.values import AccessToken, Hidden
 from pme_airflow.emulator.samples import sample_models
 from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.database import Database, tuned
+from pme_airflow.ledger.tables import runs
 from pme_airflow.playground.home import SECRET, start_emulator, stop
 from pme_airflow.rotation.services import Services
 from pme_airflow.rotation.sweep import Sweeper
@@ -101,6 +102,7 @@ def test_a_killed_rotation_is_whole_after_a_plain_rerun(
         killed = night = 0
         while killed < KILLS:
             night += 1
+            a_day_passes(address, ledger)
             before = minted(address)
             pid = forked(lambda night=night: rotation(address, ledger, folder, f"night{night}"))  # type: ignore[misc]
             time.sleep(chance.uniform(0.02, whole * 0.9))
@@ -115,6 +117,12 @@ def test_a_killed_rotation_is_whole_after_a_plain_rerun(
         print(json.dumps({"kind": kind, "killed": killed, "nights": night, "minted": sum(minted(address).values())}))
     finally:
         stop(emulator)
+
+
+def a_day_passes(address: str, ledger: str) -> None:
+    """What was under way a minute ago is no longer beside the next night's run."""
+    with services(address, ledger).database.write() as connection:
+        connection.execute(delete(runs))
 
 
 def truth(address: str) -> list[dict[str, Any]]:
