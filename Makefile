@@ -12,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo up test lint bench campaign hour node constraints clean
+.PHONY: demo up test lint bench campaign hour node simulate constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -25,6 +25,9 @@ test: $(INSTALLED)  ## all tests this machine can run
 
 campaign: $(INSTALLED)  ## every campaign in full: hours
 	PME_FULL=1 $(BIN)/python -m pytest tests/campaigns tests/airflow $(PYTEST_ARGS)
+
+simulate: $(INSTALLED)  ## a fortnight in virtual time; SEEDS=20 for more
+	$(BIN)/python -m tests.support.simulation $(or $(SEEDS),1)
 
 hour: $(INSTALLED)  ## an hour of links of ten minutes in a live Airflow, a fault a minute
 	PME_FULL=1 $(BIN)/python -m pytest -s tests/campaigns/test_live_hour.py $(PYTEST_ARGS)

@@ -27,6 +27,7 @@ __all__ = ["SweepOutcome", "Sweeper", "summary"]
 _KEY_MISSING_WAIT = timedelta(minutes=5)
 _PATIENCE = timedelta(seconds=60)
 _MAX_BACKOFF = 30.0
+_UNREACHED_ROUNDS = 3
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Sweeper:
         self._max_attempts = max_attempts
         self._verify = verify
         self._outcome = SweepOutcome()
+        self._unreached = 0
 
     def sweep(self, *, flagged_only: bool = False) -> SweepOutcome:
         """Revoke until nothing is due any more: what was denied is tried again with backoff, until it is irrevocable.
@@ -166,6 +168,8 @@ class Sweeper:
         else:
             said = str(error) if isinstance(error, PMEError) else type(error).__name__
             verdicts = [Denied(said, sent=False)] * len(batch)
+        reached = any(isinstance(verdict, Revoked) or verdict.sent for verdict in verdicts)
+        self._unreached = 0 if reached else self._unreached + 1
         confirmed = [(row, opened) for (row, opened), v in zip(batch, verdicts, strict=True) if isinstance(v, Revoked)]
         answers = [
             (row, verdict.reason, verdict.sent, self._wait(row, verdict))
@@ -204,13 +208,14 @@ class Sweeper:
         return timedelta(seconds=max(backoff, verdict.retry_after or 0.0))
 
     def _rest(self) -> bool:
-        """Wait for what is to be tried again soon; false where nothing is, so that the next sweep sees to it."""
+        """Wait for what is to be tried again soon; false where the next sweep is to see to it: nothing is, or the API
+        was not reached time after time, each for the client's whole deadline."""
         services = self._services
         with suppress(LedgerUnavailableError), services.database.read() as connection:
             left = revoking.next_due_at(services.database, connection, services.client.client_id)
             if left is None:
                 return False
-            if left <= _PATIENCE:
+            if left <= _PATIENCE and self._unreached < _UNREACHED_ROUNDS:
                 services.clock.sleep(left.total_seconds() + 0.01)
                 return True
         with suppress(LedgerUnavailableError), services.database.read() as connection:
