@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
 from collections import Counter
@@ -377,6 +378,7 @@ def chart(report: Report, names: Sequence[str]) -> str:
 
 def main() -> None:
     """Run one fortnight, and with a number behind it so many seeds; write the docs' page."""
+    logging.disable(logging.CRITICAL)
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     lines = []
     first: Simulation | None = None
