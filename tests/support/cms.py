@@ -17,6 +17,7 @@ class Cms:
         self.items: dict[str, dict[str, Any]] = {}
         self.down = False
         self.requests: list[tuple[str, str, int]] = []
+        self.history: list[tuple[str, dict[str, Any]]] = []
         self.address = ""
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
@@ -25,6 +26,7 @@ class Cms:
         if method == "GET":
             return (200, self.items[path]) if path in self.items else (404, {"error": "no such item"})
         self.items[path] = json.loads(body)
+        self.history.append((path, self.items[path]))
         return 200, {"data": {"id": path}}
 
 
