@@ -72,9 +72,13 @@ class _Work:
     refused: int = 0
 
 
-@dataclass
-class _Flight:
-    sent: list[tuple[Minting, _Work]]
+@dataclass(frozen=True)
+class _Staged:
+    """A mint whose row is committed, and that is to be sent next."""
+
+    minting: Minting
+    work: _Work
+    recorded_at: float
 
 
 class Minter:
@@ -162,8 +166,8 @@ class _Session:
         self._ready: deque[_Work] = deque()
         self._later: list[tuple[float, int, _Work]] = []
         self._order = 0
-        self._staged: list[tuple[Minting, _Work]] = []
-        self._flying: dict[Future[list[MintVerdict]], _Flight] = {}
+        self._staged: deque[_Staged] = deque()
+        self._flying: dict[Future[list[MintVerdict]], list[_Staged]] = {}
         self._stopped: PMEError | None = None
         self._alive_at = services.clock.monotonic()
         self._sitting: Sitting
@@ -184,15 +188,17 @@ class _Session:
             raise self._stopped
 
     def _drive(self, pool: ThreadPoolExecutor, at_once: int) -> None:
+        """Keep every connection busy: rows are recorded ahead, and the books are kept, while requests fly."""
+        ahead = at_once * self._services.client.settings.batch_size
         while self._ready or self._later or self._flying or self._staged:
             self._wake()
-            while len(self._flying) < at_once and (self._ready or self._staged):
-                self._stage()
-                if self._staged:
-                    self._launch(pool)
+            self._launch(pool, at_once)
+            if self._ready and len(self._staged) < ahead:
+                self._stage(ahead)
+                self._launch(pool, at_once)
             if self._flying:
-                self._land()
-            elif self._later and not self._ready:
+                self._land(pool, at_once)
+            elif self._later and not self._ready and not self._staged:
                 self._services.clock.sleep(max(0.0, self._later[0][0] - self._services.clock.monotonic()))
             self._keep_alive()
 
@@ -200,27 +206,24 @@ class _Session:
         """Land what is still flying, whatever went wrong, so that no answer that came is thrown away."""
         while self._flying:
             with suppress(LedgerUnavailableError):
-                self._land()
+                self._settle(self._landed())
+        with suppress(LedgerUnavailableError):
+            self._unsend(PMEUnavailableError("The run ended before it could ask."))
         with suppress(LedgerUnavailableError), self._services.database.write() as connection:
             minting.release_all(connection, self._sitting)
             minting.finish(self._services.database, connection, self._sitting)
 
     # ---------------------------------------------------------------- staging
 
-    def _stage(self) -> None:
-        """Look at as many waiting models as a request still has room for, and record the mints among them."""
-        size = self._services.client.settings.batch_size
-        works: dict[str, _Work] = {}
-        while self._ready and len(self._staged) + len(works) < size:
-            work = self._ready.popleft()
-            works[work.model_id] = work
-        if not works:
-            return
+    def _stage(self, count: int) -> None:
+        """Look at so many waiting models in one transaction, and record the mints among them."""
+        works = {work.model_id: work for work in (self._ready.popleft() for _ in range(min(count, len(self._ready))))}
         if self._stopped is not None:
             for work in works.values():
                 self._fail(work, self._stopped)
             return
         services = self._services
+        recorded_at = services.clock.monotonic()
         with services.database.write() as connection:
             prepared = minting.prepare(
                 services.database,
@@ -239,36 +242,58 @@ class _Session:
             elif isinstance(entry, Busy):
                 self._postpone(work, _BUSY_SECONDS)
             else:
-                self._staged.append((entry, work))
+                self._staged.append(_Staged(entry, work, recorded_at))
 
-    def _launch(self, pool: ThreadPoolExecutor) -> None:
-        sent, self._staged = self._staged, []
-        self._flying[pool.submit(self._send, sent, self._services.clock.monotonic())] = _Flight(sent)
+    def _launch(self, pool: ThreadPoolExecutor, at_once: int) -> None:
+        """Send what is staged, in full requests as long as more is to come."""
+        size = self._services.client.settings.batch_size
+        if self._stopped is not None:
+            self._unsend(self._stopped)
+        while self._staged and len(self._flying) < at_once and (len(self._staged) >= size or not self._ready):
+            batch = [self._staged.popleft() for _ in range(min(size, len(self._staged)))]
+            self._flying[pool.submit(self._send, batch)] = batch
 
-    def _send(self, sent: Sequence[tuple[Minting, _Work]], recorded_at: float) -> list[MintVerdict]:
+    def _send(self, batch: Sequence[_Staged]) -> list[MintVerdict]:
         """Send, unless this process was asleep since the rows were recorded: they would not cover the token's life."""
-        if self._services.clock.monotonic() - recorded_at > _STALE_SECONDS:
-            return [NotMade(PMEUnavailableError("The worker slept before it could ask."), resend=True)] * len(sent)
-        return self._services.client.mint([MintRequest(entry.model_id, self._demand.validity) for entry, _ in sent])
+        if self._services.clock.monotonic() - min(staged.recorded_at for staged in batch) > _STALE_SECONDS:
+            return [NotMade(PMEUnavailableError("The worker slept before it could ask."), resend=True)] * len(batch)
+        return self._services.client.mint(
+            [MintRequest(staged.minting.model_id, self._demand.validity) for staged in batch]
+        )
+
+    def _unsend(self, error: PMEError) -> None:
+        """Close the rows of mints that will not be sent."""
+        unsent, self._staged = list(self._staged), deque()
+        if unsent:
+            self._settle([(unsent, [NotMade(error, resend=False)] * len(unsent))])
 
     # ---------------------------------------------------------------- landing
 
-    def _land(self) -> None:
-        landed, _ = wait(self._flying, timeout=_KEEP_ALIVE_SECONDS, return_when=FIRST_COMPLETED)
-        for future in landed:
-            flight = self._flying.pop(future)
-            self._settle(flight, _verdicts(future, len(flight.sent)))
+    def _land(self, pool: ThreadPoolExecutor, at_once: int) -> None:
+        landed = self._landed()
+        self._launch(pool, at_once)
+        self._settle(landed)
 
-    def _settle(self, flight: _Flight, verdicts: Sequence[MintVerdict]) -> None:
+    def _landed(self) -> list[tuple[list[_Staged], list[MintVerdict]]]:
+        done, _ = wait(self._flying, timeout=_KEEP_ALIVE_SECONDS, return_when=FIRST_COMPLETED)
+        return [(batch := self._flying.pop(future), _verdicts(future, len(batch))) for future in done]
+
+    def _settle(self, landed: Sequence[tuple[list[_Staged], list[MintVerdict]]]) -> None:
+        """Record what became of requests, all that have landed in one transaction."""
         services = self._services
         entries = []
-        for (entry, _), verdict in zip(flight.sent, verdicts, strict=True):
-            sealed = mark = None
-            if isinstance(verdict, Made):
-                opened = OpenedLink(verdict.link.url, verdict.link.access_token)
-                sealed = services.sealer.seal(opened, entry.link_id, entry.model_id)
-                mark = fingerprint(verdict.link.access_token)
-            entries.append((entry, verdict, sealed, mark))
+        works: list[_Work] = []
+        for batch, verdicts in landed:
+            for staged, verdict in zip(batch, verdicts, strict=True):
+                sealed = mark = None
+                if isinstance(verdict, Made):
+                    opened = OpenedLink(verdict.link.url, verdict.link.access_token)
+                    sealed = services.sealer.seal(opened, staged.minting.link_id, staged.minting.model_id)
+                    mark = fingerprint(verdict.link.access_token)
+                entries.append((staged.minting, verdict, sealed, mark))
+                works.append(staged.work)
+        if not entries:
+            return
         with services.database.write() as connection:
             settled = minting.settle(
                 services.database,
@@ -279,7 +304,7 @@ class _Session:
                 services.server_now(),
                 services.surely_to_come(),
             )
-        for (_, work), verdict, result in zip(flight.sent, verdicts, settled, strict=True):
+        for work, (_, verdict, _, _), result in zip(works, entries, settled, strict=True):
             self._judge(work, verdict, result, services.server_now())
 
     def _judge(self, work: _Work, verdict: MintVerdict, result: minting.Settled, now: datetime) -> None:

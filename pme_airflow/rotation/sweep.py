@@ -31,6 +31,8 @@ _UNREACHED_ROUNDS = 3
 
 log = logging.getLogger(__name__)
 
+_Batch = list[tuple[LinkRow, OpenedLink]]
+
 
 @dataclass
 class SweepOutcome:
@@ -99,25 +101,31 @@ class Sweeper:
             self._outcome.expired += revoking.expire(services.database, connection, self._actor, moment)
 
     def _drive(self, pool: ThreadPoolExecutor, taken: list[Due], flagged_only: bool) -> None:
-        at_once = self._services.client.settings.max_concurrency
-        flying: dict[Future[list[RevokeVerdict]], list[tuple[LinkRow, OpenedLink]]] = {}
+        """Keep every connection busy: what is next is taken, and the books are kept, while requests fly."""
+        flying: dict[Future[list[RevokeVerdict]], _Batch] = {}
         while True:
-            while taken and len(flying) < at_once:
-                batch, taken = self._next_batch(taken)
-                if batch:
-                    flying[pool.submit(self._services.client.revoke, [o.token for _, o in batch])] = batch
-                if not taken:
-                    taken = self._take(flagged_only)
+            taken = self._launch(pool, flying, taken)
+            if not taken:
+                taken = self._launch(pool, flying, self._take(flagged_only))
             if not flying:
-                if not self._rest():
+                if not taken and not self._rest():
                     return
-                taken = self._take(flagged_only)
                 continue
-            landed, _ = wait(flying, return_when=FIRST_COMPLETED)
-            for future in landed:
-                self._settle(flying.pop(future), future)
-            if len(taken) == 0:
-                taken = self._take(flagged_only)
+            done, _ = wait(flying, return_when=FIRST_COMPLETED)
+            landed = [(flying.pop(future), future) for future in done]
+            taken = self._launch(pool, flying, taken)
+            self._settle(landed)
+
+    def _launch(
+        self, pool: ThreadPoolExecutor, flying: dict[Future[list[RevokeVerdict]], _Batch], taken: list[Due]
+    ) -> list[Due]:
+        """Send what was taken while connections are free; what is left of it."""
+        client = self._services.client
+        while taken and len(flying) < client.settings.max_concurrency:
+            batch, taken = self._next_batch(taken)
+            if batch:
+                flying[pool.submit(client.revoke, [opened.token for _, opened in batch])] = batch
+        return taken
 
     def _take(self, flagged_only: bool) -> list[Due]:
         services = self._services
@@ -132,12 +140,12 @@ class Sweeper:
                 flagged_only=flagged_only,
             )
 
-    def _next_batch(self, taken: list[Due]) -> tuple[list[tuple[LinkRow, OpenedLink]], list[Due]]:
+    def _next_batch(self, taken: list[Due]) -> tuple[_Batch, list[Due]]:
         """A batch of one kind, so that a leak never waits for a retirement in the same request."""
         size = self._services.client.settings.batch_size
         kind = taken[0].flagged
         cut = next((i for i, due in enumerate(taken[:size]) if due.flagged is not kind), min(size, len(taken)))
-        batch: list[tuple[LinkRow, OpenedLink]] = []
+        batch: _Batch = []
         for due in taken[:cut]:
             opened = self._open(due.row)
             if opened is not None:
@@ -160,22 +168,21 @@ class Sweeper:
                 )
             return None
 
-    def _settle(self, batch: list[tuple[LinkRow, OpenedLink]], future: Future[list[RevokeVerdict]]) -> None:
-        error = future.exception()
-        verdicts: Sequence[RevokeVerdict]
-        if error is None:
-            verdicts = future.result()
-        else:
-            said = str(error) if isinstance(error, PMEError) else type(error).__name__
-            verdicts = [Denied(said, sent=False)] * len(batch)
-        reached = any(isinstance(verdict, Revoked) or verdict.sent for verdict in verdicts)
-        self._unreached = 0 if reached else self._unreached + 1
-        confirmed = [(row, opened) for (row, opened), v in zip(batch, verdicts, strict=True) if isinstance(v, Revoked)]
-        answers = [
-            (row, verdict.reason, verdict.sent, self._wait(row, verdict))
-            for (row, _), verdict in zip(batch, verdicts, strict=True)
-            if isinstance(verdict, Denied)
-        ]
+    def _settle(self, landed: Sequence[tuple[_Batch, Future[list[RevokeVerdict]]]]) -> None:
+        """Record what became of requests, all that have landed in one transaction."""
+        confirmed: _Batch = []
+        answers: list[tuple[LinkRow, str, bool, timedelta]] = []
+        refused: PMECredentialsError | None = None
+        for batch, future in landed:
+            verdicts, error = _verdicts(future, len(batch))
+            refused = error if isinstance(error, PMECredentialsError) else refused
+            reached = any(isinstance(verdict, Revoked) or verdict.sent for verdict in verdicts)
+            self._unreached = 0 if reached else self._unreached + 1
+            for (row, opened), verdict in zip(batch, verdicts, strict=True):
+                if isinstance(verdict, Revoked):
+                    confirmed.append((row, opened))
+                else:
+                    answers.append((row, verdict.reason, verdict.sent, self._wait(row, verdict)))
         verified = self._verified(confirmed)
         services = self._services
         with services.database.write() as connection:
@@ -194,8 +201,8 @@ class Sweeper:
         self._progress.step(len(gone))
         for row in given_up:
             log.error("Link %s of model %s is irrevocable: it ends at %s.", row.link_id, row.model_id, row.valid_until)
-        if isinstance(error, PMECredentialsError):
-            raise error
+        if refused is not None:
+            raise refused
 
     def _verified(self, confirmed: Sequence[tuple[LinkRow, OpenedLink]]) -> dict[str, str]:
         if not self._verify:
@@ -221,6 +228,15 @@ class Sweeper:
         with suppress(LedgerUnavailableError), services.database.read() as connection:
             self._outcome.pending = revoking.count_due(connection, services.client.client_id)
         return False
+
+
+def _verdicts(future: Future[list[RevokeVerdict]], count: int) -> tuple[list[RevokeVerdict], BaseException | None]:
+    """A request's verdicts, and why it failed where it did outside of the API's answers."""
+    error = future.exception()
+    if error is None:
+        return future.result(), None
+    said = str(error) if isinstance(error, PMEError) else type(error).__name__
+    return [Denied(said, sent=False)] * count, error
 
 
 def summary(outcome: SweepOutcome) -> dict[str, Any]:
