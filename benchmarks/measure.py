@@ -1,9 +1,11 @@
-"""What the benchmarks share: an emulator as a process of its own, services over it, and figures with their spread."""
+"""What the benchmarks share: a quick API as a process of its own, services over it, and figures with their spread."""
 
 from __future__ import annotations
 
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from pme_airflow.api.client import ClientSettings, PMEClient
 from pme_airflow.api.clock import SystemClock
 from pme_airflow.api.values import Hidden
 from pme_airflow.ledger.database import Database, sqlite_engine
-from pme_airflow.playground.home import SECRET, start_emulator, stop
+from pme_airflow.playground.home import SECRET, stop
 from pme_airflow.rotation.services import Services
 from pme_airflow.sealing import Sealer
 
@@ -49,12 +51,17 @@ class Figure:
 
 
 @contextmanager
-def emulator(models: int, *options: str) -> Iterator[str]:
-    """An emulator in a process of its own; gives its address."""
+def api(latency: float, per_second: float = 0.0) -> Iterator[str]:
+    """A quick API in a process of its own; gives its address."""
     with tempfile.TemporaryDirectory(prefix="pme-bench-") as home:
-        process, address = start_emulator(Path(home), "--models", str(models), *options)
+        ready = Path(home) / "address"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.quick_api", str(ready), str(latency), str(per_second)]
+        )
         try:
-            yield address
+            while not (ready.exists() and ready.read_text()):
+                time.sleep(0.02)
+            yield ready.read_text()
         finally:
             stop(process)
 

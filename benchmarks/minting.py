@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from benchmarks.measure import CLIENT_ID, RUNS, Figure, emulator, plain_mint, services, timed
+from benchmarks.measure import CLIENT_ID, RUNS, Figure, api, plain_mint, services, timed
 from pme_airflow.api.validity import Validity
 from pme_airflow.emulator.samples import sample_models
 from pme_airflow.ledger import revoking
@@ -36,7 +36,7 @@ def flag_all(made: Services) -> None:
 def figures() -> Iterator[Figure]:
     """Ratios to a plain loop, and shares of the bound."""
     models = list(sample_models(LINKS))
-    with emulator(LINKS, "--latency", str(LATENCY)) as address:
+    with api(LATENCY) as address:
         usual, defaults, wide, mint_share, sweep_share = [], [], [], [], []
         for _ in range(RUNS):
             usual.append(plain_mint(address, models[:PLAIN]))

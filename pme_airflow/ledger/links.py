@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, insert, select, update
 
 from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.states import Event, State, next_state
@@ -90,15 +90,21 @@ def by_id(connection: Connection, link_id: str) -> LinkRow | None:
 def lock(connection: Connection, link_ids: Iterable[str]) -> dict[str, LinkRow]:
     """Links by id, kept from other writers until the transaction ends; locked oldest first, so that none deadlock."""
     wanted = sorted(set(link_ids))
+    if len(wanted) <= _AT_ONCE:
+        return _locked(connection, links.c.link_id.in_(wanted)) if wanted else {}
     order: list[int] = []
     for start in range(0, len(wanted), _AT_ONCE):
         order += connection.scalars(select(links.c.seq).where(links.c.link_id.in_(wanted[start : start + _AT_ONCE])))
     order.sort()
     held: dict[str, LinkRow] = {}
     for start in range(0, len(order), _AT_ONCE):
-        part = query().where(links.c.seq.in_(order[start : start + _AT_ONCE])).order_by(links.c.seq).with_for_update()
-        held.update((row.link_id, load(row)) for row in connection.execute(part))
+        held |= _locked(connection, links.c.seq.in_(order[start : start + _AT_ONCE]))
     return held
+
+
+def _locked(connection: Connection, which: ColumnElement[bool]) -> dict[str, LinkRow]:
+    found = connection.execute(query().where(which).order_by(links.c.seq).with_for_update())
+    return {row.link_id: load(row) for row in found}
 
 
 def add(connection: Connection, rows: Sequence[dict[str, Any]], actor: Actor, at: datetime, reason: str) -> None:
