@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pendulum
@@ -72,15 +72,16 @@ class Target(ABC):
         """Show a link in a slot, in place of what it shows.
 
         :param previous: what the last ``put`` returned for this slot; empty the first time.
-        :return: JSON the next ``put`` needs to edit in place; never a link or token.
+        :return: JSON the next ``put`` needs to edit in place; never a link or token. With the key ``left_behind`` set,
+            the old link still stands somewhere in the target (a page's revision, say): it is retired without grace.
         """
 
     @abstractmethod
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         """Read the slot as a reader would, and raise unless it shows this link and no other one of ours."""
 
-    def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
-        """Clear a slot that is to show nothing any more."""
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> Mapping[str, Any] | None:  # noqa: B027
+        """Clear a slot that is to show nothing any more; may return ``left_behind`` as :meth:`put` does."""
 
     def finish(self, shown: Sequence[Publication]) -> None:
         """Called once after the slots, with all the target shows; for an index, say."""
@@ -189,14 +190,13 @@ class Publisher:
                 continue
             about = {"model_id": publication.model_id}
             try:
-                self._target.take_away(publication.slot, publication.details)
+                left = self._target.take_away(publication.slot, publication.details)
             except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
                 self._fail(publication.slot, about, _slot_error(error))
                 continue
             with database.write() as connection:
-                publishing.withdraw(
-                    database, connection, [publication], self._actor, "not listed any more", self._services.grace
-                )
+                reason = "not listed any more"
+                publishing.withdraw(database, connection, [publication], self._actor, reason, self._grace(left))
             self._outcome.removed.append({"slot": publication.slot, "model_id": publication.model_id})
         if len(self._outcome.removed) > removed_before:
             self._finish()
@@ -266,13 +266,16 @@ class Publisher:
                     link.link_id,
                     details,
                     self._actor,
-                    self._services.grace,
+                    self._grace(details),
                 )
         except Refused as refused:
             log.warning("%s, %s: %s; looking again.", self._target.name, slot, refused)
             return False
         log.info("%s shows model %s at %s until %s.", self._target.name, link.model_id, slot, link.valid_until)
         return True
+
+    def _grace(self, details: Mapping[str, Any] | None) -> timedelta:
+        return timedelta(0) if details and details.get("left_behind") else self._services.grace
 
     def _later_item(self, slot: str, item: Mapping[str, Any]) -> Mapping[str, Any]:
         """What a slot that this run overwrote too late must show again: the later link the ledger names."""

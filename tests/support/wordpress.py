@@ -1,0 +1,117 @@
+"""A real WordPress on this machine: Debian's package, PHP's own server, MariaDB; installed for each session."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.support.databases import serving_database
+
+PACKAGE = Path("/usr/share/wordpress")
+MISSING = "needs Debian's wordpress, php-cli, php-mysql and mariadb-server"
+_CONFIG = """<?php
+define('DB_NAME', 'wordpress'); define('DB_USER', 'root'); define('DB_PASSWORD', '');
+define('DB_HOST', 'localhost:{socket}'); define('DB_CHARSET', 'utf8mb4'); define('DB_COLLATE', '');
+define('WP_ENVIRONMENT_TYPE', 'local'); define('WP_HOME', '{address}'); define('WP_SITEURL', '{address}');
+define('WP_CONTENT_DIR', '{root}/wp-content'); define('DISABLE_WP_CRON', true); define('WP_HTTP_BLOCK_EXTERNAL', true);
+define('AUTOMATIC_UPDATER_DISABLED', true); define('AUTH_KEY', 'tests'); define('SECURE_AUTH_KEY', 'tests');
+$table_prefix = 'wp_';
+if (!defined('ABSPATH')) {{ define('ABSPATH', '{root}/'); }}
+require_once ABSPATH . 'wp-settings.php';
+"""
+_PASSWORD = """<?php
+require '{root}/wp-load.php';
+require_once ABSPATH . 'wp-admin/includes/user.php';
+[$password] = WP_Application_Passwords::create_new_application_password(1, ['name' => 'pme']);
+echo $password;
+"""
+
+
+def missing() -> str | None:
+    """Why WordPress cannot run here; ``None`` where it can."""
+    whole = PACKAGE.is_dir() and shutil.which("php") and shutil.which("mariadbd")
+    return None if whole else MISSING
+
+
+@dataclass
+class Site:
+    """A running site: its address, and its administrator's name and application password."""
+
+    address: str
+    user: str
+    password: str
+    root: Path = PACKAGE
+
+    def call(self, method: str, path: str, body: Any = None, *, anonymous: bool = False, **query: Any) -> Any:
+        """Call the REST API."""
+        auth = None if anonymous else (self.user, self.password)
+        answer = requests.request(
+            method,
+            f"{self.address}/",
+            params={"rest_route": f"/wp/v2/{path}", **query},
+            json=body,
+            auth=auth,
+            timeout=60,
+        )
+        answer.raise_for_status()
+        return answer.json()
+
+    def page(self, content: str) -> int:
+        """A new page with so much content."""
+        made = self.call("POST", "pages", {"title": "Spaces", "status": "publish", "content": content})
+        return int(made["id"])
+
+    def content(self, page: int) -> str:
+        """A page's source."""
+        return str(self.call("GET", f"pages/{page}", context="edit")["content"]["raw"])
+
+
+@contextmanager
+def serving_wordpress() -> Iterator[Site]:
+    """Install a WordPress and serve it."""
+    with tempfile.TemporaryDirectory(prefix="pme-wp-") as folder, serving_database("mariadb") as database:
+        root = Path(folder) / "site"
+        shutil.copytree(PACKAGE, root, symlinks=False, ignore_dangling_symlinks=True)
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = found.getsockname()[1]
+        address = f"http://127.0.0.1:{port}"
+        where = database.partition("unix_socket=")[2].partition("&")[0]
+        (root / "wp-config.php").write_text(_CONFIG.format(socket=where, address=address, root=root))
+        subprocess.run(["mariadb", f"--socket={where}", "-u", "root", "-e", "CREATE DATABASE wordpress"], check=True)
+        server = subprocess.Popen(
+            ["php", "-S", f"127.0.0.1:{port}", "-t", str(root)],
+            env={"PHP_CLI_SERVER_WORKERS": "4", "PATH": "/usr/bin:/bin"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield _installed(address, root)
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def _installed(address: str, root: Path) -> Site:
+    form = {"weblog_title": "Spaces", "user_name": "admin", "admin_password": "a-test's-password",
+            "admin_password2": "a-test's-password", "pw_weak": "1", "admin_email": "a@example.test",
+            "blog_public": "0"}  # fmt: skip
+    for _ in range(100):
+        try:
+            requests.post(f"{address}/wp-admin/install.php?step=2", data=form, timeout=120).raise_for_status()
+            break
+        except requests.ConnectionError:
+            time.sleep(0.1)
+    script = root / "make-password.php"
+    script.write_text(_PASSWORD.format(root=root))
+    made = subprocess.run(["php", str(script)], capture_output=True, text=True, check=True).stdout
+    script.unlink()
+    return Site(address, "admin", made.strip(), root)

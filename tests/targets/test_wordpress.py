@@ -1,0 +1,147 @@
+"""A real WordPress, night after night: one live link in the page, nothing else touched, no old link anywhere."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from pme_airflow.emulator import World
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.rotation.services import Services
+from pme_airflow.rotation.sweep import Sweeper
+from pme_airflow.targets.wordpress import WordPressTarget
+from tests.conftest import MODELS
+from tests.support.home import ROOT
+from tests.support.rooms import mint, publish
+from tests.support.scale import scaled
+from tests.support.wordpress import Site, missing, serving_wordpress
+
+pytestmark = [pytest.mark.skipif(missing() is not None, reason=str(missing())), pytest.mark.timeout(scaled(300, 1800))]
+ONE, TWO = list(MODELS)[:2]
+NIGHTS = scaled(4, 30)
+BEFORE, AFTER = '<!-- wp:paragraph --><p>Before &amp; "after" — ünï 😀</p><!-- /wp:paragraph -->\n\n', "\n\n<p>Tail</p>"
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with serving_wordpress() as running:
+        yield running
+
+
+@pytest.fixture
+def ledger_address(tmp_path: object) -> str:
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+def target(site: Site, pages: dict[str, int]) -> WordPressTarget:
+    session = requests.Session()
+    session.auth = (site.user, site.password)
+    return WordPressTarget(session, site.address, pages)
+
+
+def everywhere(site: Site, page: int) -> str:
+    """All that anybody may be shown of a page: source, revisions, autosaves, the anonymous reader's answer, search."""
+    kept = [
+        site.call("GET", f"pages/{page}/{kind}", context="edit", per_page=100) for kind in ("revisions", "autosaves")
+    ]
+    anonymous = site.call("GET", f"pages/{page}", anonymous=True)
+    found = site.call("GET", "pages", search="Spaces", include=page, anonymous=True)
+    seen = requests.get(f"{site.address}/?page_id={page}", timeout=60).text
+    return repr(kept) + "_kept_" + repr(anonymous) + repr(found) + seen + site.content(page)
+
+
+@pytest.mark.parametrize("plugin", [False, True])
+def test_night_after_night_one_live_link_and_every_other_byte_as_it_was(
+    site: Site, services: Services, world: World, plugin: bool
+) -> None:
+    """With our plugin no old link is left anywhere; without it some are left in revisions, dead."""
+    if plugin:
+        (site.root / "wp-content" / "mu-plugins").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "extras" / "wordpress" / "pme-revisions.php", site.root / "wp-content" / "mu-plugins")
+    page = site.page(f"{BEFORE}[pme model={ONE}]{AFTER}")
+    shelf = target(site, {ONE: page})
+    old: list[str] = []
+    for night in range(NIGHTS):
+        outcome = publish(services, f"night{night}", shelf, mint(services, f"night{night}", [ONE]).items)
+        assert outcome.failed == []
+        token = next(reversed(world.tokens))
+        content = site.content(page)
+        assert content.startswith(BEFORE)
+        assert content.endswith(AFTER)
+        assert content.count(token) == 1
+        everything = everywhere(site, page)
+        assert token in everything
+        Sweeper(services, Actor("dag/sweep/sweep/-1")).sweep()
+        assert world.tokens[token].alive(world.now())
+        left = [dead for dead in old if dead in everything]
+        assert not any(world.tokens[dead].alive(world.now()) for dead in left)
+        assert left == [] or not plugin
+        assert [dead for dead in old if dead in everywhere(site, page).split("_kept_")[-1]] == []
+        old.append(token)
+
+
+def test_two_models_in_one_page_keep_out_of_each_others_way(site: Site, services: Services) -> None:
+    page = site.page(f"<p>a</p>[pme model={TWO}]<p>b</p>")
+    shelf = target(site, {ONE: page, TWO: page})
+    for night in ("monday", "tuesday"):
+        assert publish(services, night, shelf, mint(services, night, [ONE, TWO]).items).failed == []
+    content = site.content(page)
+    assert re.findall(r"pme:(\w+) -->", content).count(ONE) == 2
+    assert content.index("<p>a</p>") < content.index(TWO) < content.index("<p>b</p>") < content.index(ONE)
+
+
+def test_an_iframe_that_shows_the_model_is_taken_over(site: Site, services: Services) -> None:
+    page = site.page(f'<p>x</p><iframe src="https://my.matterport.com/show?m={ONE}&amp;play=1"></iframe><p>y</p>')
+    assert publish(services, "monday", target(site, {ONE: page}), mint(services, "monday", [ONE]).items).failed == []
+    assert site.content(page).count("<iframe") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (f"[pme model={ONE}] and [pme model={ONE}]", "2 marks"),
+        (f"<!-- pme:{ONE} -->a<!-- /pme:{ONE} --><!-- pme:{ONE} -->b<!-- /pme:{ONE} -->", "2 blocks"),
+    ],
+)
+def test_a_page_that_is_not_clear_is_left_alone(site: Site, services: Services, content: str, said: str) -> None:
+    page = site.page(content)
+    outcome = publish(services, "monday", target(site, {ONE: page}), mint(services, "monday", [ONE]).items)
+    assert said in outcome.failed[0]["reason"]
+    assert site.content(page) == content
+
+
+def test_a_page_that_is_gone_or_in_the_trash_fails_by_name_and_the_rest_is_shown(
+    site: Site, services: Services
+) -> None:
+    good, trashed = site.page("x"), site.page("y")
+    site.call("DELETE", f"pages/{trashed}")
+    shelf = target(site, {ONE: 999_999, TWO: good})
+    outcome = publish(services, "monday", shelf, mint(services, "monday", [ONE, TWO]).items)
+    assert "no such page" in outcome.failed[0]["reason"]
+    assert [shown["model_id"] for shown in outcome.published] == [TWO]
+    outcome = publish(services, "monday", target(site, {ONE: trashed}), mint(services, "monday", [ONE]).items)
+    assert "trash" in outcome.failed[0]["reason"]
+
+
+def test_a_wrong_password_is_a_clear_error(site: Site, services: Services) -> None:
+    page = site.page("x")
+    wrong = Site(site.address, site.user, "not it")
+    outcome = publish(services, "monday", target(wrong, {ONE: page}), mint(services, "monday", [ONE]).items)
+    assert "application password" in outcome.failed[0]["reason"]
+
+
+def test_a_slot_that_is_cleared_keeps_a_mark_and_no_link(site: Site, services: Services, world: World) -> None:
+    page = site.page(f"{BEFORE}[pme model={ONE}]{AFTER}")
+    shelf = target(site, {ONE: page})
+    publish(services, "monday", shelf, mint(services, "monday", [ONE]).items)
+    token = next(reversed(world.tokens))
+    from pme_airflow.rotation.publish import Publisher
+
+    Publisher(services, Actor("dag/tuesday/publish/-1"), shelf).retire_others("intranet", [])
+    assert site.content(page) == f"{BEFORE}[pme model={ONE}]{AFTER}"
+    assert token not in everywhere(site, page)
+    Sweeper(services, Actor("sweep")).sweep()
