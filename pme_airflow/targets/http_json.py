@@ -61,11 +61,18 @@ class HttpJsonTarget(Target):
         values = _values(link)
         headers = {name: _filled(text, values) for name, text in self._headers.items()}
         headers.setdefault("Idempotency-Key", hashlib.sha256(f"{self.name}{slot}{link.link_id}".encode()).hexdigest())
-        answer = self._ask(self._method, _filled(self._endpoint, values), headers, _deep(self._json, values))
-        details: dict[str, Any] = {"endpoint": _filled(self._endpoint, _public(link))}
-        if "ETag" in answer.headers and link.token.reveal() not in answer.headers["ETag"]:
-            details["etag"] = answer.headers["ETag"]
-        return details
+        if self._read_endpoint is not None and "If-Match" not in headers:
+            headers |= self._only_if_unchanged(_filled(self._read_endpoint, values))
+        self._ask(self._method, _filled(self._endpoint, values), headers, _deep(self._json, values))
+        return {"endpoint": _filled(self._endpoint, _public(link))}
+
+    def _only_if_unchanged(self, endpoint: str) -> dict[str, str]:
+        """``If-Match`` with the ``ETag`` the slot has now, where it is offered (RFC 9110, 13.1.1)."""
+        try:
+            held = self._ask("GET", endpoint, {}, None)
+        except PMESlotError:
+            return {}
+        return {"If-Match": held.headers["ETag"]} if "ETag" in held.headers else {}
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         if self._read_endpoint is None:

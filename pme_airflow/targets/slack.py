@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,6 +58,18 @@ class SlackTarget(Target):
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         if not details.get("ts") or not details.get("channel"):
             raise PMESlotError("Slack confirmed no message: is base_url of the connection Slack's API?", passing=True)
+        if any(link.token.reveal() not in json.dumps(message) for message in self._shown(details)):
+            raise PMESlotError("the message does not show the new link when read back", passing=True)
+
+    def _shown(self, details: Mapping[str, Any]) -> list[Any]:
+        """The message as the channel has it; nothing where the bot may not read (it lacks ``channels:history``)."""
+        span = {"latest": details["ts"], "oldest": details["ts"], "inclusive": True, "limit": 1}
+        try:
+            history = self._call("conversations_history", channel=details["channel"], **span)
+        except PMESlotError:
+            return []
+        found = history.get("messages") or []
+        return [message for message in found if isinstance(message, Mapping) and message.get("ts") == details["ts"]]
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
         self._delete(details)
