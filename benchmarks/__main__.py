@@ -10,11 +10,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import minting
+from benchmarks import ledger, minting, starting
 from benchmarks.measure import Figure
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "minting": minting.figures,
+    "starting": starting.figures,
+    "ledger": ledger.figures,
 }
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
