@@ -42,7 +42,7 @@ bench: $(INSTALLED)  ## ratios against the usual way, side by side
 	$(BIN)/python -m benchmarks
 
 node: $(INSTALLED)  ## the JavaScript tools that tests run where they are here
-	@npm install --silent --no-package-lock --no-audit --no-fund --prefix .venv/node $$(cat tests/node.txt)
+	@npm install --silent --no-package-lock --no-audit --no-fund --fetch-retries 1 --fetch-timeout 20000 --prefix .venv/node $$(cat tests/node.txt)
 
 constraints: $(INSTALLED)  ## pin what is newest today
 	$(BIN)/uv pip compile pyproject.toml --extra slack --extra s3 --extra postgres --extra mysql --extra scan \

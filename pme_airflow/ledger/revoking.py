@@ -13,7 +13,7 @@ from pme_airflow.ledger.actor import Actor, process_is_dead
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow, advance_all, load, lock, note, query
 from pme_airflow.ledger.states import ALIVE, Event, State
-from pme_airflow.ledger.tables import claims, flags, links
+from pme_airflow.ledger.tables import EPOCH, claims, flags, links
 
 __all__ = [
     "Due",
@@ -33,6 +33,8 @@ __all__ = [
 _SWEEP_TTL = timedelta(seconds=180)
 #: How often a token that could not be revoked is tried again.
 _SLOW_PACE = timedelta(minutes=30)
+#: Said as a range, which every database answers from the index of flags; "is not null" SQLite would not.
+_is_flagged = links.c.flagged_at > EPOCH
 _named = select(links.c.link_id, links.c.fingerprint)
 
 
@@ -118,7 +120,7 @@ def take_due(
     ready = or_(links.c.next_attempt_at.is_(None), links.c.next_attempt_at <= now)
     base = and_(links.c.state == State.LIVE, links.c.client_id == client_id, free, ready)
     newest = (links.c.valid_until.desc(), links.c.seq.desc())
-    taken = _locked(connection, and_(base, links.c.flagged_at.is_not(None)), newest, limit)
+    taken = _locked(connection, and_(base, _is_flagged), newest, limit)
     if len(taken) < limit and not flagged_only:
         due = and_(base, links.c.flagged_at.is_(None), links.c.retire_at <= now)
         taken += _locked(connection, due, newest, limit - len(taken))
@@ -139,7 +141,7 @@ def next_due_at(database: Database, connection: Connection, client_id: str) -> t
             links.c.state == State.LIVE,
             links.c.client_id == client_id,
             links.c.irrevocable.is_(False),
-            or_(links.c.flagged_at.is_not(None), links.c.retire_at <= now),
+            or_(_is_flagged, links.c.retire_at <= now),
         )
     ).all()
     waits = [max(m.next_attempt_at or now, m.sweep_until or now) - now for m in moments]
@@ -250,7 +252,7 @@ def count_due(connection: Connection, client_id: str) -> int:
     query = select(func.count()).where(
         links.c.state == State.LIVE,
         links.c.client_id == client_id,
-        links.c.flagged_at.is_not(None),
+        _is_flagged,
         links.c.irrevocable.is_(False),
     )
     return int(connection.scalar(query) or 0)
