@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import threading
@@ -29,6 +30,7 @@ from tests.support.scale import scaled
 SECONDS = scaled(200, 3600)
 ROTATION_SECONDS = scaled(100, 1200)
 FAULT_EVERY = 60
+_TASK = re.compile(r"airflow worker -- [0-9a-f]{8}-")
 MODELS_HERE = list(MODELS)[:10]
 PLACEMENTS = """
 audience: intranet
@@ -84,6 +86,7 @@ class Faults:
             self.kill_the_scheduler,
         ]  # fmt: skip
         self.done: list[str] = []
+        self.killed = 0
 
     def strike(self, kind: Callable[[], Any]) -> None:
         self.done.append(kind.__name__)
@@ -120,16 +123,19 @@ class Faults:
             database.execute("ROLLBACK")
 
     def kill_a_task(self) -> None:
-        until = time.monotonic() + 40
+        """Kill the first process that runs a task's code."""
+        until = time.monotonic() + 50
         while time.monotonic() < until:
             for process in psutil.process_iter(["cmdline", "environ"]):
-                with suppress(psutil.Error):
+                with suppress(psutil.Error, ProcessLookupError):
                     words = " ".join(process.info["cmdline"] or [])
                     ours = (process.info["environ"] or {}).get("AIRFLOW_HOME") == str(self.live.home)
-                    if ours and "task" in words and "supervisor" in words:
+                    if ours and _TASK.search(words):
+                        time.sleep(1.5)
                         os.kill(process.pid, signal.SIGKILL)
+                        self.killed += 1
                         return
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     def kill_the_scheduler(self) -> None:
         for process in psutil.process_iter(["cmdline", "environ"]):
@@ -173,7 +179,13 @@ def test_every_slot_is_live_at_every_second(address: str, world: World, tmp_path
             _run(live, faults)
             reader.ended.set()
             reader.join()
-    report = {"checks": reader.checks, "dark": len(reader.dark), "faults": faults.done, "counts": world.counts}
+    report = {
+        "checks": reader.checks,
+        "dark": len(reader.dark),
+        "faults": faults.done,
+        "killed": faults.killed,
+        "counts": world.counts,
+    }
     print(json.dumps(report))
     assert reader.checks > SECONDS * 0.8 * 2 * len(MODELS_HERE)
     assert reader.dark == []

@@ -161,8 +161,15 @@ def _broken(raw: bytes, chance: random.Random) -> bytes:
     if kind == 4:
         return raw * chance.randrange(2, 60)
     if kind == 5:
-        return json.dumps(_retyped(json.loads(raw.splitlines()[0]), chance)).encode()
+        return json.dumps(_retyped(_parsed(raw), chance)).encode()
     return raw.replace(b'"', chance.choice([b"'", b"", b'\\"']), chance.randrange(1, 6))
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw.splitlines()[0])
+    except ValueError:
+        return raw.decode()
 
 
 def _retyped(value: Any, chance: random.Random) -> Any:
@@ -175,15 +182,20 @@ def _retyped(value: Any, chance: random.Random) -> Any:
     return value
 
 
+FUZZED = {form: json.dumps(sample).encode() for form, sample in SAMPLES.items()} | {
+    "TruffleHog": LINES.encode(),
+    "plain text": f"see <{LINK}|here>, and sha256:{'0' * 64}".encode(),
+    "detect-secrets": json.dumps({"version": "1.5.0", "plugins_used": [], "results": {
+        "a.py": [{"type": "x", "hashed_secret": "0" * 40, "line_number": 1}]}}).encode(),
+}  # fmt: skip
+
+
 @pytest.mark.timeout(scaled(120, 1200))
-def test_a_broken_report_is_never_a_traceback_and_no_message_shows_a_token() -> None:
-    chance = random.Random(23)
-    samples = [json.dumps(sample).encode() for sample in SAMPLES.values()] + [LINES.encode()]
-    samples.append(json.dumps({"version": "1.5.0", "plugins_used": [], "results": {
-        "a": [{"hashed_secret": "0" * 40, "type": "x"}]}}).encode())  # fmt: skip
-    for _ in range(scaled(1500, 10_000)):
-        raw = _broken(chance.choice(samples), chance)
-        problem = _problem(raw)
+@pytest.mark.parametrize("form", FUZZED)
+def test_a_broken_report_is_never_a_traceback_and_no_message_shows_a_token(form: str) -> None:
+    chance = random.Random(form)
+    for _ in range(scaled(200, 10_000)):
+        problem = _problem(_broken(FUZZED[form], chance))
         if problem is not None:
             assert TOKEN not in str(problem)
             assert problem.__cause__ is None
