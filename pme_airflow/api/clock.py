@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -60,12 +59,10 @@ class ServerClock:
     Until a ``Date`` was seen it is the worker's own clock, and ``known`` is false.
 
     :param clock: the worker's clock.
-    :param on_observe: told the server's lead over the worker's clock each time a ``Date`` is seen.
     """
 
-    def __init__(self, clock: Clock, on_observe: Callable[[timedelta], None] | None = None) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._on_observe = on_observe
         self._seen: tuple[datetime, float] | None = None
         self._lock = threading.Lock()
 
@@ -80,8 +77,6 @@ class ServerClock:
         if moment is not None:
             with self._lock:
                 self._seen = (moment, self._clock.monotonic())
-            if self._on_observe is not None:
-                self._on_observe(moment - self._clock.now())
         return moment
 
     def now(self) -> datetime:

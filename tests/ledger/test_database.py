@@ -69,15 +69,11 @@ def test_an_upgrade_from_every_earlier_revision_keeps_its_rows(ledger_address: s
 
 
 def test_an_older_ledger_of_a_server_is_migrated_by_command_alone(ledger_address: str) -> None:
-    engine = create_engine(ledger_address, poolclass=NullPool)
-    migrate(engine)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE pme_version SET version_num = '0001'"))
-    if HEAD_REVISION == "0001":
-        open_ledger(ledger_address, migrate=False).check()
-        return
+    migrate(create_engine(ledger_address, poolclass=NullPool), "0001")
     with pytest.raises(LedgerVersionError, match="ledger migrate"):
         open_ledger(ledger_address, migrate=False).check()
+    open_ledger(ledger_address, migrate=False).migrate()
+    open_ledger(ledger_address, migrate=False).check()
 
 
 def test_a_ledger_newer_than_the_package_is_refused(database: Database, ledger_address: str) -> None:

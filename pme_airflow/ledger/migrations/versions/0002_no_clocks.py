@@ -1,0 +1,28 @@
+"""The server's time is asked for in each process; no table of clocks is kept."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.drop_table("pme_clocks")
+
+
+def downgrade() -> None:
+    op.create_table(
+        "pme_clocks",
+        sa.Column("host", sa.String(200), primary_key=True),
+        sa.Column("lead_us", sa.BigInteger, nullable=False),
+        sa.Column("observed_at", sa.BigInteger, nullable=False),
+        sa.Column("monotonic", sa.BigInteger, nullable=False),
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+    )
