@@ -282,8 +282,10 @@ def checked_audience(audience: object) -> str:
 def _engine_of(conn_id: str) -> Engine:
     problem = ""
     try:
-        hook = BaseHook.get_hook(conn_id)
-        make = getattr(hook, "get_sqlalchemy_engine", None)
+        engine = _engine_without_provider(BaseHook.get_connection(conn_id))
+        if engine is not None:
+            return tuned(engine)
+        make = getattr(BaseHook.get_hook(conn_id), "get_sqlalchemy_engine", None)
         if make is not None:
             return tuned(make())
         problem = "is no SQL connection"
@@ -293,8 +295,29 @@ def _engine_of(conn_id: str) -> Engine:
         problem = f"cannot be opened ({type(error).__name__})"
     raise LedgerError(
         f"ledger_conn_id: the connection {conn_id} {problem}. Name a postgres, mysql or sqlite connection whose "
-        "provider is installed, or leave it out for an SQLite file in $AIRFLOW_HOME."
+        "provider or driver is installed, or leave it out for an SQLite file in $AIRFLOW_HOME."
     )
+
+
+def _engine_without_provider(connection: Any) -> Engine | None:
+    """An engine for MySQL and SQLite, whose providers need a compiler or are seldom installed."""
+    from sqlalchemy import URL, create_engine
+
+    if connection.conn_type == "sqlite":
+        return create_engine(f"sqlite:///{connection.host or connection.schema or LEDGER_FILE}", hide_parameters=True)
+    if connection.conn_type not in ("mysql", "mariadb"):
+        return None
+    socket = connection.extra_dejson.get("unix_socket")
+    url = URL.create(
+        "mysql+pymysql",
+        connection.login or None,
+        connection.password or None,
+        connection.host or "localhost",
+        int(connection.port) if connection.port else None,
+        connection.schema or None,
+        {"charset": "utf8mb4", **({"unix_socket": socket} if socket else {})},
+    )
+    return create_engine(url, pool_pre_ping=True, hide_parameters=True)
 
 
 def _refuse_many_machines() -> None:

@@ -1,0 +1,75 @@
+"""The ledger lives where ``ledger_conn_id`` says: on each database, through a plain Airflow connection."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from pme_airflow.emulator import World
+from pme_airflow.hooks.pme import PMEHook
+from pme_airflow.ledger.errors import LedgerError
+from tests.conftest import MODELS, SECRET
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: World, address: str) -> Any:
+    def made(**ledger: Any) -> PMEHook:
+        fields = {"conn_type": "pme", "login": world.settings.client_id, "password": SECRET, "host": address}
+        fields["extra"] = {"ledger_conn_id": "ledger"}
+        monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+        monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps(fields))
+        if ledger:
+            monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(ledger))
+        return PMEHook()
+
+    return made
+
+
+def fields_of(address: str) -> dict[str, Any]:
+    url = make_url(address)
+    kind = {"postgresql": "postgres"}.get(url.get_backend_name(), url.get_backend_name())
+    if kind == "sqlite":
+        return {"conn_type": "sqlite", "host": url.database}
+    extra = {key: value for key, value in url.query.items() if key in ("unix_socket", "host")}
+    host = extra.pop("host", None) or url.host or "localhost"
+    return {"conn_type": kind, "host": host, "login": url.username, "schema": url.database, "extra": extra}
+
+
+def test_links_are_minted_into_it(connect: Any, ledger_address: str) -> None:
+    hook = connect(**fields_of(ledger_address))
+    good, told = hook.test_connection()
+    assert good, told
+    assert len(hook.mint(list(MODELS)[:3]).items) == 3
+    assert hook.database.engine.dialect.name in ledger_address.replace("mariadb", "mysql")
+
+
+@pytest.mark.parametrize(
+    ("ledger", "said"),
+    [
+        ({}, "is not defined"),
+        ({"conn_type": "http", "host": "x.test"}, "is no SQL connection"),
+        ({"conn_type": "nonsense"}, "cannot be opened"),
+    ],
+)
+def test_what_is_no_ledger_is_named_with_the_cure(connect: Any, ledger: dict[str, Any], said: str) -> None:
+    hook = connect(**ledger)
+    with pytest.raises(LedgerError, match=said):
+        _ = hook.database
+    good, told = hook.test_connection()
+    assert not good
+    assert "ledger" in told
+
+
+def test_a_local_ledger_is_refused_where_tasks_are_spread_over_machines(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect()
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    fields = json.loads(__import__("os").environ["AIRFLOW_CONN_PME_DEFAULT"]) | {"extra": {}}
+    monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps(fields))
+    with pytest.raises(LedgerError, match="CeleryExecutor"):
+        _ = PMEHook().database
