@@ -19,6 +19,7 @@ __all__ = ["LiveAirflow", "free_port"]
 
 _PARTS = ("dag-processor", "scheduler", "triggerer", "api-server")
 _START_SECONDS = 120
+_CALLS = 5
 USER = PASSWORD = "admin"  # noqa: S105 - of a playground on loopback
 
 
@@ -130,16 +131,19 @@ class LiveAirflow:
         :param path: below ``/api/v2/``.
         :raises PlaygroundError: where it answers with an error.
         """
-        for _ in range(2):
+        for attempt in range(_CALLS):
             if "Authorization" not in self._session.headers:
                 answer = self._session.post(
                     f"{self.address}/auth/token", json={"username": USER, "password": PASSWORD}, timeout=30
                 )
                 self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
             answer = self._session.request(method, f"{self.address}/api/v2/{path}", json=body, params=query, timeout=60)
-            if answer.status_code != 401:
+            if answer.status_code == 401:
+                del self._session.headers["Authorization"]
+            elif answer.status_code < 500:
                 break
-            del self._session.headers["Authorization"]
+            else:
+                time.sleep(attempt)  # Airflow's own SQLite database was locked
         if answer.status_code >= 400:
             raise PlaygroundError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
         return answer.json() if answer.content else None
