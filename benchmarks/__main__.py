@@ -10,11 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ledger, minting, starting
+from benchmarks import ledger, minting, starting, usual
 from benchmarks.measure import Figure
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "minting": minting.figures,
+    "usual": usual.figures,
     "starting": starting.figures,
     "ledger": ledger.figures,
 }
