@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import stat
@@ -26,6 +27,7 @@ MAX_EXPANDED_BYTES = 1 << 30
 _MAX_RATIO = 200
 _MAX_DEPTH = 4
 _UNKNOWN_SIZE = 1 << 60
+_MAX_ZIP_INSIDE = 64 << 20
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError,
            NotImplementedError, ValueError)  # fmt: skip
 
@@ -123,20 +125,29 @@ class Scan:
             self.problems.append(f"{path}: {problem}")
 
     def member(self, stream: Readable, path: str, packed: int, depth: int) -> Iterator[Hit]:
-        """Scan a member of an archive; an archive in it is spooled to be wound back."""
+        """Scan what can only be read on: a member of an archive, or standard input. Nothing is written to a disk."""
         limited = _Limited(stream, packed)
         head = limited.read(512)
-        if _kind(head) is None:
-            yield from scan_stream(_Chained(head, limited), path, self._needles, self._on_read)
-            return
-        import tempfile
+        whole = _Chained(head, limited)
+        opened = _kind(head)
+        if opened is None:
+            yield from scan_stream(whole, path, self._needles, self._on_read)
+        elif opened is _zip:
+            yield from self._zip_in_memory(whole, path, packed, depth)
+        else:
+            yield from self._unpacked(opened, cast("IO[bytes]", whole), path, packed, depth)
 
-        with tempfile.SpooledTemporaryFile(max_size=1 << 24) as spooled:
-            spooled.write(head)
-            while piece := limited.read(1 << 20):
-                spooled.write(piece)
-            spooled.seek(0)
-            yield from self.stream(cast("IO[bytes]", spooled), path, depth)
+    def _zip_in_memory(self, stream: Readable, path: str, packed: int, depth: int) -> Iterator[Hit]:
+        """A zip's directory stands at its end, so that it is held whole."""
+        held = bytearray()
+        while piece := stream.read(1 << 20):
+            held += piece
+            if len(held) > _MAX_ZIP_INSIDE:
+                self.problems.append(
+                    f"{path}: is a zip of over {_MAX_ZIP_INSIDE} bytes inside another; unpack it first"
+                )
+                return
+        yield from self._unpacked(_zip, io.BytesIO(bytes(held)), path, packed, depth)
 
 
 class _Chained:
@@ -147,8 +158,11 @@ class _Chained:
         self._rest = rest
 
     def read(self, size: int = -1, /) -> bytes:
-        head, self._head = self._head, b""
-        return head + self._rest.read(size - len(head) if size > 0 else size)
+        if size < 0:
+            head, self._head = self._head, b""
+            return head + self._rest.read()
+        head, self._head = self._head[:size], self._head[size:]
+        return head if len(head) == size else head + self._rest.read(size - len(head))
 
 
 _Opened = Callable[[Scan, IO[bytes], str, int, int], Iterator[Hit]]
@@ -167,7 +181,7 @@ def _zip(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: int) -> I
 
 
 def _tar(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: int) -> Iterator[Hit]:
-    with tarfile.open(fileobj=stream, mode="r:") as archive:
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
         for entry in archive:
             member = archive.extractfile(entry) if entry.isreg() else None
             if member is not None:
