@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from pme_airflow.rotation.publish import PMESlotError, ShownLink, Target
 
 __all__ = ["ObjectStorageTarget"]
 
+_FILES = ("link.json", "embed.html")
+log = logging.getLogger(__name__)
 _TYPES = {".json": "application/json", ".html": "text/html; charset=utf-8"}
 
 
@@ -41,7 +44,7 @@ class ObjectStorageTarget(Target):
         page = render("embed.html.j2", link=link.url.reveal(), title=f"Space {link.model_id}", valid_until=until)
         self._replace(folder / "embed.html", page)
         self._replace(folder / "link.json", json.dumps(record, indent=2) + "\n")
-        return {"folder": str(folder)}
+        return {"folder": str(folder), **self._drop_old_versions(folder)}
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         folder = self._root / slot
@@ -57,10 +60,38 @@ class ObjectStorageTarget(Target):
         if problem:
             raise PMESlotError(f"{problem} right after it was written: does something else write there?", passing=True)
 
-    def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> Mapping[str, Any]:
         folder = self._root / slot
-        for name in ("link.json", "embed.html"):
+        for name in _FILES:
             (folder / name).unlink(missing_ok=True)
+        return self._drop_old_versions(folder)
+
+    def _drop_old_versions(self, folder: Any) -> dict[str, Any]:
+        """A versioned bucket keeps what was replaced, and the old link in it: remove those versions, or say why not."""
+        call = getattr(folder.fs, "call_s3", None)
+        if call is None:
+            return {}
+        kept = 0
+        for name in _FILES:
+            bucket, _, key = (folder / name).path.lstrip("/").partition("/")
+            try:
+                listed = call("list_object_versions", Bucket=bucket, Prefix=key).get("Versions", [])
+            except Exception as error:  # noqa: BLE001 - a store of any kind may refuse in its own way
+                log.warning(
+                    "%s: old versions cannot be looked for (%s): allow s3:ListBucketVersions.", folder, _kind(error)
+                )
+                return {}
+            for version in listed:
+                if version["Key"] == key and not version["IsLatest"]:
+                    kept += not _deleted(call, bucket, key, version["VersionId"])
+        if not kept:
+            return {}
+        log.warning(
+            "%s: %d old versions keep links, which are revoked without grace. Allow s3:DeleteObjectVersion.",
+            folder,
+            kept,
+        )
+        return {"left_behind": kept}
 
     def finish(self, shown: Sequence[Publication]) -> None:
         pages = [
@@ -85,6 +116,18 @@ class ObjectStorageTarget(Target):
             extra = {"CacheControl": "no-store", "ContentType": kind}
         with path.open("wb", **extra) as stream:
             stream.write(text.encode())
+
+
+def _deleted(call: Callable[..., Any], bucket: str, key: str, version: str) -> bool:
+    try:
+        call("delete_object", Bucket=bucket, Key=key, VersionId=version)
+    except Exception:  # noqa: BLE001 - a store of any kind may refuse in its own way
+        return False
+    return True
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__
 
 
 def _replace_local(path: Path, text: str) -> None:
