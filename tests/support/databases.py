@@ -22,7 +22,12 @@ MISSING_MARIADB = "needs Debian's mariadb-server"
 
 def available(kind: str) -> str | None:
     """Why a database cannot run here; ``None`` where it can."""
-    return MISSING_MARIADB if kind == "mariadb" and shutil.which("mariadbd") is None else None
+    return MISSING_MARIADB if kind == "mariadb" and program("mariadbd") is None else None
+
+
+def program(name: str) -> str | None:
+    """Where a program is, also where Debian keeps servers and few paths lead."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
@@ -56,7 +61,7 @@ def _mariadb(folder: Path) -> Iterator[str]:
         check=True, capture_output=True,
     )  # fmt: skip
     process = subprocess.Popen(
-        ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking",
+        [str(program("mariadbd")), "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking",
          f"--pid-file={folder}/pid", *user],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-from tests.support.databases import serving_database
+from tests.support.databases import program, serving_database
 
 PACKAGE = Path("/usr/share/wordpress")
 MISSING = "needs Debian's wordpress, php-cli, php-mysql and mariadb-server"
@@ -39,7 +39,7 @@ echo $password;
 
 def missing() -> str | None:
     """Why WordPress cannot run here; ``None`` where it can."""
-    whole = PACKAGE.is_dir() and shutil.which("php") and shutil.which("mariadbd")
+    whole = PACKAGE.is_dir() and shutil.which("php") and program("mariadbd")
     return None if whole else MISSING
 
 
