@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
-import signal
 import sqlite3
 import threading
 import time
@@ -126,26 +124,35 @@ class Faults:
         """Kill the first process that runs a task's code."""
         until = time.monotonic() + 50
         while time.monotonic() < until:
-            for process in psutil.process_iter(["cmdline", "environ"]):
-                with suppress(psutil.Error, ProcessLookupError):
-                    words = " ".join(process.info["cmdline"] or [])
-                    ours = (process.info["environ"] or {}).get("AIRFLOW_HOME") == str(self.live.home)
-                    if ours and _TASK.search(words):
-                        time.sleep(1.5)
-                        os.kill(process.pid, signal.SIGKILL)
+            for process in self.below_the_scheduler():
+                with suppress(psutil.Error):
+                    if _TASK.search(" ".join(process.cmdline())):
+                        time.sleep(1.0)
+                        process.kill()
                         self.killed += 1
                         return
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     def kill_the_scheduler(self) -> None:
-        for process in psutil.process_iter(["cmdline", "environ"]):
+        for process in [*self.below_the_scheduler(), *self.schedulers()]:
             with suppress(psutil.Error):
-                words = process.info["cmdline"] or []
-                ours = (process.info["environ"] or {}).get("AIRFLOW_HOME") == str(self.live.home)
-                if ours and any(word in " ".join(words) for word in ("airflow scheduler", "LocalExecutor")):
-                    process.kill()
+                process.kill()
         time.sleep(10)
         self.live.start_part("scheduler")
+
+    def schedulers(self) -> list[psutil.Process]:
+        """This Airflow's; told by its environment, which its children write their titles over."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            home = (process.info["environ"] or {}).get("AIRFLOW_HOME")
+            if home == str(self.live.home) and "scheduler" in (process.info["cmdline"] or []):
+                found.append(process)
+        return found
+
+    def below_the_scheduler(self) -> list[psutil.Process]:
+        with suppress(psutil.Error):
+            return [child for parent in self.schedulers() for child in parent.children(recursive=True)]
+        return []
 
 
 @pytest.mark.timeout(SECONDS + 600)
