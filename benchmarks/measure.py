@@ -59,11 +59,18 @@ def api(latency: float, per_second: float = 0.0) -> Iterator[str]:
             [sys.executable, "-m", "benchmarks.quick_api", str(ready), str(latency), str(per_second)]
         )
         try:
-            while not (ready.exists() and ready.read_text()):
+            while not (ready.exists() and _listens(ready.read_text())):
                 time.sleep(0.02)
             yield ready.read_text()
         finally:
             stop(process)
+
+
+def _listens(address: str) -> bool:
+    try:
+        return bool(address) and requests.get(f"{address}/counts", timeout=5).ok
+    except requests.ConnectionError:
+        return False
 
 
 @contextmanager
