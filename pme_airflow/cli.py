@@ -311,10 +311,12 @@ def scan(conn_id: str, form: str, flag: bool, revoke: bool, reason: str, paths: 
             search.stream(sys.stdin.buffer, "-") if place == "-" else scan_place(search, place) for place in paths
         )
         found = [told for hits in places for told in haystack.told(hits)]
-    if (flag or revoke) and found:
-        hook.flag(tokens=sorted({told["fingerprint"] for told in found}), reason=reason, actor=Actor.of_command("scan"))
-    if revoke and found:
-        hook.sweep(flagged_only=True, actor=Actor.of_command("scan"))
+    marks = sorted({told["fingerprint"] for told in found})
+    actor = Actor.of_command("scan")
+    if (flag or revoke) and marks:
+        hook.flag(tokens=marks, reason=reason, actor=actor)
+    if revoke and marks:
+        hook.sweep(flagged_only=True, actor=actor)
     if form == "sarif":
         click.echo(json.dumps(as_sarif(found), indent=2))
     elif form == "json":
@@ -324,7 +326,7 @@ def scan(conn_id: str, form: str, flag: bool, revoke: bool, reason: str, paths: 
             click.echo(
                 f"{told['path']}:{told['offset']}  {told['fingerprint']}  {told['model_id']}  {told['audience']}"
             )
-        click.echo(f"{len(found)} places with {len({t['fingerprint'] for t in found})} live links of ours.", err=True)
+        click.echo(f"{len(found)} places with {len(marks)} live links of ours.", err=True)
     for problem in search.problems:
         click.echo(f"pme-airflow: {problem}", err=True)
     sys.exit(1 if found else 2 if search.problems else 0)

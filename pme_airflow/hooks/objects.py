@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from pme_airflow.api.errors import PMEInputError
@@ -34,7 +33,7 @@ def scan_place(scan: Scan, place: str) -> Iterator[Hit]:
     if not objects:
         raise PMEInputError(f"PATH: {place.split('@')[-1]} cannot be scanned ({reason}). Check it and its connection.")
     for found in objects:
-        with suppress(StopIteration), found.open("rb") as stream:
+        with found.open("rb") as stream:
             yield from scan.stream(stream, str(found))
 
 

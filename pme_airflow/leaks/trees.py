@@ -139,15 +139,15 @@ class Scan:
 
     def _zip_in_memory(self, stream: Readable, path: str, packed: int, depth: int) -> Iterator[Hit]:
         """A zip's directory stands at its end, so that it is held whole."""
-        held = bytearray()
+        held = io.BytesIO()
         while piece := stream.read(1 << 20):
-            held += piece
-            if len(held) > _MAX_ZIP_INSIDE:
+            held.write(piece)
+            if held.tell() > _MAX_ZIP_INSIDE:
                 self.problems.append(
                     f"{path}: is a zip of over {_MAX_ZIP_INSIDE} bytes inside another; unpack it first"
                 )
                 return
-        yield from self._unpacked(_zip, io.BytesIO(bytes(held)), path, packed, depth)
+        yield from self._unpacked(_zip, held, path, packed, depth)
 
 
 class _Chained:

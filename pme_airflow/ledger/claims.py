@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from pme_airflow.ledger.actor import Actor, process_is_dead
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import claims
 
-__all__ = ["CLAIM_TTL", "extend", "held", "release", "take"]
+__all__ = ["CLAIM_TTL", "extend", "held", "release", "release_all", "take"]
 
 #: How long a claim lasts unless its owner extends it.
 CLAIM_TTL = timedelta(seconds=45)
@@ -35,18 +35,25 @@ def take(database: Database, connection: Connection, keys: Iterable[str], actor:
 def held(database: Database, connection: Connection, keys: Iterable[str], actor: Actor) -> set[str]:
     """Which of the claims are still ours and not past their end."""
     now = database.shared_now(connection)
-    query = select(claims.c.claim_key).where(
-        claims.c.claim_key.in_(sorted(set(keys))), claims.c.owner == actor.uid, claims.c.expires_at > now
-    )
-    return set(connection.scalars(query.order_by(claims.c.claim_key).with_for_update()))
+    return set(_lock_ours(connection, actor, claims.c.claim_key.in_(sorted(set(keys))), claims.c.expires_at > now))
 
 
 def extend(database: Database, connection: Connection, actor: Actor) -> None:
     """Give every claim of ours that has not ended its full length again."""
     now = database.shared_now(connection)
-    ours = select(claims.c.claim_key).where(claims.c.owner == actor.uid, claims.c.expires_at > now)
-    keys = connection.scalars(ours.order_by(claims.c.claim_key).with_for_update()).all()
+    keys = _lock_ours(connection, actor, claims.c.expires_at > now)
     connection.execute(update(claims).where(claims.c.claim_key.in_(keys)).values(expires_at=now + CLAIM_TTL))
+
+
+def release_all(connection: Connection, actor: Actor) -> None:
+    """Give every claim of ours back."""
+    connection.execute(delete(claims).where(claims.c.claim_key.in_(_lock_ours(connection, actor))))
+
+
+def _lock_ours(connection: Connection, actor: Actor, *which: ColumnElement[bool]) -> Sequence[str]:
+    """Our claims, locked in the order of their keys, so that none deadlock."""
+    ours = select(claims.c.claim_key).where(claims.c.owner == actor.uid, *which)
+    return connection.scalars(ours.order_by(claims.c.claim_key).with_for_update()).all()
 
 
 def release(connection: Connection, keys: Iterable[str], actor: Actor) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from pme_airflow.api.answers import Lost, Made, MintVerdict, NotMade
 from pme_airflow.api.validity import Validity
@@ -17,11 +17,10 @@ from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow, add, advance, advance_all, load, lock, query
 from pme_airflow.ledger.states import Event, State
-from pme_airflow.ledger.tables import claims as claim_table
 from pme_airflow.ledger.tables import flags, links, runs
 
 __all__ = ["Busy", "Demand", "HandOn", "Minting", "Prepared", "Settled", "Sitting", "begin", "finish", "keep_alive",
-           "look", "prepare", "release_all", "settle"]  # fmt: skip
+           "look", "prepare", "settle"]  # fmt: skip
 
 #: How much longer than asked a token may live, as far as the ledger is concerned, while its answer is outstanding.
 _SLACK = timedelta(minutes=15)
@@ -137,13 +136,6 @@ def look(
         if fit is not None:
             found[model_id] = fit
     return found
-
-
-def release_all(connection: Connection, sitting: Sitting) -> None:
-    """Give back every claim of a sitting."""
-    ours = select(claim_table.c.claim_key).where(claim_table.c.owner == sitting.actor.uid)
-    keys = connection.scalars(ours.order_by(claim_table.c.claim_key).with_for_update()).all()
-    connection.execute(delete(claim_table).where(claim_table.c.claim_key.in_(keys)))
 
 
 def prepare(

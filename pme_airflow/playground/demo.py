@@ -15,7 +15,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pme_airflow.playground.home import PlaygroundError, airflow, command, environment, start_emulator, stop
+from pme_airflow.playground.home import (
+    PlaygroundError,
+    airflow,
+    all_published,
+    command,
+    environment,
+    start_emulator,
+    stop,
+)
 
 __all__ = ["run_demo"]
 
@@ -35,7 +43,7 @@ def run_demo(*, keep: bool = False) -> int:
     try:
         console.print("[bold]1.[/] A stand-in PME API starts: an organisation with five private spaces.")
         emulator, address = start_emulator(home, "--models", str(_MODELS))
-        env = environment(home, address, _placements(home / "published"))
+        env = environment(home, address, all_published(home / "published"))
         console.print("[bold]2.[/] Airflow makes its database, and runs the nightly rotation for real.")
         airflow(env, "db", "migrate")
         status = airflow(env, "dags", "test", "pme_nightly_rotation", check=False)
@@ -53,13 +61,6 @@ def run_demo(*, keep: bool = False) -> int:
             console.print(f"Everything lies in {home}.")
         else:
             shutil.rmtree(home, ignore_errors=True)
-
-
-def _placements(published: Path) -> str:
-    return (
-        "audience: intranet\nvalid_for: 24h\nmodels: {query: '*'}\n"
-        f"targets:\n  - {{kind: object_storage, path: 'file://{published}'}}\n"
-    )
 
 
 def ledger_rows(env: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -81,7 +82,7 @@ def _tell(home: Path, env: Mapping[str, str]) -> bool:
         shown += page.exists()
         until = row["valid_until"][:16].replace("T", " ")
         mark = str(row["fingerprint"])[:15] + "…"
-        table.add_row(row["model_id"], row["state"], until, mark, f"{page.parent.name}/{page.name}" if page else "-")
+        table.add_row(row["model_id"], row["state"], until, mark, f"{page.parent.name}/{page.name}")
     console.print(table)
     console.print(f"   The gallery is {published}/index.html (`pme-airflow demo --keep` keeps it).")
     console.print(f"   XCom holds each link sealed: {_an_xcom_item(home)}")

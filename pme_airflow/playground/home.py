@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pme_airflow.api.errors import PMEError
 
-__all__ = ["SECRET", "PlaygroundError", "airflow", "command", "environment", "start_emulator", "stop"]
+__all__ = ["SECRET", "PlaygroundError", "airflow", "all_published", "command", "environment", "start_emulator", "stop"]
 
 SECRET = "demo-client-secret-not-a-real-one"  # noqa: S105 - the emulator's, which guards nothing
 _DAGS = Path(__file__).resolve().parents[2] / "dags"
@@ -49,6 +49,14 @@ def environment(home: Path, address: str, placements: str, **extra: str) -> dict
         "PYTHONWARNINGS": "ignore",
         **extra,
     }
+
+
+def all_published(published: Path) -> str:
+    """Placements that publish every model of the account under a folder."""
+    return (
+        "audience: intranet\nvalid_for: 24h\nmodels: {query: '*'}\n"
+        f"targets:\n  - {{kind: object_storage, path: 'file://{published}'}}\n"
+    )
 
 
 def start_emulator(home: Path, *options: str) -> tuple[subprocess.Popen[bytes], str]:

@@ -46,6 +46,8 @@ class LiveAirflow:
         self._session = requests.Session()
         (home / "passwords.json").write_text(json.dumps({USER: PASSWORD}))
         self.env = {
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             **env,
             "AIRFLOW__API__PORT": self.address.rsplit(":", 1)[1],
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -53,12 +55,8 @@ class LiveAirflow:
             "AIRFLOW__API__BASE_URL": self.address,
             "AIRFLOW__API_AUTH__JWT_SECRET": "a-playground-secret-that-guards-nothing-" * 2,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
-            "AIRFLOW__CORE__EXECUTOR": env.get("AIRFLOW__CORE__EXECUTOR", "LocalExecutor"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": env.get(
-                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION", "False"
-            ),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         }

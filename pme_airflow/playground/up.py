@@ -10,7 +10,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from pme_airflow.playground.home import environment, start_emulator, stop
+from pme_airflow.playground.home import all_published, environment, start_emulator, stop
 from pme_airflow.playground.live import PASSWORD, USER, LiveAirflow
 
 __all__ = ["run_up"]
@@ -37,7 +37,7 @@ def run_up(home: Path, port: int, emulator_port: int) -> int:
     try:
         console.print("Starting an emulator of the PME API and a whole Airflow; this takes half a minute.")
         emulator, address = start_emulator(home, "--port", str(emulator_port))
-        env = environment(home, address, _placements(home / "published"))
+        env = environment(home, address, all_published(home / "published"))
         with LiveAirflow(home, env, port) as live:
             live.wait_until_parsed("pme_nightly_rotation", "pme_link_keeper", "pme_leak_response")
             live.trigger("pme_nightly_rotation")
@@ -50,10 +50,3 @@ def run_up(home: Path, port: int, emulator_port: int) -> int:
         stop(emulator)
     console.print("Everything has ended.")
     return 0
-
-
-def _placements(published: Path) -> str:
-    return (
-        "audience: intranet\nvalid_for: 24h\nmodels: {query: '*'}\n"
-        f"targets:\n  - {{kind: object_storage, path: 'file://{published}'}}\n"
-    )

@@ -22,7 +22,7 @@ from pme_airflow.api.errors import (
     PMEUnavailableError,
 )
 from pme_airflow.api.values import MintRequest
-from pme_airflow.ledger import minting, roster
+from pme_airflow.ledger import claims, minting, roster
 from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.errors import LedgerUnavailableError
 from pme_airflow.ledger.links import LinkRow, item_of
@@ -210,7 +210,7 @@ class _Session:
         with suppress(LedgerUnavailableError):
             self._unsend(PMEUnavailableError("The run ended before it could ask."))
         with suppress(LedgerUnavailableError), self._services.database.write() as connection:
-            minting.release_all(connection, self._sitting)
+            claims.release_all(connection, self._actor)
             minting.finish(self._services.database, connection, self._sitting)
 
     # ---------------------------------------------------------------- staging

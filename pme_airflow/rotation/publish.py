@@ -80,7 +80,7 @@ class Target(ABC):
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         """Read the slot as a reader would, and raise unless it shows this link and no other one of ours."""
 
-    def take_away(self, slot: str, details: Mapping[str, Any]) -> Mapping[str, Any] | None:  # noqa: B027
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Clear a slot that is to show nothing any more; may return ``left_behind`` as :meth:`put` does."""
 
     def finish(self, shown: Sequence[Publication]) -> None:

@@ -77,9 +77,8 @@ class ObjectStorageTarget(Target):
             try:
                 listed = call("list_object_versions", Bucket=bucket, Prefix=key).get("Versions", [])
             except Exception as error:  # noqa: BLE001 - a store of any kind may refuse in its own way
-                log.warning(
-                    "%s: old versions cannot be looked for (%s): allow s3:ListBucketVersions.", folder, _kind(error)
-                )
+                reason = type(error).__name__
+                log.warning("%s: old versions cannot be looked for (%s): allow s3:ListBucketVersions.", folder, reason)
                 return {}
             for version in listed:
                 if version["Key"] == key and not version["IsLatest"]:
@@ -124,10 +123,6 @@ def _deleted(call: Callable[..., Any], bucket: str, key: str, version: str) -> b
     except Exception:  # noqa: BLE001 - a store of any kind may refuse in its own way
         return False
     return True
-
-
-def _kind(error: Exception) -> str:
-    return type(error).__name__
 
 
 def _replace_local(path: Path, text: str) -> None:

@@ -22,6 +22,10 @@ _CURE = "WordPress lets nobody delete a revision: install extras/wordpress/pme-r
 log = logging.getLogger(__name__)
 
 
+class _ForbiddenError(PMESlotError):
+    """The account may not do that (HTTP 401 or 403)."""
+
+
 class WordPressTarget(Target):
     """Replaces only its own block of a page, and removes the revisions that still hold an old link.
 
@@ -107,10 +111,8 @@ class WordPressTarget(Target):
     def _deleted(self, path: str) -> bool:
         try:
             self._ask("DELETE", path, {"force": "true"}, None)
-        except PMESlotError as error:
-            if "HTTP 403" in str(error) or "HTTP 401" in str(error):
-                return False
-            raise
+        except _ForbiddenError:
+            return False
         return True
 
     def _get(self, path: str, query: Mapping[str, Any], *, may_fail: bool = False) -> Any:
@@ -145,7 +147,7 @@ def _judged(answer: requests.Response) -> PMESlotError | None:
     if status == 404:
         return PMESlotError("there is no such page: check its number in pages")
     if status in (401, 403):
-        return PMESlotError(f"HTTP {status}: the account may not edit this page. Check the application password")
+        return _ForbiddenError(f"HTTP {status}: the account may not edit this page. Check the application password")
     if 300 <= status < 400:
         return PMESlotError(f"HTTP {status}, a redirect: the link was not sent on. Name the site's final address")
     if status >= 400:

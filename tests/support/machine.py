@@ -181,7 +181,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if owner.flying or owner.putting:
             return
         with self.database.write() as connection:
-            minting.release_all(connection, owner.sitting)
+            claims.release_all(connection, owner.sitting.actor)
             minting.finish(self.database, connection, owner.sitting)
         self.owners[who] = self._fresh(12 * HOUR if keep else None)
 
@@ -255,7 +255,7 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.database.write() as connection:
             answer = (entry, made, "pme-sealed:v1:k:text", fingerprint(token))
             minting.settle(self.database, connection, owner.sitting, owner.demand, [answer], self.clock.now())
-            minting.release_all(connection, owner.sitting)
+            claims.release_all(connection, owner.sitting.actor)
             minting.finish(self.database, connection, owner.sitting)
         for slot in sorted(slots):
             with self.database.write() as connection:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import requests
 
+from pme_airflow.playground.live import free_port
 from tests.support.databases import program, serving_database
 
 PACKAGE = Path("/usr/share/wordpress")
@@ -82,9 +82,7 @@ def serving_wordpress() -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="pme-wp-") as folder, serving_database("mariadb") as database:
         root = Path(folder) / "site"
         shutil.copytree(PACKAGE, root, symlinks=False, ignore_dangling_symlinks=True)
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
+        port = free_port()
         address = f"http://127.0.0.1:{port}"
         where = database.partition("unix_socket=")[2].partition("&")[0]
         (root / "wp-config.php").write_text(_CONFIG.format(socket=where, address=address, root=root))
