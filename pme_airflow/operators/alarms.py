@@ -1,4 +1,4 @@
-"""Telling people and metrics what needs somebody's eye."""
+"""Telling people, assets and metrics what happened, and what needs somebody's eye."""
 
 from __future__ import annotations
 
@@ -12,12 +12,23 @@ from pme_airflow.api.validity import parse_duration
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
+    from pme_airflow.operators.pme import PMEFlagTokensOperator, PMERevocationSweepOperator
     from pme_airflow.rotation.sweep import SweepOutcome
 
-__all__ = ["OnAlarm", "alarms_of", "count", "exposures", "raise_alarms"]
+__all__ = ["OnAlarm", "alarms_of", "count", "exposures", "raise_alarms", "tell"]
 
 #: Called with the task's context and the key ``alarms``, a list of sentences: a notifier, a function, or several.
 OnAlarm = Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None
+
+
+def tell(operator: PMEFlagTokensOperator | PMERevocationSweepOperator, context: Any, outcome: SweepOutcome) -> None:
+    """Tell metrics, assets and listeners what a sweep came to.
+
+    :raises PMEInputError: where the operator's ``max_exposure`` is no duration, after all else was told.
+    """
+    exposures(outcome)
+    _tell_revoked(context, operator, outcome.audiences)
+    raise_alarms(operator, context, alarms_of(outcome, operator.max_exposure), operator.on_alarm)
 
 
 def count(name: str, by: int = 1) -> None:
@@ -66,3 +77,16 @@ def raise_alarms(operator: BaseOperator, context: Mapping[str, Any], said: Seque
             listener({**context, "alarms": list(said)})
         except Exception as error:  # noqa: BLE001 - a listener of any author may raise anything
             operator.log.error("An alarm was not delivered (%s).", type(error).__name__)
+
+
+def _tell_revoked(context: Mapping[str, Any], operator: BaseOperator, audiences: Sequence[str]) -> None:
+    """Post an event on ``pme://revoked/<audience>`` for each audience that went dark."""
+    events = context.get("outlet_events")
+    if events is None:
+        return
+    from airflow.sdk import Asset, AssetAlias
+
+    for outlet in operator.outlets or ():
+        if isinstance(outlet, AssetAlias):
+            for audience in audiences:
+                events[outlet].add(Asset(f"pme://revoked/{audience}"), extra={"audience": audience})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, BaseOperator, BaseOperatorLink
+from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from pme_airflow.operators.scan import PMEScanOperator
@@ -219,15 +219,13 @@ class PMERevocationSweepOperator(BaseOperator):
         :raises AirflowFailException: where a link became irrevocable, or the credentials are refused.
         """
         from pme_airflow.hooks.pme import PMEHook, actor_of_context
-        from pme_airflow.operators.alarms import alarms_of, exposures, raise_alarms
+        from pme_airflow.operators.alarms import tell
         from pme_airflow.operators.edge import airflow_errors, leave_result
         from pme_airflow.rotation.sweep import summary
 
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
             outcome = hook.sweep(int(self.max_attempts), verify=self.verify, actor=actor_of_context(context))
-            alarms = alarms_of(outcome, self.max_exposure)
-        exposures(outcome)
         result = summary(outcome)
         self.log.info(
             "%d revoked, %d expired, %d irrevocable, %d still due.",
@@ -236,8 +234,8 @@ class PMERevocationSweepOperator(BaseOperator):
             len(outcome.given_up),
             outcome.pending,
         )
-        tell_revoked(context, self, outcome.audiences)
-        raise_alarms(self, context, alarms, self.on_alarm)
+        with airflow_errors():
+            tell(self, context, outcome)
         if outcome.given_up or outcome.unopened:
             leave_result(context, result)
             named = ", ".join(f"{row.link_id} of model {row.model_id}" for row in outcome.given_up[:20])
@@ -294,16 +292,3 @@ class PMERetireTargetsOperator(BaseOperator):
         for shown in gone:
             self.log.warning("%s, %s: in no placement any more; its link is retired.", shown.target, shown.slot)
         return [{"target": shown.target, "slot": shown.slot, "link_id": shown.link_id} for shown in gone]
-
-
-def tell_revoked(context: Mapping[str, Any], operator: BaseOperator, audiences: Sequence[str]) -> None:
-    """Post an event on ``pme://revoked/<audience>`` for each audience that went dark."""
-    events = context.get("outlet_events")
-    if events is None:
-        return
-    from airflow.sdk import AssetAlias
-
-    for outlet in operator.outlets or ():
-        if isinstance(outlet, AssetAlias):
-            for audience in audiences:
-                events[outlet].add(Asset(f"pme://revoked/{audience}"), extra={"audience": audience})

@@ -11,9 +11,8 @@ from pme_airflow.api.errors import PMEError
 from pme_airflow.hooks.pme import PMEHook, actor_of_context
 from pme_airflow.leaks.reports import Findings, PMEReportError, merged, read_report
 from pme_airflow.leaks.sources import fetch_report
-from pme_airflow.operators.alarms import alarms_of, exposures, raise_alarms
+from pme_airflow.operators.alarms import tell
 from pme_airflow.operators.edge import leave_result
-from pme_airflow.operators.pme import tell_revoked
 from pme_airflow.rotation.flag import Flagging
 from pme_airflow.rotation.response import Responder, joined
 
@@ -47,9 +46,7 @@ def respond(operator: PMEFlagTokensOperator, context: Any) -> dict[str, Any]:
         if operator.sweep:
             responder.sweep(report)
             if report.swept is not None:
-                exposures(report.swept)
-                tell_revoked(context, operator, report.swept.audiences)
-                raise_alarms(operator, context, alarms_of(report.swept, operator.max_exposure), operator.on_alarm)
+                tell(operator, context, report.swept)
     if problems:
         if report is not None:
             leave_result(context, report.as_json())

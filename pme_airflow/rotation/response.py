@@ -20,7 +20,7 @@ from pme_airflow.ledger.tables import links
 from pme_airflow.rotation.flag import Flagging
 from pme_airflow.rotation.services import Services
 from pme_airflow.rotation.sweep import Sweeper, SweepOutcome
-from pme_airflow.sealing import PMESealError
+from pme_airflow.sealing import OpenedLink
 
 __all__ = ["LeakReport", "Responder"]
 
@@ -128,22 +128,18 @@ class Responder:
         """The fingerprints of live links whose token, ``Bearer+token`` or address has one of the digests."""
         if not digests:
             return []
-        found: list[str] = []
-        with self._services.database.read() as connection:
-            for raw in connection.execute(query().where(links.c.state == State.LIVE)):
-                row = load(raw)
-                if row.fingerprint and row.sealed and self._digests(row) & digests:
-                    found.append(row.fingerprint)
-        return found
+        return [
+            row.fingerprint
+            for row, opened in self._services.live_links()
+            if row.fingerprint and opened is not None and _digests(opened) & digests
+        ]
 
-    def _digests(self, row: LinkRow) -> set[str]:
-        try:
-            opened = self._services.sealer.open(row.sealed or "", row.link_id, row.model_id)
-        except PMESealError:
-            return set()
-        token, url = opened.token.reveal(), opened.url.reveal()
-        forms = (token, f"Bearer+{token}", f"Bearer {token}", f"Bearer%20{token}", url, url.replace("+", "%20"))
-        return {hashlib.sha1(form.encode(), usedforsecurity=False).hexdigest() for form in forms}
+
+def _digests(opened: OpenedLink) -> set[str]:
+    """Of what a scanner may have captured of a link."""
+    token, url = opened.token.reveal(), opened.url.reveal()
+    forms = (token, f"Bearer+{token}", f"Bearer {token}", f"Bearer%20{token}", url, url.replace("+", "%20"))
+    return {hashlib.sha1(form.encode(), usedforsecurity=False).hexdigest() for form in forms}
 
 
 def _told(row: LinkRow) -> dict[str, Any]:

@@ -11,10 +11,8 @@ from pme_airflow import __version__
 from pme_airflow.api.values import AccessToken
 from pme_airflow.leaks.needles import Needles
 from pme_airflow.leaks.scan import Hit
-from pme_airflow.ledger import audit
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.rotation.services import Services
-from pme_airflow.sealing import PMESealError
 
 __all__ = ["Haystack", "as_sarif", "live_haystack"]
 
@@ -50,21 +48,13 @@ def live_haystack(services: Services) -> Haystack:
     """The tokens the ledger holds alive, whichever client they were minted by, as far as the keys open them."""
     tokens: list[AccessToken] = []
     links: dict[str, LinkRow] = {}
-    unopened = after = 0
-    while True:
-        with services.database.read() as connection:
-            rows = audit.sealed_rows(connection, after)
-        if not rows:
-            break
-        after = rows[-1].seq
-        for row in rows:
-            try:
-                opened = services.sealer.open(row.sealed or "", row.link_id, row.model_id)
-            except PMESealError:
-                unopened += 1
-                continue
-            tokens.append(opened.token)
-            links[row.fingerprint or ""] = row
+    unopened = 0
+    for row, opened in services.live_links():
+        if opened is None:
+            unopened += 1
+            continue
+        tokens.append(opened.token)
+        links[row.fingerprint or ""] = row
     if unopened:
         log.warning("%d live links cannot be looked for: no key of the connection opens them.", unopened)
     return Haystack(Needles(tokens), links)

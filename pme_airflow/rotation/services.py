@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pme_airflow.api.client import PMEClient
 from pme_airflow.api.clock import Clock
 from pme_airflow.api.errors import PMEUnavailableError
+from pme_airflow.ledger import audit
 from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.publishing import DEFAULT_GRACE
 from pme_airflow.sealing import OpenedLink, PMESealError, Sealer
 
@@ -46,6 +50,21 @@ class Services:
         if not (isinstance(link, str) and isinstance(link_id, str) and isinstance(model_id, str)):
             raise PMESealError("links: an item lacks link, link_id or model_id. Take items as the mint returned them.")
         return self.sealer.open(link, link_id, model_id)
+
+    def live_links(self) -> Iterator[tuple[LinkRow, OpenedLink | None]]:
+        """Every live link that is held, read in pages and opened; ``None`` beside one that no key at hand opens."""
+        after = 0
+        while True:
+            with self.database.read() as connection:
+                rows = audit.sealed_rows(connection, after)
+            if not rows:
+                return
+            after = rows[-1].seq
+            for row in rows:
+                opened = None
+                with suppress(PMESealError):
+                    opened = self.sealer.open(row.sealed or "", row.link_id, row.model_id)
+                yield row, opened
 
     def server_now(self) -> datetime:
         """The server's time where an answer told it, or else the worker's."""

@@ -23,11 +23,6 @@ ONE = next(iter(MODELS))
 
 
 @pytest.fixture
-def ledger_address(tmp_path: object) -> str:
-    return f"sqlite:///{tmp_path}/ledger.db"
-
-
-@pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A versioned bucket on moto's server."""
     server = ThreadedMotoServer(port=0, verbose=False)

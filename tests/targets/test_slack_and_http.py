@@ -25,11 +25,6 @@ from tests.support.rooms import mint, publish
 ONE, TWO = list(MODELS)[:2]
 
 
-@pytest.fixture
-def ledger_address(tmp_path: object) -> str:
-    return f"sqlite:///{tmp_path}/ledger.db"
-
-
 class Channel:
     """What a channel holds, by ts; the stand-in of Slack's API around it."""
 

@@ -32,11 +32,6 @@ def site() -> Iterator[Site]:
         yield running
 
 
-@pytest.fixture
-def ledger_address(tmp_path: object) -> str:
-    return f"sqlite:///{tmp_path}/ledger.db"
-
-
 def target(site: Site, pages: dict[str, int]) -> WordPressTarget:
     session = requests.Session()
     session.auth = (site.user, site.password)
