@@ -6,18 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from sqlalchemy import create_engine
-from sqlalchemy.pool import NullPool
 
-from pme_airflow.api.client import ClientSettings, PMEClient
-from pme_airflow.api.clock import Clock, SystemClock
+from pme_airflow.api.client import PMEClient
+from pme_airflow.api.clock import Clock
 from pme_airflow.api.values import Hidden
 from pme_airflow.emulator import Settings, World
 from pme_airflow.emulator.server import serving
-from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.rotation.services import Services
-from pme_airflow.sealing import Sealer
 from tests.support.databases import KINDS, available, fresh, serving_database
+from tests.support.rooms import services_at
 
 SECRET = 'a "secret" with \\ quotes, ünïcode & + signs'
 MODELS = {f"Model{index:06d}": f"Space {index}" for index in range(40)}
@@ -71,16 +68,7 @@ def make_services(address: str, world: World, ledger_address: str) -> Iterator[M
     made: list[Services] = []
 
     def make(clock: Clock | None = None, **settings: object) -> Services:
-        clock = clock or SystemClock()
-        client = PMEClient(
-            world.settings.client_id,
-            Hidden(SECRET),
-            address,
-            ClientSettings(**settings),
-            clock,  # type: ignore[arg-type]
-        )
-        database = Database(tuned(create_engine(ledger_address, poolclass=NullPool)), clock, migrate=True)
-        made.append(Services(client, database, Sealer.of_connection(Hidden(SECRET)), clock))
+        made.append(services_at(address, ledger_address, SECRET, clock, **settings))
         return made[-1]
 
     yield make

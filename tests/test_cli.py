@@ -15,6 +15,7 @@ from pme_airflow.cli import main
 from pme_airflow.emulator import World
 from pme_airflow.hooks.pme import PMEHook
 from tests.conftest import MODELS, SECRET
+from tests.support.home import pme_in_environment
 
 Run = Callable[..., Result]
 FIELDS = {
@@ -26,9 +27,7 @@ FIELDS = {
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: World, address: str) -> Run:
     """The command, in an Airflow home that is nothing but a connection in the environment."""
-    fields = {"conn_type": "pme", "login": world.settings.client_id, "password": SECRET, "host": address}
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps(fields))
+    pme_in_environment(monkeypatch, tmp_path / "home", login=world.settings.client_id, password=SECRET, host=address)
 
     def command(*words: str, stdin: str | None = None) -> Result:
         return CliRunner().invoke(main, list(words), input=stdin)
@@ -145,11 +144,11 @@ def test_a_sweep_with_nothing_due_ends_well(run: Run, tokens: list[str]) -> None
 
 
 def test_links_are_resealed_after_a_change_of_secret(
-    run: Run, tokens: list[str], monkeypatch: pytest.MonkeyPatch, world: World, address: str
+    run: Run, tokens: list[str], monkeypatch: pytest.MonkeyPatch, world: World, address: str, tmp_path: Path
 ) -> None:
-    fields = {"conn_type": "pme", "login": world.settings.client_id, "password": "the new secret", "host": address}
-    monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps(fields))
+    fields = {"login": world.settings.client_id, "password": "the new secret", "host": address}
+    pme_in_environment(monkeypatch, tmp_path / "home", **fields)
     assert "3 could not be opened" in run("ledger", "reseal").output
-    monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps({**fields, "extra": {"seal_keys": ["n" * 32, SECRET]}}))
+    pme_in_environment(monkeypatch, tmp_path / "home", **fields, extra={"seal_keys": ["n" * 32, SECRET]})
     assert "3 links resealed" in run("ledger", "reseal").output
     assert "0 links resealed, 0" in run("ledger", "reseal").output

@@ -20,6 +20,7 @@ from pme_airflow.operators.pme import (
 )
 from pme_airflow.triggers.reports import PMEReportTrigger
 from tests.conftest import MODELS, SECRET
+from tests.support.home import pme_in_environment
 
 MODEL = next(iter(MODELS))
 
@@ -34,9 +35,7 @@ class Listener:
 
 @pytest.fixture(autouse=True)
 def connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: World, address: str) -> None:
-    fields = {"conn_type": "pme", "login": world.settings.client_id, "password": SECRET, "host": address}
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps(fields))
+    pme_in_environment(monkeypatch, tmp_path / "home", login=world.settings.client_id, password=SECRET, host=address)
 
 
 @pytest.fixture

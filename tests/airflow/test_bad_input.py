@@ -15,6 +15,7 @@ from pme_airflow.emulator import World
 from pme_airflow.operators.pme import PMEFlagTokensOperator, PMEMintLinksOperator, PMERevocationSweepOperator
 from pme_airflow.transfers.pme_to_object_storage import PMEToObjectStorageOperator
 from tests.conftest import MODELS, SECRET
+from tests.support.home import pme_in_environment
 
 MODEL = next(iter(MODELS))
 
@@ -22,9 +23,8 @@ MODEL = next(iter(MODELS))
 @pytest.fixture(autouse=True)
 def connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: World, address: str) -> dict[str, Any]:
     """A PME connection in the environment, and an Airflow home of the test's own."""
-    fields = {"conn_type": "pme", "login": world.settings.client_id, "password": SECRET, "host": address}
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
-    monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps(fields))
+    fields = {"login": world.settings.client_id, "password": SECRET, "host": address}
+    pme_in_environment(monkeypatch, tmp_path, **fields)
     return fields
 
 
@@ -50,9 +50,9 @@ def test_what_cannot_be_right_is_refused_before_any_request(arguments: Any, said
 
 @pytest.mark.parametrize("host", ["http://api.example.test", "ftp://127.0.0.1", "https://a:b@api.example.test"])
 def test_a_host_that_would_leak_the_secret_is_refused(
-    host: str, connection: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    host: str, connection: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps({**connection, "host": host}))
+    pme_in_environment(monkeypatch, tmp_path, **{**connection, "host": host})
     with pytest.raises(AirflowFailException, match="host"):
         PMEMintLinksOperator(task_id="mint", models=[MODEL]).execute({})
 

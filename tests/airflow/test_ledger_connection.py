@@ -13,15 +13,14 @@ from pme_airflow.emulator import World
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.ledger.errors import LedgerError
 from tests.conftest import MODELS, SECRET
+from tests.support.home import pme_in_environment
 
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: World, address: str) -> Any:
-    def made(**ledger: Any) -> PMEHook:
-        fields = {"conn_type": "pme", "login": world.settings.client_id, "password": SECRET, "host": address}
-        fields["extra"] = {"ledger_conn_id": "ledger"}
-        monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
-        monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps(fields))
+    def made(ledger: dict[str, Any], **extra: Any) -> PMEHook:
+        fields = {"login": world.settings.client_id, "password": SECRET, "host": address, "extra": extra}
+        pme_in_environment(monkeypatch, tmp_path, **fields)
         if ledger:
             monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(ledger))
         return PMEHook()
@@ -40,7 +39,7 @@ def fields_of(address: str) -> dict[str, Any]:
 
 
 def test_links_are_minted_into_it(connect: Any, ledger_address: str) -> None:
-    hook = connect(**fields_of(ledger_address))
+    hook = connect(fields_of(ledger_address), ledger_conn_id="ledger")
     good, told = hook.test_connection()
     assert good, told
     assert len(hook.mint(list(MODELS)[:3]).items) == 3
@@ -56,7 +55,7 @@ def test_links_are_minted_into_it(connect: Any, ledger_address: str) -> None:
     ],
 )
 def test_what_is_no_ledger_is_named_with_the_cure(connect: Any, ledger: dict[str, Any], said: str) -> None:
-    hook = connect(**ledger)
+    hook = connect(ledger, ledger_conn_id="ledger")
     with pytest.raises(LedgerError, match=said):
         _ = hook.database
     good, told = hook.test_connection()
@@ -67,9 +66,7 @@ def test_what_is_no_ledger_is_named_with_the_cure(connect: Any, ledger: dict[str
 def test_a_local_ledger_is_refused_where_tasks_are_spread_over_machines(
     connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect()
+    hook = connect({})
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
-    fields = json.loads(__import__("os").environ["AIRFLOW_CONN_PME_DEFAULT"]) | {"extra": {}}
-    monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps(fields))
     with pytest.raises(LedgerError, match="CeleryExecutor"):
-        _ = PMEHook().database
+        _ = hook.database

@@ -15,22 +15,18 @@ from typing import Any
 
 import pytest
 import requests
-from sqlalchemy import create_engine, delete
-from sqlalchemy.pool import NullPool
+from sqlalchemy import delete
 
-from pme_airflow.api.client import ClientSettings, PMEClient
-from pme_airflow.api.clock import SystemClock
-from pme_airflow.api.values import AccessToken, Hidden
+from pme_airflow.api.values import AccessToken
 from pme_airflow.emulator.samples import sample_models
 from pme_airflow.ledger.actor import Actor
-from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.tables import runs
 from pme_airflow.playground.home import SECRET, start_emulator, stop
 from pme_airflow.rotation.services import Services
 from pme_airflow.rotation.sweep import Sweeper
-from pme_airflow.sealing import Sealer, fingerprint
+from pme_airflow.sealing import fingerprint
 from tests.support.databases import fresh
-from tests.support.rooms import Shelf, demand, mint, publish, rows
+from tests.support.rooms import Shelf, demand, mint, publish, rows, services_at
 from tests.support.scale import scaled
 
 KILLS = scaled(12, 200)
@@ -55,10 +51,7 @@ class Files(Shelf):
 
 
 def services(address: str, ledger: str) -> Services:
-    settings = ClientSettings(batch_size=3, max_concurrency=2)
-    client = PMEClient("emulator-client", Hidden(SECRET), address, settings)
-    database = Database(tuned(create_engine(ledger, poolclass=NullPool)), SystemClock(), migrate=True)
-    return Services(client, database, Sealer.of_connection(Hidden(SECRET)), SystemClock(), timedelta(0))
+    return services_at(address, ledger, SECRET, grace=timedelta(0), batch_size=3, max_concurrency=2)
 
 
 def rotation(address: str, ledger: str, folder: Path, run: str) -> None:

@@ -11,20 +11,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pme_airflow.api.client import PMEClient
-from pme_airflow.api.clock import SystemClock
-from pme_airflow.api.values import AccessToken, Hidden
+from pme_airflow.api.values import AccessToken
 from pme_airflow.emulator import Settings, World
 from pme_airflow.emulator.samples import sample_models
 from pme_airflow.emulator.server import serving
 from pme_airflow.emulator.world import IssuedToken
 from pme_airflow.hooks.pme import LEDGER_FILE
-from pme_airflow.ledger.database import Database, sqlite_engine
 from pme_airflow.playground.home import SECRET, environment
 from pme_airflow.playground.live import LiveAirflow
-from pme_airflow.rotation.services import Services
-from pme_airflow.sealing import Sealer, fingerprint
-from tests.support.rooms import demand, mint
+from pme_airflow.sealing import fingerprint
+from tests.support.rooms import demand, mint, services_at
 from tests.support.scale import scaled
 
 LINKS = scaled(100, 1000)
@@ -49,9 +45,7 @@ def live(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Liv
     with serving(world) as address:
         env = environment(home, address, placements, PME_REPORTS=f"file://{home}/reports")
         (home / "reports").mkdir()
-        client = PMEClient("emulator-client", Hidden(SECRET), address)
-        database = Database(sqlite_engine(home / LEDGER_FILE), SystemClock(), migrate=True)
-        services = Services(client, database, Sealer.of_connection(Hidden(SECRET)), SystemClock())
+        services = services_at(address, f"sqlite:///{home / LEDGER_FILE}", SECRET)
         mint(services, "bulk", list(world.models)[SHOWN:], demand(audience="bulk"))
         with LiveAirflow(home, env) as running:
             running.wait_until_parsed("pme_nightly_rotation", "pme_link_keeper", "pme_leak_response")

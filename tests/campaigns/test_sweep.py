@@ -7,20 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from pme_airflow.api.client import ClientSettings, PMEClient
-from pme_airflow.api.clock import SystemClock
-from pme_airflow.api.values import AccessToken, Hidden
+from pme_airflow.api.values import AccessToken
 from pme_airflow.emulator import Settings, World
 from pme_airflow.emulator.samples import sample_models
 from pme_airflow.emulator.server import serving
 from pme_airflow.ledger import revoking
 from pme_airflow.ledger.actor import Actor
-from pme_airflow.ledger.database import Database, sqlite_engine
 from pme_airflow.playground.home import SECRET
-from pme_airflow.rotation.services import Services
 from pme_airflow.rotation.sweep import Sweeper
-from pme_airflow.sealing import Sealer, fingerprint
-from tests.support.rooms import demand, mint, rows
+from pme_airflow.sealing import fingerprint
+from tests.support.rooms import demand, mint, rows, services_at
 from tests.support.scale import scaled
 
 LEAKED = scaled(400, 10_000)
@@ -33,11 +29,8 @@ def test_nothing_is_left_alive_but_what_is_listed_as_irrevocable(tmp_path: Path)
     world = World(Settings(client_secret=SECRET, models=sample_models(LEAKED + BYSTANDERS)))
     models = list(world.models)
     with serving(world) as address:
-        client = PMEClient(
-            "emulator-client", Hidden(SECRET), address, ClientSettings(batch_size=25, max_concurrency=16)
-        )
-        database = Database(sqlite_engine(tmp_path / "ledger.db"), SystemClock(), migrate=True)
-        services = Services(client, database, Sealer.of_connection(Hidden(SECRET)), SystemClock())
+        services = services_at(address, f"sqlite:///{tmp_path}/ledger.db", SECRET, batch_size=25, max_concurrency=16)
+        database = services.database
         half = LEAKED // 2
         mint(services, "short", models[:half], demand("12h", audience="leaked"))
         mint(services, "long", models[half:LEAKED], demand("24h", audience="leaked"))

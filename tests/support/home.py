@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -75,6 +77,12 @@ class AirflowHome:
             for path in self.path.rglob("*")
             if path.is_file() and not any(path.is_relative_to(left) for left in leave_out)
         }
+
+
+def pme_in_environment(monkeypatch: pytest.MonkeyPatch, home: Path, **fields: Any) -> None:
+    """An Airflow home that is nothing but a PME connection in the environment."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(home))
+    monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps({"conn_type": "pme", **fields}))
 
 
 def make_template(path: Path) -> Path:

@@ -6,16 +6,40 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from pme_airflow.api.client import ClientSettings, PMEClient
+from pme_airflow.api.clock import Clock, SystemClock
 from pme_airflow.api.validity import Validity
+from pme_airflow.api.values import Hidden
 from pme_airflow.ledger import audit
 from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.minting import Demand
+from pme_airflow.ledger.publishing import DEFAULT_GRACE
 from pme_airflow.rotation.mint import Minter, MintOutcome
 from pme_airflow.rotation.publish import PMESlotError, Publisher, PublishOutcome, ShownLink, Target
 from pme_airflow.rotation.services import Services
+from pme_airflow.sealing import Sealer
 
 CLIENT = "emulator-client"
+
+
+def services_at(
+    address: str,
+    ledger: str,
+    secret: str,
+    clock: Clock | None = None,
+    grace: timedelta = DEFAULT_GRACE,
+    **settings: Any,
+) -> Services:
+    """Services as one worker process would make them, over a ledger's database."""
+    clock = clock or SystemClock()
+    client = PMEClient(CLIENT, Hidden(secret), address, ClientSettings(**settings), clock)
+    database = Database(tuned(create_engine(ledger, poolclass=NullPool)), clock, migrate=True)
+    return Services(client, database, Sealer.of_connection(Hidden(secret)), clock, grace)
 
 
 def demand(valid_for: str = "24h", renew_before: timedelta | None = None, audience: str = "intranet") -> Demand:
