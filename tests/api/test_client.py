@@ -86,7 +86,7 @@ def test_an_expiry_met_by_sixteen_threads_costs_one_renewal(world: World, client
     barrier = threading.Barrier(16)
 
     def mint(index: int) -> Any:
-        barrier.wait()
+        barrier.wait(60)
         return client.mint([MintRequest(list(MODELS)[index], TEN_MINUTES)])[0]
 
     with ThreadPoolExecutor(16) as pool:

@@ -210,7 +210,7 @@ def _run(live: LiveAirflow, faults: Faults) -> None:
             live.trigger("pme_nightly_rotation")
         if time.monotonic() >= fault:
             fault += FAULT_EVERY
-            workers.append(threading.Thread(target=faults.strike, args=(kinds[struck % len(kinds)],)))
+            workers.append(threading.Thread(target=faults.strike, args=(kinds[struck % len(kinds)],), daemon=True))
             workers[-1].start()
             struck += 1
         time.sleep(0.5)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from unittest import mock
 
 import pytest
@@ -21,6 +22,7 @@ from pme_airflow.rotation.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
 from tests.conftest import MODELS, MakeServices
 from tests.support.rooms import Shelf, demand, mint, publish, rows
+from tests.support.together import at_once
 
 ALL = list(MODELS)
 HALF = timedelta(hours=12)
@@ -86,19 +88,14 @@ def test_a_clock_ten_minutes_off_neither_renews_late_nor_early(
 def test_two_runs_at_once_mint_once_and_share(make_services: MakeServices, world: World) -> None:
     world.set_faults({"slow": 1.0})
     outcomes = {}
-    together = threading.Barrier(3)
 
-    def run(name: str) -> None:
+    def run(name: str, wait: Callable[[], None]) -> None:
         services = make_services()
         services.database.check()
-        together.wait()
+        wait()
         outcomes[name] = mint(services, name, ALL)
 
-    threads = [threading.Thread(target=run, args=(name,)) for name in ("nightly", "keeper", "manual")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(run, name) for name in ("nightly", "keeper", "manual")))
     assert world.counts["minted"] == len(ALL)
     handed = [{item["model_id"]: item["link_id"] for item in outcome.items} for outcome in outcomes.values()]
     assert handed[0] == handed[1] == handed[2]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from unittest import mock
 
 from sqlalchemy import update
@@ -19,6 +20,7 @@ from pme_airflow.rotation.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
 from tests.conftest import MODELS, MakeServices
 from tests.support.rooms import Shelf, mint, publish, rows
+from tests.support.together import at_once
 
 ONE, TWO = list(MODELS)[:2]
 
@@ -165,19 +167,14 @@ def test_another_dags_target_is_left_alone(services: Services) -> None:
 
 def test_two_publishers_at_once_leave_one_newest_link_everywhere(make_services: MakeServices, world: World) -> None:
     shelf = Shelf()
-    together = threading.Barrier(3)
 
-    def run(name: str) -> None:
+    def run(name: str, wait: Callable[[], None]) -> None:
         services = make_services()
         services.database.check()
-        together.wait()
+        wait()
         publish(services, name, shelf, mint(services, name, list(MODELS)[:8]).items)
 
-    threads = [threading.Thread(target=run, args=(f"run{index}",)) for index in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(run, f"run{index}") for index in range(3)))
     services = make_services()
     newest = {}
     for link in rows(services, "live"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from unittest import mock
 
 from sqlalchemy import update
@@ -20,6 +21,7 @@ from pme_airflow.sealing import fingerprint
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import FakeClock
 from tests.support.rooms import demand, mint, rows
+from tests.support.together import at_once
 
 ALL = list(MODELS)
 
@@ -158,11 +160,12 @@ def test_two_sweeps_at_once_share_the_work(make_services: MakeServices, world: W
     mint(make_services(), "run", ALL)
     flag(make_services(), audiences=["intranet"])
     sweepers = [make_services(batch_size=1, max_concurrency=2) for _ in range(2)]
-    threads = [threading.Thread(target=sweep, args=(services,)) for services in sweepers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+
+    def run(services: Services, wait: Callable[[], None]) -> None:
+        wait()
+        sweep(services)
+
+    at_once(*(partial(run, services) for services in sweepers))
     assert world.alive() == []
     assert world.counts["deletes"] == len(ALL)
 
