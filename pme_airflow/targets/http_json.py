@@ -9,10 +9,20 @@ from typing import Any
 import requests
 
 from pme_airflow.rotation.publish import PMESlotError, ShownLink, Target
+from pme_airflow.targets.reading import tokens_of
+from pme_airflow.targets.web import WebApi, WebRefusal
 
 __all__ = ["HttpJsonTarget"]
 
-_PASSING = frozenset({408, 409, 412, 425, 429})
+#: Somebody else wrote meanwhile: another try reads anew what they did.
+_PASSING = frozenset({409, 412})
+_CURES = {
+    401: ": check the credentials of the connection",
+    403: ": the account may not write there. Give it the right to",
+    404: ": there is nothing at the endpoint. Make the entry first, or check the path",
+    405: ": the endpoint does not take this method. Check method",
+    415: ": the endpoint takes no JSON. Check the path",
+}
 
 
 class HttpJsonTarget(Target):
@@ -42,8 +52,7 @@ class HttpJsonTarget(Target):
         timeout: float,
     ) -> None:
         self.name = name
-        self._session = session
-        self._base = base_url.rstrip("/")
+        self._web = WebApi(session, base_url, timeout)
         self._method = method.upper()
         self._endpoint = endpoint
         self._json = json
@@ -51,7 +60,6 @@ class HttpJsonTarget(Target):
         self._expected = frozenset(expected)
         self._read_endpoint = read_endpoint
         self._clear_json = clear_json
-        self._timeout = timeout
 
     def slots(self, item: Mapping[str, Any]) -> list[str]:
         known = {key: str(item[key]) for key in ("model_id", "audience")}
@@ -61,18 +69,18 @@ class HttpJsonTarget(Target):
         values = _values(link)
         headers = {name: _filled(text, values) for name, text in self._headers.items()}
         headers.setdefault("Idempotency-Key", hashlib.sha256(f"{self.name}{slot}{link.link_id}".encode()).hexdigest())
-        if self._read_endpoint is not None and "If-Match" not in headers:
-            headers |= self._only_if_unchanged(_filled(self._read_endpoint, values))
+        if self._read_endpoint == self._endpoint and "If-Match" not in headers:
+            headers |= self._only_if_unchanged(_filled(self._endpoint, values))
         self._ask(self._method, _filled(self._endpoint, values), headers, _deep(self._json, values))
         return {"endpoint": _filled(self._endpoint, _public(link))}
 
     def _only_if_unchanged(self, endpoint: str) -> dict[str, str]:
-        """``If-Match`` with the ``ETag`` the slot has now, where it is offered (RFC 9110, 13.1.1)."""
+        """``If-Match`` with the ``ETag`` the slot has now, where a strong one is offered (RFC 9110, 13.1.1)."""
         try:
-            held = self._ask("GET", endpoint, {}, None)
-        except PMESlotError:
+            tag = self._ask("GET", endpoint, {}, None).headers.get("ETag", "")
+        except WebRefusal:
             return {}
-        return {"If-Match": held.headers["ETag"]} if "ETag" in held.headers else {}
+        return {"If-Match": tag} if tag.startswith('"') else {}
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         if self._read_endpoint is None:
@@ -80,6 +88,11 @@ class HttpJsonTarget(Target):
         answer = self._ask("GET", _filled(self._read_endpoint, _values(link)), {}, None)
         if link.token.reveal() not in answer.text:
             raise PMESlotError("the target confirmed, but does not show the new link when read back", passing=True)
+        if tokens_of(answer.text, link.model_id) - {link.token.reveal()}:
+            raise PMESlotError(
+                "it shows the new link and another of the model beside it: let read_endpoint name the slot alone, or "
+                "json replace what stands there"
+            )
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
         if self._clear_json is None:
@@ -87,36 +100,16 @@ class HttpJsonTarget(Target):
         self._ask(self._method, str(details["endpoint"]), {}, self._clear_json)
 
     def _ask(self, method: str, endpoint: str, headers: Mapping[str, str], body: Any) -> requests.Response:
-        problem: PMESlotError | None = None
-        answer: requests.Response | None = None
-        try:
-            answer = self._session.request(
-                method,
-                f"{self._base}/{endpoint.lstrip('/')}",
-                headers=dict(headers),
-                json=body,
-                timeout=self._timeout,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            problem = PMESlotError(f"the target was not reached ({type(error).__name__})", passing=True)
-        if answer is not None:
-            problem = self._judged(method, answer)
-        if problem is not None or answer is None:
-            raise problem or PMESlotError("the target gave no answer", passing=True)
-        return answer
-
-    def _judged(self, method: str, answer: requests.Response) -> PMESlotError | None:
-        status = answer.status_code
-        if 300 <= status < 400:
-            return PMESlotError(f"HTTP {status}, a redirect: the link was not sent on. Name the final address")
         expected = self._expected if method == self._method else frozenset({200})
-        if status not in expected:
-            passing = status >= 500 or status in _PASSING
-            return PMESlotError(f"HTTP {status} instead of {sorted(expected)}", passing=passing)
-        if answer.content and "html" in answer.headers.get("Content-Type", ""):
-            return PMESlotError(f"HTTP {status}, but a page of HTML instead of JSON: a login page, say")
-        return _said_error(answer)
+        return self._web.ask(method, endpoint, lambda answer: _judged(answer, expected), headers=headers, body=body)
+
+
+def _judged(answer: requests.Response, expected: Collection[int]) -> PMESlotError | None:
+    status = answer.status_code
+    if status not in expected:
+        said = f"HTTP {status} instead of {sorted(expected)}{_CURES.get(status, '')}"
+        return WebRefusal(said, status, passing=status in _PASSING)
+    return _said_error(answer)
 
 
 def _said_error(answer: requests.Response) -> PMESlotError | None:
@@ -125,8 +118,8 @@ def _said_error(answer: requests.Response) -> PMESlotError | None:
         body = answer.json()
     except ValueError:
         return None
-    if isinstance(body, dict) and (body.get("errors") or body.get("error")) and not body.get("data"):
-        return PMESlotError(f"HTTP {answer.status_code} with an error inside")
+    if isinstance(body, dict) and (body.get("errors") or body.get("error") or body.get("ok") is False):
+        return WebRefusal(f"HTTP {answer.status_code} with an error inside", answer.status_code)
     return None
 
 
