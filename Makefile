@@ -41,8 +41,10 @@ lint: $(INSTALLED)  ## style, types and the direction of imports
 bench: $(INSTALLED)  ## ratios against the usual way, side by side
 	$(BIN)/python -m benchmarks
 
-node: $(INSTALLED)  ## the JavaScript tools that tests run where they are here
-	@npm install --silent --no-package-lock --no-audit --no-fund --fetch-retries 1 --fetch-timeout 20000 --prefix .venv/node $$(cat tests/node.txt)
+node: $(INSTALLED)  ## the JavaScript that tests run where it is here: secretlint, the vendor's SDK, Directus
+	@npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts --omit=dev --fetch-retries 1 \
+	  --fetch-timeout 20000 --prefix .venv/node $$(cat tests/node.txt)
+	@cd .venv/node && npm rebuild --silent --ignore-scripts=false --foreground-scripts isolated-vm argon2 >/dev/null
 
 constraints: $(INSTALLED)  ## pin what is newest today
 	$(BIN)/uv pip compile pyproject.toml --extra slack --extra s3 --extra postgres --extra mysql --extra scan \

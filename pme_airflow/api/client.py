@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import requests
@@ -36,6 +36,7 @@ from pme_airflow.api.documents import (
     mint_document,
     model_document,
     models_document,
+    names_document,
     revoke_document,
 )
 from pme_airflow.api.errors import (
@@ -233,6 +234,32 @@ class PMEClient:
         if not raw:
             raise PMEModelError(f"Model {model_id}: the API knows no such model. Check the id.")
         return _model({"visibility": raw.get("accessVisibility"), **raw, "id": raw.get("id") or model_id})
+
+    def model_names(self, model_ids: Sequence[str], seconds: float = 5.0) -> dict[str, str]:
+        """The names of models, as far as they can be had in a few seconds; a name is never worth an error.
+
+        :param seconds: how long all of it may take.
+        """
+        settings = replace(self.settings, timeout=min(seconds, self.settings.timeout), deadline=seconds)
+        names: dict[str, str] = {}
+        until = self._clock.monotonic() + seconds
+        with PMEClient(self.client_id, self._secret, self.host, settings, self._clock) as brief:
+            for start in range(0, len(model_ids), _PAGE_SIZE):
+                if self._clock.monotonic() >= until:
+                    break
+                with suppress(PMEError):
+                    names |= brief._names_of(model_ids[start : start + _PAGE_SIZE])
+        return names
+
+    def _names_of(self, model_ids: Sequence[str]) -> dict[str, str]:
+        asked = self._ask(lambda: names_document(model_ids), fields=len(model_ids))
+        graph = read_graph(asked.exchange) if isinstance(asked.exchange, Answer) else None
+        found = [(graph.data or {}).get(f"a{index}") if graph is not None else None for index in range(len(model_ids))]
+        return {
+            model_id: str(raw["name"])
+            for model_id, raw in zip(model_ids, found, strict=True)
+            if isinstance(raw, dict) and raw.get("name")
+        }
 
     def check_enabled(self) -> None:
         """Prove that the credentials may use Private Model Embed, by revoking a token that never was.

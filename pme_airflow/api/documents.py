@@ -15,7 +15,8 @@ from graphql.language.print_string import print_string
 from pme_airflow.api.errors import PMEInputError
 from pme_airflow.api.values import AccessToken, Hidden, MintRequest
 
-__all__ = ["Document", "Spelling", "mint_document", "model_document", "models_document", "revoke_document"]
+__all__ = ["Document", "Spelling", "mint_document", "model_document", "models_document", "names_document",
+           "revoke_document"]  # fmt: skip
 
 
 class Spelling(Enum):
@@ -88,6 +89,16 @@ def models_document(query: str, page_size: int, offset: str | int | None) -> Doc
     arguments = f"query: {_literal(query, 'query')}, pageSize: {page_size}{where}"
     fields = "results { id name state visibility } nextOffset totalResults"
     return Document(Hidden(f"query {{\n  models({arguments}) {{ {fields} }}\n}}"), ("models",))
+
+
+def names_document(model_ids: Sequence[str]) -> Document:
+    """Each of so many models under an alias of its own."""
+    aliases = tuple(f"a{index}" for index in range(len(model_ids)))
+    lines = "\n".join(
+        f"  {alias}: model(id: {print_string(model_id)}) {{ id name }}"
+        for alias, model_id in zip(aliases, model_ids, strict=True)
+    )
+    return Document(Hidden(f"query {{\n{lines}\n}}"), aliases)
 
 
 def model_document(model_id: str) -> Document:

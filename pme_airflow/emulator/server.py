@@ -1,25 +1,25 @@
-"""Serving an emulator over HTTP on this machine."""
+"""Serving an emulator, or another stand-in, over HTTP on this machine."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from pme_airflow.emulator.app import create_app
 from pme_airflow.emulator.world import World
 
-__all__ = ["serve", "serving"]
+__all__ = ["serve", "serving", "serving_app"]
 
 
-def _config(world: World, base_url: str) -> uvicorn.Config:
-    return uvicorn.Config(create_app(world, base_url), log_level="critical", date_header=False, access_log=False,
-                          proxy_headers=False)  # fmt: skip
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(app, log_level="critical", date_header=False, access_log=False, proxy_headers=False)
 
 
 def _listen(port: int) -> socket:
@@ -37,7 +37,7 @@ def serve(world: World, port: int, ready_file: Path | None = None) -> None:
     """
     listener = _listen(port)
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(_config(world, base_url))
+    server = uvicorn.Server(_config(create_app(world, base_url)))
     if ready_file is not None:
         ready_file.write_text(base_url)
     server.run(sockets=[listener])
@@ -45,10 +45,17 @@ def serve(world: World, port: int, ready_file: Path | None = None) -> None:
 
 @contextmanager
 def serving(world: World, port: int = 0) -> Iterator[str]:
-    """Serve from a thread while the block runs; gives the base address."""
+    """Serve an emulator from a thread while the block runs; gives the base address."""
+    with serving_app(lambda base_url: create_app(world, base_url), port) as base_url:
+        yield base_url
+
+
+@contextmanager
+def serving_app(make: Callable[[str], ASGIApp], port: int = 0) -> Iterator[str]:
+    """Serve an app, made for its base address, from a thread while the block runs; gives that address."""
     listener = _listen(port)
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(_config(world, base_url))
+    server = uvicorn.Server(_config(make(base_url)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:

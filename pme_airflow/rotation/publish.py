@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,11 @@ class PMESlotError(PMEError):
 
 @dataclass(frozen=True)
 class ShownLink:
-    """An opened link on its way into a slot. ``url`` and ``token`` are hidden: reveal them where they are written."""
+    """An opened link on its way into a slot. ``url`` and ``token`` are hidden: reveal them where they are written.
+
+    :param name: what people call the model: its name where the API told it, else its id. It is what somebody typed:
+        escape it as the place wants it.
+    """
 
     link_id: str
     model_id: str
@@ -51,6 +56,7 @@ class ShownLink:
     url: Hidden
     token: AccessToken
     valid_until: datetime
+    name: str = ""
 
 
 class Target(ABC):
@@ -62,6 +68,8 @@ class Target(ABC):
 
     #: Names the target in the ledger; two targets that show in the same place must have the same name.
     name: str
+    #: Whether models are shown by name, which the API is asked for.
+    shows_names: bool = False
 
     def slots(self, item: Mapping[str, Any]) -> Sequence[str]:
         """The slots an item is shown in; one named by the model unless overridden."""
@@ -131,6 +139,7 @@ class Publisher:
         self._target = target
         self._open_item = open_item or (lambda item: services.open_item(dict(item)))
         self._outcome = PublishOutcome(target.name)
+        self._names: dict[str, str] = {}
 
     def publish(self, items: Sequence[Mapping[str, Any]], *, finish: bool = False) -> PublishOutcome:
         """Put every item into its slots. One bad slot does not stop the rest: it is in the outcome.
@@ -144,7 +153,10 @@ class Publisher:
             if problem is not None:
                 self._fail("?", item, problem)
             wanted += [(slot, item) for slot in slots]
-        for slot, item in self._all_but_shown(wanted):
+        left = self._all_but_shown(wanted)
+        if left and self._target.shows_names:
+            self._names = self._services.client.model_names(sorted({str(item["model_id"]) for _, item in left}))
+        for slot, item in left:
             self._guarded(slot, item)
         if finish or self._outcome.published:
             self._finish()
@@ -297,9 +309,9 @@ class Publisher:
         opened = self._open_item(item)
         until = pendulum.parse(str(item["valid_until"]))
         assert isinstance(until, pendulum.DateTime)
-        return ShownLink(
-            str(item["link_id"]), str(item["model_id"]), str(item["audience"]), opened.url, opened.token, until
-        )
+        model_id = str(item["model_id"])
+        name = _on_one_line(self._names.get(model_id, "")) or model_id
+        return ShownLink(str(item["link_id"]), model_id, str(item["audience"]), opened.url, opened.token, until, name)
 
     def _finish(self) -> None:
         with self._services.database.read() as connection:
@@ -318,6 +330,12 @@ class Publisher:
         self._outcome.failed.append(
             {"slot": slot, "model_id": model_id, "reason": str(problem), "permanent": problem.permanent}
         )
+
+
+def _on_one_line(name: str) -> str:
+    """A model's name without line breaks, control characters and turns of the writing direction, cut to 120."""
+    plain = "".join(" " if c.isspace() else c for c in name if c.isspace() or unicodedata.category(c)[0] != "C")
+    return " ".join(plain.split())[:120]
 
 
 def _about(slot: str, item: Mapping[str, Any]) -> dict[str, str]:

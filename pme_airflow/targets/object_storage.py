@@ -27,6 +27,8 @@ class ObjectStorageTarget(Target):
     :param root: an ``ObjectStoragePath``.
     """
 
+    shows_names = True
+
     def __init__(self, root: Any) -> None:
         self._root = root
         self.name = f"object_storage:{str(root).rstrip('/')}"
@@ -41,10 +43,10 @@ class ObjectStorageTarget(Target):
             "access_token": link.token.reveal(),
             "valid_until": until,
         }
-        page = render("embed.html.j2", link=link.url.reveal(), title=f"Space {link.model_id}", valid_until=until)
+        page = render("embed.html.j2", link=link.url.reveal(), title=link.name, valid_until=until)
         self._replace(folder / "embed.html", page)
         self._replace(folder / "link.json", json.dumps(record, indent=2) + "\n")
-        return {"folder": str(folder), **self._drop_old_versions(folder)}
+        return {"folder": str(folder), "name": link.name, **self._drop_old_versions(folder)}
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         folder = self._root / slot
@@ -96,6 +98,7 @@ class ObjectStorageTarget(Target):
         pages = [
             {
                 "model_id": publication.slot,
+                "name": str(publication.details.get("name") or publication.slot),
                 "audience": publication.audience,
                 "published_at": publication.published_at.strftime("%Y-%m-%d %H:%M UTC"),
             }

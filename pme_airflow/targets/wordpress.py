@@ -34,6 +34,8 @@ class WordPressTarget(Target):
     :param kind: ``pages``, ``posts`` or a custom type's REST base.
     """
 
+    shows_names = True
+
     def __init__(
         self,
         session: requests.Session,
@@ -248,9 +250,10 @@ def _is_stale(kept: str, content: str) -> bool:
 
 def _block(link: ShownLink) -> str:
     url = html.escape(link.url.reveal(), quote=True)
+    title = html.escape(link.name, quote=True).replace("[", "&#91;").replace("]", "&#93;")  # no shortcode of WordPress'
     return (
         f"<!-- wp:html --><!-- pme:{link.model_id} -->"
-        f'<iframe src="{url}" title="Space {link.model_id}" width="100%" height="480" '
+        f'<iframe src="{url}" title="{title}" width="100%" height="480" '
         f'referrerpolicy="no-referrer" allowfullscreen></iframe><!-- /pme:{link.model_id} --><!-- /wp:html -->'
     )
 

@@ -16,9 +16,21 @@ import requests
 
 from pme_airflow.playground.live import free_port
 from tests.support.databases import program, serving_database
+from tests.support.home import ROOT
 
 PACKAGE = Path("/usr/share/wordpress")
 MISSING = "needs Debian's wordpress, php-cli, php-mysql and mariadb-server"
+_TOURS = """<?php
+add_action('init', fn() => register_post_type('tours', ['public' => true, 'show_in_rest' => true,
+    'supports' => ['title', 'editor', 'revisions', 'author']]));
+"""
+_PERMALINKS = """<?php
+require '{root}/wp-load.php';
+global $wp_rewrite;
+$wp_rewrite->set_permalink_structure('{structure}');
+$wp_rewrite->flush_rules(true);
+"""
+_HISTORIES = ("revisions", "autosaves")
 _CONFIG = """<?php
 define('DB_NAME', 'wordpress'); define('DB_USER', 'root'); define('DB_PASSWORD', '');
 define('DB_HOST', 'localhost:{socket}'); define('DB_CHARSET', 'utf8mb4'); define('DB_COLLATE', '');
@@ -52,6 +64,20 @@ class Site:
     password: str
     root: Path = PACKAGE
 
+    def set_up(self, *, revisions_plugin: bool, pretty: bool) -> None:
+        """With or without our plugin for revisions, and pretty permalinks."""
+        plugins = self.root / "wp-content" / "mu-plugins"
+        shutil.rmtree(plugins, ignore_errors=True)
+        plugins.mkdir()
+        (plugins / "tours.php").write_text(_TOURS)
+        if revisions_plugin:
+            shutil.copy(ROOT / "extras" / "wordpress" / "pme-revisions.php", plugins)
+        script = self.root / "set-up.php"
+        structure = "/%postname%/" if pretty else ""
+        script.write_text(_PERMALINKS.format(root=self.root, structure=structure))
+        subprocess.run(["php", str(script)], check=True, stdout=subprocess.DEVNULL)
+        script.unlink()
+
     def call(self, method: str, path: str, body: Any = None, *, anonymous: bool = False, **query: Any) -> Any:
         """Call the REST API."""
         auth = None if anonymous else (self.user, self.password)
@@ -66,14 +92,26 @@ class Site:
         answer.raise_for_status()
         return answer.json()
 
-    def page(self, content: str) -> int:
+    def page(self, content: str, kind: str = "pages") -> int:
         """A new page with so much content."""
-        made = self.call("POST", "pages", {"title": "Spaces", "status": "publish", "content": content})
+        made = self.call("POST", kind, {"title": "Spaces", "status": "publish", "content": content})
         return int(made["id"])
 
-    def content(self, page: int) -> str:
+    def content(self, page: int, kind: str = "pages") -> str:
         """A page's source."""
-        return str(self.call("GET", f"pages/{page}", context="edit")["content"]["raw"])
+        return str(self.call("GET", f"{kind}/{page}", context="edit")["content"]["raw"])
+
+    def kept(self, page: int, kind: str = "pages") -> str:
+        """What a page's revisions and autosaves hold."""
+        held = [self.call("GET", f"{kind}/{page}/{what}", context="edit", per_page=100) for what in _HISTORIES]
+        return "".join(entry["content"]["raw"] for entries in held for entry in entries)
+
+    def seen(self, page: int, kind: str = "pages") -> str:
+        """What anybody may be shown of a page: the REST API's answer, the search's, the page itself; and its source."""
+        anonymous = self.call("GET", f"{kind}/{page}", anonymous=True)["content"]["rendered"]
+        found = self.call("GET", kind, search="Spaces", include=page, anonymous=True)[0]["content"]["rendered"]
+        seen = requests.get(f"{self.address}/?p={page}&page_id={page}", timeout=60).text
+        return anonymous + found + seen + self.content(page, kind)
 
 
 @contextmanager

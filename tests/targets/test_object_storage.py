@@ -3,69 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from pme_airflow.emulator import World
-from pme_airflow.ledger.actor import Actor
-from pme_airflow.rotation.publish import Publisher
 from pme_airflow.rotation.services import Services
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from tests.conftest import MODELS
+from tests.support.places import bucket_place
 from tests.support.rooms import mint, publish
 
 ONE = next(iter(MODELS))
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A versioned bucket on moto's server."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3", endpoint_url=address, aws_access_key_id="key", aws_secret_access_key="x", region_name="us-east-1"
-    )
-    client.create_bucket(Bucket="versioned")
-    client.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
-    extra = {"endpoint_url": address, "region_name": "us-east-1"}
-    fields = {"conn_type": "aws", "login": "key", "password": "x", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(fields))
-    yield client
-    server.stop()
+def test_files_in_a_bucket_are_not_cached_and_are_of_their_type(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bucket_place(monkeypatch.setenv) as place:
+        assert publish(services, "monday", place.target(), mint(services, "monday", [ONE]).items).failed == []
+        head = place.client.head_object(Bucket="tours", Key=f"out/{ONE}/embed.html")
+        assert head["CacheControl"] == "no-store"
+        assert head["ContentType"].startswith("text/html")
 
 
-def versions(bucket: Any) -> str:
-    """All that a versioned bucket holds of pages and links, old versions too."""
-    listed = bucket.list_object_versions(Bucket="versioned", Prefix="out/")
-    held = [
-        bucket.get_object(Bucket="versioned", Key=v["Key"], VersionId=v["VersionId"])["Body"].read().decode()
-        for v in listed.get("Versions", [])
-    ]
-    return "\n".join(held)
-
-
-def test_no_version_of_a_file_holds_an_old_link(bucket: Any, services: Services, world: World) -> None:
+def test_a_models_name_is_shown_and_nothing_in_it_is_heard(tmp_path: Path, services: Services, world: World) -> None:
     from airflow.sdk import ObjectStoragePath
 
-    target = ObjectStorageTarget(ObjectStoragePath("s3://aws_default@versioned/out"))
-    for night in ("monday", "tuesday", "wednesday"):
-        assert publish(services, night, target, mint(services, night, [ONE]).items).failed == []
-    *old, newest = world.tokens
-    held = versions(bucket)
-    assert newest in held
-    assert [token for token in old if token in held] == []
-    head = bucket.head_object(Bucket="versioned", Key=f"out/{ONE}/embed.html")
-    assert head["CacheControl"] == "no-store"
-    assert head["ContentType"].startswith("text/html")
-    Publisher(services, Actor("dag/thursday/publish/-1"), target).retire_others("intranet", [])
-    assert newest not in versions(bucket)
+    world.models[ONE]["name"] = 'Lobby "A" & <script>alert(1)</script> \u202eevil'
+    target = ObjectStorageTarget(ObjectStoragePath(f"file://{tmp_path}/out"))
+    publish(services, "monday", target, mint(services, "monday", [ONE]).items)
+    for page in (tmp_path / "out" / ONE / "embed.html", tmp_path / "out" / "index.html"):
+        text = page.read_text()
+        assert "<script>alert" not in text
+        assert "Lobby &#34;A&#34; &amp; &lt;script&gt;" in text
+        assert "\u202e" not in text
 
 
 def test_files_are_whole_and_leave_no_drafts(tmp_path: Path, services: Services, world: World) -> None:

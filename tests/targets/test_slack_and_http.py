@@ -3,83 +3,31 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 import requests
-from slack_sdk import WebClient
 
 from pme_airflow.emulator import World
 from pme_airflow.ledger.actor import Actor
+from pme_airflow.playground.channel import Channel
 from pme_airflow.rotation.publish import Publisher
 from pme_airflow.rotation.services import Services
 from pme_airflow.targets.http_json import HttpJsonTarget
 from pme_airflow.targets.slack import SlackTarget
 from tests.conftest import MODELS
+from tests.support.places import slack_place
 from tests.support.rooms import mint, publish
 
 ONE, TWO = list(MODELS)[:2]
 
 
-class Channel:
-    """What a channel holds, by ts; the stand-in of Slack's API around it."""
-
-    def __init__(self) -> None:
-        self.messages: dict[str, dict[str, Any]] = {}
-        self.refuse = ""
-        self.posted = self.updated = 0
-
-    def answer(self, method: str, said: dict[str, Any]) -> dict[str, Any]:
-        if self.refuse:
-            return {"ok": False, "error": self.refuse}
-        if method == "conversations.history":
-            found = self.messages.get(str(said["latest"]))
-            return {"ok": True, "messages": [found] if found else []}
-        if method != "chat.postMessage" and said.get("ts") not in self.messages:
-            return {"ok": False, "error": "message_not_found"}
-        if method == "chat.delete":
-            del self.messages[said["ts"]]
-            return {"ok": True}
-        if method == "chat.postMessage":
-            assert said["unfurl_links"] in (False, "false", "0")
-            self.posted += 1
-        self.updated += method == "chat.update"
-        ts = said.get("ts") or f"1700000000.{self.posted:06d}"
-        self.messages[ts] = {"ts": ts, "text": said["text"], "blocks": said["blocks"]}
-        return {"ok": True, "channel": "C1", "ts": ts}
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    channel: Channel
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        form = "json" not in self.headers.get("Content-Type", "")
-        said = {k: v[0] for k, v in parse_qs(body).items()} if form else json.loads(body)
-        raw = json.dumps(self.channel.answer(self.path.rpartition("/")[2], said)).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
 @pytest.fixture
 def channel() -> Iterator[tuple[Channel, SlackTarget]]:
-    held = Channel()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"channel": held}))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    client = WebClient(token="xoxb-test", base_url=f"http://127.0.0.1:{server.server_address[1]}/api/")
-    yield held, SlackTarget(client, "#tours")
-    server.shutdown()
+    with slack_place() as place:
+        place.channel.messages.clear()
+        yield place.channel, place.target()
 
 
 def test_a_message_a_model_is_edited_in_place(
@@ -88,7 +36,8 @@ def test_a_message_a_model_is_edited_in_place(
     held, target = channel
     for night in ("monday", "tuesday", "wednesday"):
         assert publish(services, night, target, mint(services, night, [ONE, TWO]).items).failed == []
-    assert (held.posted, held.updated, len(held.messages)) == (2, 4, 2)
+    calls = [held.calls.count(method) for method in ("chat.postMessage", "chat.update")]
+    assert (calls, len(held.messages)) == ([3, 4], 2)  # one was posted by somebody else
     shown = json.dumps(held.messages)
     assert [t for t in list(world.tokens)[:4] if t in shown] == []
     assert [t for t in list(world.tokens)[4:] if t not in shown] == []
@@ -114,6 +63,47 @@ def test_a_channel_the_bot_is_not_in_is_named_with_the_cure(
     (failed,) = publish(services, "monday", target, mint(services, "monday", [ONE]).items).failed
     assert "invite the bot" in failed["reason"]
     assert failed["permanent"]
+
+
+def test_a_message_whose_confirmation_was_lost_is_found_again(services: Services) -> None:
+    with slack_place() as place:
+        place.channel.messages.clear()
+        items = mint(services, "monday", [ONE]).items
+        place.break_it({"lost_after": 1.0})
+        assert publish(services, "monday", place.target(), items).failed != []
+        place.break_it({})
+        assert publish(services, "monday", place.target(), items).failed == []
+        assert len(place.channel.messages) == 1
+
+
+def test_a_bot_that_may_not_read_the_channel_still_posts(services: Services) -> None:
+    with slack_place() as place:
+        place.channel.may_read = False
+        assert publish(services, "monday", place.target(), mint(services, "monday", [ONE]).items).failed == []
+
+
+def test_slacks_patience_is_respected(channel: tuple[Channel, SlackTarget], services: Services) -> None:
+    held, target = channel
+    held.throttle = 2
+    assert publish(services, "monday", target, mint(services, "monday", [ONE]).items).failed == []
+
+
+@pytest.mark.parametrize(
+    "name", ['Lobby "A" & <script>alert(1)</script>', "<!channel> *bold*", "\u202eevil\n\nname 😀"]
+)
+def test_a_models_name_is_shown_and_nothing_in_it_is_heard(
+    channel: tuple[Channel, SlackTarget], services: Services, world: World, name: str
+) -> None:
+    held, target = channel
+    world.models[ONE]["name"] = name
+    assert publish(services, "monday", target, mint(services, "monday", [ONE]).items).failed == []
+    (message,) = held.messages.values()
+    words = message["blocks"][0]["text"]["text"]
+    assert "<!channel>" not in words
+    assert "<script>" not in words
+    assert "\u202e" not in words
+    assert words.splitlines()[0].startswith("*\u2068")
+    assert len(words.splitlines()) == 2
 
 
 class Items(requests.Session):

@@ -1,0 +1,200 @@
+"""A stand-in of a Slack workspace's Web API, as strict as Slack about what it is sent, and a page of its channel."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+__all__ = ["Channel", "create_channel_app"]
+
+#: Slack's documented limits: blocks a message, characters of a section, of a button, of its address, of a block's id.
+_BLOCKS, _SECTION, _BUTTON, _ADDRESS, _BLOCK_ID = 50, 3000, 75, 3000, 255
+_TOKEN = re.compile(r"Bearer (xox[bp]-[A-Za-z0-9-]+)\Z")
+
+
+class _Refused(Exception):
+    """An answer ``{"ok": false, "error": …}``."""
+
+
+class Channel:
+    """One channel's messages, by their ``ts``.
+
+    :param name: the channel's, without ``#``.
+    """
+
+    def __init__(self, name: str = "tours") -> None:
+        self.name, self.id = name, "C0TOURS01"
+        self.messages: dict[str, dict[str, Any]] = {}
+        self.refuse = ""
+        self.may_read = True
+        self.throttle = 0
+        self.calls: list[str] = []
+        self.unfurled: list[str] = []
+        self._last = 1_700_000_000_000_000
+
+    def answer(self, method: str, said: dict[str, Any]) -> dict[str, Any]:
+        """What Slack would answer a call.
+
+        :raises _Refused: with Slack's word for what is wrong.
+        """
+        self.calls.append(method)
+        if self.refuse:
+            raise _Refused(self.refuse)
+        known = {
+            "chat.postMessage": self._post,
+            "chat.update": self._update,
+            "chat.delete": self._delete,
+            "conversations.history": self._history,
+            "conversations.list": self._list,
+        }
+        if method not in known:
+            raise _Refused("unknown_method")
+        return {"ok": True, **known[method](said)}
+
+    def _post(self, said: dict[str, Any]) -> dict[str, Any]:
+        if said.get("channel") not in (self.id, self.name, f"#{self.name}"):
+            raise _Refused("channel_not_found")
+        self._last += 1
+        ts = f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
+        self.messages[ts] = self._message(ts, said)
+        if not all(_is_false(said.get(key)) for key in ("unfurl_links", "unfurl_media")):
+            self.unfurled.append(ts)
+        return {"channel": self.id, "ts": ts, "message": self.messages[ts]}
+
+    def _update(self, said: dict[str, Any]) -> dict[str, Any]:
+        ts = self._of(said)
+        self.messages[ts] = {**self._message(ts, said), "edited": {"ts": ts}}
+        return {"channel": self.id, "ts": ts, "text": said.get("text", "")}
+
+    def _delete(self, said: dict[str, Any]) -> dict[str, Any]:
+        ts = self._of(said)
+        del self.messages[ts]
+        return {"channel": self.id, "ts": ts}
+
+    def _history(self, said: dict[str, Any]) -> dict[str, Any]:
+        self._in(said)
+        if not self.may_read:
+            raise _Refused("missing_scope")
+        inclusive = str(said.get("inclusive", "")).lower() in ("1", "true")
+        latest, oldest = str(said.get("latest") or "9"), str(said.get("oldest") or "0")
+        fit = [m for ts, m in self.messages.items() if oldest < ts < latest or (inclusive and ts in (latest, oldest))]
+        newest = sorted(fit, key=lambda message: str(message["ts"]), reverse=True)
+        limit, start = int(said.get("limit") or 100), int(said.get("cursor") or 0)
+        more = len(newest) > start + limit
+        cursor = {"response_metadata": {"next_cursor": str(start + limit) if more else ""}}
+        return {"messages": newest[start : start + limit], "has_more": more, **cursor}
+
+    def _list(self, said: dict[str, Any]) -> dict[str, Any]:
+        if not self.may_read:
+            raise _Refused("missing_scope")
+        return {"channels": [{"id": self.id, "name": self.name}], "response_metadata": {"next_cursor": ""}}
+
+    def _in(self, said: dict[str, Any]) -> None:
+        if said.get("channel") != self.id:  # all but posting want the id
+            raise _Refused("channel_not_found")
+
+    def _of(self, said: dict[str, Any]) -> str:
+        self._in(said)
+        ts = str(said.get("ts"))
+        if ts not in self.messages:
+            raise _Refused("message_not_found")
+        return ts
+
+    def _message(self, ts: str, said: dict[str, Any]) -> dict[str, Any]:
+        blocks = said.get("blocks") or []
+        blocks = json.loads(blocks) if isinstance(blocks, str) else blocks
+        if not said.get("text") and not blocks:
+            raise _Refused("no_text")
+        if len(blocks) > _BLOCKS or len({b.get("block_id") for b in blocks}) < len(blocks):
+            raise _Refused("invalid_blocks")
+        for block in blocks:
+            self._check(block)
+        return {"type": "message", "ts": ts, "bot_id": "B01", "text": said.get("text", ""), "blocks": blocks}
+
+    def _check(self, block: dict[str, Any]) -> None:
+        text, button = block.get("text") or {}, block.get("accessory") or {}
+        address = str(button.get("url", ""))
+        good = (
+            block.get("type") in ("section", "header", "context")
+            and len(str(block.get("block_id", ""))) <= _BLOCK_ID
+            and len(str(text.get("text", ""))) <= _SECTION
+            and len(str((button.get("text") or {}).get("text", ""))) <= _BUTTON
+            and len(address) <= _ADDRESS
+            and (not address or urlsplit(address).scheme in ("http", "https"))
+        )
+        if not good:
+            raise _Refused("invalid_blocks")
+
+
+def _is_false(value: Any) -> bool:
+    return value in (False, 0, "0", "false", "False")
+
+
+class _Workspace:
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+
+    async def call(self, request: Request) -> Response:
+        channel = self.channel
+        if channel.throttle:
+            channel.throttle -= 1
+            return JSONResponse({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": "1"})
+        if not _TOKEN.match(request.headers.get("Authorization", "")):
+            return JSONResponse({"ok": False, "error": "not_authed"})
+        body = (await request.body()).decode()
+        said: dict[str, Any] = {key: values[0] for key, values in parse_qs(body).items()}
+        if "json" in request.headers.get("Content-Type", ""):
+            said = json.loads(body or "{}")
+        try:
+            return JSONResponse(channel.answer(request.path_params["method"], {**request.query_params, **said}))
+        except _Refused as refused:
+            return JSONResponse({"ok": False, "error": str(refused)})
+
+    async def page(self, request: Request) -> Response:
+        """The channel as its members see it."""
+        shown = "".join(_shown(message) for message in self.channel.messages.values())
+        return HTMLResponse(_PAGE.format(name=html.escape(self.channel.name), messages=shown))
+
+
+def _shown(message: dict[str, Any]) -> str:
+    parts = []
+    for block in message["blocks"]:
+        words = html.escape(html.unescape(str((block.get("text") or {}).get("text", ""))))
+        words = re.sub(r"&lt;!date\^(\d+)\^[^|]*\|[^&]*&gt;", lambda found: _moment(int(found[1])), words)
+        words = re.sub(r"\*([^*\n]+)\*", r"<b>\1</b>", words)
+        words = re.sub(r"`([^`]+)`", r"<code>\1</code>", words).replace("\n", "<br>")
+        button = block.get("accessory") or {}
+        link = f'<a rel="noreferrer" href="{html.escape(button["url"])}">{html.escape(button["text"]["text"])}</a>'
+        parts.append(f"<p>{words}</p>{link if button else ''}")
+    edited = " <small>(edited)</small>" if "edited" in message else ""
+    return f"<li><strong>pme-airflow</strong> <small>APP</small>{edited}{''.join(parts)}</li>"
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%b %d, %H:%M UTC")
+
+
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>#{name}</title>
+<meta name="referrer" content="no-referrer"><style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 44rem; color: #1d1c1d }}
+ul {{ list-style: none; padding: 0 }}
+li {{ border-top: 1px solid #ddd; padding: .75rem 0 }} p {{ margin: .25rem 0 .5rem }}
+a {{ border: 1px solid #bbb; border-radius: 4px; padding: .25rem .75rem; text-decoration: none; color: inherit }}
+small {{ color: #616061 }}</style></head><body><h1># {name}</h1><ul>{messages}</ul></body></html>"""
+
+
+def create_channel_app(channel: Channel) -> Starlette:
+    """The workspace as an ASGI app: Slack's methods under ``/api/``, and the channel's page at ``/``."""
+    workspace = _Workspace(channel)
+    return Starlette(
+        routes=[Route("/api/{method}", workspace.call, methods=["POST", "GET"]), Route("/", workspace.page)]
+    )

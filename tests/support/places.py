@@ -1,0 +1,242 @@
+"""The places of the shared nights: a real WordPress, a real Directus, S3 on moto's server, a strict Slack, and files."""
+
+from __future__ import annotations
+
+import html
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import requests
+from moto.server import ThreadedMotoServer
+from slack_sdk import WebClient
+from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
+
+from pme_airflow.emulator.server import serving_app
+from pme_airflow.playground.channel import Channel, create_channel_app
+from pme_airflow.rotation.publish import ShownLink, Target
+from pme_airflow.targets.http_json import HttpJsonTarget
+from pme_airflow.targets.object_storage import ObjectStorageTarget
+from pme_airflow.targets.slack import SlackTarget
+from pme_airflow.targets.wordpress import WordPressTarget
+from tests.support.directus import Directus
+from tests.support.nights import Place
+from tests.support.proxy import Proxy, serving_proxy
+from tests.support.wordpress import Site
+
+BEFORE, AFTER = '<!-- wp:paragraph --><p>Before &amp; "after" — ünï 😀</p><!-- /wp:paragraph -->\n\n', "\n\n<p>Tail</p>"
+
+
+class BehindProxy(Place):
+    """A place on a server that is reached through a proxy."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.proxy = proxy
+
+    def break_it(self, rates: dict[str, float]) -> None:
+        self.proxy.rates = rates
+
+
+class WordPressPlace(BehindProxy):
+    """Pages, posts or a custom type of a site; ``clean`` says whether its revisions can be deleted."""
+
+    def __init__(self, proxy: Proxy, site: Site, models: Sequence[str], kind: str = "pages", *, clean: bool) -> None:
+        super().__init__(proxy)
+        self.site, self.kind, self.keeps_old = site, kind, not clean
+        self.pages = {m: site.page(f"{BEFORE}[pme model={m}]{AFTER}", kind=kind) for m in models}
+
+    def target(self) -> Target:
+        session = requests.Session()
+        session.auth = (self.site.user, self.site.password)
+        return WordPressTarget(session, self.proxy.address, self.pages, kind=self.kind, timeout=20)
+
+    def shown(self, model_id: str) -> str:
+        found = self.site.call("GET", f"{self.kind}/{self.pages[model_id]}", anonymous=True)
+        return html.unescape(found["content"]["rendered"])
+
+    def everything(self) -> str:
+        held = []
+        for page in self.pages.values():
+            held += [self.site.kept(page, self.kind), self.site.seen(page, self.kind)]
+        return html.unescape("".join(held))
+
+    def live_on(self) -> None:
+        """Somebody opens each page in the editor, which saves a draft of what they see, the link of today in it."""
+        for page in self.pages.values():
+            draft = f"{self.site.content(page, self.kind)} and more"
+            self.site.call("POST", f"{self.kind}/{page}/autosaves", {"content": draft})
+            assert draft in self.site.kept(page, self.kind)
+
+    def check_untouched(self) -> None:
+        for page in self.pages.values():
+            content = self.site.content(page, self.kind)
+            assert content.startswith(BEFORE)
+            assert content.endswith(AFTER)
+
+
+class DirectusPlace(BehindProxy):
+    """Items of a collection, an item a model, which anybody may read."""
+
+    def __init__(self, proxy: Proxy, cms: Directus, models: Sequence[str]) -> None:
+        super().__init__(proxy)
+        self.cms = cms
+        for model_id in models:
+            cms.call("POST", "items/spaces", {"id": model_id, "note": f"kept {model_id}"})
+
+    def target(self) -> Target:
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {self.cms.token}"
+        return HttpJsonTarget(
+            session, self.proxy.address, "http:directus", method="PATCH", endpoint="items/spaces/{model_id}",
+            json={"tour_url": "{link}"}, headers={}, expected=[200], read_endpoint="items/spaces/{model_id}",
+            clear_json={"tour_url": None}, timeout=20,
+        )  # fmt: skip
+
+    def shown(self, model_id: str) -> str:
+        return json.dumps(self.cms.call("GET", f"items/spaces/{model_id}", anonymous=True))
+
+    def everything(self) -> str:
+        return json.dumps([self.cms.call("GET", path) for path in ("items/spaces", "revisions", "activity")])
+
+    def check_untouched(self) -> None:
+        for item in self.cms.call("GET", "items/spaces")["data"]:
+            assert item["note"] == f"kept {item['id']}"
+
+
+class BucketPlace(BehindProxy):
+    """A versioned bucket."""
+
+    def __init__(self, proxy: Proxy, client: Any) -> None:
+        super().__init__(proxy)
+        self.client = client
+        client.create_bucket(Bucket="tours")
+        client.put_bucket_versioning(Bucket="tours", VersioningConfiguration={"Status": "Enabled"})
+        client.put_object(Bucket="tours", Key="other.txt", Body=b"not ours")
+
+    def target(self) -> Target:
+        from airflow.sdk import ObjectStoragePath
+
+        return ObjectStorageTarget(ObjectStoragePath("s3://aws_default@tours/out"))
+
+    def shown(self, model_id: str) -> str:
+        try:
+            return self._read(f"out/{model_id}/embed.html")
+        except self.client.exceptions.NoSuchKey:
+            return ""
+
+    def everything(self) -> str:
+        listed = self.client.list_object_versions(Bucket="tours").get("Versions", [])
+        return "".join(self._read(v["Key"], VersionId=v["VersionId"]) for v in listed)
+
+    def check_untouched(self) -> None:
+        assert self._read("other.txt") == "not ours"
+
+    def _read(self, key: str, **more: str) -> str:
+        return self.client.get_object(Bucket="tours", Key=key, **more)["Body"].read().decode()
+
+
+class SlackPlace(BehindProxy):
+    """A channel in which others write too."""
+
+    def __init__(self, proxy: Proxy, channel: Channel) -> None:
+        super().__init__(proxy)
+        self.channel = channel
+        channel.answer(
+            "chat.postMessage", {"channel": channel.id, "text": "hello", "unfurl_links": "0", "unfurl_media": "0"}
+        )
+
+    def target(self) -> Target:
+        client = WebClient(
+            token="xoxb-test", base_url=f"{self.proxy.address}/api/", timeout=20,
+            retry_handlers=[RateLimitErrorRetryHandler(max_retry_count=3)],
+        )  # fmt: skip
+        return SlackTarget(client, "#tours")
+
+    def shown(self, model_id: str) -> str:
+        return json.dumps([m for m in self.channel.messages.values() if model_id in json.dumps(m)])
+
+    def everything(self) -> str:
+        return json.dumps(self.channel.messages)
+
+    def check_untouched(self) -> None:
+        assert [m["text"] for m in self.channel.messages.values()].count("hello") == 1
+        assert self.channel.unfurled == []
+
+
+class OwnPlace(Place):
+    """A target of a user's own, whose calls fail now and then before or after they have done their work."""
+
+    def __init__(self, make: Any, folder: Path) -> None:
+        self.make, self.folder = make, folder
+        self.random = random.Random(3)
+        self.rate = 0.0
+
+    def target(self) -> Target:
+        return _Breaking(self.make(), self)
+
+    def shown(self, model_id: str) -> str:
+        return "".join(path.read_text() for path in self.folder.rglob("*") if model_id in path.name)
+
+    def everything(self) -> str:
+        return "".join(path.read_text() for path in self.folder.rglob("*") if path.is_file())
+
+    def break_it(self, rates: dict[str, float]) -> None:
+        self.rate = sum(rates.values()) / 3
+
+    def maybe_fail(self) -> None:
+        if self.random.random() < self.rate:
+            raise ConnectionResetError("broken by the test")
+
+
+class _Breaking(Target):
+    """Hands every call on to a target, and fails before or after it."""
+
+    def __init__(self, inner: Target, place: OwnPlace) -> None:
+        self.inner, self.place, self.name = inner, place, inner.name
+
+    def slots(self, item: Mapping[str, Any]) -> Sequence[str]:
+        return self.inner.slots(item)
+
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+        self.place.maybe_fail()
+        done = self.inner.put(slot, link, previous)
+        self.place.maybe_fail()
+        return done
+
+    def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
+        self.place.maybe_fail()
+        self.inner.read_back(slot, link, details)
+
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        return self.inner.take_away(slot, details)
+
+
+@contextmanager
+def slack_place() -> Iterator[SlackPlace]:
+    """A channel on a stand-in of Slack, behind a proxy."""
+    with ExitStack() as stack:
+        channel = Channel()
+        address = stack.enter_context(serving_app(lambda _: create_channel_app(channel)))
+        yield SlackPlace(stack.enter_context(serving_proxy(address)), channel)
+
+
+@contextmanager
+def bucket_place(set_environment: Any) -> Iterator[BucketPlace]:
+    """A versioned bucket on moto's server, behind a proxy that Airflow's AWS connection leads to."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3", endpoint_url=address, aws_access_key_id="key", aws_secret_access_key="x", region_name="us-east-1"
+    )
+    with serving_proxy(address) as proxy:
+        extra = {"endpoint_url": proxy.address, "region_name": "us-east-1"}
+        fields = {"conn_type": "aws", "login": "key", "password": "x", "extra": extra}
+        set_environment("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(fields))
+        yield BucketPlace(proxy, client)
+    server.stop()

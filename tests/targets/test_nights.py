@@ -1,0 +1,108 @@
+"""The same thirty nights at every place, through a network that breaks: one live link shown, nothing else touched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pme_airflow.emulator import World
+from pme_airflow.rotation.services import Services
+from tests.conftest import MODELS, MakeServices
+from tests.support import directus, wordpress
+from tests.support.clocks import FakeClock
+from tests.support.home import ROOT
+from tests.support.nights import Nights, Place
+from tests.support.places import DirectusPlace, OwnPlace, WordPressPlace, bucket_place, slack_place
+from tests.support.proxy import serving_proxy
+from tests.support.scale import scaled
+
+pytestmark = pytest.mark.timeout(scaled(300, 3000))
+NIGHTS = scaled(4, 30)
+TWO = list(MODELS)[:2]
+
+
+@pytest.fixture
+def clock(world: World) -> FakeClock:
+    made = FakeClock()
+    world.freeze_clock(made.now())
+    return made
+
+
+@pytest.fixture
+def services(make_services: MakeServices, clock: FakeClock) -> Services:
+    return make_services(clock)
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def through(place: Place, services: Services, clock: FakeClock, world: World) -> Nights:
+    nights = Nights(place, services, clock, world, TWO)
+    nights.go(NIGHTS)
+    nights.clear()
+    return nights
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[wordpress.Site]:
+    with wordpress.serving_wordpress() as running:
+        yield running
+
+
+@pytest.mark.skipif(wordpress.missing() is not None, reason=str(wordpress.missing()))
+@pytest.mark.parametrize(
+    ("kind", "clean", "pretty"),
+    [("pages", False, False), ("pages", True, False), ("posts", True, True), ("tours", True, True)],
+)
+def test_wordpress(
+    site: wordpress.Site, opened: ExitStack, services: Services, clock: FakeClock, world: World, kind: str, clean: bool,
+    pretty: bool,
+) -> None:  # fmt: skip
+    """Pages without and with our plugin, posts and a custom type, with and without pretty permalinks."""
+    site.set_up(revisions_plugin=clean, pretty=pretty)
+    proxy = opened.enter_context(serving_proxy(site.address))
+    through(WordPressPlace(proxy, site, TWO, kind, clean=clean), services, clock, world)
+    assert sum(proxy.struck.values()) > NIGHTS
+
+
+@pytest.mark.skipif(directus.missing() is not None, reason=str(directus.missing()))
+def test_directus(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
+    cms = opened.enter_context(directus.serving_directus())
+    proxy = opened.enter_context(serving_proxy(cms.address))
+    through(DirectusPlace(proxy, cms, TWO), services, clock, world)
+    assert sum(proxy.struck.values()) > 0
+
+
+def test_a_versioned_bucket(
+    opened: ExitStack, services: Services, clock: FakeClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = opened.enter_context(bucket_place(monkeypatch.setenv))
+    through(place, services, clock, world)
+    assert sum(place.proxy.struck.values()) > 0
+
+
+def test_slack(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
+    place = opened.enter_context(slack_place())
+    through(place, services, clock, world)
+    assert sum(place.proxy.struck.values()) > 0
+    assert len(place.channel.messages) == 1
+
+
+def test_a_target_written_from_the_page_alone(
+    services: Services, clock: FakeClock, world: World, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "targets.md").read_text()
+    code = next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class TextFiles" in block)
+    made: dict[str, Any] = {}
+    exec(code, made)
+    folder = tmp_path / "links"
+    folder.mkdir()
+    through(OwnPlace(lambda: made["TextFiles"](folder), folder), services, clock, world)
