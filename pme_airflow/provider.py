@@ -48,7 +48,10 @@ def get_provider_info() -> dict[str, Any]:
                 ("HTTP", "http"),
             )
         ],
-        "extra-links": ["pme_airflow.operators.pme.PMEModelLink"],
+        "extra-links": [
+            "pme_airflow.operators.pme.PMEModelLink",
+            "pme_airflow.transfers.pme_to_object_storage.PMEGalleryLink",
+        ],
         "asset-uris": [{"schemes": ["pme"], "handler": None}],
         "connection-types": [
             {

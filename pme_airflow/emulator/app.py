@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pme_airflow.emulator.schema import bind, make_schema
+from pme_airflow.emulator.showcase import showcase_routes
 from pme_airflow.emulator.world import World
 
 __all__ = ["create_app"]
@@ -154,16 +155,6 @@ class _Emulator:
 
     # ------------------------------------------------------------------ pages
 
-    async def show(self, request: Request) -> Response:
-        """The page a link opens: live, or expired with 401."""
-        scheme, _, token = request.query_params.get("auth", "").replace("+", " ").partition(" ")
-        model_id = request.query_params.get("m", "")
-        issued = self.world.tokens.get(token) if scheme == "Bearer" else None
-        live = issued is not None and issued.model_id == model_id and issued.alive(self.world.now())
-        name = html.escape(self.world.models.get(model_id, {}).get("name", "a private model"))
-        word = "live" if live else "expired"
-        return self._page(_SHOW.format(word=word, name=name), 200 if live else 401)
-
     async def model_page(self, request: Request) -> Response:
         model_id = request.path_params["model_id"]
         model = self.world.models.get(model_id)
@@ -212,13 +203,6 @@ class _Emulator:
         return HTMLResponse(body, status, {**self._headers(), "Cache-Control": "no-store"})
 
 
-_SHOW = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>
-body {{ font: 1.2rem system-ui, sans-serif; display: grid; place-items: center; height: 100vh; margin: 0;
-background: #20262e; color: #fff }} .live {{ color: #7ee787 }} .expired {{ color: #ff7b72 }}
-</style></head><body><main><h1>{name}</h1><p>This space is <strong id="state" class="{word}">{word}</strong>.</p></main>
-</body></html>"""
-
-
 def _fields(document: DocumentNode) -> int:
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     return sum(len(operation.selection_set.selections) for operation in operations)
@@ -251,7 +235,7 @@ def create_app(world: World, base_url: str) -> ASGIApp:
         routes=[
             Route("/api/oauth/token", emulator.token, methods=["POST"]),
             Route("/api/models/graph", emulator.graph, methods=["POST"]),
-            Route("/show", emulator.show),
+            *showcase_routes(world),
             Route("/models/{model_id}", emulator.model_page),
             Route("/_emulator/truth", emulator.truth),
             Route("/_emulator/control", emulator.control, methods=["POST"]),

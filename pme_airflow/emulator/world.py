@@ -90,7 +90,7 @@ class World:
         self.faults: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self.down = False
-        self._applications: dict[str, datetime] = {}
+        self.applications: dict[str, datetime] = {}
         self._offset = timedelta(0)
         self._frozen: datetime | None = None
         self._random = random.Random(self.settings.seed)  # noqa: S311
@@ -148,12 +148,12 @@ class World:
         """Issue an application token."""
         with self._lock:
             token = f"app{self._random_text(40)}"
-            self._applications[token] = self.now() + timedelta(seconds=self.settings.token_lifetime)
+            self.applications[token] = self.now() + timedelta(seconds=self.settings.token_lifetime)
         return token, self.settings.token_lifetime
 
     def grant_state(self, token: str) -> str:
         """``valid``, ``expired`` or ``unknown``."""
-        until = self._applications.get(token)
+        until = self.applications.get(token)
         if until is None:
             return "unknown"
         return "valid" if self.now() < until else "expired"

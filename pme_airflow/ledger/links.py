@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, insert, select, update
 
 from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.states import Event, State, next_state
 from pme_airflow.ledger.tables import events, links
 
-__all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "item_of", "load", "lock", "note"]
+__all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "item_of", "load", "lock", "newest_live", "note"]
 
 _REASON = 500
 _AT_ONCE = 500
@@ -84,6 +84,15 @@ def load(row: Row[Any]) -> LinkRow:
 def by_id(connection: Connection, link_id: str) -> LinkRow | None:
     """One link."""
     row = connection.execute(query().where(links.c.link_id == link_id)).one_or_none()
+    return None if row is None else load(row)
+
+
+def newest_live(connection: Connection, client_id: str, audience: str, model_id: str) -> LinkRow | None:
+    """The newest live link of a model that is neither flagged nor on its way out."""
+    ours = and_(links.c.client_id == client_id, links.c.audience == audience, links.c.model_id == model_id)
+    live = and_(links.c.state == State.LIVE, links.c.flagged_at.is_(None), links.c.retire_at.is_(None))
+    held = query().where(ours, live, links.c.sealed.is_not(None)).order_by(links.c.seq.desc()).limit(1)
+    row = connection.execute(held).one_or_none()
     return None if row is None else load(row)
 
 

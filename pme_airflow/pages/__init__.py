@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-__all__ = ["render"]
+__all__ = ["render", "source"]
 
 
 @cache
@@ -19,6 +20,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def source(name: str) -> str:
+    """One of the package's scripts."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def render(template: str, **values: Any) -> str:

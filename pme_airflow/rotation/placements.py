@@ -20,7 +20,7 @@ __all__ = ["Placement", "TargetSpec", "load", "read"]
 
 #: What each kind of target must and may be told.
 _KINDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
-    "object_storage": (frozenset({"path"}), frozenset({"conn_id"})),
+    "object_storage": (frozenset({"path"}), frozenset({"conn_id", "sdk_url", "sdk_key", "public_url"})),
     "slack": (frozenset({"channel"}), frozenset({"slack_conn_id"})),
     "wordpress": (frozenset({"pages"}), frozenset({"wordpress_conn_id", "type"})),
     "http": (

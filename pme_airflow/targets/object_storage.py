@@ -11,26 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from pme_airflow.ledger.publishing import Publication
-from pme_airflow.pages import render
+from pme_airflow.pages import render, source
 from pme_airflow.rotation.publish import PMESlotError, ShownLink, Target
 
 __all__ = ["ObjectStorageTarget"]
 
 _FILES = ("link.json", "embed.html")
+#: What embed pages load, so that an open space outlives its link.
+_SCRIPT = "pme-embed.js"
 log = logging.getLogger(__name__)
-_TYPES = {".json": "application/json", ".html": "text/html; charset=utf-8"}
+_TYPES = {".json": "application/json", ".html": "text/html; charset=utf-8", ".js": "text/javascript"}
 
 
 class ObjectStorageTarget(Target):
     """``<model_id>/link.json``, ``<model_id>/embed.html`` and a gallery, each replaced whole.
 
     :param root: an ``ObjectStoragePath``.
+    :param sdk_url: where a page loads the vendor's SDK for Embeds from, so that an open space takes each fresh link.
+    :param sdk_key: your SDK key.
     """
 
     shows_names = True
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Any, *, sdk_url: str = "", sdk_key: str = "") -> None:
         self._root = root
+        self._sdk = {"sdk_url": sdk_url, "sdk_key": sdk_key}
         self.name = f"object_storage:{str(root).rstrip('/')}"
 
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +48,7 @@ class ObjectStorageTarget(Target):
             "access_token": link.token.reveal(),
             "valid_until": until,
         }
-        page = render("embed.html.j2", link=link.url.reveal(), title=link.name, valid_until=until)
+        page = render("embed.html.j2", link=link.url.reveal(), title=link.name, valid_until=until, **self._sdk)
         self._replace(folder / "embed.html", page)
         self._replace(folder / "link.json", json.dumps(record, indent=2) + "\n")
         return {"folder": str(folder), "name": link.name, **self._drop_old_versions(folder)}
@@ -105,6 +110,9 @@ class ObjectStorageTarget(Target):
             for publication in shown
             if publication.link_id
         ]
+        script, text = self._root / _SCRIPT, source(_SCRIPT)
+        if not script.exists() or script.read_text() != text:
+            self._replace(script, text)
         self._replace(self._root / "index.html", render("index.html.j2", pages=pages))
 
     def _replace(self, path: Any, text: str) -> None:

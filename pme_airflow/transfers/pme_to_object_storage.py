@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import BaseOperator, BaseOperatorLink
+
 from pme_airflow.transfers.base import PMETransferOperator
 
 if TYPE_CHECKING:
     from pme_airflow.hooks.pme import PMEHook
     from pme_airflow.rotation.publish import Target
 
-__all__ = ["PMEToObjectStorageOperator"]
+__all__ = ["PMEGalleryLink", "PMEToObjectStorageOperator"]
+
+
+class PMEGalleryLink(BaseOperatorLink):
+    """Leads to the published gallery. A presigned address would be one more place where a link lies in clear."""
+
+    name = "Gallery"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """The address; it holds no token."""
+        base = str(getattr(operator, "public_url", "") or "")
+        return f"{base.rstrip('/')}/index.html" if base else ""
 
 
 class PMEToObjectStorageOperator(PMETransferOperator):
@@ -20,18 +33,36 @@ class PMEToObjectStorageOperator(PMETransferOperator):
     :param links: items as ``PMEMintLinksOperator`` returns them.
     :param path: any path ``ObjectStoragePath`` knows: ``file:///srv/embeds``, ``s3://bucket/embeds``. (templated)
     :param conn_id: the connection of the storage, where it needs one.
+    :param sdk_url: where embed pages load the vendor's SDK for Embeds from, so that open spaces take fresh links.
+    :param sdk_key: your SDK key.
+    :param public_url: the address under which people reach the path; shown as a link of the task.
     """
 
-    template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "path", "conn_id")
+    template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "path", "conn_id", "public_url")
+    operator_extra_links = (PMEGalleryLink(),)
 
-    def __init__(self, *, links: Any, path: str, conn_id: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        links: Any,
+        path: str,
+        conn_id: str | None = None,
+        sdk_url: str = "",
+        sdk_key: str = "",
+        public_url: str = "",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(links=links, **kwargs)
         self.path = path
         self.conn_id = conn_id
+        self.sdk_url = sdk_url
+        self.sdk_key = sdk_key
+        self.public_url = public_url
 
     def make_target(self, hook: PMEHook) -> Target:
         from airflow.sdk import ObjectStoragePath
 
         from pme_airflow.targets.object_storage import ObjectStorageTarget
 
-        return ObjectStorageTarget(ObjectStoragePath(str(self.path), conn_id=self.conn_id))
+        root = ObjectStoragePath(str(self.path), conn_id=self.conn_id)
+        return ObjectStorageTarget(root, sdk_url=self.sdk_url, sdk_key=self.sdk_key)

@@ -1,0 +1,125 @@
+"""A small ASGI app that serves a portal's signed-in users fresh links, for ``pme-embed.js``: ``GET /<model_id>``.
+
+Mount it where your users are known::
+
+    portal.mount("/tours", create_refresh_app(authorize=who_may_see))
+
+It hands out the model-scoped token of the newest live link in the ledger, with the seconds it has left. It never mints,
+and it never hands out the application token, which reads every model of the organisation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from pme_airflow.api.errors import PMEError, PMEInputError
+from pme_airflow.ledger.links import item_of, newest_live
+from pme_airflow.rotation.services import Services
+
+__all__ = ["Authorize", "create_refresh_app"]
+
+#: Called with the request and the model's id: who the user is, if that user may see the model, or else ``None``.
+Authorize = Callable[[Request, str], "str | Awaitable[str | None] | None"]
+
+log = logging.getLogger(__name__)
+
+
+class _Refresh:
+    def __init__(self, authorize: Authorize, audience: str, per_minute: int, services: Callable[[], Services]) -> None:
+        self._authorize = authorize
+        self._audience = audience
+        self._limit = parse(f"{per_minute}/minute")
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._make = services
+        self._services: Services | None = None
+
+    async def serve(self, request: Request) -> Response:
+        model_id = request.path_params["model_id"]
+        answer = self._authorize(request, model_id)
+        user = await answer if inspect.isawaitable(answer) else answer
+        if not user:
+            return _said("sign in, or ask for the right to see this space", 401)
+        if not self._limiter.hit(self._limit, str(user)):
+            return _said("asked too often", 429, {"Retry-After": "60"})
+        try:
+            found = await run_in_threadpool(self._newest, model_id)
+        except PMEError as error:
+            log.error("No link of model %s could be served: %s", model_id, error)
+            return _said("try again later", 503, {"Retry-After": "15"})
+        return _said("this space has no live link", 404) if found is None else JSONResponse(found, headers=_HEADERS)
+
+    def _newest(self, model_id: str) -> dict[str, object] | None:
+        if self._services is None:
+            services = self._make()
+            services.learn_server_time()
+            self._services = services
+        services = self._services
+        with services.database.read() as connection:
+            row = newest_live(connection, services.client.client_id, self._audience, model_id)
+        if row is None:
+            return None
+        left = int((row.valid_until - services.surely_to_come()).total_seconds())
+        if left <= 0:
+            return None
+        opened = services.open_item(item_of(row))
+        token, link = opened.token.reveal(), opened.url.reveal()
+        return {"access_token": token, "link": link, "expires_in": left, "valid_until": item_of(row)["valid_until"]}
+
+
+_HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
+
+
+def _said(reason: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": reason}, status, {**_HEADERS, **(headers or {})})
+
+
+def create_refresh_app(
+    *,
+    authorize: Authorize,
+    audience: str = "default",
+    allow_origins: Sequence[str] = (),
+    requests_per_minute: int = 30,
+    pme_conn_id: str = "pme_default",
+    services: Callable[[], Services] | None = None,
+) -> Starlette:
+    """The app.
+
+    :param authorize: your check, plain or ``async``: given the request and the model's id, it names the user who may
+        see that model, or returns ``None``.
+    :param audience: whose links are served.
+    :param allow_origins: other origins whose pages may read the answers; none unless named, and never all of them.
+    :param requests_per_minute: how often one user may ask, in each process that serves.
+    :param pme_conn_id: the PME connection, as Airflow finds it (``AIRFLOW_CONN_PME_DEFAULT``, say).
+    :param services: makes what the app works with, in place of that connection.
+    :raises PMEInputError: without a check, with an origin of ``*``, or with a rate that is none.
+    """
+    if not callable(authorize):
+        raise PMEInputError("authorize: is missing. Give the function that knows which user may see which model.")
+    if "*" in allow_origins:
+        raise PMEInputError("allow_origins: * would let any page read private links. Name the origins of your pages.")
+    if isinstance(requests_per_minute, bool) or requests_per_minute < 1:
+        raise PMEInputError("requests_per_minute: give a whole number of at least 1.")
+    refresh = _Refresh(authorize, audience, requests_per_minute, services or (lambda: _of_connection(pme_conn_id)))
+    cors = Middleware(CORSMiddleware, allow_origins=list(allow_origins), allow_methods=["GET"], allow_credentials=True)
+    return Starlette(
+        routes=[Route("/{model_id}", refresh.serve, methods=["GET"])], middleware=[cors] if allow_origins else []
+    )
+
+
+def _of_connection(pme_conn_id: str) -> Services:
+    from pme_airflow.hooks.pme import PMEHook
+
+    return PMEHook(pme_conn_id).services
