@@ -68,8 +68,10 @@ class Nights:
             self.place.break_it(RATES)
             self._publish(night, items, new)
             self.place.break_it({})
+            self._sweep(night)
+            self._check_left_behind(new)
             self._pass_time(DEFAULT_GRACE + timedelta(minutes=1))
-            Sweeper(self.services, Actor(f"dag/night{night}/sweep/-1")).sweep()
+            self._sweep(night)
             self._check_after(new)
             for model_id in self.models:
                 self.past[model_id].append(new[model_id])
@@ -83,7 +85,7 @@ class Nights:
         left = [token for tokens in self.past.values() for token in tokens if token in held]
         assert left == [] or self.place.keeps_old
         self._pass_time(DEFAULT_GRACE + timedelta(minutes=1))
-        Sweeper(self.services, Actor("dag/last/sweep/-1")).sweep()
+        self._sweep(-1)
         assert self.world.alive() == []
 
     def _publish(self, night: int, items: list[dict[str, object]], new: dict[str, str]) -> None:
@@ -96,6 +98,9 @@ class Nights:
             if not failed:
                 return
             assert not any(failure["permanent"] for failure in failed), failed
+            self._pass_time(DEFAULT_GRACE / TRIES * 2)
+            self._sweep(night)
+            self._check_between(new)
         raise AssertionError(f"night {night}: {failed}")
 
     def _check_between(self, new: dict[str, str]) -> None:
@@ -108,6 +113,16 @@ class Nights:
             assert set(found) <= {*last, new[model_id]}
             assert all(self.world.tokens[token].alive(self.world.now()) for token in found), "a dark slot"
         self.place.check_untouched()
+
+    def _check_left_behind(self, new: dict[str, str]) -> None:
+        """What a place keeps of old links, and nobody can take out, is dead as soon as the new one is shown."""
+        held = self.place.everything()
+        for tokens in self.past.values():
+            kept = [token for token in tokens if token in held]
+            assert not any(self.world.tokens[token].alive(self.world.now()) for token in kept), "left behind, and alive"
+
+    def _sweep(self, night: int) -> None:
+        Sweeper(self.services, Actor(f"dag/night{night}/sweep/-1")).sweep()
 
     def _check_after(self, new: dict[str, str]) -> None:
         held = self.place.everything()

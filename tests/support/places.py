@@ -225,8 +225,8 @@ def slack_place() -> Iterator[SlackPlace]:
 
 
 @contextmanager
-def bucket_place(set_environment: Any) -> Iterator[BucketPlace]:
-    """A versioned bucket on moto's server, behind a proxy that Airflow's AWS connection leads to."""
+def bucket_server() -> Iterator[tuple[str, Any]]:
+    """moto's S3: its address, and a client of it."""
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -234,9 +234,15 @@ def bucket_place(set_environment: Any) -> Iterator[BucketPlace]:
     client = boto3.client(
         "s3", endpoint_url=address, aws_access_key_id="key", aws_secret_access_key="x", region_name="us-east-1"
     )
-    with serving_proxy(address) as proxy:
+    yield address, client
+    server.stop()
+
+
+@contextmanager
+def bucket_place(set_environment: Any) -> Iterator[BucketPlace]:
+    """A versioned bucket on moto's server, behind a proxy that Airflow's AWS connection leads to."""
+    with bucket_server() as (address, client), serving_proxy(address) as proxy:
         extra = {"endpoint_url": proxy.address, "region_name": "us-east-1"}
         fields = {"conn_type": "aws", "login": "key", "password": "x", "extra": extra}
         set_environment("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(fields))
         yield BucketPlace(proxy, client)
-    server.stop()
