@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,8 @@ class PMEToSlackOperator(PMETransferOperator):
 
         from pme_airflow.targets.slack import SlackTarget
 
-        slack = SlackHook(
-            slack_conn_id=self.slack_conn_id, retry_handlers=[RateLimitErrorRetryHandler(max_retry_count=3)]
-        )
+        quiet = logging.getLogger(f"{__name__}.client")
+        quiet.setLevel(logging.CRITICAL)  # it would log whole requests and answers, the link in them
+        patient = [RateLimitErrorRetryHandler(max_retry_count=3)]
+        slack = SlackHook(slack_conn_id=self.slack_conn_id, retry_handlers=patient, logger=quiet)
         return SlackTarget(slack.client, self.channel)

@@ -21,7 +21,6 @@ class AirflowHome:
     def __init__(self, path: Path, template: Path | None = None) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self.output = ""
         self.env = {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "HOME": str(path),
@@ -56,7 +55,7 @@ class AirflowHome:
     def run_dag(self, dag_file: Path, times: int = 1, **conf: Any) -> list[dict[str, Any]]:
         """Run a DAG for real, so many times; the state of each run and its tasks."""
         out = self.path / "runs.json"
-        done = self.run(
+        self.run(
             "-m",
             "tests.support.run_dag",
             str(dag_file),
@@ -65,7 +64,6 @@ class AirflowHome:
             json.dumps(conf),
             timeout=100 + 60 * times,
         )
-        self.output = done.stdout + done.stderr
         return json.loads(out.read_text())
 
     def ledger(self) -> list[dict[str, Any]]:
