@@ -8,13 +8,16 @@ import sqlite3
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import requests
 from rich.console import Console
 from rich.table import Table
 
+from pme_airflow.emulator.samples import sample_models
 from pme_airflow.playground.home import (
     PlaygroundError,
     airflow,
@@ -24,6 +27,7 @@ from pme_airflow.playground.home import (
     start_emulator,
     stop,
 )
+from pme_airflow.playground.places import Places, serving_places
 
 __all__ = ["run_demo"]
 
@@ -40,15 +44,22 @@ def run_demo(*, keep: bool = False) -> int:
     """
     home = Path(tempfile.mkdtemp(prefix="pme-demo-"))
     emulator = None
+    stack = ExitStack()
     try:
         console.print("[bold]1.[/] A stand-in PME API starts: an organisation with five private spaces.")
         emulator, address = start_emulator(home, "--models", str(_MODELS))
-        env = environment(home, address, all_published(home / "published"))
+        console.print(
+            "   So do a stand-in of Slack, and a real WordPress where Debian's package is installed."
+        )
+        places = stack.enter_context(serving_places(sample_models(_MODELS)))
+        placements = all_published(home / "published", places.targets)
+        env = environment(home, address, placements, **places.environment)
         console.print("[bold]2.[/] Airflow makes its database, and runs the nightly rotation for real.")
         airflow(env, "db", "migrate")
         status = airflow(env, "dags", "test", "pme_nightly_rotation", check=False)
         console.print("[bold]3.[/] What came of it:")
         good = _tell(home, env) and status == 0
+        good = _elsewhere(home, places) and good
         console.print("[bold]4.[/] A link leaks into a ticket:")
         good = _leak(home, env) and good
         console.print("Next: [bold]make up[/] for a whole Airflow to click through; README.md for your own connection.")
@@ -57,6 +68,7 @@ def run_demo(*, keep: bool = False) -> int:
         return 0 if good else 1
     finally:
         stop(emulator)
+        stack.close()
         if keep:
             console.print(f"Everything lies in {home}.")
         else:
@@ -90,6 +102,19 @@ def _tell(home: Path, env: Mapping[str, str]) -> bool:
     live = sum(1 for row in rows if row["state"] == "live")
     console.print(f"[bold]{live} links live, {shown} pages published.[/]")
     return live == _MODELS and shown == _MODELS
+
+
+def _elsewhere(home: Path, places: Places) -> bool:
+    """Whether the channel and the page show each published link too."""
+    links = [json.loads(record.read_text())["access_token"] for record in (home / "published").glob("*/link.json")]
+    shown = {"The channel": requests.get(places.channel, timeout=30).text}
+    if places.site is not None and places.page_number:
+        shown["The WordPress page"] = places.site.content(places.page_number)
+    else:
+        console.print(f"   There is no WordPress here: {places.why}.")
+    for place, text in shown.items():
+        console.print(f"   {place} shows {sum(link in text for link in links)} of the {len(links)} links.")
+    return all(link in text for link in links for text in shown.values())
 
 
 def _leak(home: Path, env: Mapping[str, str]) -> bool:

@@ -12,10 +12,22 @@ from pathlib import Path
 
 from pme_airflow.api.errors import PMEError
 
-__all__ = ["SECRET", "PlaygroundError", "airflow", "all_published", "command", "environment", "start_emulator", "stop"]
+__all__ = [
+    "ROOT",
+    "SECRET",
+    "PlaygroundError",
+    "airflow",
+    "all_published",
+    "command",
+    "environment",
+    "start_emulator",
+    "stop",
+]
 
 SECRET = "demo-client-secret-not-a-real-one"  # noqa: S105 - the emulator's, which guards nothing
-_DAGS = Path(__file__).resolve().parents[2] / "dags"
+#: The checkout that this package lies in.
+ROOT = Path(__file__).resolve().parents[2]
+_DAGS = ROOT / "dags"
 
 
 class PlaygroundError(PMEError):
@@ -51,11 +63,14 @@ def environment(home: Path, address: str, placements: str, **extra: str) -> dict
     }
 
 
-def all_published(published: Path) -> str:
-    """Placements that publish every model of the account under a folder."""
+def all_published(published: Path, more: str = "") -> str:
+    """Placements that publish every model of the account under a folder.
+
+    :param more: lines of further targets.
+    """
     return (
         "audience: intranet\nvalid_for: 24h\nmodels: {query: '*'}\n"
-        f"targets:\n  - {{kind: object_storage, path: 'file://{published}'}}\n"
+        f"targets:\n  - {{kind: object_storage, path: 'file://{published}'}}\n{more}"
     )
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,20 +11,15 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+
+from pme_airflow.playground.mariadb import MISSING_MARIADB, program, serving_mariadb
 
 KINDS = ("sqlite", "postgresql", "mariadb")
-MISSING_MARIADB = "needs Debian's mariadb-server"
 
 
 def available(kind: str) -> str | None:
     """Why a database cannot run here; ``None`` where it can."""
     return MISSING_MARIADB if kind == "mariadb" and program("mariadbd") is None else None
-
-
-def program(name: str) -> str | None:
-    """Where a program is, also where Debian keeps servers and few paths lead."""
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
@@ -39,7 +31,8 @@ def serving_database(kind: str) -> Iterator[str]:
         elif kind == "postgresql":
             yield from _postgresql(Path(folder))
         else:
-            yield from _mariadb(Path(folder))
+            with serving_mariadb(Path(folder)) as (_, address):
+                yield address
 
 
 def _postgresql(folder: Path) -> Iterator[str]:
@@ -51,39 +44,6 @@ def _postgresql(folder: Path) -> Iterator[str]:
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://")
     finally:
         server.cleanup()
-
-
-def _mariadb(folder: Path) -> Iterator[str]:
-    data, socket = folder / "data", folder / "db.sock"
-    user = ["--user=root"] if os.getuid() == 0 else []
-    subprocess.run(
-        ["mariadb-install-db", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db", *user],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    process = subprocess.Popen(
-        [str(program("mariadbd")), "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking",
-         f"--pid-file={folder}/pid", *user],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    address = f"mysql+pymysql://root@localhost/mysql?unix_socket={socket}&charset=utf8mb4"
-    try:
-        _wait_for(address)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait_for(address: str) -> None:
-    engine = create_engine(address)
-    for _ in range(200):
-        try:
-            with engine.connect():
-                engine.dispose()
-                return
-        except OperationalError:
-            time.sleep(0.1)
-    raise AssertionError("the database did not start")
 
 
 def fresh(admin: str) -> str:

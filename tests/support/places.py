@@ -18,6 +18,7 @@ from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 
 from pme_airflow.emulator.server import serving_app
 from pme_airflow.playground.channel import Channel, create_channel_app
+from pme_airflow.playground.wordpress import Site
 from pme_airflow.rotation.publish import ShownLink, Target
 from pme_airflow.targets.http_json import HttpJsonTarget
 from pme_airflow.targets.object_storage import ObjectStorageTarget
@@ -26,7 +27,6 @@ from pme_airflow.targets.wordpress import WordPressTarget
 from tests.support.directus import Directus
 from tests.support.nights import Place
 from tests.support.proxy import Proxy, serving_proxy
-from tests.support.wordpress import Site
 
 BEFORE, AFTER = '<!-- wp:paragraph --><p>Before &amp; "after" — ünï 😀</p><!-- /wp:paragraph -->\n\n', "\n\n<p>Tail</p>"
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from pme_airflow.emulator import World
+from pme_airflow.playground import wordpress
 from pme_airflow.rotation.services import Services
 from tests.conftest import MODELS, MakeServices
-from tests.support import directus, wordpress
+from tests.support import directus
 from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
 from tests.support.nights import Nights, Place

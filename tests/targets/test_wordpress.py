@@ -10,13 +10,13 @@ import requests
 
 from pme_airflow.emulator import World
 from pme_airflow.ledger.actor import Actor
+from pme_airflow.playground.wordpress import Site, missing, serving_wordpress
 from pme_airflow.rotation.services import Services
 from pme_airflow.rotation.sweep import Sweeper
 from pme_airflow.targets.wordpress import WordPressTarget
 from tests.conftest import MODELS
 from tests.support.rooms import mint, publish
 from tests.support.scale import scaled
-from tests.support.wordpress import Site, missing, serving_wordpress
 
 pytestmark = [pytest.mark.skipif(missing() is not None, reason=str(missing())), pytest.mark.timeout(scaled(300, 1800))]
 ONE, TWO = list(MODELS)[:2]

@@ -1,4 +1,4 @@
-"""A real WordPress on this machine: Debian's package, PHP's own server, MariaDB; installed for each session."""
+"""A real WordPress on this machine, where Debian's packages are: PHP's own server over a MariaDB of its own, made anew."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from typing import Any
 
 import requests
 
+from pme_airflow.playground.home import ROOT, PlaygroundError, stop
 from pme_airflow.playground.live import free_port
-from tests.support.databases import program, serving_database
-from tests.support.home import ROOT
+from pme_airflow.playground.mariadb import program, serving_mariadb
 
-PACKAGE = Path("/usr/share/wordpress")
-MISSING = "needs Debian's wordpress, php-cli, php-mysql and mariadb-server"
+__all__ = ["Site", "missing", "serving_wordpress"]
+
+_PACKAGE = Path("/usr/share/wordpress")
+_MISSING = "needs Debian's wordpress, php-cli, php-mysql and mariadb-server"
 _TOURS = """<?php
 add_action('init', fn() => register_post_type('tours', ['public' => true, 'show_in_rest' => true,
     'supports' => ['title', 'editor', 'revisions', 'author']]));
@@ -51,8 +53,8 @@ echo $password;
 
 def missing() -> str | None:
     """Why WordPress cannot run here; ``None`` where it can."""
-    whole = PACKAGE.is_dir() and shutil.which("php") and program("mariadbd")
-    return None if whole else MISSING
+    whole = _PACKAGE.is_dir() and shutil.which("php") and program("mariadbd")
+    return None if whole else _MISSING
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Site:
     address: str
     user: str
     password: str
-    root: Path = PACKAGE
+    root: Path = _PACKAGE
 
     def set_up(self, *, revisions_plugin: bool, pretty: bool) -> None:
         """With or without our plugin for revisions, and pretty permalinks."""
@@ -117,12 +119,11 @@ class Site:
 @contextmanager
 def serving_wordpress() -> Iterator[Site]:
     """Install a WordPress and serve it."""
-    with tempfile.TemporaryDirectory(prefix="pme-wp-") as folder, serving_database("mariadb") as database:
+    with tempfile.TemporaryDirectory(prefix="pme-wp-") as folder, serving_mariadb(Path(folder)) as (where, _):
         root = Path(folder) / "site"
-        shutil.copytree(PACKAGE, root, symlinks=False, ignore_dangling_symlinks=True)
+        shutil.copytree(_PACKAGE, root, symlinks=False, ignore_dangling_symlinks=True)
         port = free_port()
         address = f"http://127.0.0.1:{port}"
-        where = database.partition("unix_socket=")[2].partition("&")[0]
         (root / "wp-config.php").write_text(_CONFIG.format(socket=where, address=address, root=root))
         subprocess.run(["mariadb", f"--socket={where}", "-u", "root", "-e", "CREATE DATABASE wordpress"], check=True)
         server = subprocess.Popen(
@@ -132,8 +133,7 @@ def serving_wordpress() -> Iterator[Site]:
         try:
             yield _installed(address, root)
         finally:
-            server.terminate()
-            server.wait(10)
+            stop(server)
 
 
 def _installed(address: str, root: Path) -> Site:
@@ -146,6 +146,8 @@ def _installed(address: str, root: Path) -> Site:
             break
         except requests.ConnectionError:
             time.sleep(0.1)
+    else:
+        raise PlaygroundError("WordPress' server did not start.")
     script = root / "make-password.php"
     script.write_text(_PASSWORD.format(root=root))
     made = subprocess.run(["php", str(script)], capture_output=True, text=True, check=True).stdout
