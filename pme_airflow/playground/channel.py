@@ -185,7 +185,7 @@ def _moment(seconds: int) -> str:
 
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>#{name}</title>
 <meta name="referrer" content="no-referrer"><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 44rem; color: #1d1c1d }}
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 44rem; padding: 0 1rem; color: #1d1c1d }}
 ul {{ list-style: none; padding: 0 }}
 li {{ border-top: 1px solid #ddd; padding: .75rem 0 }} p {{ margin: .25rem 0 .5rem }}
 a {{ border: 1px solid #bbb; border-radius: 4px; padding: .25rem .75rem; text-decoration: none; color: inherit }}

@@ -48,9 +48,7 @@ def run_demo(*, keep: bool = False) -> int:
     try:
         console.print("[bold]1.[/] A stand-in PME API starts: an organisation with five private spaces.")
         emulator, address = start_emulator(home, "--models", str(_MODELS))
-        console.print(
-            "   So do a stand-in of Slack, and a real WordPress where Debian's package is installed."
-        )
+        console.print("   So do a stand-in of Slack, and a real WordPress where Debian's package is installed.")
         places = stack.enter_context(serving_places(sample_models(_MODELS)))
         placements = all_published(home / "published", places.targets)
         env = environment(home, address, placements, **places.environment)

@@ -36,7 +36,8 @@ def serving_mariadb(folder: Path) -> Iterator[tuple[Path, str]]:
     data, socket = folder / "data", folder / "db.sock"
     user = ["--user=root"] if os.getuid() == 0 else []
     subprocess.run(
-        ["mariadb-install-db", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db", *user],
+        ["mariadb-install-db", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db",
+         *user],
         check=True, capture_output=True,
     )  # fmt: skip
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A real WordPress on this machine, where Debian's packages are: PHP's own server over a MariaDB of its own, made anew."""
+"""A real WordPress, where Debian's packages are: PHP's own server over a MariaDB of its own, made anew each time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,43 @@ global $wp_rewrite;
 $wp_rewrite->set_permalink_structure('{structure}');
 $wp_rewrite->flush_rules(true);
 """
+_ACCOUNT = """<?php
+require '{root}/wp-load.php';
+$fields = ['user_login' => '{role}', 'user_pass' => 'x', 'role' => '{role}', 'user_email' => '{role}@e.test'];
+$id = wp_insert_user($fields);
+echo WP_Application_Passwords::create_new_application_password($id, ['name' => 'pme'])[0];
+"""
+_NETWORK = """<?php
+require '{root}/wp-load.php';
+require_once ABSPATH . 'wp-admin/includes/upgrade.php';
+foreach ($wpdb->tables('ms_global') as $table => $prefixed) $wpdb->$table = $prefixed;
+require_once ABSPATH . 'wp-admin/includes/network.php';
+install_network();
+populate_network(1, parse_url(home_url(), PHP_URL_HOST) . ':' . parse_url(home_url(), PHP_URL_PORT), 'a@example.test',
+    'Spaces', '/', false);
+"""
+_NETWORK_CONFIG = (
+    "define('MULTISITE', true); define('SUBDOMAIN_INSTALL', false); define('DOMAIN_CURRENT_SITE', '{host}'); "
+    "define('PATH_CURRENT_SITE', '/'); define('SITE_ID_CURRENT_SITE', 1); define('BLOG_ID_CURRENT_SITE', 1);"
+)
+_SECOND_SITE = """<?php
+require '{root}/wp-load.php';
+$id = wp_insert_site(['domain' => DOMAIN_CURRENT_SITE, 'path' => '/second/', 'network_id' => 1, 'user_id' => 1,
+    'title' => 'Second']);
+if (is_wp_error($id)) {{ fwrite(STDERR, $id->get_error_message()); exit(1); }}
+$wpdb->update($wpdb->blogs, ['domain' => DOMAIN_CURRENT_SITE], ['blog_id' => $id]);  // the colon was taken out
+clean_blog_cache($id);
+"""
+#: What a web server's rules do for a network in folders: the site's folder is not part of a file's path.
+_ROUTER = """<?php
+$path = preg_replace('#^/second(?=/)#', '', parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH));
+if ($path !== '/' && is_file(__DIR__ . $path) && substr($path, -4) !== '.php') return false;
+$script = __DIR__ . (substr($path, -4) === '.php' && is_file(__DIR__ . $path) ? $path : '/index.php');
+$_SERVER['SCRIPT_NAME'] = $_SERVER['PHP_SELF'] = substr($script, strlen(__DIR__));
+$_SERVER['SCRIPT_FILENAME'] = $script;
+chdir(dirname($script));
+require $script;
+"""
 _HISTORIES = ("revisions", "autosaves")
 _CONFIG = """<?php
 define('DB_NAME', 'wordpress'); define('DB_USER', 'root'); define('DB_PASSWORD', '');
@@ -46,7 +83,7 @@ require_once ABSPATH . 'wp-settings.php';
 _PASSWORD = """<?php
 require '{root}/wp-load.php';
 require_once ABSPATH . 'wp-admin/includes/user.php';
-[$password] = WP_Application_Passwords::create_new_application_password(1, ['name' => 'pme']);
+[$password] = WP_Application_Passwords::create_new_application_password(1, ['name' => uniqid('pme ')]);
 echo $password;
 """
 
@@ -74,11 +111,40 @@ class Site:
         (plugins / "tours.php").write_text(_TOURS)
         if revisions_plugin:
             shutil.copy(ROOT / "extras" / "wordpress" / "pme-revisions.php", plugins)
-        script = self.root / "set-up.php"
-        structure = "/%postname%/" if pretty else ""
-        script.write_text(_PERMALINKS.format(root=self.root, structure=structure))
-        subprocess.run(["php", str(script)], check=True, stdout=subprocess.DEVNULL)
-        script.unlink()
+        self._php(_PERMALINKS.format(root=self.root, structure="/%postname%/" if pretty else ""))
+
+    def account(self, role: str) -> Site:
+        """The site as another account of a role sees it."""
+        return replace(self, user=role, password=self._php(_ACCOUNT.format(root=self.root, role=role)))
+
+    def network(self) -> Site:
+        """Make the site a network, and give a second site of it, in a folder."""
+        config = (self.root / "wp-config.php").read_text()
+        allowed = config.replace("<?php", "<?php define('WP_ALLOW_MULTISITE', true);", 1)
+        (self.root / "wp-config.php").write_text(allowed)
+        self._php(_NETWORK.format(root=self.root))
+        network = _NETWORK_CONFIG.format(host=self._host)
+        (self.root / "wp-config.php").write_text(config.replace("<?php", f"<?php {network}", 1))
+        self._php(_SECOND_SITE.format(root=self.root))
+        self.password = self._php(_PASSWORD.format(root=self.root))  # those of a single site do not count any more
+        return replace(self, address=f"{self.address}/second")
+
+    @property
+    def _host(self) -> str:
+        return self.address.removeprefix("http://")
+
+    def _php(self, code: str) -> str:
+        """Run code inside of the site, and give what it prints."""
+        script = self.root / "run-once.php"
+        script.write_text(code.replace("<?php", f"<?php $_SERVER['HTTP_HOST'] = '{self._host}';", 1))
+        try:
+            done = subprocess.run(["php", str(script)], capture_output=True, text=True)
+            if done.returncode:
+                said = done.stdout.rpartition("wp-die-message")[2][:500] or done.stderr[-500:]
+                raise PlaygroundError(f"WordPress refused: {said}")
+            return done.stdout.strip()
+        finally:
+            script.unlink()
 
     def call(self, method: str, path: str, body: Any = None, *, anonymous: bool = False, **query: Any) -> Any:
         """Call the REST API."""
@@ -110,8 +176,8 @@ class Site:
 
     def seen(self, page: int, kind: str = "pages") -> str:
         """What anybody may be shown of a page: the REST API's answer, the search's, the page itself; and its source."""
-        anonymous = self.call("GET", f"{kind}/{page}", anonymous=True)["content"]["rendered"]
-        found = self.call("GET", kind, search="Spaces", include=page, anonymous=True)[0]["content"]["rendered"]
+        anonymous = str(self.call("GET", f"{kind}/{page}", anonymous=True)["content"]["rendered"])
+        found = str(self.call("GET", kind, search="Spaces", include=page, anonymous=True)[0]["content"]["rendered"])
         seen = requests.get(f"{self.address}/?p={page}&page_id={page}", timeout=60).text
         return anonymous + found + seen + self.content(page, kind)
 
@@ -125,10 +191,12 @@ def serving_wordpress() -> Iterator[Site]:
         port = free_port()
         address = f"http://127.0.0.1:{port}"
         (root / "wp-config.php").write_text(_CONFIG.format(socket=where, address=address, root=root))
+        (root / "router.php").write_text(_ROUTER)
         subprocess.run(["mariadb", f"--socket={where}", "-u", "root", "-e", "CREATE DATABASE wordpress"], check=True)
         server = subprocess.Popen(
-            ["php", "-S", f"127.0.0.1:{port}", "-t", str(root)],
-            env={"PHP_CLI_SERVER_WORKERS": "4", "PATH": "/usr/bin:/bin"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            ["php", "-S", f"127.0.0.1:{port}", "-t", str(root), str(root / "router.php")],
+            env={"PHP_CLI_SERVER_WORKERS": "4", "PATH": "/usr/bin:/bin"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
             yield _installed(address, root)
@@ -148,8 +216,5 @@ def _installed(address: str, root: Path) -> Site:
             time.sleep(0.1)
     else:
         raise PlaygroundError("WordPress' server did not start.")
-    script = root / "make-password.php"
-    script.write_text(_PASSWORD.format(root=root))
-    made = subprocess.run(["php", str(script)], capture_output=True, text=True, check=True).stdout
-    script.unlink()
-    return Site(address, "admin", made.strip(), root)
+    site = Site(address, "admin", "", root)
+    return replace(site, password=site._php(_PASSWORD.format(root=root)))

@@ -80,6 +80,32 @@ def test_a_page_that_is_gone_or_in_the_trash_fails_by_name_and_the_rest_is_shown
     assert "trash" in outcome.failed[0]["reason"]
 
 
+def test_a_page_of_a_thousand_old_blocks_is_left_alone(site: Site, services: Services) -> None:
+    content = f"<!-- pme:{ONE} -->old<!-- /pme:{ONE} -->\n" * 1000
+    page = site.page(content)
+    outcome = publish(services, "monday", target(site, {ONE: page}), mint(services, "monday", [ONE]).items)
+    assert "1000 blocks" in outcome.failed[0]["reason"]
+    assert site.content(page).count("old") == 1000
+
+
+def test_a_page_of_somebody_else_is_named(site: Site, services: Services) -> None:
+    page = site.page("theirs")
+    author = site.account("author")
+    outcome = publish(services, "monday", target(author, {ONE: page}), mint(services, "monday", [ONE]).items)
+    assert "may not edit this page" in outcome.failed[0]["reason"]
+    assert site.content(page) == "theirs"
+
+
+def test_a_redirect_to_a_login_page_is_not_followed(site: Site, services: Services) -> None:
+    """The site says http://localhost for itself; asked by another name it would send the link on."""
+    page = site.page("x")
+    session = requests.Session()
+    elsewhere = WordPressTarget(session, f"{site.address}/wp-admin", {ONE: page})
+    outcome = publish(services, "monday", elsewhere, mint(services, "monday", [ONE]).items)
+    assert outcome.published == []
+    assert site.content(page) == "x"
+
+
 def test_a_wrong_password_is_a_clear_error(site: Site, services: Services) -> None:
     page = site.page("x")
     wrong = Site(site.address, site.user, "not it")
@@ -98,3 +124,35 @@ def test_a_slot_that_is_cleared_keeps_a_mark_and_no_link(site: Site, services: S
     assert site.content(page) == f"{BEFORE}[pme model={ONE}]{AFTER}"
     assert token not in site.kept(page) + site.seen(page)
     Sweeper(services, Actor("sweep")).sweep()
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[tuple[Site, Site]]:
+    """A network of two sites in folders, and its second site."""
+    with serving_wordpress() as running:
+        second = running.network()
+        running.set_up(revisions_plugin=True, pretty=False)
+        yield running, second
+
+
+def test_a_second_site_of_a_network(network: tuple[Site, Site], services: Services, world: World) -> None:
+    first, second = network
+    page = second.page(f"{BEFORE}[pme model={ONE}]{AFTER}")
+    for night in ("monday", "tuesday"):
+        outcome = publish(services, night, target(second, {ONE: page}), mint(services, night, [ONE]).items)
+        assert outcome.failed == []
+    assert next(reversed(world.tokens)) in second.content(page)
+    assert first.call("GET", "pages", search="Tail") == []
+
+
+def test_an_account_whose_iframes_are_taken_out_is_told_before_anything_is_written(
+    network: tuple[Site, Site], services: Services
+) -> None:
+    """On a network only its administrator keeps them."""
+    first, _ = network
+    page = first.page(f"[pme model={ONE}]")
+    editor = first.account("editor")
+    outcome = publish(services, "monday", target(editor, {ONE: page}), mint(services, "monday", [ONE]).items)
+    assert "unfiltered_html" in outcome.failed[0]["reason"]
+    assert outcome.failed[0]["permanent"]
+    assert first.content(page) == f"[pme model={ONE}]"
