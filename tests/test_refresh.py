@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pme_airflow.ledger.errors import LedgerUnavailableError
 from pme_airflow.refresh import create_refresh_app
 from pme_airflow.rotation.services import Services
 from tests.conftest import MODELS
+from tests.support.home import ROOT
 from tests.support.rooms import mint
 
 ONE, TWO = list(MODELS)[:2]
@@ -113,3 +115,15 @@ def test_a_ledger_that_is_away_is_a_503_without_details() -> None:
 def test_a_setup_that_is_not_safe_is_refused(options: dict[str, Any], field: str) -> None:
     with pytest.raises(PMEInputError, match=field):
         create_refresh_app(**{"authorize": may_see, **options})
+
+
+def test_the_portal_of_the_docs(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "embedding.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    made: dict[str, Any] = {}
+    exec(code, made)
+    monkeypatch.setattr("pme_airflow.refresh._of_connection", lambda _: services)
+    mint(services, "monday", [ONE])
+    client = TestClient(made["portal"])
+    assert client.get(f"/tours/{ONE}").status_code == 401
+    assert client.get(f"/tours/{ONE}", headers=ADA).status_code == 200

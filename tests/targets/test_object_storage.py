@@ -46,7 +46,7 @@ def test_files_are_whole_and_leave_no_drafts(tmp_path: Path, services: Services,
     target = ObjectStorageTarget(ObjectStoragePath(f"file://{tmp_path}/out"))
     publish(services, "monday", target, mint(services, "monday", [ONE]).items)
     found = sorted(path.name for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert found == ["embed.html", "index.html", "link.json"]
+    assert found == ["embed.html", "index.html", "link.json", "pme-embed.js"]
     record = json.loads((tmp_path / "out" / ONE / "link.json").read_text())
     assert set(record) == {"model_id", "audience", "link", "access_token", "valid_until"}
     assert record["access_token"] == next(iter(world.tokens))
