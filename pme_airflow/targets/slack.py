@@ -41,9 +41,12 @@ log = logging.getLogger(__name__)
 class _SlackError(PMESlotError):
     """Slack's answer was an error; ``code`` names it."""
 
-    def __init__(self, method: str, code: str) -> None:
-        said = _CURES.get(code, "see Slack's page of error codes" if code else "it gave no reason")
-        super().__init__(f"Slack refused {method} ({code or 'no code'}): {said}", passing=code in _PASSING)
+    def __init__(self, method: str, code: str, status: int) -> None:
+        said = _CURES.get(code, "see Slack's page of error codes" if code else "check base_url of the connection")
+        refused = not code and 400 <= status < 500 and status != 429
+        super().__init__(
+            f"Slack refused {method} ({code or f'HTTP {status}'}): {said}", passing=code in _PASSING and not refused
+        )
         self.code = code
 
 
@@ -177,11 +180,19 @@ class SlackTarget(Target):
         try:
             return getattr(self._client, method)(**arguments)
         except SlackApiError as error:
-            code = error.response.get("error", "") if hasattr(error.response, "get") else ""
-            problem = _SlackError(method, code if isinstance(code, str) and re.fullmatch(r"\w{0,60}", code) else "")
+            problem = _SlackError(method, *_code_and_status(error))
         except (OSError, HTTPException) as error:
             problem = PMESlotError(f"Slack was not reached, or broke off ({type(error).__name__})", passing=True)
         raise problem
+
+
+def _code_and_status(error: SlackApiError) -> tuple[str, int]:
+    """Slack's word for an error and the HTTP status, as far as the answer was one of Slack's."""
+    answer: Any = error.response
+    if isinstance(answer, Mapping):  # the client's form of an answer that is no JSON
+        return "", int(answer.get("status") or 0)
+    code = answer.get("error", "") if hasattr(answer, "get") else ""
+    return code if isinstance(code, str) and re.fullmatch(r"\w{0,60}", code) else "", int(answer.status_code or 0)
 
 
 def _mark(slot: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from slack_sdk import WebClient
 
 from pme_airflow.emulator import World
 from pme_airflow.ledger.actor import Actor
@@ -80,6 +81,15 @@ def test_a_bot_that_may_not_read_the_channel_still_posts(services: Services) -> 
     with slack_place() as place:
         place.channel.may_read = False
         assert publish(services, "monday", place.target(), mint(services, "monday", [ONE]).items).failed == []
+
+
+def test_an_address_that_is_no_slack_is_told_at_once(services: Services) -> None:
+    with slack_place() as place:
+        client = WebClient(token="xoxb-test", base_url=f"{place.proxy.address}/nothing/", retry_handlers=[])
+        items = mint(services, "monday", [ONE]).items
+        (failed,) = publish(services, "monday", SlackTarget(client, "#tours"), items).failed
+        assert "base_url" in failed["reason"]
+        assert failed["permanent"]
 
 
 def test_slacks_patience_is_respected(channel: tuple[Channel, SlackTarget], services: Services) -> None:
