@@ -12,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo up test lint bench campaign hour node simulate constraints clean
+.PHONY: demo up test lint bench campaign hour node strapi simulate constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -45,6 +45,11 @@ node: $(INSTALLED)  ## the JavaScript that tests run where it is here: secretlin
 	@npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts --omit=dev --fetch-retries 1 \
 	  --fetch-timeout 20000 --prefix .venv/node $$(cat tests/node.txt)
 	@cd .venv/node && npm rebuild --silent --ignore-scripts=false --foreground-scripts isolated-vm argon2 >/dev/null
+
+strapi: $(INSTALLED)  ## a Strapi for the campaigns, which takes a minute or two and 700 MB
+	@mkdir -p .venv/strapi && cp tests/strapi/package.json .venv/strapi/
+	@npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts --omit=dev --legacy-peer-deps \
+	  --fetch-retries 1 --prefix .venv/strapi
 
 constraints: $(INSTALLED)  ## pin what is newest today
 	$(BIN)/uv pip compile pyproject.toml --extra slack --extra s3 --extra postgres --extra mysql --extra scan \

@@ -24,7 +24,7 @@ from pme_airflow.targets.http_json import HttpJsonTarget
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from pme_airflow.targets.slack import SlackTarget
 from pme_airflow.targets.wordpress import WordPressTarget
-from tests.support.directus import Directus
+from tests.support.headless import Headless
 from tests.support.nights import Place
 from tests.support.proxy import Proxy, serving_proxy
 
@@ -81,7 +81,7 @@ class WordPressPlace(BehindProxy):
 class DirectusPlace(BehindProxy):
     """Items of a collection, an item a model, which anybody may read."""
 
-    def __init__(self, proxy: Proxy, cms: Directus, models: Sequence[str]) -> None:
+    def __init__(self, proxy: Proxy, cms: Headless, models: Sequence[str]) -> None:
         super().__init__(proxy)
         self.cms = cms
         for model_id in models:
@@ -105,6 +105,35 @@ class DirectusPlace(BehindProxy):
     def check_untouched(self) -> None:
         for item in self.cms.call("GET", "items/spaces")["data"]:
             assert item["note"] == f"kept {item['id']}"
+
+
+class StrapiPlace(BehindProxy):
+    """Entries of a type, an entry a model, which anybody may read."""
+
+    def __init__(self, proxy: Proxy, cms: Headless, models: Sequence[str]) -> None:
+        super().__init__(proxy)
+        self.cms = cms
+        for model_id in models:
+            cms.call("POST", "api/spaces", {"data": {"model_id": model_id, "note": f"kept {model_id}"}})
+
+    def target(self) -> Target:
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {self.cms.token}"
+        return HttpJsonTarget(
+            session, self.proxy.address, "http:strapi", method="PUT", endpoint="api/spaces/{model_id}",
+            json={"data": {"tour_url": "{link}"}}, headers={}, expected=[200], read_endpoint="api/spaces/{model_id}",
+            clear_json={"data": {"tour_url": None}}, timeout=20,
+        )  # fmt: skip
+
+    def shown(self, model_id: str) -> str:
+        return json.dumps(self.cms.call("GET", f"api/spaces/{model_id}", anonymous=True))
+
+    def everything(self) -> str:
+        return json.dumps(self.cms.call("GET", "api/spaces"))
+
+    def check_untouched(self) -> None:
+        for item in self.cms.call("GET", "api/spaces")["data"]:
+            assert item["note"] == f"kept {item['model_id']}"
 
 
 class BucketPlace(BehindProxy):

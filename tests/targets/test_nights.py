@@ -14,11 +14,11 @@ from pme_airflow.emulator import World
 from pme_airflow.playground import wordpress
 from pme_airflow.rotation.services import Services
 from tests.conftest import MODELS, MakeServices
-from tests.support import directus
+from tests.support import directus, strapi
 from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
 from tests.support.nights import Nights, Place
-from tests.support.places import DirectusPlace, OwnPlace, WordPressPlace, bucket_place, slack_place
+from tests.support.places import DirectusPlace, OwnPlace, StrapiPlace, WordPressPlace, bucket_place, slack_place
 from tests.support.proxy import serving_proxy
 from tests.support.scale import scaled
 
@@ -79,6 +79,14 @@ def test_directus(opened: ExitStack, services: Services, clock: FakeClock, world
     cms = opened.enter_context(directus.serving_directus())
     proxy = opened.enter_context(serving_proxy(cms.address))
     through(DirectusPlace(proxy, cms, TWO), services, clock, world)
+    assert sum(proxy.struck.values()) > 0
+
+
+@pytest.mark.skipif(strapi.missing() is not None, reason=str(strapi.missing()))
+def test_strapi(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
+    cms = opened.enter_context(strapi.serving_strapi())
+    proxy = opened.enter_context(serving_proxy(cms.address))
+    through(StrapiPlace(proxy, cms, TWO), services, clock, world)
     assert sum(proxy.struck.values()) > 0
 
 

@@ -1,0 +1,6 @@
+module.exports = () => ({
+  auth: { secret: 'tests' },
+  apiToken: { salt: 'tests' },
+  transfer: { token: { salt: 'tests' } },
+  serveAdminPanel: false,
+});
