@@ -139,9 +139,9 @@ class StrapiPlace(BehindProxy):
 class BucketPlace(BehindProxy):
     """A versioned bucket."""
 
-    def __init__(self, proxy: Proxy, client: Any) -> None:
+    def __init__(self, proxy: Proxy, client: Any, conn_id: str) -> None:
         super().__init__(proxy)
-        self.client = client
+        self.client, self.conn_id = client, conn_id
         client.create_bucket(Bucket="tours")
         client.put_bucket_versioning(Bucket="tours", VersioningConfiguration={"Status": "Enabled"})
         client.put_object(Bucket="tours", Key="other.txt", Body=b"not ours")
@@ -149,7 +149,7 @@ class BucketPlace(BehindProxy):
     def target(self) -> Target:
         from airflow.sdk import ObjectStoragePath
 
-        return ObjectStorageTarget(ObjectStoragePath("s3://aws_default@tours/out"))
+        return ObjectStorageTarget(ObjectStoragePath(f"s3://{self.conn_id}@tours/out"))
 
     def shown(self, model_id: str) -> str:
         try:
@@ -273,5 +273,6 @@ def bucket_place(set_environment: Any) -> Iterator[BucketPlace]:
     with bucket_server() as (address, client), serving_proxy(address) as proxy:
         extra = {"endpoint_url": proxy.address, "region_name": "us-east-1"}
         fields = {"conn_type": "aws", "login": "key", "password": "x", "extra": extra}
-        set_environment("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(fields))
-        yield BucketPlace(proxy, client)
+        conn_id = f"aws_{proxy.address.rpartition(':')[2]}"  # Airflow keeps a store for each connection it has met
+        set_environment(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+        yield BucketPlace(proxy, client, conn_id)
