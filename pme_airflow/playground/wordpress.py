@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -196,11 +198,13 @@ def serving_wordpress() -> Iterator[Site]:
         server = subprocess.Popen(
             ["php", "-S", f"127.0.0.1:{port}", "-t", str(root), str(root / "router.php")],
             env={"PHP_CLI_SERVER_WORKERS": "4", "PATH": "/usr/bin:/bin"},
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         try:
             yield _installed(address, root)
         finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)  # PHP's workers do not end with it
             stop(server)
 
 
