@@ -41,6 +41,10 @@ class WebRefusal(PMESlotError):
         self.retry_after = retry_after
 
 
+class _TimedOutError(PMESlotError):
+    """No answer in time: another try may help, but not at once."""
+
+
 class _Nobody(AuthBase):
     """Sends no credentials, so that a page is read as anybody would."""
 
@@ -73,7 +77,7 @@ class WebApi:
         body: Any = None,
         anonymous: bool = False,
     ) -> requests.Response:
-        """Ask once; what changes nothing, or nothing more the second time, up to four times.
+        """Ask once; what changes nothing, or nothing more the second time, up to four times unless it takes too long.
 
         :param judge: what is wrong with an answer that is neither a redirect nor a passing refusal.
         :raises PMESlotError: in words that hold neither the address' query nor the body.
@@ -85,7 +89,7 @@ class WebApi:
         if method not in _SAFE:
             return once()
         retrying = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, PMESlotError) and not error.permanent),
+            retry=retry_if_exception(_may_pass_soon),
             stop=stop_after_attempt(_TRIES),
             wait=_pause,
             sleep=time.sleep,
@@ -116,6 +120,8 @@ class WebApi:
                 auth=_Nobody() if anonymous else None,
             )
             problem = _passing_or_astray(answer) or judge(answer)
+        except requests.Timeout:
+            problem = _TimedOutError(f"it did not answer within {self._timeout:g} s", passing=True)
         except requests.RequestException as error:
             problem = PMESlotError(f"it was not reached, or broke off ({type(error).__name__})", passing=True)
         if problem is not None:
@@ -144,7 +150,11 @@ def _is_page(answer: requests.Response) -> bool:
     return bool(answer.content) and ("text/html" in kind or start.startswith(_PAGES))
 
 
+def _may_pass_soon(error: BaseException) -> bool:
+    return isinstance(error, PMESlotError) and not error.permanent and not isinstance(error, _TimedOutError)
+
+
 def _pause(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
     asked = error.retry_after if isinstance(error, WebRefusal) else None
-    return min(asked, _MAX_WAIT) if asked is not None else wait_random_exponential(multiplier=0.2, max=3)(state)
+    return min(asked, _MAX_WAIT) if asked is not None else wait_random_exponential(multiplier=0.2, max=2)(state)

@@ -164,6 +164,20 @@ def test_an_item_somebody_edits_meanwhile_is_not_overwritten_blindly(services: S
     assert session.version == 2
 
 
+def test_a_target_that_does_not_answer_in_time_is_not_asked_again_at_once(services: Services) -> None:
+    asked: list[str] = []
+
+    class Silent(requests.Session):
+        def request(self, method: str, url: str, **named: Any) -> requests.Response:  # type: ignore[override]
+            asked.append(method)
+            raise requests.ReadTimeout
+
+    (failed,) = publish(services, "monday", http_target(Silent()), mint(services, "monday", [ONE]).items).failed
+    assert "within 5 s" in failed["reason"]
+    assert not failed["permanent"]
+    assert len(asked) == 3
+
+
 @pytest.mark.parametrize(("trouble", "said"), [("html", "HTML"), ("inside", "error inside"), ("redirect", "redirect")])
 def test_a_cms_that_says_no_in_its_own_way_is_heard(services: Services, trouble: str, said: str) -> None:
     session = Items()
