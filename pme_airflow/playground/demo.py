@@ -96,7 +96,7 @@ def _tell(home: Path, env: Mapping[str, str]) -> bool:
     console.print(table)
     console.print(f"   The gallery is {published}/index.html (`pme-airflow demo --keep` keeps it).")
     console.print(f"   XCom holds each link sealed: {_an_xcom_item(home)}")
-    console.print("   So does the ledger: a token in clear lies in the published pages alone.")
+    console.print("   So does the ledger: a token in clear lies in what is shown alone.")
     live = sum(1 for row in rows if row["state"] == "live")
     console.print(f"[bold]{live} links live, {shown} pages published.[/]")
     return live == _MODELS and shown == _MODELS
