@@ -74,9 +74,10 @@ class _Refresh:
         left = int((row.valid_until - services.surely_to_come()).total_seconds())
         if left <= 0:
             return None
-        opened = services.open_item(item_of(row))
+        item = item_of(row)
+        opened = services.open_item(item)
         token, link = opened.token.reveal(), opened.url.reveal()
-        return {"access_token": token, "link": link, "expires_in": left, "valid_until": item_of(row)["valid_until"]}
+        return {"access_token": token, "link": link, "expires_in": left, "valid_until": item["valid_until"]}
 
 
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}

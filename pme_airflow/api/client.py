@@ -252,14 +252,13 @@ class PMEClient:
         return names
 
     def _names_of(self, model_ids: Sequence[str]) -> dict[str, str]:
-        asked = self._ask(lambda: names_document(model_ids), fields=len(model_ids))
-        graph = read_graph(asked.exchange) if isinstance(asked.exchange, Answer) else None
-        found = [(graph.data or {}).get(f"a{index}") if graph is not None else None for index in range(len(model_ids))]
-        return {
-            model_id: str(raw["name"])
-            for model_id, raw in zip(model_ids, found, strict=True)
-            if isinstance(raw, dict) and raw.get("name")
+        document = names_document(model_ids)
+        asked = self._ask(lambda: document, fields=len(model_ids))
+        found = {
+            model_id: self._graph_field(asked, alias)
+            for model_id, alias in zip(model_ids, document.aliases, strict=True)
         }
+        return {model_id: str(raw["name"]) for model_id, raw in found.items() if raw and raw.get("name")}
 
     def check_enabled(self) -> None:
         """Prove that the credentials may use Private Model Embed, by revoking a token that never was.

@@ -55,10 +55,10 @@ def _credentials(client_id: str, client_secret: Hidden) -> str:
     return f"clientId: {_literal(client_id, 'client id')}, clientSecret: {secret}"
 
 
-def _aliased(fields: list[str]) -> Document:
+def _aliased(fields: list[str], operation: str = "mutation") -> Document:
     aliases = tuple(f"a{index}" for index in range(len(fields)))
     lines = "\n".join(f"  {alias}: {field}" for alias, field in zip(aliases, fields, strict=True))
-    return Document(Hidden(f"mutation {{\n{lines}\n}}"), aliases)
+    return Document(Hidden(f"{operation} {{\n{lines}\n}}"), aliases)
 
 
 def mint_document(
@@ -93,12 +93,7 @@ def models_document(query: str, page_size: int, offset: str | int | None) -> Doc
 
 def names_document(model_ids: Sequence[str]) -> Document:
     """Each of so many models under an alias of its own."""
-    aliases = tuple(f"a{index}" for index in range(len(model_ids)))
-    lines = "\n".join(
-        f"  {alias}: model(id: {print_string(model_id)}) {{ id name }}"
-        for alias, model_id in zip(aliases, model_ids, strict=True)
-    )
-    return Document(Hidden(f"query {{\n{lines}\n}}"), aliases)
+    return _aliased([f"model(id: {print_string(model_id)}) {{ id name }}" for model_id in model_ids], "query")
 
 
 def model_document(model_id: str) -> Document:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from pme_airflow.playground.home import ROOT
 
 
 class AirflowHome:

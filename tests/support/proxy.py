@@ -11,8 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.support.handlers import serving_handler
 
 #: Before the server has seen a request: a gateway's page, a broken connection, too many. After it has: an answer cut in
 #: the middle, lost, or replaced by a gateway's page. ``slow`` only takes its time.
@@ -106,24 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
         return
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        return  # a client that went away
-
-
 @contextmanager
 def serving_proxy(upstream: str, seed: int = 1) -> Iterator[Proxy]:
     """A proxy before one server, without faults until they are set."""
     proxy = Proxy(upstream, seed)
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy}))
-    proxy.address = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving_handler(type("Handler", (_Handler,), {"proxy": proxy})) as proxy.address:
         yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
