@@ -10,13 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ledger, minting, starting, usual
+from benchmarks import ledger, minting, scanning, starting, usual
 from benchmarks.measure import Figure
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "minting": minting.figures,
     "usual": usual.figures,
     "starting": starting.figures,
+    "scanning": scanning.figures,
     "ledger": ledger.figures,
 }
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"

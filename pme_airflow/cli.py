@@ -310,7 +310,7 @@ def scan(conn_id: str, form: str, flag: bool, revoke: bool, reason: str, paths: 
         places = (
             search.stream(sys.stdin.buffer, "-") if place == "-" else scan_place(search, place) for place in paths
         )
-        found = [told for hits in places for told in haystack.told(hits)]
+        found = list(haystack.told(search.hits(piece for place in places for piece in place)))
     marks = sorted({told["fingerprint"] for told in found})
     actor = Actor.of_command("scan")
     if (flag or revoke) and marks:

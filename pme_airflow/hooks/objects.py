@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from pme_airflow.api.errors import PMEInputError
-from pme_airflow.leaks.scan import Hit
+from pme_airflow.leaks.scan import Piece
 from pme_airflow.leaks.trees import Scan, files_under
 
 __all__ = ["scan_place"]
 
 
-def scan_place(scan: Scan, place: str) -> Iterator[Hit]:
-    """Scan a file, a tree, or whatever lies under any ``ObjectStoragePath`` (``s3://…``, ``gs://…``).
+def scan_place(scan: Scan, place: str) -> Iterator[Piece]:
+    """The pieces of a file, a tree, or whatever lies under any ``ObjectStoragePath`` (``s3://…``, ``gs://…``).
 
     :raises PMEInputError: where nothing is there.
     """

@@ -1,26 +1,29 @@
-"""The very tokens that are looked for, in every disguise a token itself may wear, and one pass that finds them all."""
+"""The tokens that are looked for, in every disguise a token itself may wear, and where they stand in some bytes."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
-
-import ahocorasick_rs
+import re
+from collections.abc import Iterable, Iterator
 
 from pme_airflow.api.values import AccessToken
+from pme_airflow.leaks.engines import engine_for
 from pme_airflow.sealing import fingerprint
 
-__all__ = ["Needles"]
+__all__ = ["Needles", "disguises"]
 
-#: What the automaton looks for is the start of a pattern; the rest is compared. It keeps the automaton small.
-_PREFIX = 12
+#: What line breaks, their quoted-printable and folded forms, and UTF-16 put between the bytes of a text.
+_BETWEEN = rb"(?:=?\r?\n[ \t]*|\0|\r)*"
+_FOLD = re.compile(rb"\n[ \t]+")
 
 
-def _disguises(token: str) -> Iterator[bytes]:
-    """A token as it may lie in bytes: plain, UTF-16, percent-encoded, hex, and base64 at each of its three offsets."""
+def disguises(token: str) -> Iterator[bytes]:
+    """A token as it may lie in bytes: plain, percent-encoded, hex, and base64 at each of its three offsets.
+
+    What only puts bytes in between, such as UTF-16 and wrapped lines, is taken out of the data instead.
+    """
     raw = token.encode()
     yield raw
-    yield token.encode("utf-16-le")[:-1]  # the bytes both orders share
     yield "".join(f"%{byte:02X}" for byte in raw).encode()
     yield "".join(f"%{byte:02x}" for byte in raw).encode()
     yield raw.hex().encode()
@@ -33,33 +36,64 @@ def _disguises(token: str) -> Iterator[bytes]:
 
 
 class Needles:
-    """Finds tokens in bytes. Holds them in clear, in memory alone.
+    """Finds tokens in bytes. Holds them in clear, in memory alone. Safe to share between threads.
 
     :param tokens: what is looked for; each stands for itself, so that there are no false alarms.
+    :param engine: which search to use, for tests: ``hyperscan`` or ``ahocorasick``; the faster one that is installed
+        where it is left out.
     """
 
-    def __init__(self, tokens: Iterable[AccessToken]) -> None:
+    def __init__(self, tokens: Iterable[AccessToken], engine: str | None = None) -> None:
         self._marks: dict[bytes, str] = {}
-        by_prefix: dict[bytes, list[bytes]] = {}
         for token in tokens:
             mark = fingerprint(token)
-            for pattern in dict.fromkeys(_disguises(token.reveal())):
-                self._marks[pattern] = mark
-                by_prefix.setdefault(pattern[:_PREFIX], []).append(pattern)
-        self._patterns: Mapping[bytes, list[bytes]] = by_prefix
-        self._prefixes = list(by_prefix)
-        self._automaton = ahocorasick_rs.BytesAhoCorasick(self._prefixes) if by_prefix else None
-        self.longest = max((len(pattern) for pattern in self._marks), default=0)
+            self._marks.update(dict.fromkeys(disguises(token.reveal()), mark))
+        self._patterns = list(self._marks)
+        self._engine = engine_for(self._patterns, engine) if self._patterns else None
+        self.longest = max(map(len, self._patterns), default=0)
 
     def __repr__(self) -> str:
         return f"Needles({len(set(self._marks.values()))} tokens)"
 
-    def find(self, data: bytes | bytearray | memoryview) -> Iterator[tuple[str, int]]:
-        """The fingerprint and offset of each token in some bytes."""
-        if self._automaton is None:
-            return
-        view = memoryview(data)
-        for index, start, _ in self._automaton.find_matches_as_indexes(data, overlapping=True):
-            for pattern in self._patterns[self._prefixes[index]]:
-                if view[start : start + len(pattern)] == pattern:
-                    yield self._marks[pattern], start
+    def find(self, data: bytes) -> list[tuple[str, int, int]]:
+        """The fingerprint, start and end of each token in some bytes, also of one that line breaks cut apart."""
+        if self._engine is None:
+            return []
+        found: list[tuple[str, int, int]] = []
+        straight: set[str] = set()
+        cut: list[bytes] = []
+        for index in self._engine(_joined(data)):
+            pattern = self._patterns[index]
+            places = list(_places(data, pattern))
+            found += [(self._marks[pattern], start, start + len(pattern)) for start in places]
+            straight.update([self._marks[pattern]] if places else [])
+            cut += [] if places else [pattern]
+        for pattern in cut:
+            mark = self._marks[pattern]
+            if mark not in straight:
+                stretched = re.compile(_BETWEEN.join(re.escape(pattern[i : i + 1]) for i in range(len(pattern))))
+                found += [(mark, match.start(), match.end()) for match in stretched.finditer(data)]
+        return sorted(found, key=lambda hit: hit[1])
+
+
+def _joined(data: bytes) -> bytes:
+    """Bytes without what may stand between those of a token: UTF-16's zeros, line breaks, and what wraps a line.
+
+    No disguise holds a ``=``, so all of them go: that is quicker than to look for those at the end of a line.
+    """
+    if b"\0" in data:
+        data = data.replace(b"\0", b"")
+    if b"\n" not in data:
+        return data
+    if b"\r" in data:
+        data = data.replace(b"\r", b"")
+    if _FOLD.search(data):
+        data = _FOLD.sub(b"\n", data)
+    return data.replace(b"\n", b"").replace(b"=", b"")
+
+
+def _places(data: bytes, pattern: bytes) -> Iterator[int]:
+    start = data.find(pattern)
+    while start >= 0:
+        yield start
+        start = data.find(pattern, start + 1)

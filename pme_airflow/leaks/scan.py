@@ -1,20 +1,21 @@
-"""Searching streams of bytes for live tokens: in pieces, so that memory stays flat whatever their size."""
+"""Searching streams of bytes for live tokens: in pieces, on all cores, with memory flat whatever their size."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pme_airflow.leaks.needles import Needles
 
-__all__ = ["Hit", "Readable", "scan_stream"]
+__all__ = ["Hit", "Piece", "Readable", "pieces_of", "search"]
 
 _PIECE = 1 << 20
 #: How far line breaks may stretch a token: a wrapped base64 or quoted-printable text breaks every 76 characters or so.
 _STRETCH = 4
-_BREAKS = re.compile(rb"=?\r?\n[ \t]*")
 
 
 class Readable(Protocol):
@@ -38,46 +39,71 @@ class Hit:
     offset: int
 
 
-def scan_stream(
-    stream: Readable, path: str, needles: Needles, on_read: Callable[[int], None] | None = None
-) -> Iterator[Hit]:
-    """Every token in a stream, also one that line breaks cut apart; each place once.
+@dataclass(frozen=True)
+class Piece:
+    """A part of a stream.
 
+    :param path: where the stream lies.
+    :param base: the offset of ``data`` in the stream.
+    :param data: the bytes.
+    :param kept: how many of them the piece before held already.
+    :param inside: collects the fingerprints found in what is packed in an archive, for the archive's own bytes.
+    :param unless: fingerprints that are no news in this piece.
+    """
+
+    path: str
+    base: int
+    data: bytes = field(repr=False)
+    kept: int = 0
+    inside: set[str] | None = None
+    unless: frozenset[str] | set[str] = frozenset()
+
+
+def pieces_of(
+    stream: Readable,
+    path: str,
+    longest: int,
+    on_read: Callable[[int], None] | None = None,
+    inside: set[str] | None = None,
+    unless: frozenset[str] | set[str] = frozenset(),
+) -> Iterator[Piece]:
+    """A stream in pieces that overlap, so that whatever is searched for stands whole in one of them.
+
+    :param longest: how many bytes the longest text that is searched for has.
     :param on_read: told how many bytes each piece had.
     """
-    overlap = max(256, needles.longest * _STRETCH)
+    overlap = max(256, longest * _STRETCH)
     kept = b""
     base = 0
-    seen: set[tuple[str, int]] = set()
-    while piece := stream.read(_PIECE):
+    while fresh := stream.read(_PIECE):
         if on_read is not None:
-            on_read(len(piece))
-        data = kept + piece
-        for mark, offset in _found(data, needles):
-            if (mark, base + offset) not in seen:
-                yield Hit(mark, path, base + offset)
-        keep = min(overlap, len(data))
-        kept = data[len(data) - keep :]
-        base += len(data) - keep
-        seen = {(mark, base + offset) for mark, offset in _found(kept, needles)}
+            on_read(len(fresh))
+        data = kept + fresh
+        yield Piece(path, base, data, len(kept), inside, unless)
+        kept = data[-overlap:]
+        base += len(data) - len(kept)
 
 
-def _found(data: bytes, needles: Needles) -> set[tuple[str, int]]:
-    found = set(needles.find(data))
-    if b"\n" in data:
-        joined = _BREAKS.sub(b"", data)
-        if len(joined) != len(data):
-            straight = {mark for mark, _ in found}
-            cut = [(mark, offset) for mark, offset in needles.find(joined) if mark not in straight]
-            found |= {(mark, _unjoined(data, offset)) for mark, offset in cut}
-    return found
+def search(needles: Needles, pieces: Iterable[Piece], workers: int | None = None) -> Iterator[Hit]:
+    """Every token in some pieces, each place once, in their order. The engines free the interpreter's lock.
+
+    :param workers: how many threads search; as many as this process may use cores where it is left out.
+    """
+    workers = workers or len(os.sched_getaffinity(0))
+    under_way: deque[tuple[Piece, Future[list[tuple[str, int, int]]]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="pme-scan") as pool:
+        for piece in pieces:
+            under_way.append((piece, pool.submit(needles.find, piece.data)))
+            while len(under_way) > 2 * workers or (under_way and under_way[0][1].done()):
+                yield from _news(*under_way.popleft())
+        while under_way:
+            yield from _news(*under_way.popleft())
 
 
-def _unjoined(data: bytes, offset: int) -> int:
-    """Where something that was found without the line breaks stands among them."""
-    removed = 0
-    for match in _BREAKS.finditer(data):
-        if match.start() - removed > offset:
-            break
-        removed += match.end() - match.start()
-    return offset + removed
+def _news(piece: Piece, found: Future[list[tuple[str, int, int]]]) -> Iterator[Hit]:
+    for mark, start, end in found.result():
+        if end <= piece.kept or mark in piece.unless:
+            continue
+        if piece.inside is not None:
+            piece.inside.add(mark)
+        yield Hit(mark, piece.path, piece.base + start)

@@ -11,14 +11,15 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
 from pme_airflow.api.errors import PMEError, PMEInputError
 from pme_airflow.leaks.needles import Needles
-from pme_airflow.leaks.scan import Hit, Readable, scan_stream
+from pme_airflow.leaks.scan import Hit, Piece, Readable, pieces_of, search
 
 __all__ = ["MAX_EXPANDED_BYTES", "PMEScanError", "Scan", "files_under"]
 
@@ -73,7 +74,7 @@ class _Limited:
 
 
 class Scan:
-    """One scan: what it found, and what it could not read.
+    """One scan: what is to be searched, in pieces, and what of it could not be read.
 
     :param needles: what is looked for.
     :param on_read: told how many bytes each piece had.
@@ -84,39 +85,39 @@ class Scan:
         self._on_read = on_read
         self.problems: list[str] = []
 
-    def file(self, path: Path) -> Iterator[Hit]:
-        """Scan a file."""
+    def hits(self, pieces: Iterable[Piece]) -> Iterator[Hit]:
+        """What stands in the pieces of files and streams."""
+        return search(self._needles, pieces)
+
+    def file(self, path: Path) -> Iterator[Piece]:
+        """Read a file."""
         try:
             with path.open("rb") as stream:
                 yield from self.stream(stream, str(path))
         except OSError as error:
             self.problems.append(f"{path}: cannot be read ({error.strerror or type(error).__name__})")
 
-    def stream(self, stream: IO[bytes], path: str, depth: int = 0) -> Iterator[Hit]:
-        """Scan a stream: what is packed inside of it, and its bytes as they are."""
+    def stream(self, stream: IO[bytes], path: str) -> Iterator[Piece]:
+        """Read a stream: what is packed inside of it, and its bytes as they are."""
         if not stream.seekable():
-            yield from self.member(stream, path, _UNKNOWN_SIZE, depth)
+            yield from self.member(stream, path, _UNKNOWN_SIZE, _Depth())
             return
         opened = _kind(stream.read(512))
         inside: set[str] = set()
         if opened is not None:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(0)
-            for hit in self._unpacked(opened, stream, path, size, depth):
-                inside.add(hit.fingerprint)
-                yield hit
+            yield from self._unpacked(opened, stream, path, size, _Depth(inside=inside))
         stream.seek(0)
-        for hit in scan_stream(stream, path, self._needles, self._on_read):
-            if hit.fingerprint not in inside:
-                yield hit
+        yield from pieces_of(stream, path, self._needles.longest, self._on_read, unless=inside)
 
-    def _unpacked(self, opened: _Opened, stream: IO[bytes], path: str, size: int, depth: int) -> Iterator[Hit]:
-        if depth >= _MAX_DEPTH:
+    def _unpacked(self, opened: _Opened, stream: IO[bytes], path: str, size: int, depth: _Depth) -> Iterator[Piece]:
+        if depth.levels >= _MAX_DEPTH:
             self.problems.append(f"{path}: archives are nested deeper than {_MAX_DEPTH}; unpack it and scan again")
             return
         problem = ""
         try:
-            yield from opened(self, stream, path, size, depth + 1)
+            yield from opened(self, stream, path, size, depth.below())
         except PMEScanError as error:
             problem = str(error)
         except _BROKEN as error:
@@ -124,20 +125,20 @@ class Scan:
         if problem:
             self.problems.append(f"{path}: {problem}")
 
-    def member(self, stream: Readable, path: str, packed: int, depth: int) -> Iterator[Hit]:
-        """Scan what can only be read on: a member of an archive, or standard input. Nothing is written to a disk."""
+    def member(self, stream: Readable, path: str, packed: int, depth: _Depth) -> Iterator[Piece]:
+        """Read what can only be read on: a member of an archive, or standard input. Nothing is written to a disk."""
         limited = _Limited(stream, packed)
         head = limited.read(512)
         whole = _Chained(head, limited)
         opened = _kind(head)
         if opened is None:
-            yield from scan_stream(whole, path, self._needles, self._on_read)
+            yield from pieces_of(whole, path, self._needles.longest, self._on_read, inside=depth.inside)
         elif opened is _zip:
             yield from self._zip_in_memory(whole, path, packed, depth)
         else:
             yield from self._unpacked(opened, cast("IO[bytes]", whole), path, packed, depth)
 
-    def _zip_in_memory(self, stream: Readable, path: str, packed: int, depth: int) -> Iterator[Hit]:
+    def _zip_in_memory(self, stream: Readable, path: str, packed: int, depth: _Depth) -> Iterator[Piece]:
         """A zip's directory stands at its end, so that it is held whole."""
         held = io.BytesIO()
         while piece := stream.read(1 << 20):
@@ -148,6 +149,17 @@ class Scan:
                 )
                 return
         yield from self._unpacked(_zip, held, path, packed, depth)
+
+
+@dataclass(frozen=True)
+class _Depth:
+    """How deep in archives something lies, and who is told what is found there."""
+
+    levels: int = 0
+    inside: set[str] | None = None
+
+    def below(self) -> _Depth:
+        return replace(self, levels=self.levels + 1)
 
 
 class _Chained:
@@ -165,10 +177,10 @@ class _Chained:
         return head if len(head) == size else head + self._rest.read(size - len(head))
 
 
-_Opened = Callable[[Scan, IO[bytes], str, int, int], Iterator[Hit]]
+_Opened = Callable[[Scan, IO[bytes], str, int, _Depth], Iterator[Piece]]
 
 
-def _zip(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: int) -> Iterator[Hit]:
+def _zip(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: _Depth) -> Iterator[Piece]:
     with zipfile.ZipFile(stream) as archive:
         for entry in archive.infolist():
             if entry.is_dir():
@@ -180,7 +192,7 @@ def _zip(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: int) -> I
                 scan.problems.append(f"{path}!{entry.filename}: cannot be read ({type(error).__name__})")
 
 
-def _tar(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: int) -> Iterator[Hit]:
+def _tar(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: _Depth) -> Iterator[Piece]:
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for entry in archive:
             member = archive.extractfile(entry) if entry.isreg() else None
@@ -189,7 +201,7 @@ def _tar(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: int) -> I
 
 
 def _packed_by(open_: Callable[[Any], Any]) -> _Opened:
-    def opened(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: int) -> Iterator[Hit]:
+    def opened(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: _Depth) -> Iterator[Piece]:
         name = Path(path).stem or "content"
         yield from scan.member(open_(stream), f"{path}!{name}", packed, depth)
 

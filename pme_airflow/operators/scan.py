@@ -61,7 +61,7 @@ class PMEScanOperator(BaseOperator):
             hook = PMEHook(self.pme_conn_id)
             haystack = live_haystack(hook.services)
             scan = Scan(haystack.needles)
-            found = [told for place in places for told in haystack.told(scan_place(scan, place))]
+            found = [told for place in places for told in haystack.told(scan.hits(scan_place(scan, place)))]
             marks = sorted({told["fingerprint"] for told in found})
             if self.flag and marks:
                 hook.flag(tokens=marks, reason=self.reason, actor=actor_of_context(context))

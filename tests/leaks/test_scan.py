@@ -26,9 +26,11 @@ import pytest
 
 from pme_airflow.api.errors import PMEInputError
 from pme_airflow.api.values import AccessToken
+from pme_airflow.leaks import needles as needles_module
 from pme_airflow.leaks import trees
+from pme_airflow.leaks.engines import engine_for
 from pme_airflow.leaks.needles import Needles
-from pme_airflow.leaks.scan import Hit, scan_stream
+from pme_airflow.leaks.scan import Hit, pieces_of, search
 from pme_airflow.leaks.trees import Scan, files_under
 from pme_airflow.sealing import fingerprint
 from tests.support.scale import scaled
@@ -58,8 +60,19 @@ DISGUISES: Mapping[str, Callable[[str], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(params=["ahocorasick", "hyperscan"], autouse=True)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Everything here holds with either engine."""
+    name: str = request.param
+    if name == "hyperscan":
+        pytest.importorskip("hyperscan", reason="the extra scan is not installed: no wheel of hyperscan fits here")
+    monkeypatch.setattr(needles_module, "engine_for", lambda patterns, _: engine_for(patterns, name))
+    return name
+
+
 def hits(data: bytes, needles: Needles | None = None) -> list[Hit]:
-    return list(scan_stream(io.BytesIO(data), "x", needles or Needles([AccessToken(TOKEN)])))
+    needles = needles or Needles([AccessToken(TOKEN)])
+    return list(search(needles, pieces_of(io.BytesIO(data), "x", needles.longest)))
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
@@ -73,6 +86,18 @@ def test_the_offset_is_where_it_stands() -> None:
     assert hits(b"0123456789" + TOKEN.encode())[0].offset == 10
     cut = TOKEN[:10].encode() + b"=\n" + TOKEN[10:].encode()
     assert hits(b"line\n" * 4 + cut)[0].offset == 20
+
+
+def test_every_place_of_a_token_is_told_in_both_cases_of_hex() -> None:
+    raw, upper = TOKEN.encode().hex().encode(), TOKEN.encode().hex().upper().encode()
+    data = b"," + raw + b"," + upper + b"," + TOKEN.encode() + b"," + TOKEN.encode()
+    assert [hit.offset for hit in hits(data)] == [1, 52, 103, 129]
+
+
+@pytest.mark.parametrize("between", [b"\n", b"\r\n", b"=\n", b"=\r\n", b"\n  ", b"\r\n\t", b"\n\n"])
+def test_a_token_that_a_line_break_cuts_is_found_where_it_begins(between: bytes) -> None:
+    data = b"x = 1\n  y\n" * 3 + TOKEN[:9].encode() + between + TOKEN[9:].encode() + b"\nz"
+    assert [hit.offset for hit in hits(data)] == [30]
 
 
 @pytest.mark.parametrize("at", [(1 << 20) - 30, (1 << 20) - 10, (1 << 20), (3 << 20) - 1])
@@ -116,7 +141,7 @@ def test_archives_are_looked_into(tmp_path: Path, kinds: list[str]) -> None:
         content = packed(kind, content)
     (tmp_path / "archive").write_bytes(content)
     scan = Scan(Needles([AccessToken(TOKEN)]))
-    assert {hit.fingerprint for hit in scan.file(tmp_path / "archive")} == {MARK}
+    assert {hit.fingerprint for hit in scan.hits(scan.file(tmp_path / "archive"))} == {MARK}
     assert scan.problems == []
 
 
@@ -125,7 +150,7 @@ def test_a_bomb_is_a_problem_and_the_rest_is_scanned(tmp_path: Path, monkeypatch
     (tmp_path / "a_bomb.gz").write_bytes(gzip.compress(b"\0" * (64 << 20)))
     (tmp_path / "b.txt").write_text(TOKEN)
     scan = Scan(Needles([AccessToken(TOKEN)]))
-    found = [hit for path in files_under(str(tmp_path)) for hit in scan.file(path)]
+    found = list(scan.hits(piece for path in files_under(str(tmp_path)) for piece in scan.file(path)))
     assert [hit.path for hit in found] == [str(tmp_path / "b.txt")]
     assert "expands beyond" in scan.problems[0]
 
@@ -157,17 +182,16 @@ from pme_airflow.api.values import AccessToken
 from pme_airflow.leaks.needles import Needles
 from pme_airflow.leaks.trees import Scan, files_under
 tokens = open(sys.argv[1]).read().split()
-scan = Scan(Needles(map(AccessToken, tokens)))
-for path in files_under(sys.argv[2]):
-    for hit in scan.file(path):
-        print(hit.fingerprint)
+scan = Scan(Needles(map(AccessToken, tokens), sys.argv[3]))
+for hit in scan.hits(piece for path in files_under(sys.argv[2]) for piece in scan.file(path)):
+    print(hit.fingerprint)
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(int(peak.split()[1]) // 1024, file=sys.stderr)
 """
 
 
 @pytest.mark.timeout(scaled(120, 900))
-def test_a_thousand_planted_links_among_look_alikes(tmp_path: Path) -> None:
+def test_a_thousand_planted_links_among_look_alikes(tmp_path: Path, engine: str) -> None:
     """Each in one of twelve disguises; none false; memory flat."""
     chance = random.Random(5)
     count, size = scaled(120, 1000), scaled(20, 200) << 20
@@ -184,7 +208,7 @@ def test_a_thousand_planted_links_among_look_alikes(tmp_path: Path) -> None:
             while out.tell() < size // 10:
                 out.write(block[chance.randrange(1000) :])
     done = subprocess.run(
-        [sys.executable, "-c", CAMPAIGN, str(tmp_path / "tokens"), str(tree)],
+        [sys.executable, "-c", CAMPAIGN, str(tmp_path / "tokens"), str(tree), engine],
         capture_output=True,
         text=True,
         check=True,
