@@ -10,11 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ledger, minting, scanning, starting, usual
+from benchmarks import ledger, limits, minting, scanning, starting, usual
 from benchmarks.measure import Figure
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "minting": minting.figures,
+    "limits": limits.figures,
     "usual": usual.figures,
     "starting": starting.figures,
     "scanning": scanning.figures,

@@ -82,8 +82,12 @@ def get_provider_info() -> dict[str, Any]:
                         format="password",
                     ),
                     "batch_size": _field("Batch size", "integer", "Links asked for in one request. Default 10."),
-                    "max_concurrency": _field("Concurrency", "integer", "Requests under way at once. Default 8."),
-                    "requests_per_second": _field("Requests a second", "number", "A hard ceiling. Empty: none."),
+                    "max_concurrency": _field(
+                        "Concurrency", "integer", "Requests under way at once. Empty: 8, and more where welcome."
+                    ),
+                    "requests_per_second": _field(
+                        "Requests a second", "number", "A hard ceiling for all tasks together. Empty: none."
+                    ),
                     "timeout": _field("Timeout", "number", "Seconds to wait for an answer. Default 30."),
                 },
             }

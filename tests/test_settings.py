@@ -21,7 +21,8 @@ def read(extra: Any = None, **fields: Any) -> ConnectionSettings:
 def test_the_defaults_are_those_of_the_form() -> None:
     settings = read()
     assert settings.host == "https://api.matterport.com"
-    assert (settings.extras.batch_size, settings.extras.max_concurrency, settings.extras.timeout) == (10, 8, 30.0)
+    client = settings.client_settings
+    assert (client.batch_size, client.max_concurrency, client.grow_to, client.timeout) == (10, 8, 32, 30.0)
     assert settings.extras.requests_per_second is None
 
 
@@ -32,6 +33,7 @@ def test_what_the_form_sends_is_read() -> None:
     assert settings.extras.ledger_conn_id is None
     assert [len(key.reveal()) for key in settings.extras.seal_keys] == [16, 16]
     assert settings.client_settings.batch_size == 25
+    assert (settings.client_settings.max_concurrency, settings.client_settings.grow_to) == (16, None)
     assert settings.client_settings.requests_per_second == 2.5
 
 

@@ -48,11 +48,11 @@ from pme_airflow.api.errors import (
     PMEProtocolError,
     PMEUnavailableError,
 )
-from pme_airflow.api.limiter import RateLimiter
+from pme_airflow.api.limiter import Ceiling, Limiter, OwnCeiling
 from pme_airflow.api.transport import Transport
 from pme_airflow.api.values import AccessToken, Hidden, MintRequest, Model
 
-__all__ = ["DEFAULT_HOST", "ClientSettings", "PMEClient"]
+__all__ = ["DEFAULT_HOST", "ClientSettings", "PMEClient", "limiter_of"]
 
 DEFAULT_HOST = "https://api.matterport.com"
 _TOKEN_PATH = "/api/oauth/token"
@@ -67,7 +67,8 @@ class ClientSettings:
     """How hard one client may lean on the API.
 
     :param batch_size: aliased mutations in one request.
-    :param max_concurrency: requests under way at once.
+    :param max_concurrency: requests under way at once, to begin with.
+    :param grow_to: how many there may become where the API welcomes it; ``None`` for no more than to begin with.
     :param requests_per_second: a hard ceiling, or ``None`` for none.
     :param timeout: seconds to wait for a connection, and for each part of an answer.
     :param deadline: seconds after which a request that is only refused or unreachable is given up.
@@ -75,6 +76,7 @@ class ClientSettings:
 
     batch_size: int = 10
     max_concurrency: int = 8
+    grow_to: int | None = None
     requests_per_second: float | None = None
     timeout: float = 30.0
     deadline: float = 120.0
@@ -104,6 +106,7 @@ class PMEClient:
     :param settings: sizes and limits.
     :param clock: what time and waiting are taken from.
     :param session: a ``requests`` session to use instead of one of its own.
+    :param limiter: shared with other clients; one of its own where it is left out.
     :raises PMEInputError: for an id, secret or host that cannot be right.
     """
 
@@ -115,6 +118,7 @@ class PMEClient:
         settings: ClientSettings | None = None,
         clock: Clock | None = None,
         session: requests.Session | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         if not client_id.strip():
             raise PMEInputError("login: is empty. Enter the client id (Settings > Developer Tools).")
@@ -124,9 +128,9 @@ class PMEClient:
         self.settings = settings or ClientSettings()
         self._secret = client_secret
         self._clock = clock or SystemClock()
-        self._transport = Transport(host, self.settings.timeout, self.settings.max_concurrency, session)
+        self.limiter = limiter or limiter_of(self.settings, self._clock)
+        self._transport = Transport(host, self.settings.timeout, self.limiter.most, session)
         self.server_clock = ServerClock(self._clock)
-        self._limiter = RateLimiter(self.settings.requests_per_second, self._clock)
         self._token: _ApplicationToken | None = None
         self._token_lock = threading.Lock()
         self._spelling = Spelling.EMBED_LINK
@@ -243,7 +247,8 @@ class PMEClient:
         settings = replace(self.settings, timeout=min(seconds, self.settings.timeout), deadline=seconds)
         names: dict[str, str] = {}
         until = self._clock.monotonic() + seconds
-        with PMEClient(self.client_id, self._secret, self.host, settings, self._clock) as brief:
+        secret, clock = self._secret, self._clock
+        with PMEClient(self.client_id, secret, self.host, settings, clock, limiter=self.limiter) as brief:
             for start in range(0, len(model_ids), _PAGE_SIZE):
                 if self._clock.monotonic() >= until:
                     break
@@ -341,8 +346,7 @@ class PMEClient:
     def _ask_once(self, document: Document, token: _ApplicationToken, fields: int) -> _Asked:
         spelling = self._spelling
         body = Hidden(json.dumps({"query": document.text.reveal()}))
-        with self._limiter:
-            exchange = self._transport.post_json(_GRAPH_PATH, body, token.value)
+        exchange = self._send(lambda: self._transport.post_json(_GRAPH_PATH, body, token.value))
         if isinstance(exchange, Answer):
             self.server_clock.observe(exchange.headers.get("Date"))
         refusal = refusal_of(exchange, fields)
@@ -351,6 +355,14 @@ class PMEClient:
         elif refusal.kind is RefusalKind.OTHER_SPELLING:
             refusal = self._respelled(spelling, refusal, fields)
         return _Asked(exchange, refusal)
+
+    def _send(self, send: Callable[[], Answer | NoAnswer]) -> Answer | NoAnswer:
+        """Send when it is a request's turn, and let the limiter learn from the answer."""
+        started = self.limiter.start()
+        exchange = send()
+        answer = exchange if isinstance(exchange, Answer) else None
+        self.limiter.ended(started, answer.status if answer else None, answer.retry_after if answer else None)
+        return exchange
 
     def _respelled(self, used: Spelling, refusal: Refusal, fields: int) -> Refusal:
         """Take the second spelling once; a server that refuses both is no PME API."""
@@ -414,8 +426,7 @@ class PMEClient:
     def _ask_for_token(self) -> _Asked:
         application = BackendApplicationClient(self.client_id)
         form = Hidden(application.prepare_request_body(include_client_id=True, client_secret=self._secret.reveal()))
-        with self._limiter:
-            exchange = self._transport.post_form(_TOKEN_PATH, form)
+        exchange = self._send(lambda: self._transport.post_form(_TOKEN_PATH, form))
         if isinstance(exchange, Answer):
             self.server_clock.observe(exchange.headers.get("Date"))
         return _Asked(exchange, self._token_refusal(exchange))
@@ -457,6 +468,16 @@ class PMEClient:
             f"{self.host} answered the token request with HTTP {status}, but not as a PME API does. Check the host of "
             f"the connection (the vendor's is {DEFAULT_HOST})."
         )
+
+
+def limiter_of(settings: ClientSettings, clock: Clock, ceiling: Ceiling | None = None) -> Limiter:
+    """The limiter that settings ask for.
+
+    :param ceiling: one to keep to in place of one of this process alone.
+    """
+    if ceiling is None and settings.requests_per_second is not None:
+        ceiling = OwnCeiling(settings.requests_per_second, clock)
+    return Limiter(settings.max_concurrency, settings.grow_to or 0, clock, ceiling)
 
 
 def _last_result(state: RetryCallState) -> _Asked:

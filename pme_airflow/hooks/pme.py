@@ -12,7 +12,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from pme_airflow.api.client import PMEClient
+from pme_airflow.api.client import PMEClient, limiter_of
 from pme_airflow.api.clock import Clock, SystemClock
 from pme_airflow.api.errors import PMEError, PMEInputError
 from pme_airflow.api.validity import Validity, parse_duration
@@ -23,6 +23,7 @@ from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.database import Database, sqlite_engine, tuned
 from pme_airflow.ledger.errors import LedgerError
 from pme_airflow.ledger.minting import Demand
+from pme_airflow.ledger.pace import SharedCeiling
 from pme_airflow.ledger.revoking import Flagged
 from pme_airflow.rotation.flag import Flagging
 from pme_airflow.rotation.mint import Minter, MintOutcome
@@ -94,10 +95,23 @@ class PMEHook(BaseHook):
         """The client, the ledger and the keys."""
         settings = self.settings
         client = PMEClient(
-            settings.client_id, settings.client_secret, settings.host, settings.client_settings, self._clock
+            settings.client_id,
+            settings.client_secret,
+            settings.host,
+            settings.client_settings,
+            self._clock,
+            limiter=limiter_of(settings.client_settings, self._clock, self._ceiling()),
         )
         sealer = Sealer.of_connection(settings.client_secret, settings.extras.seal_keys)
         return Services(client, self.database, sealer, self._clock)
+
+    def _ceiling(self) -> SharedCeiling | None:
+        """The ceiling that all tasks of the connection share, by way of the ledger."""
+        settings = self.settings
+        per_second = settings.extras.requests_per_second
+        if per_second is None:
+            return None
+        return SharedCeiling(per_second, self.database, self._clock, settings.client_id, settings.host)
 
     @cached_property
     def database(self) -> Database:

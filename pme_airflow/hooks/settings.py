@@ -15,6 +15,9 @@ from pme_airflow.api.values import Hidden
 
 __all__ = ["ConnectionSettings", "Extras"]
 
+#: How many requests there may be under way at the most where the connection does not say.
+_GROW_TO = 32
+
 
 @dataclass(frozen=True)
 class Extras:
@@ -23,15 +26,15 @@ class Extras:
     :param ledger_conn_id: the SQL connection the ledger lives in; without it, an SQLite file in ``$AIRFLOW_HOME``.
     :param seal_keys: keys that seal links at rest, newest first; without them a key derived from the client secret.
     :param batch_size: aliased mutations in one request.
-    :param max_concurrency: requests under way at once.
-    :param requests_per_second: a hard ceiling, or ``None``.
+    :param max_concurrency: requests under way at once, never more; ``None`` to begin with 8 and find what is welcome.
+    :param requests_per_second: a hard ceiling that all tasks of the connection share, or ``None``.
     :param timeout: seconds to wait for a connection, and for each part of an answer.
     """
 
     ledger_conn_id: str | None = None
     seal_keys: tuple[Hidden, ...] = ()
     batch_size: int = 10
-    max_concurrency: int = 8
+    max_concurrency: int | None = None
     requests_per_second: float | None = None
     timeout: float = 30.0
 
@@ -53,7 +56,9 @@ class Extras:
             ledger_conn_id=_text(given, "ledger_conn_id"),
             seal_keys=_keys(given),
             batch_size=int(_number(given, "batch_size", defaults.batch_size, 1, 1000, whole=True)),
-            max_concurrency=int(_number(given, "max_concurrency", defaults.max_concurrency, 1, 256, whole=True)),
+            max_concurrency=(
+                int(_number(given, "max_concurrency", 1, 1, 256, whole=True)) if "max_concurrency" in given else None
+            ),
             requests_per_second=(
                 _number(given, "requests_per_second", 0.0, 0.001, 100_000) if "requests_per_second" in given else None
             ),
@@ -88,9 +93,11 @@ class ConnectionSettings:
     @property
     def client_settings(self) -> ClientSettings:
         """How hard the client may lean on the API."""
+        at_once = self.extras.max_concurrency
         return ClientSettings(
             batch_size=self.extras.batch_size,
-            max_concurrency=self.extras.max_concurrency,
+            max_concurrency=at_once or ClientSettings.max_concurrency,
+            grow_to=_GROW_TO if at_once is None else None,
             requests_per_second=self.extras.requests_per_second,
             timeout=self.extras.timeout,
         )

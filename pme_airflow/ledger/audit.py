@@ -95,7 +95,7 @@ def shown_slots(connection: Connection, link_id: str) -> list[dict[str, Any]]:
 def purge(connection: Connection, before: datetime) -> int:
     """Drop links that were over before a moment, and their events; never one whose token may be alive."""
     over = and_(
-        links.c.state.not_in(sorted(ALIVE)),
+        links.c.state.in_(sorted(set(State) - ALIVE)),
         links.c.valid_until < before,
         links.c.requested_at < before,
         ~exists().where(publications.c.link_id == links.c.link_id),

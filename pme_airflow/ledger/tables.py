@@ -20,11 +20,11 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-__all__ = ["EPOCH", "HEAD_REVISION", "UTCMoment", "claims", "events", "flags", "links", "metadata",
-           "publications", "runs"]  # fmt: skip
+__all__ = ["EPOCH", "HEAD_REVISION", "UTCMoment", "claims", "events", "flags", "links", "manifests", "metadata",
+           "paces", "publications", "runs"]  # fmt: skip
 
 #: The migration that makes exactly these tables.
-HEAD_REVISION = "0002"
+HEAD_REVISION = "0003"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -80,6 +80,8 @@ links = Table(
     Index("pme_links_flagged", "state", "flagged_at"),
     Index("pme_links_retire", "state", "retire_at"),
     Index("pme_links_model", "model_id", "state"),
+    Index("pme_links_asked", "audience", "requested_at"),
+    Index("pme_links_newest", "state", "seq"),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
     mysql_collate="utf8mb4_bin",
@@ -100,6 +102,7 @@ publications = Table(
     Column("details", JSON, nullable=False),
     Index("pme_publications_link", "link_id"),
     Index("pme_publications_audience", "audience", "model_id"),
+    Index("pme_publications_target", "target"),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
     mysql_collate="utf8mb4_bin",
@@ -118,7 +121,7 @@ events = Table(
     Column("run", String(700), nullable=False),
     Column("reason", String(500), nullable=False),
     Index("pme_events_link", "link_id"),
-    Index("pme_events_at", "at"),
+    Index("pme_events_kind", "event", "at"),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
     mysql_collate="utf8mb4_bin",
@@ -158,6 +161,28 @@ runs = Table(
     Column("seen_at", UTCMoment, nullable=False),
     Column("finished_at", UTCMoment),
     Index("pme_runs_seen", "seen_at"),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)
+
+manifests = Table(
+    "pme_manifests",
+    metadata,
+    Column("manifest_id", String(80), primary_key=True),
+    Column("page", Integer, primary_key=True),
+    Column("models", JSON, nullable=False),
+    Column("seen_at", UTCMoment, nullable=False),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)
+
+paces = Table(
+    "pme_paces",
+    metadata,
+    Column("pace_key", String(80), primary_key=True),
+    Column("next_at", UTCMoment, nullable=False),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
     mysql_collate="utf8mb4_bin",

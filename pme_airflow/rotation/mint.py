@@ -178,26 +178,26 @@ class _Session:
         self._progress = Progress(log, "minting", len(model_ids), self._services.clock)
         with database.write() as connection:
             self._sitting = minting.begin(database, connection, self._actor)
-        settings = self._services.client.settings
-        with ThreadPoolExecutor(settings.max_concurrency, thread_name_prefix="pme-mint") as pool:
+        with ThreadPoolExecutor(self._services.client.limiter.most, thread_name_prefix="pme-mint") as pool:
             try:
-                self._drive(pool, settings.max_concurrency)
+                self._drive(pool)
             finally:
                 self._close()
         if isinstance(self._stopped, PMECredentialsError):
             raise self._stopped
 
-    def _drive(self, pool: ThreadPoolExecutor, at_once: int) -> None:
+    def _drive(self, pool: ThreadPoolExecutor) -> None:
         """Keep every connection busy: rows are recorded ahead, and the books are kept, while requests fly."""
-        ahead = at_once * self._services.client.settings.batch_size
+        client = self._services.client
         while self._ready or self._later or self._flying or self._staged:
             self._wake()
-            self._launch(pool, at_once)
+            self._launch(pool)
+            ahead = client.limiter.at_once * client.settings.batch_size
             if self._ready and len(self._staged) < ahead:
                 self._stage(ahead)
-                self._launch(pool, at_once)
+                self._launch(pool)
             if self._flying:
-                self._land(pool, at_once)
+                self._land(pool)
             elif self._later and not self._ready and not self._staged:
                 self._services.clock.sleep(max(0.0, self._later[0][0] - self._services.clock.monotonic()))
             self._keep_alive()
@@ -244,12 +244,17 @@ class _Session:
             else:
                 self._staged.append(_Staged(entry, work, recorded_at))
 
-    def _launch(self, pool: ThreadPoolExecutor, at_once: int) -> None:
+    def _launch(self, pool: ThreadPoolExecutor) -> None:
         """Send what is staged, in full requests as long as more is to come."""
-        size = self._services.client.settings.batch_size
+        client = self._services.client
+        size = client.settings.batch_size
         if self._stopped is not None:
             self._unsend(self._stopped)
-        while self._staged and len(self._flying) < at_once and (len(self._staged) >= size or not self._ready):
+        while (
+            self._staged
+            and len(self._flying) < client.limiter.at_once
+            and (len(self._staged) >= size or not self._ready)
+        ):
             batch = [self._staged.popleft() for _ in range(min(size, len(self._staged)))]
             self._flying[pool.submit(self._send, batch)] = batch
 
@@ -269,9 +274,9 @@ class _Session:
 
     # ---------------------------------------------------------------- landing
 
-    def _land(self, pool: ThreadPoolExecutor, at_once: int) -> None:
+    def _land(self, pool: ThreadPoolExecutor) -> None:
         landed = self._landed()
-        self._launch(pool, at_once)
+        self._launch(pool)
         self._settle(landed)
 
     def _landed(self) -> list[tuple[list[_Staged], list[MintVerdict]]]:

@@ -87,7 +87,7 @@ class Sweeper:
         if not taken:
             return self._outcome
         self._progress = Progress(log, "revoking", len(taken), services.clock)
-        with ThreadPoolExecutor(client.settings.max_concurrency, thread_name_prefix="pme-sweep") as pool:
+        with ThreadPoolExecutor(client.limiter.most, thread_name_prefix="pme-sweep") as pool:
             self._drive(pool, taken, flagged_only)
         return self._outcome
 
@@ -121,7 +121,7 @@ class Sweeper:
     ) -> list[Due]:
         """Send what was taken while connections are free; what is left of it."""
         client = self._services.client
-        while taken and len(flying) < client.settings.max_concurrency:
+        while taken and len(flying) < client.limiter.at_once:
             batch, taken = self._next_batch(taken)
             if batch:
                 flying[pool.submit(client.revoke, [opened.token for _, opened in batch])] = batch
@@ -129,14 +129,14 @@ class Sweeper:
 
     def _take(self, flagged_only: bool) -> list[Due]:
         services = self._services
-        settings = services.client.settings
+        client = services.client
         with services.database.write() as connection:
             return revoking.take_due(
                 services.database,
                 connection,
                 services.client.client_id,
                 self._actor,
-                settings.batch_size * settings.max_concurrency,
+                client.settings.batch_size * client.limiter.at_once,
                 flagged_only=flagged_only,
             )
 

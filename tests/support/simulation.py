@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from pme_airflow.api.answers import Denied, Lost, Made, MintVerdict, NotMade, Revoked, RevokeVerdict
-from pme_airflow.api.client import ClientSettings
+from pme_airflow.api.client import ClientSettings, limiter_of
 from pme_airflow.api.clock import ServerClock
 from pme_airflow.api.errors import PMEUnavailableError
 from pme_airflow.api.validity import Validity
@@ -112,6 +112,7 @@ class VirtualClient:
     def __init__(self, sim: Simulation, clock: Machine) -> None:
         self.client_id = CLIENT
         self.settings = ClientSettings(batch_size=25, max_concurrency=1)
+        self.limiter = limiter_of(self.settings, clock)
         self.server_clock = ServerClock(clock)
         self._sim = sim
 

@@ -1,0 +1,135 @@
+"""The limiter finds what an API takes, keeps to a ceiling, and is not fooled by faults. In virtual time."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+
+import pytest
+
+from pme_airflow.api.limiter import Limiter, OwnCeiling
+from tests.support.clocks import FakeClock
+
+LATENCY = 0.01
+
+
+class Server:
+    """An API of one caller; ``answer`` gives the status of a request that arrives at a moment."""
+
+    def __init__(self, limiter: Limiter, clock: FakeClock, answer: Callable[[float], int]) -> None:
+        self.limiter, self.clock, self.answer = limiter, clock, answer
+        self.starts: list[float] = []
+        self.statuses: list[int] = []
+
+    def run(self, seconds: float) -> tuple[int, int]:
+        """Requests for so long; how many were taken and how many refused in that time."""
+        before, until = len(self.statuses), self.clock.monotonic() + seconds
+        while self.clock.monotonic() < until:
+            started = self.limiter.start()
+            self.starts.append(started)
+            self.clock.advance(LATENCY / 2)
+            status = self.answer(self.clock.monotonic())
+            self.clock.advance(LATENCY / 2)
+            self.statuses.append(status)
+            self.limiter.ended(started, status)
+        fresh = self.statuses[before:]
+        return fresh.count(200), len(fresh) - fresh.count(200)
+
+
+def limit_of(per_second: float) -> Callable[[float], int]:
+    """At most so many in any second."""
+    taken: deque[float] = deque()
+
+    def answer(moment: float) -> int:
+        while taken and taken[0] <= moment - 1.0:
+            taken.popleft()
+        if len(taken) >= per_second:
+            return 429
+        taken.append(moment)
+        return 200
+
+    return answer
+
+
+@pytest.mark.parametrize("per_second", [5, 20, 60])
+def test_a_limit_that_nobody_named_is_used_and_seldom_met(per_second: int) -> None:
+    clock = FakeClock()
+    server = Server(Limiter(8, 32, clock), clock, limit_of(per_second))
+    server.run(10)
+    taken, refused = server.run(200)
+    assert taken / 200 > 0.9 * per_second
+    assert refused < 0.02 * taken
+
+
+def test_a_limit_that_is_raised_is_found() -> None:
+    clock = FakeClock()
+    server = Server(Limiter(8, 32, clock), clock, limit_of(5))
+    server.run(60)
+    server.answer = limit_of(40)
+    server.run(120)
+    assert server.run(60)[0] / 60 > 0.8 * 40
+
+
+def test_faults_that_come_by_chance_do_not_slow_it_down() -> None:
+    clock, chance = FakeClock(), random.Random(7)
+    server = Server(Limiter(8, 32, clock), clock, lambda _: 429 if chance.random() < 0.1 else 200)
+    taken, _ = server.run(60)
+    assert taken / 60 > 0.7 / LATENCY
+
+
+def test_a_ceiling_is_never_passed() -> None:
+    clock = FakeClock()
+    server = Server(Limiter(8, 32, clock, OwnCeiling(20, clock)), clock, limit_of(20))
+    taken, refused = server.run(60)
+    assert refused == 0
+    assert taken / 60 > 0.95 * 20
+    assert max(sum(1 for other in server.starts if start <= other < start + 1) for start in server.starts) <= 20
+
+
+def test_nothing_starts_while_the_api_asks_to_be_left_alone() -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 32, clock)
+    limiter.ended(limiter.start(), 503, retry_after=7.0)
+    assert limiter.start() == pytest.approx(7.0)
+
+
+def test_more_are_under_way_where_it_is_welcome_and_half_where_it_is_not() -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 32, clock)
+    server = Server(limiter, clock, lambda _: 200)
+    server.run(30)
+    assert limiter.at_once == 32
+    clock.advance(1)
+    limiter.ended(limiter.start(), 503)
+    assert limiter.at_once == 16
+
+
+def test_one_refusal_of_many_that_flew_together_halves_once() -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 32, clock)
+    clock.advance(1)
+    begun = [limiter.start() for _ in range(8)]
+    clock.advance(0.05)
+    for started in begun:
+        limiter.ended(started, 503)
+    assert limiter.at_once == 4
+
+
+def test_an_api_that_grows_slow_is_leaned_on_less() -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 32, clock)
+    server = Server(limiter, clock, lambda _: 200)
+    server.run(30)
+    for _ in range(200):
+        started = limiter.start()
+        clock.advance(2.0)
+        limiter.ended(started, 200)
+    assert limiter.at_once < 32
+
+
+def test_a_named_concurrency_is_never_passed() -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 0, clock)
+    Server(limiter, clock, lambda _: 200).run(30)
+    assert limiter.at_once == limiter.most == 8
