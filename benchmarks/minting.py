@@ -24,7 +24,7 @@ def ensure(made: Services, models: list[str]) -> None:
     """Mint for every model."""
     demand = Demand(CLIENT_ID, "default", Validity.parse(timedelta(hours=24)))
     outcome = Minter(made, Actor("bench/run/mint/-1")).ensure(demand, models)
-    assert len(outcome.items) == len(models)
+    assert outcome.links == len(models)
 
 
 def flag_all(made: Services) -> None:

@@ -1,12 +1,16 @@
-"""Every night: a new link for every model, shown at every target before the old one is retired."""
+"""Every night: a new link for every model, shown at every target before the old one is retired.
+
+A large account is split into parts, which workers share; a part is shown as soon as it is minted.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG, Asset, task_group
 
-from pme_airflow.operators.pme import PMEMintLinksOperator, PMERetireTargetsOperator
+from pme_airflow.operators.pme import PMEListModelsOperator, PMEMintLinksOperator, PMERetireTargetsOperator
+from pme_airflow.rotation.parts import parts_of
 from pme_airflow.rotation.placements import load
 from pme_airflow.transfers.placed import transfer_for
 
@@ -22,20 +26,34 @@ with DAG(
     doc_md=__doc__,
 ) as dag:
     for placement in load(__file__):
-        mint = PMEMintLinksOperator(
-            task_id=f"mint_{placement.audience}",
-            models=placement.models,
-            valid_for=str(placement.valid_for),
-            audience=placement.audience,
-            pme_conn_id=placement.pme_conn_id,
-        )
-        shown = [
-            transfer_for(placement, target, mint.output, outlets=[Asset(f"pme://links/{placement.audience}")])
-            for target in placement.targets
-        ]
-        PMERetireTargetsOperator(
+        shown = []
+
+        @task_group(group_id=placement.group, prefix_group_id=False)
+        def rotate(models, placement=placement, shown=shown):
+            mint = PMEMintLinksOperator(
+                task_id=f"mint_{placement.audience}",
+                models=models,
+                valid_for=str(placement.valid_for),
+                audience=placement.audience,
+                pme_conn_id=placement.pme_conn_id,
+            )
+            for target in placement.targets:
+                outlets = [Asset(f"pme://links/{placement.audience}")]
+                shown.append(transfer_for(placement, target, mint.output, outlets=outlets))
+
+        if placement.listed_models is not None:
+            parts = parts_of(placement.listed_models)
+        else:
+            parts = PMEListModelsOperator(
+                task_id=f"list_{placement.audience}",
+                models=placement.models,
+                audience=placement.audience,
+                pme_conn_id=placement.pme_conn_id,
+            ).output
+        rotated = rotate.expand(models=parts)
+        rotated >> PMERetireTargetsOperator(
             task_id=f"retire_{placement.audience}",
-            outcomes=[transfer.output for transfer in shown],
+            outcomes=[transfer.output["target"] for transfer in shown],
             audience=placement.audience,
             publishers=[dag.dag_id, "pme_link_keeper"],
             pme_conn_id=placement.pme_conn_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from pme_airflow.api.clock import Clock, SystemClock
 from pme_airflow.api.errors import PMEError, PMEInputError
 from pme_airflow.api.validity import Validity, parse_duration
 from pme_airflow.api.values import model_ids_of
+from pme_airflow.hooks.masking import LinkMasks
 from pme_airflow.hooks.settings import ConnectionSettings
 from pme_airflow.ledger import publishing
 from pme_airflow.ledger.actor import Actor
@@ -26,6 +27,7 @@ from pme_airflow.ledger.minting import Demand
 from pme_airflow.ledger.pace import SharedCeiling
 from pme_airflow.ledger.revoking import Flagged
 from pme_airflow.rotation.flag import Flagging
+from pme_airflow.rotation.handover import items_in, models_in
 from pme_airflow.rotation.mint import Minter, MintOutcome
 from pme_airflow.rotation.response import joined
 from pme_airflow.rotation.services import Services
@@ -41,6 +43,7 @@ __all__ = ["LEDGER_FILE", "PMEHook", "actor_of_context"]
 
 #: The ledger's file in ``$AIRFLOW_HOME`` where the connection names no ledger.
 LEDGER_FILE = "pme_ledger.db"
+_masks = LinkMasks()
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor", "DebugExecutor")
 
 
@@ -154,7 +157,7 @@ class PMEHook(BaseHook):
     ) -> MintOutcome:
         """Make sure that every model has a link.
 
-        :param models: ids, share URLs, or ``{"query": "*"}`` for what the account lists.
+        :param models: ids, share URLs, ``{"query": "*"}`` for what the account lists, or a reference to many.
         :param valid_for: how long a new link is asked to live.
         :param audience: for whom.
         :param renew_before: a link with at least this left is handed on; ``None`` renews all.
@@ -168,9 +171,26 @@ class PMEHook(BaseHook):
                 "Give less, half of it say; or leave it out to renew all."
             )
         demand = Demand(self.settings.client_id, checked_audience(audience), validity, margin)
-        wanted = read_models(models)
+        wanted = self._wanted(models)
         minter = Minter(self.services, actor or actor_of_context())
         return minter.ensure_listed(demand, wanted) if isinstance(wanted, str) else minter.ensure(demand, wanted)
+
+    def list_models(self, models: object, audience: str = "default", actor: Actor | None = None) -> list[str]:
+        """The ids of models, or of what the account lists.
+
+        :param models: as for :meth:`mint`.
+        :param audience: whose slots are cleared of what the account lists no more.
+        """
+        wanted = self._wanted(models)
+        if not isinstance(wanted, str):
+            return wanted
+        minter = Minter(self.services, actor or actor_of_context())
+        return minter.list_models(self.settings.client_id, checked_audience(audience), wanted)
+
+    def _wanted(self, models: object) -> list[str] | str:
+        if isinstance(models, Mapping) and "query" not in models:
+            return models_in(self.database, models)
+        return read_models(models)
 
     def open(self, item: Mapping[str, Any]) -> str:
         """The clear URL of one XCom item. Airflow's logs mask it from here on; keep it out of XCom.
@@ -182,9 +202,15 @@ class PMEHook(BaseHook):
     def open_link(self, item: Mapping[str, Any]) -> OpenedLink:
         """The URL and token of one XCom item, both hidden."""
         opened = self.services.open_item(dict(item))
-        mask_secret(opened.token.reveal())
-        mask_secret(opened.url.reveal())
+        _masks.add(opened)
         return opened
+
+    def items(self, links: Any) -> Iterator[Mapping[str, Any]]:
+        """The items in what a mint handed on: items, a reference to many, or lists of them as mapped tasks give.
+
+        :raises PMEInputError: where something else is in it.
+        """
+        return items_in(self.services, links)
 
     def record_publication(
         self, item: Mapping[str, Any], target: str, slot: str, details: Mapping[str, Any] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import socket
 import uuid
 from contextlib import suppress
@@ -14,6 +15,10 @@ from pathlib import Path
 import psutil
 
 __all__ = ["Actor", "host_name", "process_is_dead", "this_process"]
+
+
+#: The end of a task's name: its index where it is mapped, else -1. A command's is hexadecimal and longer.
+_PART = re.compile(r"(-1|[0-9]{1,7})\Z")
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,12 @@ class Actor:
     run: str
     uid: str = field(default_factory=lambda: uuid.uuid4().hex)
     process: str = field(default_factory=lambda: this_process())
+
+    def same_work(self, run: str) -> bool:
+        """Whether a run is this one's DAG run and task, whichever part of a mapped task did it."""
+        task, _, part = self.run.rpartition("/")
+        other, _, others = run.rpartition("/")
+        return run == self.run or (task == other and bool(_PART.match(part) and _PART.match(others)))
 
     @classmethod
     def of_command(cls, command: str) -> Actor:

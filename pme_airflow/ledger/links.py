@@ -13,7 +13,8 @@ from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.states import Event, State, next_state
 from pme_airflow.ledger.tables import events, links
 
-__all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "item_of", "load", "lock", "newest_live", "note"]
+__all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "item_of", "load", "lock", "newest_live",
+           "newest_live_of", "note"]  # fmt: skip
 
 _REASON = 500
 _AT_ONCE = 500
@@ -89,11 +90,17 @@ def by_id(connection: Connection, link_id: str) -> LinkRow | None:
 
 def newest_live(connection: Connection, client_id: str, audience: str, model_id: str) -> LinkRow | None:
     """The newest live link of a model that is neither flagged nor on its way out."""
-    ours = and_(links.c.client_id == client_id, links.c.audience == audience, links.c.model_id == model_id)
+    return newest_live_of(connection, client_id, audience, [model_id]).get(model_id)
+
+
+def newest_live_of(
+    connection: Connection, client_id: str, audience: str, model_ids: Sequence[str]
+) -> dict[str, LinkRow]:
+    """The newest live link of each model that is neither flagged nor on its way out."""
+    ours = and_(links.c.client_id == client_id, links.c.audience == audience, links.c.model_id.in_(list(model_ids)))
     live = and_(links.c.state == State.LIVE, links.c.flagged_at.is_(None), links.c.retire_at.is_(None))
-    held = query().where(ours, live, links.c.sealed.is_not(None)).order_by(links.c.seq.desc()).limit(1)
-    row = connection.execute(held).one_or_none()
-    return None if row is None else load(row)
+    held = query().where(ours, live, links.c.sealed.is_not(None)).order_by(links.c.seq)
+    return {row.model_id: load(row) for row in connection.execute(held)}
 
 
 def lock(connection: Connection, link_ids: Iterable[str]) -> dict[str, LinkRow]:

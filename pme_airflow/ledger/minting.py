@@ -211,7 +211,7 @@ def _will_do(
     if row.valid_until - server_now <= demand.validity.duration / 4:
         return False
     overlapping = row.seq > sitting.after_seq or row.run_uid in sitting.beside
-    return row.run == sitting.actor.run or overlapping
+    return sitting.actor.same_work(row.run) or overlapping
 
 
 def _openable(row: LinkRow, can_open: Callable[[str], bool]) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from pme_airflow.ledger import claims
 from pme_airflow.ledger.actor import Actor
@@ -17,8 +18,24 @@ from pme_airflow.ledger.links import LinkRow, by_id, lock, note
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import links, publications
 
-__all__ = ["DEFAULT_GRACE", "Publication", "Refused", "SlotPlan", "give_up", "open_slot", "publish", "reopen",
-           "shown_at", "shown_to", "still_live", "withdraw"]  # fmt: skip
+__all__ = [
+    "DEFAULT_GRACE",
+    "Publication",
+    "Refused",
+    "SlotPlan",
+    "finishing",
+    "give_up",
+    "models_at",
+    "open_slot",
+    "publish",
+    "reopen",
+    "shown_at",
+    "shown_in",
+    "shown_of",
+    "shown_to",
+    "still_live",
+    "withdraw",
+]
 
 #: How long a link that was replaced everywhere is left alive for those who are looking at it.
 DEFAULT_GRACE = timedelta(minutes=15)
@@ -67,6 +84,29 @@ def shown_at(connection: Connection, target: str, audience: str | None = None) -
     query = select(publications).where(publications.c.target == target)
     if audience is not None:
         query = query.where(publications.c.audience == audience)
+    return [Publication(**row._mapping) for row in connection.execute(query.order_by(publications.c.slot))]
+
+
+def shown_in(connection: Connection, target: str, slots: Sequence[str]) -> dict[str, str]:
+    """The link that each of some slots of a target shows."""
+    keys = [slot_key(target, slot) for slot in slots]
+    query = select(publications.c.slot, publications.c.link_id).where(publications.c.slot_key.in_(keys))
+    return {row.slot: row.link_id for row in connection.execute(query)}
+
+
+def models_at(connection: Connection, target: str, audience: str) -> dict[str, datetime]:
+    """The models of an audience that a target shows, each with the latest moment it was published there."""
+    query = select(publications.c.model_id, func.max(publications.c.published_at)).where(
+        publications.c.target == target, publications.c.audience == audience
+    )
+    return {row[0]: row[1] for row in connection.execute(query.group_by(publications.c.model_id))}
+
+
+def shown_of(connection: Connection, target: str, audience: str, model_id: str) -> list[Publication]:
+    """All that a target shows of one model to an audience."""
+    query = select(publications).where(
+        publications.c.audience == audience, publications.c.model_id == model_id, publications.c.target == target
+    )
     return [Publication(**row._mapping) for row in connection.execute(query.order_by(publications.c.slot))]
 
 
@@ -188,6 +228,28 @@ def _retire_unshown(
             continue
         connection.execute(update(links).where(links.c.link_id == link_id).values(retire_at=now + grace))
         note(connection, "retiring", [_about(link)], actor, now, reason)
+
+
+@contextmanager
+def finishing(database: Database, target: str, actor: Actor, wait: Callable[[], bool]) -> Iterator[bool]:
+    """Keep others from finishing a target meanwhile; false where somebody else was at it all the while.
+
+    :param wait: called while somebody else is at it; false to wait no longer.
+    """
+    key = f"finish:{slot_key(target, '')}"
+
+    def take() -> bool:
+        with database.write() as connection:
+            return bool(claims.take(database, connection, [key], actor))
+
+    while not (ours := take()) and wait():
+        pass
+    try:
+        yield ours
+    finally:
+        if ours:
+            with database.write() as connection:
+                claims.release(connection, [key], actor)
 
 
 def _shown(connection: Connection, target: str, slot: str) -> Publication | None:

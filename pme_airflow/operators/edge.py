@@ -29,8 +29,8 @@ def airflow_errors() -> Iterator[None]:
         raise problem
 
 
-def leave_result(context: Mapping[str, Any], value: Any) -> None:
-    """Push a task's result although it is about to fail, so that what went well is handed on."""
+def leave_result(context: Mapping[str, Any], value: Any, key: str = "return_value") -> None:
+    """Push a task's result although it is about to fail, so that what went well is handed on; or push one aside."""
     ti = context.get("ti")
     if ti is not None:
-        ti.xcom_push(key="return_value", value=value)
+        ti.xcom_push(key=key, value=value)

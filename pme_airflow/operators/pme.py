@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PMEFlagTokensOperator",
+    "PMEListModelsOperator",
     "PMEMintLinksOperator",
     "PMEModelLink",
     "PMERetireTargetsOperator",
@@ -43,12 +44,14 @@ class PMEMintLinksOperator(BaseOperator):
     A retry or a cleared rerun finds the links its earlier try minted. One bad model does not stop the others: their
     items are in XCom, and the task ends failed and names the bad one.
 
-    :param models: ids, share URLs, or ``{"query": "*"}`` for what the account lists. (templated)
+    :param models: ids, share URLs, ``{"query": "*"}`` for what the account lists, or a part that
+        :class:`PMEListModelsOperator` returned. (templated)
     :param valid_for: how long a new link is asked to live, at most 24 h: ``24h``, ``PT10M``, a timedelta. (templated)
     :param audience: who the links are for. (templated)
     :param renew_before: a link with at least this left is handed on; without it, all are renewed. (templated)
     :param pme_conn_id: the PME connection.
-    :return: a list of XCom items, sealed.
+    :return: a list of XCom items, sealed; of more than a thousand links, a reference to them in the ledger, which the
+        transfers and ``PMEHook.items`` take as well.
     """
 
     template_fields: Sequence[str] = ("models", "valid_for", "audience", "renew_before", "pme_conn_id")
@@ -73,7 +76,7 @@ class PMEMintLinksOperator(BaseOperator):
         self.pme_conn_id = pme_conn_id
         self.model_page = ""
 
-    def execute(self, context: Any) -> list[dict[str, Any]]:
+    def execute(self, context: Any) -> list[dict[str, Any]] | dict[str, Any]:
         """Mint what is missing.
 
         :raises AirflowFailException: where the input or the credentials are wrong, or a model is refused for good.
@@ -101,25 +104,60 @@ class PMEMintLinksOperator(BaseOperator):
         count("lost_answers", outcome.lost)
         count("mint_failures", len(outcome.failures))
         if outcome.failures:
-            if outcome.items:
-                leave_result(context, outcome.items)
+            if outcome.links:
+                leave_result(context, outcome.handover)
             raise _failure(outcome)
-        return outcome.items
+        return outcome.handover
 
 
 def _failure(outcome: MintOutcome) -> AirflowException:
     said = "; ".join(f"{failure.model_id}: {failure.reason}" for failure in outcome.failures[:20])
     more = f"; and {len(outcome.failures) - 20} more" if len(outcome.failures) > 20 else ""
     kind = AirflowFailException if all(failure.permanent for failure in outcome.failures) else AirflowException
-    return kind(
-        f"{len(outcome.failures)} of {len(outcome.failures) + len(outcome.items)} models have no link: {said}{more}"
-    )
+    return kind(f"{len(outcome.failures)} of {len(outcome.failures) + outcome.links} models have no link: {said}{more}")
 
 
 def _model_page(host: str, outcome: MintOutcome) -> str:
     page = host.replace("//api.", "//my.") + "/models/"
     models = [item["model_id"] for item in outcome.items]
     return page + (models[0] if len(models) == 1 else "")
+
+
+class PMEListModelsOperator(BaseOperator):
+    """List an account's models in parts, for mints and transfers that are mapped over them.
+
+    :param models: ids, share URLs, or ``{"query": "*"}`` for what the account lists. (templated)
+    :param audience: who the links are for: what the account lists no more is cleared there. (templated)
+    :param pme_conn_id: the PME connection.
+    :return: a list of parts, sized so that each is some work and none is long; hand it to ``expand``.
+    """
+
+    template_fields: Sequence[str] = ("models", "audience", "pme_conn_id")
+    ui_color = "#e3f1d9"
+
+    def __init__(
+        self, *, models: Any, audience: str = "default", pme_conn_id: str = _DEFAULT_CONN_ID, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.models = models
+        self.audience = audience
+        self.pme_conn_id = pme_conn_id
+
+    def execute(self, context: Any) -> list[Any]:
+        """List.
+
+        :raises AirflowFailException: where the query finds no model, or the credentials are refused.
+        """
+        from pme_airflow.hooks.pme import PMEHook, actor_of_context
+        from pme_airflow.operators.edge import airflow_errors
+        from pme_airflow.rotation.parts import handed_parts
+
+        with airflow_errors():
+            hook = PMEHook(self.pme_conn_id)
+            listed = hook.list_models(self.models, self.audience, actor_of_context(context))
+            parts = handed_parts(hook.database, listed)
+        self.log.info("Audience %s: %d models in %d parts.", self.audience, len(listed), len(parts))
+        return parts
 
 
 class PMEFlagTokensOperator(BaseOperator):
@@ -252,7 +290,7 @@ class PMERetireTargetsOperator(BaseOperator):
     Put it behind the transfers of a DAG that publishes to every target of the audience. It runs where all of them
     succeeded; where one failed nothing is retired.
 
-    :param outcomes: the transfers' outcomes. (templated)
+    :param outcomes: the transfers' outcomes, or their XComs ``target``; mapped ones as they are. (templated)
     :param audience: whose slots. (templated)
     :param publishers: the ids of the DAGs that publish for the placement; other DAGs' publications are left alone.
     :param pme_conn_id: the PME connection.
@@ -282,13 +320,24 @@ class PMERetireTargetsOperator(BaseOperator):
         from pme_airflow.operators.edge import airflow_errors
         from pme_airflow.rotation.publish import retire_targets
 
-        named = [outcome["target"] for outcome in self.outcomes if isinstance(outcome, Mapping)]
-        if not named or len(named) < len(self.outcomes):
+        named = [_target_names(outcome) for outcome in self.outcomes]
+        if not named or not all(named):
             raise AirflowFailException("outcomes: one is missing. Give the output of every transfer of the audience.")
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
             actor = actor_of_context(context)
-            gone = retire_targets(hook.services, actor, self.audience, named, list(self.publishers))
+            gone = retire_targets(
+                hook.services, actor, self.audience, sorted(set().union(*named)), list(self.publishers)
+            )
         for shown in gone:
             self.log.warning("%s, %s: in no placement any more; its link is retired.", shown.target, shown.slot)
         return [{"target": shown.target, "slot": shown.slot, "link_id": shown.link_id} for shown in gone]
+
+
+def _target_names(outcome: Any) -> set[str]:
+    """The targets named by a transfer's outcome, by its name alone, or by those of mapped transfers."""
+    if isinstance(outcome, Mapping):
+        return {str(outcome["target"])}
+    if isinstance(outcome, str):
+        return {outcome}
+    return set().union(*map(_target_names, outcome or ()))

@@ -24,9 +24,11 @@ from pme_airflow.api.errors import (
 from pme_airflow.api.values import MintRequest
 from pme_airflow.ledger import claims, minting, roster
 from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.errors import LedgerUnavailableError
 from pme_airflow.ledger.links import LinkRow, item_of
 from pme_airflow.ledger.minting import Busy, Demand, HandOn, Minting, Sitting
+from pme_airflow.rotation.handover import MOST_ITEMS, reference_to_links
 from pme_airflow.rotation.progress import Progress
 from pme_airflow.rotation.services import Services
 from pme_airflow.sealing import OpenedLink, fingerprint
@@ -56,16 +58,52 @@ class MintFailure:
 
 @dataclass
 class MintOutcome:
-    """What making sure came to."""
+    """What making sure came to.
+
+    :param items: the links as XCom items; empty where there are more than XCom is to carry.
+    :param reference: what refers to the links where there are more.
+    :param links: how many there are.
+    """
 
     items: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    reference: dict[str, Any] | None = None
+    links: int = 0
     failures: list[MintFailure] = field(default_factory=list)
     minted: int = 0
     handed_on: int = 0
     lost: int = 0
 
+    @property
+    def handover(self) -> list[dict[str, Any]] | dict[str, Any]:
+        """What the next task is handed: the items, or the reference to them."""
+        return self.items if self.reference is None else self.reference
 
-@dataclass
+
+class _Gathered:
+    """The models that have a link; their items only while all of them fit in one XCom."""
+
+    def __init__(self, wanted: Sequence[str]) -> None:
+        self._wanted = wanted
+        self._items: dict[str, dict[str, Any] | None] = {}
+
+    def __contains__(self, model_id: str) -> bool:
+        return model_id in self._items
+
+    def add(self, row: LinkRow) -> None:
+        """Note a model's link."""
+        self._items[row.model_id] = item_of(row) if len(self._wanted) <= MOST_ITEMS else None
+
+    def into(self, outcome: MintOutcome, database: Database, audience: str) -> None:
+        """Hand the links over, in the order they were wanted."""
+        have = [model_id for model_id in self._wanted if model_id in self._items]
+        outcome.links = len(have)
+        if len(self._wanted) > MOST_ITEMS:
+            outcome.reference = reference_to_links(database, audience, have)
+        else:
+            outcome.items = [item for model_id in have if (item := self._items[model_id]) is not None]
+
+
+@dataclass(slots=True)
 class _Work:
     model_id: str
     lost: int = 0
@@ -101,13 +139,14 @@ class Minter:
         :raises LedgerUnavailableError: where the ledger cannot be written; nothing is sent that is not recorded.
         """
         wanted = list(dict.fromkeys(model_ids))
-        rows = self._hand_on_surely(demand, wanted)
-        outcome = MintOutcome(handed_on=len(rows))
-        missing = [model_id for model_id in wanted if model_id not in rows]
+        gathered = _Gathered(wanted)
+        outcome = MintOutcome()
+        self._hand_on_surely(demand, wanted, gathered, outcome)
+        missing = [model_id for model_id in wanted if model_id not in gathered]
         if missing:
             self._services.learn_server_time()
-            _Session(self._services, self._actor, demand, outcome, rows).run(missing)
-        outcome.items = [item_of(rows[model_id]) for model_id in wanted if model_id in rows]
+            _Session(self._services, self._actor, demand, outcome, gathered).run(missing)
+        gathered.into(outcome, self._services.database, demand.audience)
         return outcome
 
     def ensure_listed(self, demand: Demand, query: str) -> MintOutcome:
@@ -121,48 +160,65 @@ class Minter:
         services = self._services
         with services.database.read() as connection:
             known = roster.known_models(connection, demand.client_id, demand.audience, services.server_now())
-        rows = self._hand_on_surely(demand, known)
-        if known and len(rows) == len(known):
-            return MintOutcome(items=[item_of(rows[model_id]) for model_id in known], handed_on=len(known))
+        gathered, outcome = _Gathered(known), MintOutcome()
+        self._hand_on_surely(demand, known, gathered, outcome)
+        if known and outcome.handed_on == len(known):
+            gathered.into(outcome, services.database, demand.audience)
+            return outcome
+        return self.ensure(demand, self.list_models(demand.client_id, demand.audience, query))
+
+    def list_models(self, client_id: str, audience: str, query: str) -> list[str]:
+        """The models the account lists; where it cannot be asked, those that the ledger knows.
+
+        What the account lists no more is noted, so that transfers clear its slots.
+
+        :raises PMEInputError: where the query finds no model.
+        """
+        services = self._services
         try:
             listed = [model.model_id for model in services.client.models(query)]
         except PMEUnavailableError as error:
+            with services.database.read() as connection:
+                known = roster.known_models(connection, client_id, audience, services.server_now())
             if not known:
                 raise
             log.warning("The account's models cannot be listed (%s); the %d known ones are seen to.", error, len(known))
-            return self.ensure(demand, known)
+            return known
         if not listed:
             raise PMEInputError("models: the query found no model of the account. Widen it.")
         with services.database.write() as connection:
-            gone = roster.delist(services.database, connection, demand.audience, listed, self._actor)
+            gone = roster.delist(services.database, connection, audience, listed, self._actor)
         if gone:
             log.warning("The account lists no more: %s. Their slots are cleared.", ", ".join(gone))
-        return self.ensure(demand, listed)
+        return list(dict.fromkeys(listed))
 
-    def _hand_on_surely(self, demand: Demand, model_ids: Sequence[str]) -> dict[str, LinkRow]:
+    def _hand_on_surely(
+        self, demand: Demand, model_ids: Sequence[str], gathered: _Gathered, outcome: MintOutcome
+    ) -> None:
         """Links that will do whatever the worker's clock is worth: found without a request or a write."""
         if demand.renew_before is None:
-            return {}
+            return
         services = self._services
-        rows: dict[str, LinkRow] = {}
-        with services.database.read() as connection:
-            for start in range(0, len(model_ids), _LOOK_AHEAD):
-                part = model_ids[start : start + _LOOK_AHEAD]
-                rows |= minting.look(connection, demand, part, services.surely_to_come(), services.can_open)
-        return rows
+        for start in range(0, len(model_ids), _LOOK_AHEAD):
+            part = model_ids[start : start + _LOOK_AHEAD]
+            with services.database.read() as connection:
+                rows = minting.look(connection, demand, part, services.surely_to_come(), services.can_open)
+            for row in rows.values():
+                gathered.add(row)
+            outcome.handed_on += len(rows)
 
 
 class _Session:
     """One sitting: a window of requests under way, with the ledger written by this thread alone."""
 
     def __init__(
-        self, services: Services, actor: Actor, demand: Demand, outcome: MintOutcome, rows: dict[str, LinkRow]
+        self, services: Services, actor: Actor, demand: Demand, outcome: MintOutcome, gathered: _Gathered
     ) -> None:
         self._services = services
         self._actor = actor
         self._demand = demand
         self._outcome = outcome
-        self._rows = rows
+        self._gathered = gathered
         self._ready: deque[_Work] = deque()
         self._later: list[tuple[float, int, _Work]] = []
         self._order = 0
@@ -355,7 +411,7 @@ class _Session:
     # ---------------------------------------------------------------- the books
 
     def _done(self, work: _Work, row: LinkRow) -> None:
-        self._rows[work.model_id] = row
+        self._gathered.add(row)
         self._progress.step()
 
     def _fail(self, work: _Work, error: PMEError) -> None:

@@ -77,6 +77,11 @@ class Placement:
     allow_gaps: bool = field(default=False)
 
     @property
+    def group(self) -> str:
+        """Names the group of tasks that rotate it."""
+        return f"rotate_{_safe(self.audience)}"
+
+    @property
     def listed_models(self) -> list[str] | None:
         """The models by id; ``None`` where a query finds them."""
         return None if isinstance(self.models, Mapping) else list(self.models)
@@ -229,8 +234,12 @@ def _target(
         say(f"{where}.{key}", f"is unknown for {kind}; it takes {', '.join(sorted(must | may))}")
     if kind == "wordpress":
         _check_pages(options.get("pages"), f"{where}.pages", models, say)
-    safe = re.sub(r"[^A-Za-z0-9_-]", "_", audience)
-    return TargetSpec(kind, options, f"publish_{safe}_{index}_{kind}")
+    return TargetSpec(kind, options, f"publish_{_safe(audience)}_{index}_{kind}")
+
+
+def _safe(audience: str) -> str:
+    """An audience as part of a task's id."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", audience)
 
 
 def _check_pages(pages: Any, where: str, models: Sequence[str] | Mapping[str, str], say: _Said) -> None:

@@ -16,7 +16,7 @@ class Progress:
 
     :param log: where lines go.
     :param what: what is being done, in a word.
-    :param total: how many steps there are.
+    :param total: how many steps there are; 0 where nobody knows.
     :param clock: what time is taken from.
     """
 
@@ -34,7 +34,8 @@ class Progress:
         now = self._clock.monotonic()
         if now - self._said >= _EVERY_SECONDS:
             self._said = now
-            self._log.info("%s: %d of %d%s.", self._what, self._done, self._total, self._left(now))
+            of = f" of {self._total}{self._left(now)}" if self._total else ""
+            self._log.info("%s: %d%s, %.0f a second.", self._what, self._done, of, self._done / (now - self._begun))
 
     def _left(self, now: float) -> str:
         if not self._done:

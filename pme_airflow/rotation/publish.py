@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pendulum
@@ -19,12 +22,15 @@ from pme_airflow.ledger import publishing, roster
 from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.links import item_of
 from pme_airflow.ledger.publishing import Publication, Refused
+from pme_airflow.rotation.handover import MOST_ITEMS
+from pme_airflow.rotation.progress import Progress
 from pme_airflow.rotation.services import Services
 from pme_airflow.sealing import OpenedLink
 
 __all__ = ["PMESlotError", "PublishOutcome", "Publisher", "ShownLink", "Target", "retire_targets"]
 
 _TRIES = 3
+_PAGE = 500
 _BUSY_TRIES = 100
 _BUSY_SECONDS = 0.5
 
@@ -70,6 +76,8 @@ class Target(ABC):
     name: str
     #: Whether models are shown by name, which the API is asked for.
     shows_names: bool = False
+    #: How many slots may be written at the same time, each in a thread of its own.
+    at_once: int = 1
 
     def slots(self, item: Mapping[str, Any]) -> Sequence[str]:
         """The slots an item is shown in; one named by the model unless overridden."""
@@ -95,15 +103,32 @@ class Target(ABC):
         """Called once after the slots, with all the target shows; for an index, say."""
 
 
+class Told(list[dict[str, Any]]):
+    """The first of many slots, and how many there are: XCom is no place for all of them.
+
+    :ivar total: how many were told.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def append(self, about: dict[str, Any]) -> None:
+        """Count one, and keep it while there are few."""
+        self.total += 1
+        if self.total <= MOST_ITEMS:
+            super().append(about)
+
+
 @dataclass
 class PublishOutcome:
     """What publishing came to; JSON without links by :meth:`as_json`."""
 
     target: str
-    published: list[dict[str, str]] = field(default_factory=list)
-    unchanged: list[dict[str, str]] = field(default_factory=list)
-    removed: list[dict[str, str]] = field(default_factory=list)
-    failed: list[dict[str, Any]] = field(default_factory=list)
+    published: Told = field(default_factory=Told)
+    unchanged: Told = field(default_factory=Told)
+    removed: Told = field(default_factory=Told)
+    failed: Told = field(default_factory=Told)
 
     @property
     def permanent(self) -> bool:
@@ -111,14 +136,11 @@ class PublishOutcome:
         return all(failure["permanent"] for failure in self.failed)
 
     def as_json(self) -> dict[str, Any]:
-        """The XCom form."""
-        return {
-            "target": self.target,
-            "published": self.published,
-            "unchanged": self.unchanged,
-            "removed": self.removed,
-            "failed": self.failed,
-        }
+        """The XCom form: how many slots there were of each kind, and which, as far as there are few."""
+        kinds = {"published": self.published, "unchanged": self.unchanged, "removed": self.removed,
+                 "failed": self.failed}  # fmt: skip
+        counts = {kind: told.total for kind, told in kinds.items()}
+        return {"target": self.target, "counts": counts, **{kind: list(told) for kind, told in kinds.items()}}
 
 
 class Publisher:
@@ -140,15 +162,28 @@ class Publisher:
         self._open_item = open_item or (lambda item: services.open_item(dict(item)))
         self._outcome = PublishOutcome(target.name)
         self._names: dict[str, str] = {}
+        self._listed: defaultdict[str, set[str]] = defaultdict(set)
+        self._progress = Progress(log, "publishing", 0, services.clock)
 
-    def publish(self, items: Sequence[Mapping[str, Any]], *, finish: bool = False) -> PublishOutcome:
+    def publish(self, items: Iterable[Mapping[str, Any]], *, finish: bool = False) -> PublishOutcome:
         """Put every item into its slots. One bad slot does not stop the rest: it is in the outcome.
 
+        :param items: taken a page at a time.
         :param finish: whether :meth:`Target.finish` is called although nothing was put, since an earlier try may have
             failed in it.
         """
+        with ThreadPoolExecutor(self._target.at_once, thread_name_prefix="pme-publish") as pool:
+            taken = iter(items)
+            while page := list(islice(taken, _PAGE)):
+                self._publish_page(pool, page)
+        if finish or self._outcome.published:
+            self._finish()
+        return self._outcome
+
+    def _publish_page(self, pool: ThreadPoolExecutor, items: Sequence[Mapping[str, Any]]) -> None:
         wanted: list[tuple[str, Mapping[str, Any]]] = []
         for item in items:
+            self._listed[str(item["audience"])].add(str(item["model_id"]))
             slots, problem = self._slots(item)
             if problem is not None:
                 self._fail("?", item, problem)
@@ -156,16 +191,21 @@ class Publisher:
         left = self._all_but_shown(wanted)
         if left and self._target.shows_names:
             self._names = self._services.client.model_names(sorted({str(item["model_id"]) for _, item in left}))
+        by_slot: dict[str, list[Mapping[str, Any]]] = {}
         for slot, item in left:
+            by_slot.setdefault(slot, []).append(item)
+        for done in [pool.submit(self._show_in_turn, slot, turns) for slot, turns in by_slot.items()]:
+            done.result()
+        self._progress.step(len(items))
+
+    def _show_in_turn(self, slot: str, items: Sequence[Mapping[str, Any]]) -> None:
+        for item in items:
             self._guarded(slot, item)
-        if finish or self._outcome.published:
-            self._finish()
-        return self._outcome
 
     def _all_but_shown(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
         """What is left to do; slots that show their live link already cost one read together."""
         with self._services.database.read() as connection:
-            shows = {p.slot: p.link_id for p in publishing.shown_at(connection, self._target.name)}
+            shows = publishing.shown_in(connection, self._target.name, [slot for slot, _ in wanted])
             same = [str(item["link_id"]) for slot, item in wanted if shows.get(slot) == item["link_id"]]
             live = publishing.still_live(connection, same)
         left: list[tuple[str, Mapping[str, Any]]] = []
@@ -177,42 +217,50 @@ class Publisher:
                 left.append((slot, item))
         return left
 
-    def retire_delisted(self, audience: str, listed: Sequence[str]) -> PublishOutcome:
+    def retire_delisted(self, audience: str) -> PublishOutcome:
         """Clear the slots this target still shows for models that the account has stopped listing.
 
-        :param listed: models that have an item now, whatever was noted before.
+        Models that had an item just now are kept, whatever was noted before.
         """
         with self._services.database.read() as connection:
-            shown = publishing.shown_at(connection, self._target.name, audience)
-            since = min((p.published_at for p in shown), default=None)
-            gone = roster.delisted_since(connection, audience, since) if since is not None else {}
-        at = {p.model_id: p.published_at for p in shown}
-        left = {model_id for model_id, when in gone.items() if model_id in at and when >= at[model_id]}
-        return self.retire_others(audience, list(set(at) - (left - set(listed))))
+            at = publishing.models_at(connection, self._target.name, audience)
+            gone = roster.delisted_since(connection, audience, min(at.values())) if at else {}
+        kept = self._listed[audience]
+        return self._clear(audience, [m for m, when in gone.items() if m in at and when >= at[m] and m not in kept])
 
-    def retire_others(self, audience: str, model_ids: Sequence[str]) -> PublishOutcome:
+    def retire_others(self, audience: str, model_ids: Iterable[str]) -> PublishOutcome:
         """Clear the slots this target still shows for an audience's models that are not listed any more."""
+        with self._services.database.read() as connection:
+            at = publishing.models_at(connection, self._target.name, audience)
+        return self._clear(audience, sorted(set(at) - set(model_ids)))
+
+    def _clear(self, audience: str, model_ids: Sequence[str]) -> PublishOutcome:
         database = self._services.database
-        with database.read() as connection:
-            shown = publishing.shown_at(connection, self._target.name, audience)
-        kept = set(model_ids)
-        removed_before = len(self._outcome.removed)
-        for publication in shown:
-            if publication.model_id in kept:
-                continue
-            about = {"model_id": publication.model_id}
-            try:
-                left = self._target.take_away(publication.slot, publication.details)
-            except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
-                self._fail(publication.slot, about, _slot_error(error))
-                continue
-            with database.write() as connection:
-                reason = "not listed any more"
-                publishing.withdraw(database, connection, [publication], self._actor, reason, self._grace(left))
-            self._outcome.removed.append({"slot": publication.slot, "model_id": publication.model_id})
-        if len(self._outcome.removed) > removed_before:
+        removed_before = self._outcome.removed.total
+        for model_id in model_ids:
+            with database.read() as connection:
+                shown = publishing.shown_of(connection, self._target.name, audience, model_id)
+            for publication in shown:
+                self._take_away(publication)
+        if self._outcome.removed.total > removed_before:
             self._finish()
         return self._outcome
+
+    def _take_away(self, publication: Publication) -> None:
+        database = self._services.database
+        problem: PMEError | None = None
+        left: Mapping[str, Any] | None = None
+        try:
+            left = self._target.take_away(publication.slot, publication.details)
+        except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+            problem = _slot_error(error)
+        if problem is not None:
+            self._fail(publication.slot, {"model_id": publication.model_id}, problem)
+            return
+        with database.write() as connection:
+            reason = "not listed any more"
+            publishing.withdraw(database, connection, [publication], self._actor, reason, self._grace(left))
+        self._outcome.removed.append({"slot": publication.slot, "model_id": publication.model_id})
 
     def _slots(self, item: Mapping[str, Any]) -> tuple[Sequence[str], PMEError | None]:
         try:
@@ -314,13 +362,24 @@ class Publisher:
         return ShownLink(str(item["link_id"]), model_id, str(item["audience"]), opened.url, opened.token, until, name)
 
     def _finish(self) -> None:
-        with self._services.database.read() as connection:
-            shown = publishing.shown_at(connection, self._target.name)
+        """Let the target finish, one task at a time: the last one has seen what all of them put."""
+        database = self._services.database
+        waits = iter(range(_BUSY_TRIES))
+
+        def wait() -> bool:
+            self._services.clock.sleep(_BUSY_SECONDS)
+            return next(waits, None) is not None
+
         problem: PMEError | None = None
-        try:
-            self._tried(lambda: self._target.finish(shown))
-        except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
-            problem = _slot_error(error)
+        with publishing.finishing(database, self._target.name, self._actor, wait) as ours:
+            try:
+                if not ours:
+                    raise PMESlotError("another run was at it all the while; try again", passing=True)
+                with database.read() as connection:
+                    shown = publishing.shown_at(connection, self._target.name)
+                self._tried(lambda: self._target.finish(shown))
+            except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+                problem = _slot_error(error)
         if problem is not None:
             self._fail("index", {"model_id": "all"}, problem)
 

@@ -32,6 +32,7 @@ class ObjectStorageTarget(Target):
     """
 
     shows_names = True
+    at_once = 8
 
     def __init__(self, root: Any, *, sdk_url: str = "", sdk_key: str = "") -> None:
         self._root = root

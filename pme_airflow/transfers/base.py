@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pme_airflow.hooks.pme import PMEHook
     from pme_airflow.rotation.publish import PublishOutcome, Target
 
-__all__ = ["PMETransferOperator", "flat_items"]
+__all__ = ["PMETransferOperator"]
 
 
 class PMETransferOperator(BaseOperator):
@@ -22,7 +22,8 @@ class PMETransferOperator(BaseOperator):
     It runs when its upstream tasks are done, whether or not they succeeded, so that the links a mint did get are shown
     although a model failed; the task then ends failed too, after publishing, so that the run does.
 
-    :param links: items as ``PMEMintLinksOperator`` returns them; lists of lists, as mapped tasks give, are flattened.
+    :param links: what ``PMEMintLinksOperator`` returns: items, or a reference to many; lists of them, as mapped tasks
+        give, are flattened.
     :param models: the ids of all models this target is to show. Slots of other models of the items' audience are
         cleared and their links retired; without it nothing is cleared.
     :param audience: the audience that ``models`` speaks of.
@@ -63,84 +64,87 @@ class PMETransferOperator(BaseOperator):
         from pme_airflow.operators.edge import airflow_errors
         from pme_airflow.rotation.publish import Publisher
 
-        items = flat_items(self.links)
         failed_upstream = _failed_upstream(self, context)
-        if not items and failed_upstream:
-            raise AirflowFailException(f"There is no link to publish, since {failed_upstream} failed. See its log.")
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
+            items = _Counted(hook.items(self.links))
             publisher = Publisher(hook.services, actor_of_context(context), self.make_target(hook), hook.open_link)
             outcome = publisher.publish(items, finish=_is_retry(context))
+            if not items.count and failed_upstream:
+                raise AirflowFailException(f"There is no link to publish, since {failed_upstream} failed. See its log.")
             if self.models is not None:
                 outcome = publisher.retire_others(self.audience, list(self.models))
             else:
-                outcome = publisher.retire_delisted(self.audience, [str(item["model_id"]) for item in items])
-        self._end(outcome, failed_upstream, context, items)
+                outcome = publisher.retire_delisted(self.audience)
+        self._end(outcome, failed_upstream, context, items.count)
         return outcome.as_json()
 
-    def _end(
-        self, outcome: PublishOutcome, failed_upstream: str, context: Any, items: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def _end(self, outcome: PublishOutcome, failed_upstream: str, context: Any, links: int) -> None:
         self.log.info(
             "%s: %d published, %d unchanged, %d removed, %d failed.",
             outcome.target,
-            len(outcome.published),
-            len(outcome.unchanged),
-            len(outcome.removed),
-            len(outcome.failed),
+            outcome.published.total,
+            outcome.unchanged.total,
+            outcome.removed.total,
+            outcome.failed.total,
         )
         from pme_airflow.operators.alarms import count
         from pme_airflow.operators.edge import leave_result
 
-        count("published", len(outcome.published))
-        count("publish_failures", len(outcome.failed))
-        _tell_assets(context, items, outcome)
+        count("published", outcome.published.total)
+        count("publish_failures", outcome.failed.total)
+        _tell_assets(context, links, outcome)
+        leave_result(context, outcome.target, key="target")
         if outcome.failed:
             leave_result(context, outcome.as_json())
             said = "; ".join(f"{f['slot']} (model {f['model_id']}): {f['reason']}" for f in outcome.failed[:20])
-            more = f"; and {len(outcome.failed) - 20} more" if len(outcome.failed) > 20 else ""
+            more = f"; and {outcome.failed.total - 20} more" if outcome.failed.total > 20 else ""
             error = AirflowFailException if outcome.permanent else AirflowException
-            raise error(f"{outcome.target}: {len(outcome.failed)} slots were not published: {said}{more}")
+            raise error(f"{outcome.target}: {outcome.failed.total} slots were not published: {said}{more}")
         if failed_upstream:
             leave_result(context, outcome.as_json())
             raise AirflowFailException(
-                f"{outcome.target}: all {len(items)} links at hand are shown, but {failed_upstream} failed, so the "
+                f"{outcome.target}: all {links} links at hand are shown, but {failed_upstream} failed, so the "
                 "run is not whole. Its log names what is missing."
             )
 
 
-def flat_items(links: Any) -> list[Mapping[str, Any]]:
-    """The items in a list, a list of lists, a lazy sequence of mapped results, one item, or nothing."""
-    if links is None:
-        return []
-    if isinstance(links, Mapping):
-        return [links]
-    if isinstance(links, str) or not isinstance(links, Iterable):
-        raise AirflowFailException(
-            f"links: expected items as PMEMintLinksOperator returns them, got a {type(links).__name__}. Pass "
-            "mint.output."
-        )
-    return [item for part in links for item in flat_items(part)]
+class _Counted:
+    """Items, and how many of them were taken."""
+
+    def __init__(self, items: Iterable[Mapping[str, Any]]) -> None:
+        self._items = items
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        for item in self._items:
+            self.count += 1
+            yield item
 
 
 def _failed_upstream(operator: BaseOperator, context: Any) -> str:
-    """The direct upstream tasks that failed in this run, in words; empty where none did."""
+    """The direct upstream tasks that failed in this run, in words; empty where none did.
+
+    Of upstream tasks that are mapped as this one is, only the one with its own index counts.
+    """
     ti = context.get("ti")
     upstream = sorted(operator.upstream_task_ids)
     if ti is None or not upstream or not hasattr(ti, "get_task_states"):
         return ""
     states = ti.get_task_states(dag_id=ti.dag_id, task_ids=upstream, run_ids=[ti.run_id]).get(ti.run_id, {})
-    failed = sorted(
-        {task.split("_map_")[0] for task, state in states.items() if state in ("failed", "upstream_failed")}
-    )
-    return ", ".join(failed)
+    failed: set[str] = set()
+    for key, state in states.items():
+        task, _, index = key.rpartition("_map_")
+        if state in ("failed", "upstream_failed") and (not task or ti.map_index < 0 or index == str(ti.map_index)):
+            failed.add(task or key)
+    return ", ".join(sorted(failed))
 
 
 def _is_retry(context: Any) -> bool:
     return int(getattr(context.get("ti"), "try_number", 1) or 1) > 1
 
 
-def _tell_assets(context: Any, items: Sequence[Mapping[str, Any]], outcome: PublishOutcome) -> None:
+def _tell_assets(context: Any, links: int, outcome: PublishOutcome) -> None:
     """Say in the events of the task's assets how much was published."""
     events = context.get("outlet_events")
     task = context.get("task")
@@ -148,4 +152,4 @@ def _tell_assets(context: Any, items: Sequence[Mapping[str, Any]], outcome: Publ
         return
     for asset in getattr(task, "outlets", None) or ():
         if getattr(asset, "uri", "").startswith("pme://"):
-            events[asset].extra = {"published": len(outcome.published), "links": len(items)}
+            events[asset].extra = {"published": outcome.published.total, "links": links}

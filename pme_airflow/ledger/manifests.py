@@ -1,0 +1,62 @@
+"""Manifests: lists of models kept under the name of their content, for what is too long to hand around."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, select, update
+
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.errors import LedgerError
+from pme_airflow.ledger.tables import manifests
+
+__all__ = ["keep", "pages"]
+
+_PAGE = 500
+#: How long a manifest is kept after it was last handed out: reruns of an older run make a new one.
+_KEPT = timedelta(days=7)
+_TOUCHED = timedelta(days=1)
+
+
+def keep(database: Database, connection: Connection, model_ids: Sequence[str]) -> str:
+    """Keep a list of models, once however often it is handed out; its name."""
+    name = "sha256:" + hashlib.sha256("\n".join(model_ids).encode()).hexdigest()
+    now = database.shared_now(connection)
+    first = select(manifests.c.seen_at).where(manifests.c.manifest_id == name, manifests.c.page == 0)
+    seen: datetime | None = connection.scalar(first)
+    if seen is None:
+        connection.execute(delete(manifests).where(manifests.c.seen_at < now - _KEPT))
+        database.insert_missing(
+            connection,
+            manifests,
+            [
+                {"manifest_id": name, "page": number, "models": list(model_ids[start : start + _PAGE]), "seen_at": now}
+                for number, start in enumerate(range(0, len(model_ids), _PAGE))
+            ],
+        )
+    elif seen < now - _TOUCHED:
+        connection.execute(update(manifests).where(manifests.c.manifest_id == name).values(seen_at=now))
+    return name
+
+
+def pages(database: Database, name: str) -> Iterator[list[str]]:
+    """The models of a manifest, page by page.
+
+    :raises LedgerError: where it is not kept any more.
+    """
+    number = 0
+    while True:
+        page = select(manifests.c.models).where(manifests.c.manifest_id == name, manifests.c.page == number)
+        with database.read() as connection:
+            models = connection.scalar(page)
+        if models is None:
+            break
+        yield list(models)
+        number += 1
+    if not number:
+        raise LedgerError(
+            f"manifest: {name} is not in the ledger; lists are kept for {_KEPT.days} days. Clear the task that handed "
+            "it out, so that it hands out a new one."
+        )
