@@ -1,0 +1,53 @@
+"""A link that was opened is masked in whatever is logged after it, however many there are."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from pme_airflow.api.values import AccessToken, Hidden
+from pme_airflow.hooks import masking
+from pme_airflow.hooks.masking import LinkMasks
+from pme_airflow.sealing import OpenedLink
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What the root logger's handler writes, with Airflow's own masking out of the way."""
+    monkeypatch.setattr(masking, "mask_secret", lambda _: None)
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logging.getLogger().addHandler(handler)
+    yield stream
+    logging.getLogger().removeHandler(handler)
+
+
+def link(number: int) -> OpenedLink:
+    token = f"token{number:020d}"
+    return OpenedLink(Hidden(f"https://my.matterport.com/show?m=x&auth=Bearer+{token}"), AccessToken(token))
+
+
+def test_every_link_of_many_is_masked_and_nothing_else(told: io.StringIO) -> None:
+    masks = LinkMasks()
+    for number in range(1000):
+        masks.add(link(number))
+    log = logging.getLogger("careless.target")
+    log.warning("shown: %s", link(999).url.reveal())
+    log.warning("header: Bearer %s and %s", link(1).token.reveal(), link(1001).token.reveal())
+    said = told.getvalue()
+    assert link(999).token.reveal() not in said
+    assert link(1).token.reveal() not in said
+    assert link(1001).token.reveal() in said
+    assert "https://my.matterport.com/show?m=x&auth=Bearer+***" in said
+
+
+def test_airflow_is_told_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[str] = []
+    monkeypatch.setattr(masking, "mask_secret", masked.append)
+    masks = LinkMasks()
+    for number in [*range(200), *range(200)]:
+        masks.add(link(number))
+    assert len(masked) == 2 * 50
