@@ -359,9 +359,12 @@ class PMEClient:
     def _send(self, send: Callable[[], Answer | NoAnswer]) -> Answer | NoAnswer:
         """Send when it is a request's turn, and let the limiter learn from the answer."""
         started = self.limiter.start()
-        exchange = send()
-        answer = exchange if isinstance(exchange, Answer) else None
-        self.limiter.ended(started, answer.status if answer else None, answer.retry_after if answer else None)
+        answer: Answer | None = None
+        try:
+            exchange = send()
+            answer = exchange if isinstance(exchange, Answer) else None
+        finally:
+            self.limiter.ended(started, answer.status if answer else None, answer.retry_after if answer else None)
         return exchange
 
     def _respelled(self, used: Spelling, refusal: Refusal, fields: int) -> Refusal:

@@ -85,6 +85,8 @@ class Limiter:
         self._clock = clock
         self._ceiling = ceiling
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._under_way = 0
         self._reserving = threading.Lock()
         self._starts: deque[float] = deque()
         self._at_once = float(at_once)
@@ -101,8 +103,21 @@ class Limiter:
         """How many requests may be under way now."""
         return int(self._at_once)
 
+    @property
+    def ready(self) -> int:
+        """How many requests are worth having ready, so that one starts the moment another ends."""
+        return self.at_once + self.at_once // 2 + 1
+
+    @property
+    def most_ready(self) -> int:
+        """The most there can be of them."""
+        return self.most + self.most // 2 + 1
+
     def start(self) -> float:
-        """Wait until a request may start; the moment it does, which :meth:`ended` is told."""
+        """Wait until a request may start; the moment it does, which :meth:`ended` must be told."""
+        with self._room:
+            self._room.wait_for(lambda: self._under_way < self.at_once)
+            self._under_way += 1
         while (left := self._left()) > 0:
             self._clock.sleep(left)
         if self._ceiling is not None:
@@ -132,6 +147,8 @@ class Limiter:
         :param retry_after: seconds the API asks to be left alone for.
         """
         with self._lock:
+            self._under_way -= 1
+            self._room.notify_all()
             now = self._clock.monotonic()
             if status not in (429, 503, None):
                 self._taken.append(now)

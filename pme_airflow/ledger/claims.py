@@ -27,8 +27,9 @@ def take(database: Database, connection: Connection, keys: Iterable[str], actor:
     found = connection.execute(query).all()
     ours = {r.claim_key for r in found if r.owner == actor.uid}
     free = {r.claim_key for r in found if r.owner != actor.uid and _is_free(r.expires_at, r.process, now)}
-    if ours or free:
-        connection.execute(update(claims).where(claims.c.claim_key.in_(sorted(ours | free))).values(**row))
+    stale = free | {r.claim_key for r in found if r.owner == actor.uid and r.expires_at != row["expires_at"]}
+    if stale:
+        connection.execute(update(claims).where(claims.c.claim_key.in_(sorted(stale))).values(**row))
     return ours | free
 
 

@@ -56,6 +56,7 @@ class LinkRow:
 
 
 _COLUMNS = [links.c[f.name] for f in fields(LinkRow)]
+_STATE = [f.name for f in fields(LinkRow)].index("state")
 
 
 def item_of(row: LinkRow) -> dict[str, Any]:
@@ -78,8 +79,9 @@ def query() -> Select[Any]:
 
 def load(row: Row[Any]) -> LinkRow:
     """Read a row of :func:`query`."""
-    values = dict(row._mapping)
-    return LinkRow(**{**values, "state": State(values["state"])})
+    values = list(row)
+    values[_STATE] = State(values[_STATE])
+    return LinkRow(*values)
 
 
 def by_id(connection: Connection, link_id: str) -> LinkRow | None:
@@ -119,7 +121,7 @@ def lock(connection: Connection, link_ids: Iterable[str]) -> dict[str, LinkRow]:
 
 
 def _locked(connection: Connection, which: ColumnElement[bool]) -> dict[str, LinkRow]:
-    found = connection.execute(query().where(which).order_by(links.c.seq).with_for_update())
+    found = connection.execute(query().where(which).order_by(links.c.seq).with_for_update()).all()
     return {row.link_id: load(row) for row in found}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -194,7 +195,7 @@ def _links_of(connection: Connection, demand: Demand, model_ids: Sequence[str]) 
             links.c.client_id == demand.client_id,
         )
         .order_by(links.c.seq.desc())
-    )
+    ).all()
     found: dict[str, list[LinkRow]] = {}
     for row in rows:
         found.setdefault(row.model_id, []).append(load(row))
@@ -225,7 +226,11 @@ def _has_left(row: LinkRow, demand: Demand, server_now: datetime) -> bool:
 def _record(
     connection: Connection, sitting: Sitting, demand: Demand, model_ids: Sequence[str], server_now: datetime
 ) -> list[Prepared]:
-    asked = [Minting(model_id, f"lnk_{uuid.uuid4().hex}") for model_id in model_ids]
+    chance = os.urandom(16 * len(model_ids))
+    asked = [
+        Minting(model_id, f"lnk_{uuid.UUID(bytes=chance[16 * n : 16 * n + 16], version=4).hex}")
+        for n, model_id in enumerate(model_ids)
+    ]
     if asked:
         rows = [_row(demand, minting, server_now) for minting in asked]
         add(connection, rows, sitting.actor, server_now, f"a link of {demand.validity} is asked for")
@@ -292,9 +297,15 @@ def settle(
             _settle_unmade(connection, row, verdict, actor, demand, server_now, latest or server_now)
             settled.append(Settled(row.link_id))
     advance_all(connection, made, Event.MADE, actor, server_now, "the API answered with a token")
-    _heed_tombstones(connection, [values["fingerprint"] for _, values in made], now)
-    fresh = lock(connection, [row.link_id for row, _ in made])
+    flagged = _heed_tombstones(connection, [values["fingerprint"] for _, values in made], now)
+    fresh = {row.link_id: _made(row, values, flagged) for row, values in made}
     return [Settled(s.link_id, fresh.get(s.link_id), s.orphan) for s in settled]
+
+
+def _made(row: LinkRow, values: dict[str, Any], flagged: dict[str, datetime]) -> LinkRow:
+    """A row as it is after its mint was recorded."""
+    flagged_at = row.flagged_at or flagged.get(values["fingerprint"])
+    return replace(row, **values, state=State.LIVE, flagged_at=flagged_at)
 
 
 def _settle_unmade(
@@ -319,10 +330,9 @@ def _settle_unmade(
         advance(connection, row, Event.LOST, actor, at, f"the answer was lost: {verdict.reason}", valid_until=until)
 
 
-def _heed_tombstones(connection: Connection, marks: Sequence[str], now: datetime) -> None:
-    """Flag at once what was flagged before it was known."""
-    if not marks:
-        return
+def _heed_tombstones(connection: Connection, marks: Sequence[str], now: datetime) -> dict[str, datetime]:
+    """Flag at once what was flagged before it was known; which, and when."""
+    met: dict[str, datetime] = {}
     for stone in connection.execute(select(flags).where(flags.c.fingerprint.in_(list(marks)))).all():
         connection.execute(
             update(links)
@@ -330,3 +340,5 @@ def _heed_tombstones(connection: Connection, marks: Sequence[str], now: datetime
             .values(flagged_at=now, flag_reason=stone.reason)
         )
         connection.execute(update(flags).where(flags.c.fingerprint == stone.fingerprint).values(hit_at=now))
+        met[stone.fingerprint] = now
+    return met

@@ -40,6 +40,8 @@ MAX_LOST_ANSWERS = 5
 _MAX_REFUSALS = 15
 _MAX_REFUSAL_SECONDS = 1.0
 _KEEP_ALIVE_SECONDS = 15.0
+#: How long answers are gathered for one transaction.
+_GATHER_SECONDS = 0.02
 _BUSY_SECONDS = 0.5
 _STALE_SECONDS = 60.0
 _LOOK_AHEAD = 500
@@ -117,6 +119,9 @@ class _Staged:
     minting: Minting
     work: _Work
     recorded_at: float
+
+
+_Landed = tuple[list[_Staged], list[MintVerdict]]
 
 
 class Minter:
@@ -234,7 +239,7 @@ class _Session:
         self._progress = Progress(log, "minting", len(model_ids), self._services.clock)
         with database.write() as connection:
             self._sitting = minting.begin(database, connection, self._actor)
-        with ThreadPoolExecutor(self._services.client.limiter.most, thread_name_prefix="pme-mint") as pool:
+        with ThreadPoolExecutor(self._services.client.limiter.most_ready, thread_name_prefix="pme-mint") as pool:
             try:
                 self._drive(pool)
             finally:
@@ -248,7 +253,7 @@ class _Session:
         while self._ready or self._later or self._flying or self._staged:
             self._wake()
             self._launch(pool)
-            ahead = client.limiter.at_once * client.settings.batch_size
+            ahead = client.limiter.ready * client.settings.batch_size
             if self._ready and len(self._staged) < ahead:
                 self._stage(ahead)
                 self._launch(pool)
@@ -307,9 +312,7 @@ class _Session:
         if self._stopped is not None:
             self._unsend(self._stopped)
         while (
-            self._staged
-            and len(self._flying) < client.limiter.at_once
-            and (len(self._staged) >= size or not self._ready)
+            self._staged and len(self._flying) < client.limiter.ready and (len(self._staged) >= size or not self._ready)
         ):
             batch = [self._staged.popleft() for _ in range(min(size, len(self._staged)))]
             self._flying[pool.submit(self._send, batch)] = batch
@@ -331,15 +334,20 @@ class _Session:
     # ---------------------------------------------------------------- landing
 
     def _land(self, pool: ThreadPoolExecutor) -> None:
-        landed = self._landed()
-        self._launch(pool)
+        """Take what has landed, and what lands within a moment of it, and send the next at once each time."""
+        clock = self._services.clock
+        landed: list[_Landed] = []
+        until = clock.monotonic() + _GATHER_SECONDS
+        while fresh := self._landed(_KEEP_ALIVE_SECONDS if not landed else max(0.0, until - clock.monotonic())):
+            landed += fresh
+            self._launch(pool)
         self._settle(landed)
 
-    def _landed(self) -> list[tuple[list[_Staged], list[MintVerdict]]]:
-        done, _ = wait(self._flying, timeout=_KEEP_ALIVE_SECONDS, return_when=FIRST_COMPLETED)
+    def _landed(self, timeout: float = _KEEP_ALIVE_SECONDS) -> list[_Landed]:
+        done, _ = wait(self._flying, timeout=timeout, return_when=FIRST_COMPLETED)
         return [(batch := self._flying.pop(future), _verdicts(future, len(batch))) for future in done]
 
-    def _settle(self, landed: Sequence[tuple[list[_Staged], list[MintVerdict]]]) -> None:
+    def _settle(self, landed: Sequence[_Landed]) -> None:
         """Record what became of requests, all that have landed in one transaction."""
         services = self._services
         entries = []

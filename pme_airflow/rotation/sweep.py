@@ -87,7 +87,7 @@ class Sweeper:
         if not taken:
             return self._outcome
         self._progress = Progress(log, "revoking", len(taken), services.clock)
-        with ThreadPoolExecutor(client.limiter.most, thread_name_prefix="pme-sweep") as pool:
+        with ThreadPoolExecutor(client.limiter.most_ready, thread_name_prefix="pme-sweep") as pool:
             self._drive(pool, taken, flagged_only)
         return self._outcome
 
@@ -121,7 +121,7 @@ class Sweeper:
     ) -> list[Due]:
         """Send what was taken while connections are free; what is left of it."""
         client = self._services.client
-        while taken and len(flying) < client.limiter.at_once:
+        while taken and len(flying) < client.limiter.ready:
             batch, taken = self._next_batch(taken)
             if batch:
                 flying[pool.submit(client.revoke, [opened.token for _, opened in batch])] = batch
@@ -136,7 +136,7 @@ class Sweeper:
                 connection,
                 services.client.client_id,
                 self._actor,
-                client.settings.batch_size * client.limiter.at_once,
+                client.settings.batch_size * client.limiter.ready,
                 flagged_only=flagged_only,
             )
 

@@ -24,7 +24,7 @@ def test_tasks_share_a_ceiling(make_services: MakeServices) -> None:
 
     def task(together: Callable[[], None]) -> None:
         services, clock = make_services(), SystemClock()
-        limiter = Limiter(8, 0, clock, SharedCeiling(PER_SECOND, services.database, clock, "client", "https://host"))
+        limiter = Limiter(30, 0, clock, SharedCeiling(PER_SECOND, services.database, clock, "client", "https://host"))
         together()
         starts.extend(limiter.start() for _ in range(30))
 
