@@ -1,79 +1,90 @@
-"""A ledger of a million rows: what is due, ensuring a link, finding a fingerprint."""
+"""The ledger after years: a million links on SQLite, ten million and 200,000 slots on PostgreSQL."""
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-from sqlalchemy import insert
+from sqlalchemy import create_engine
 
 from benchmarks.measure import CLIENT_ID, Figure, timed
+from benchmarks.years import AUDIENCE, HOT_LINKS, HOT_MODEL, fill, model
 from pme_airflow.api.clock import SystemClock
 from pme_airflow.api.validity import Validity
-from pme_airflow.ledger import minting, revoking
+from pme_airflow.ledger import audit, minting, revoking, roster
 from pme_airflow.ledger.actor import Actor
-from pme_airflow.ledger.database import Database, sqlite_engine
+from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.lookup import by_fingerprint
 from pme_airflow.ledger.minting import Demand
-from pme_airflow.ledger.tables import links
+from tests.support.databases import fresh, serving_database
 
-ROWS = 1_000_000
-LIVE = 20_000
-TRIES = 50
-
-
-def _row(index: int, now: Any) -> dict[str, Any]:
-    live = index >= ROWS - LIVE
-    age = timedelta(seconds=0 if live else (ROWS - index) * 2 + 90_000)
-    due = live and index % 1000 == 0
-    return {
-        "link_id": f"lnk_{index:032x}", "client_id": CLIENT_ID, "model_id": f"M{index % LIVE:010d}", "audience": "a",
-        "state": "live" if live else "revoked", "run": f"dag/run{index // LIVE}/mint/-1",
-        "run_uid": f"{index // LIVE:032x}", "application": "showcase", "fingerprint": f"sha256:{index:064x}",
-        "sealed": "pme-sealed:v1:x:y" if live else None,
-        "valid_for": 86400, "requested_at": now - age, "minted_at": now - age,
-        "valid_until": now - age + timedelta(days=1), "retire_at": now - timedelta(minutes=1) if due else None,
-        "revoke_attempts": 0, "irrevocable": False,
-    }  # fmt: skip
+TRIES = 30
+#: Each kind of database: how many nights of how many models.
+SIZES = {"sqlite": (50, 20_000), "postgresql": (100, 100_000)}
 
 
 def figures() -> Iterator[Figure]:
-    """Milliseconds of each question to a ledger of a million rows on SQLite."""
-    clock = SystemClock()
-    now = clock.now()
-    with tempfile.TemporaryDirectory(prefix="pme-bench-") as home:
-        database = Database(sqlite_engine(Path(home) / "ledger.db"), clock, migrate=True)
-        for start in range(0, ROWS, 20_000):
-            with database.write() as connection:
-                connection.execute(insert(links), [_row(index, now) for index in range(start, start + 20_000)])
-        numbers = iter(range(1, TRIES + 1))
-        actor = Actor("bench/run/mint/-1")
-        demand = Demand(CLIENT_ID, "a", Validity.parse("24h"), timedelta(hours=12))
-
-        def due() -> None:
-            with database.write() as connection:
-                revoking.take_due(database, connection, CLIENT_ID, actor, 80)
-
-        def ensure() -> None:
-            with database.read() as connection:
-                model = f"M{next(numbers):010d}"
-                assert minting.look(connection, demand, [model], now, lambda _: True)
-
-        def find() -> None:
-            with database.read() as connection:
-                assert by_fingerprint(connection, f"sha256:{ROWS - 7:064x}") is not None
-
-        for name, work in (("what is due", due), ("ensuring a link", ensure), ("finding a fingerprint", find)):
-            yield Figure(f"a ledger of {ROWS:,} rows: {name}", _milliseconds(work), "under 5 ms", " ms")
+    """Milliseconds of each question."""
+    for kind, (nights, models) in SIZES.items():
+        with tempfile.TemporaryDirectory(prefix="pme-bench-"), serving_database(kind) as admin:
+            database = Database(tuned(create_engine(fresh(admin))), SystemClock(), migrate=True)
+            now = SystemClock().now()
+            rows = fill(database, CLIENT_ID, now, nights, models)
+            for name, tries, work in _questions(database, nights, models):
+                samples = [timed(work) * 1000 for _ in range(tries)]
+                yield Figure(f"{kind}, {rows:,} links: {name}", samples, "", " ms")
+            database.engine.dispose()
 
 
-def _milliseconds(work: Callable[[], None]) -> list[float]:
-    samples = []
-    for _ in range(TRIES):
-        samples.append(timed(work) * 1000)
-        time.sleep(0)
-    return samples
+def _questions(database: Database, nights: int, models: int) -> Iterator[tuple[str, int, Callable[[], None]]]:
+    now = SystemClock().now()
+    turns = itertools.count(1)
+    keep = Demand(CLIENT_ID, AUDIENCE, Validity.parse("24h"), timedelta(hours=12))
+    renew = Demand(CLIENT_ID, AUDIENCE, Validity.parse("24h"))
+
+    def due() -> None:
+        with database.write() as connection:
+            revoking.take_due(database, connection, CLIENT_ID, Actor("bench"), 130)
+
+    def look() -> None:
+        first = next(turns) * 500 % models
+        with database.read() as connection:
+            wanted = [model((first + index) % models) for index in range(500)]
+            assert len(minting.look(connection, keep, wanted, now, lambda _: True)) == 500
+
+    def ensure() -> None:
+        actor, first = Actor(f"bench/{next(turns)}/mint/-1"), next(turns) * 80 % models
+        with database.write() as connection:
+            sitting = minting.begin(database, connection, actor)
+            wanted = [model((first + index) % models) for index in range(80)]
+            minting.prepare(database, connection, sitting, renew, wanted, now, lambda _: True)
+
+    def find() -> None:
+        with database.read() as connection:
+            assert by_fingerprint(connection, f"sha256:{nights * models - 7:064x}") is not None
+
+    def known() -> None:
+        with database.read() as connection:
+            assert len(roster.known_models(connection, CLIENT_ID, AUDIENCE, now)) == models
+
+    def flag(reason: str) -> None:
+        with database.write() as connection:
+            flagged = revoking.flag(database, connection, Actor("bench"), reason, models=[HOT_MODEL])
+            assert len(flagged.links) == HOT_LINKS
+
+    def purge() -> None:
+        before = now - timedelta(days=nights - 2.5 - next(purged) / 50)
+        with database.write() as connection:
+            audit.purge(connection, before)
+
+    purged = itertools.count()
+    yield "what is due", TRIES, due
+    yield "whether 500 models have a link that will do", TRIES, look
+    yield "recording 80 mints", TRIES, ensure
+    yield "finding a fingerprint", TRIES, find
+    yield f"the models of an audience of {models:,}", 5, known
+    yield f"flagging a model with {HOT_LINKS:,} links", 1, partial(flag, "first")
+    yield f"dropping the {models:,} links of a night", 1, purge

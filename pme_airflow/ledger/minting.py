@@ -297,6 +297,7 @@ def settle(
             _settle_unmade(connection, row, verdict, actor, demand, server_now, latest or server_now)
             settled.append(Settled(row.link_id))
     advance_all(connection, made, Event.MADE, actor, server_now, "the API answered with a token")
+    claims.release(connection, [keys[row.link_id] for row, _ in made], actor)
     flagged = _heed_tombstones(connection, [values["fingerprint"] for _, values in made], now)
     fresh = {row.link_id: _made(row, values, flagged) for row, values in made}
     return [Settled(s.link_id, fresh.get(s.link_id), s.orphan) for s in settled]

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import make_url
 
 from pme_airflow.emulator import World
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.ledger.errors import LedgerError
 from tests.conftest import MODELS, SECRET
+from tests.support.databases import fields_of
 from tests.support.home import pme_in_environment
 
 
@@ -26,16 +26,6 @@ def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: World, addre
         return PMEHook()
 
     return made
-
-
-def fields_of(address: str) -> dict[str, Any]:
-    url = make_url(address)
-    kind = {"postgresql": "postgres"}.get(url.get_backend_name(), url.get_backend_name())
-    if kind == "sqlite":
-        return {"conn_type": "sqlite", "host": url.database}
-    extra = {key: value for key, value in url.query.items() if key in ("unix_socket", "host")}
-    host = extra.pop("host", None) or url.host or "localhost"
-    return {"conn_type": kind, "host": host, "login": url.username, "schema": url.database, "extra": extra}
 
 
 def test_links_are_minted_into_it(connect: Any, ledger_address: str) -> None:

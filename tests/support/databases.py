@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
@@ -57,3 +58,14 @@ def fresh(admin: str) -> str:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
     return url.set(database=name).render_as_string(hide_password=False)
+
+
+def fields_of(address: str) -> dict[str, Any]:
+    """The Airflow connection of a database."""
+    url = make_url(address)
+    kind = {"postgresql": "postgres"}.get(url.get_backend_name(), url.get_backend_name())
+    if kind == "sqlite":
+        return {"conn_type": "sqlite", "host": url.database}
+    extra = {key: value for key, value in url.query.items() if key in ("unix_socket", "host")}
+    host = extra.pop("host", None) or url.host or "localhost"
+    return {"conn_type": kind, "host": host, "login": url.username, "schema": url.database, "extra": extra}

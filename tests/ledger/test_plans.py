@@ -1,0 +1,144 @@
+"""Each question that is asked often is answered from an index, on PostgreSQL and on SQLite."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, create_engine, event
+
+from benchmarks.years import AUDIENCE, DUE, HOT_LINKS, HOT_MODEL, TARGETS, fill, model
+from pme_airflow.api.clock import SystemClock
+from pme_airflow.api.validity import Validity
+from pme_airflow.ledger import audit, minting, publishing, revoking, roster
+from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.database import Database, tuned
+from pme_airflow.ledger.links import newest_live_of
+from pme_airflow.ledger.lookup import by_fingerprint
+from pme_airflow.ledger.minting import Demand
+from tests.support.databases import fresh
+from tests.support.rooms import CLIENT
+
+NIGHTS, MODELS = 60, 4000
+ACTOR = Actor("pme_nightly_rotation/tonight/mint/0")
+DEMAND = Demand(CLIENT, AUDIENCE, Validity.parse("24h"), timedelta(hours=12))
+NOW = SystemClock().now()
+#: Tables that grow with the years; the others hold what is under way.
+LARGE = ("pme_links", "pme_events", "pme_publications")
+#: What asks for all that an audience is shown, or looks there for many links at once, may read all publications.
+READS_ALL_SHOWN = ("known", "purge")
+
+Ask = Callable[[Database, Connection], Any]
+
+
+@pytest.fixture(scope="module", params=["postgresql", "sqlite"])
+def ledger(request: pytest.FixtureRequest, servers: Callable[[str], str]) -> Iterator[Database]:
+    """A ledger of a quarter of a million links."""
+    database = Database(tuned(create_engine(fresh(servers(request.param)))), SystemClock(), migrate=True)
+    fill(database, CLIENT, NOW, NIGHTS, MODELS)
+    yield database
+    database.engine.dispose()
+
+
+def due(database: Database, connection: Connection) -> Any:
+    found = revoking.take_due(database, connection, CLIENT, ACTOR, 130)
+    assert len(found) == 130
+    revoking.next_due_at(database, connection, CLIENT)
+    revoking.anything_to_close(connection, NOW)
+    return revoking.expire(database, connection, ACTOR, NOW)
+
+
+def ensure(database: Database, connection: Connection) -> Any:
+    wanted = [model(index) for index in range(80)]
+    assert len(minting.look(connection, DEMAND, wanted, NOW, lambda _: True)) == 80
+    sitting = minting.begin(database, connection, ACTOR)
+    renew = Demand(CLIENT, AUDIENCE, DEMAND.validity)
+    return minting.prepare(database, connection, sitting, renew, wanted, NOW, lambda _: True)
+
+
+def flag(database: Database, connection: Connection) -> Any:
+    flagged = revoking.flag(database, connection, ACTOR, "test", models=[HOT_MODEL])
+    assert len(flagged.links) == HOT_LINKS
+    return revoking.count_due(connection, CLIENT)
+
+
+def known(database: Database, connection: Connection) -> Any:
+    assert len(roster.known_models(connection, CLIENT, AUDIENCE, NOW)) == MODELS
+    return roster.delisted_since(connection, AUDIENCE, NOW - timedelta(hours=26))
+
+
+def purge(database: Database, connection: Connection) -> Any:
+    assert audit.purge(connection, NOW - timedelta(days=NIGHTS - 2.5)) == MODELS
+
+
+def find(database: Database, connection: Connection) -> Any:
+    assert by_fingerprint(connection, f"sha256:{NIGHTS * MODELS - 7:064x}") is not None
+    assert newest_live_of(connection, CLIENT, AUDIENCE, [model(3), model(4)])
+    return audit.sealed_rows(connection, 0)
+
+
+def publish(database: Database, connection: Connection) -> Any:
+    target = TARGETS[0]
+    link = newest_live_of(connection, CLIENT, AUDIENCE, [model(5)])[model(5)]
+    publishing.shown_in(connection, target, [model(5), model(6)])
+    publishing.still_live(connection, [link.link_id])
+    plan = publishing.open_slot(database, connection, target, "a new slot", link.link_id, ACTOR)
+    assert plan.action == "put"
+    publishing.publish(database, connection, target, "a new slot", link.link_id, {}, ACTOR)
+    return publishing.shown_of(connection, target, AUDIENCE, model(5))
+
+
+@pytest.mark.parametrize("ask", [due, ensure, known, find, publish, flag, purge], ids=lambda ask: ask.__name__)
+def test_it_reads_no_large_table_whole(ledger: Database, ask: Ask) -> None:
+    with ledger.write() as connection, recorded(connection) as asked:
+        ask(ledger, connection)
+    whole = {}
+    with ledger.read() as connection:
+        for statement, parameters in asked:
+            scanned = scanned_whole(connection, statement, parameters)
+            if scanned and not (ask.__name__ in READS_ALL_SHOWN and scanned == ["pme_publications"]):
+                whole[statement] = scanned
+    assert len(asked) >= 2
+    assert whole == {}
+
+
+def test_what_is_due_is_found_among_all(ledger: Database) -> None:
+    with ledger.write() as connection:
+        assert len(revoking.take_due(ledger, connection, CLIENT, Actor("a/b/c/-1"), 5000)) >= DUE - 130
+
+
+@contextmanager
+def recorded(connection: Connection) -> Iterator[list[tuple[str, Any]]]:
+    """The statements that read or change a large table."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        if not statement.lstrip().startswith("INSERT") and any(table in statement for table in LARGE):
+            asked.append((statement, parameters[0] if many else parameters))
+
+    event.listen(connection, "before_cursor_execute", note)
+    yield asked
+    event.remove(connection, "before_cursor_execute", note)
+
+
+def scanned_whole(connection: Connection, statement: str, parameters: Any) -> list[str]:
+    """The large tables that a statement would read from end to end."""
+    if connection.dialect.name == "sqlite":
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        lines = [str(row[3]) for row in plan]
+        return [line for line in lines if re.match(rf"SCAN ({'|'.join(LARGE)})\b(?!.*USING)", line)]
+    plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar()
+    tree = plan if isinstance(plan, list) else json.loads(str(plan))
+    return [node["Relation Name"] for node in _nodes(tree[0]["Plan"]) if node["Node Type"] == "Seq Scan"
+            and node["Relation Name"] in LARGE]  # fmt: skip
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)
