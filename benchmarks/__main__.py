@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ledger, limits, minting, scanning, starting, usual
+from benchmarks import celery, ledger, limits, minting, scanning, starting, usual
 from benchmarks.measure import Figure
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "starting": starting.figures,
     "scanning": scanning.figures,
     "ledger": ledger.figures,
+    "celery": celery.figures,
 }
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 

@@ -11,7 +11,7 @@ from benchmarks.minting import LATENCY, ensure
 from pme_airflow.emulator.samples import sample_models
 
 PER_SECOND = 20
-REQUESTS = 1000
+REQUESTS = 600
 
 
 def figures() -> Iterator[Figure]:

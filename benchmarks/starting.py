@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmarks.measure import RUNS, Figure, api, services, timed
 from benchmarks.minting import ensure
 
 _IMPORTS = 20
+LARGE = 100_000
 _SCRIPT = """
 import time
 from airflow.sdk import BaseOperator
@@ -28,8 +30,8 @@ def figures() -> Iterator[Figure]:
     ]
     yield Figure("import of an operator and a transfer beyond BaseOperator", imports, "at most 30 ms", " ms")
     small = [f"S{index:010d}" for index in range(100)]
-    large = [f"L{index:010d}" for index in range(20_000)]
-    ratios = []
+    large = [f"L{index:010d}" for index in range(LARGE)]
+    ratios, memory = [], []
     with api(0.0) as address:
         for _ in range(RUNS):
             with services(address) as made:
@@ -37,4 +39,28 @@ def figures() -> Iterator[Figure]:
                 one = timed(lambda made=made: ensure(made, small)) / len(small)  # type: ignore[misc]
                 many = timed(lambda made=made: ensure(made, large)) / len(large)  # type: ignore[misc]
                 ratios.append(many / one)
-    yield Figure("cost a link, 20,000 in a run against 100, an API without latency", ratios, "at most 1.5", " times")
+        command = [sys.executable, "-m", "benchmarks.starting", address]
+        for _ in range(RUNS):
+            memory.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    named = f"cost a link, {LARGE:,} in a run against 100, an API without latency"
+    yield Figure(named, ratios, "at most 1.5", " times")
+    yield Figure(f"memory of a run of {LARGE:,} links above an idle task", memory, "at most 60 MB", " MB")
+
+
+def main() -> None:
+    """Print how much more memory a large run takes at its highest than a process that has all but begun it."""
+    with services(sys.argv[1]) as made:
+        ensure(made, [f"W{index:010d}" for index in range(100)])
+        Path("/proc/self/clear_refs").write_text("5")
+        idle = _kilobytes("VmRSS")
+        ensure(made, [f"L{index:010d}" for index in range(LARGE)])
+        print((_kilobytes("VmHWM") - idle) / 1024)
+
+
+def _kilobytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, update
 
 from pme_airflow.ledger.actor import Actor, process_is_dead
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow, advance_all, load, lock, note, query
 from pme_airflow.ledger.states import ALIVE, Event, State
-from pme_airflow.ledger.tables import EPOCH, claims, flags, links
+from pme_airflow.ledger.tables import EPOCH, UTCMoment, claims, flags, links
 
 __all__ = [
     "Due",
@@ -36,7 +36,8 @@ _SLOW_PACE = timedelta(minutes=30)
 #: Said as a range, which every database answers from the index of flags; "is not null" SQLite would not.
 _is_flagged = links.c.flagged_at > EPOCH
 #: Said so that no database takes all that is not flagged from that index, where few are due.
-_is_not_flagged = func.coalesce(links.c.flagged_at, EPOCH) == EPOCH
+_never = literal(EPOCH, UTCMoment())
+_is_not_flagged = func.coalesce(links.c.flagged_at, _never) == _never
 _named = select(links.c.link_id, links.c.fingerprint)
 
 
@@ -121,7 +122,8 @@ def take_due(
     free = or_(links.c.sweep_until.is_(None), links.c.sweep_until <= now)
     ready = or_(links.c.next_attempt_at.is_(None), links.c.next_attempt_at <= now)
     base = and_(links.c.state == State.LIVE, links.c.client_id == client_id, free, ready)
-    newest = (links.c.valid_until.desc(), links.c.seq.desc())
+    # ordered by a value, not by the column: else SQLite reads all that is live in this order to find the few due
+    newest = (func.coalesce(links.c.valid_until, _never).desc(), links.c.seq.desc())
     taken = _locked(connection, and_(base, _is_flagged), newest, limit)
     if len(taken) < limit and not flagged_only:
         due = and_(base, _is_not_flagged, links.c.retire_at <= now)

@@ -33,6 +33,17 @@ LARGE = ("pme_links", "pme_events", "pme_publications")
 #: What asks for all that an audience is shown, or looks there for many links at once, may read all publications.
 READS_ALL_SHOWN = ("known", "purge")
 
+#: The indexes that answer a question.
+INDEXES = {
+    "due": {"pme_links_flagged", "pme_links_retire", "pme_links_until"},
+    "ensure": {"pme_links_current"},
+    "known": {"pme_links_asked", "pme_events_kind"},
+    "find": {"pme_links_fingerprint", "pme_links_current"},
+    "publish": {"pme_publications_pkey"},
+    "flag": {"pme_links_model"},
+    "purge": {"pme_links_until"},
+}
+
 Ask = Callable[[Database, Connection], Any]
 
 
@@ -98,13 +109,16 @@ def test_it_reads_no_large_table_whole(ledger: Database, ask: Ask) -> None:
     with ledger.write() as connection, recorded(connection) as asked:
         ask(ledger, connection)
     whole = {}
+    used: set[str] = set()
     with ledger.read() as connection:
         for statement, parameters in asked:
-            scanned = scanned_whole(connection, statement, parameters)
+            scanned, through = how(connection, statement, parameters)
+            used |= through
             if scanned and not (ask.__name__ in READS_ALL_SHOWN and scanned == ["pme_publications"]):
                 whole[statement] = scanned
     assert len(asked) >= 2
     assert whole == {}
+    assert INDEXES[ask.__name__] <= used
 
 
 def test_what_is_due_is_found_among_all(ledger: Database) -> None:
@@ -126,16 +140,19 @@ def recorded(connection: Connection) -> Iterator[list[tuple[str, Any]]]:
     event.remove(connection, "before_cursor_execute", note)
 
 
-def scanned_whole(connection: Connection, statement: str, parameters: Any) -> list[str]:
-    """The large tables that a statement would read from end to end."""
+def how(connection: Connection, statement: str, parameters: Any) -> tuple[list[str], set[str]]:
+    """The large tables that a statement would read from end to end, and the indexes it would go by."""
     if connection.dialect.name == "sqlite":
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
         lines = [str(row[3]) for row in plan]
-        return [line for line in lines if re.match(rf"SCAN ({'|'.join(LARGE)})\b(?!.*USING)", line)]
+        named = {match[1] for line in lines if (match := re.search(r"INDEX (\w+)", line))}
+        keyed = {"pme_publications_pkey"} if "sqlite_autoindex_pme_publications_1" in named else set()
+        return [line for line in lines if re.match(rf"SCAN ({'|'.join(LARGE)})\b(?!.*USING)", line)], named | keyed
     plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar()
     tree = plan if isinstance(plan, list) else json.loads(str(plan))
-    return [node["Relation Name"] for node in _nodes(tree[0]["Plan"]) if node["Node Type"] == "Seq Scan"
-            and node["Relation Name"] in LARGE]  # fmt: skip
+    nodes = list(_nodes(tree[0]["Plan"]))
+    whole = [node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"]
+    return [table for table in whole if table in LARGE], {node["Index Name"] for node in nodes if "Index Name" in node}
 
 
 def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

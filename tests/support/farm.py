@@ -103,14 +103,17 @@ class Farm:
                 raise AssertionError(f"worker {name} did not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.2)
 
+    def runs_on(self, name: str) -> set[int]:
+        """The processes of a worker."""
+        worker = psutil.Process(self._workers[name].pid)
+        return {process.pid for process in worker.children(recursive=True)}
+
     def kill_worker(self, name: str) -> None:
         """End a worker and whatever it runs at once, as a machine that loses power would."""
         worker = psutil.Process(self._workers.pop(name).pid)
-        doomed = [worker, *worker.children(recursive=True)]
-        for process in doomed:
+        for process in [worker, *worker.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        return [p.pid for p in doomed]
 
     def stop_worker(self, name: str) -> None:
         """End a worker kindly."""
