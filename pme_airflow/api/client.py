@@ -346,7 +346,7 @@ class PMEClient:
     def _ask_once(self, document: Document, token: _ApplicationToken, fields: int) -> _Asked:
         spelling = self._spelling
         body = Hidden(json.dumps({"query": document.text.reveal()}))
-        exchange = self._send(lambda: self._transport.post_json(_GRAPH_PATH, body, token.value))
+        exchange = self._send(lambda: self._transport.post_json(_GRAPH_PATH, body, token.value), document.aliases)
         if isinstance(exchange, Answer):
             self.server_clock.observe(exchange.headers.get("Date"))
         refusal = refusal_of(exchange, fields)
@@ -356,15 +356,19 @@ class PMEClient:
             refusal = self._respelled(spelling, refusal, fields)
         return _Asked(exchange, refusal)
 
-    def _send(self, send: Callable[[], Answer | NoAnswer]) -> Answer | NoAnswer:
-        """Send when it is a request's turn, and let the limiter learn from the answer."""
+    def _send(self, send: Callable[[], Answer | NoAnswer], kind: object) -> Answer | NoAnswer:
+        """Send when it is a request's turn, and let the limiter learn from the answer.
+
+        :param kind: names requests whose latencies can be compared.
+        """
         started = self.limiter.start()
         answer: Answer | None = None
         try:
             exchange = send()
             answer = exchange if isinstance(exchange, Answer) else None
         finally:
-            self.limiter.ended(started, answer.status if answer else None, answer.retry_after if answer else None)
+            status, wait = (answer.status, answer.retry_after) if answer else (None, None)
+            self.limiter.ended(started, status, wait, kind)
         return exchange
 
     def _respelled(self, used: Spelling, refusal: Refusal, fields: int) -> Refusal:
@@ -429,7 +433,7 @@ class PMEClient:
     def _ask_for_token(self) -> _Asked:
         application = BackendApplicationClient(self.client_id)
         form = Hidden(application.prepare_request_body(include_client_id=True, client_secret=self._secret.reveal()))
-        exchange = self._send(lambda: self._transport.post_form(_TOKEN_PATH, form))
+        exchange = self._send(lambda: self._transport.post_form(_TOKEN_PATH, form), _TOKEN_PATH)
         if isinstance(exchange, Answer):
             self.server_clock.observe(exchange.headers.get("Date"))
         return _Asked(exchange, self._token_refusal(exchange))

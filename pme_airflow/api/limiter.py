@@ -32,6 +32,8 @@ _LEAST_RATE = 0.5
 #: Seconds without a request after the first refusal that was meant, and after each further one.
 _FIRST_PAUSE = 1.0
 _PAUSE = 0.25
+#: The longest that all requests wait for one refusal; whoever was asked to wait for longer gives up by a deadline.
+_LONGEST_PAUSE = 30.0
 #: Seconds after which a rate is back where it was refused; before that it hardly grows, and after that fast.
 _PLATEAU = 15.0
 #: A latency of so many times the least, and so many seconds more, is the API's way of saying no.
@@ -50,7 +52,7 @@ class Ceiling(ABC):
 
     @abstractmethod
     def reserve(self, count: int) -> float:
-        """Reserve so many starts, evenly spaced; the seconds until the first."""
+        """Reserve so many starts, evenly spaced; the moment of the first by the clock's monotonic time."""
 
 
 class OwnCeiling(Ceiling):
@@ -65,10 +67,9 @@ class OwnCeiling(Ceiling):
     def reserve(self, count: int) -> float:
         """See :meth:`Ceiling.reserve`."""
         with self._lock:
-            now = self._clock.monotonic()
-            start = max(now, self._next)
+            start = max(self._clock.monotonic(), self._next)
             self._next = start + count / self.per_second
-        return start - now
+        return start
 
 
 class Limiter:
@@ -89,14 +90,14 @@ class Limiter:
         self._under_way = 0
         self._reserving = threading.Lock()
         self._starts: deque[float] = deque()
-        self._at_once = float(at_once)
+        self._first_at_once = self._at_once = float(at_once)
         self._cut_at = self._free_at = clock.monotonic()
         self._rate: float | None = None
         self._first_rate = 0.0
         self._next = 0.0
         self._taken: deque[float] = deque()
         self._refused: deque[float] = deque()
-        self._least_latency: float | None = None
+        self._least_latency: dict[object, float] = {}
 
     @property
     def at_once(self) -> int:
@@ -139,10 +140,11 @@ class Limiter:
             self._next = max(self._next + 1.0 / self._rate_at(now), now)
             return 0.0
 
-    def ended(self, started: float, status: int | None, retry_after: float | None = None) -> None:
+    def ended(self, started: float, status: int | None, retry_after: float | None = None, kind: object = None) -> None:
         """Learn from what became of a request.
 
         :param started: what :meth:`start` returned.
+        :param kind: names requests whose latencies can be compared.
         :param status: the answer's HTTP status; ``None`` where none came.
         :param retry_after: seconds the API asks to be left alone for.
         """
@@ -152,10 +154,11 @@ class Limiter:
             now = self._clock.monotonic()
             if status not in (429, 503, None):
                 self._taken.append(now)
-                self._grow(now - started)
+                _lately(self._taken, now)
+                self._grow(now - started, kind)
                 return
             if retry_after:
-                self._free_at = max(self._free_at, now + retry_after)
+                self._free_at = max(self._free_at, now + min(retry_after, _LONGEST_PAUSE))
             if status == 429:
                 self._refused.append(now)
             if started >= self._cut_at:
@@ -186,12 +189,14 @@ class Limiter:
         else:
             self._rate = None
 
-    def _grow(self, latency: float) -> None:
-        least = self._least_latency = min(latency, self._least_latency or latency)
+    def _grow(self, latency: float, kind: object) -> None:
+        """One more a round trip; where answers have become slow, one less, down to what it began with."""
+        least = self._least_latency[kind] = min(latency, self._least_latency.get(kind, latency))
+        step = 1.0 / self._at_once
         if latency <= least * _SLOW_FACTOR + _SLOW_SECONDS:
-            self._at_once = min(float(self.most), self._at_once + 1.0 / self._at_once)
-        else:
-            self._at_once = max(1.0, self._at_once - 1.0 / self._at_once)
+            self._at_once = min(float(self.most), self._at_once + step)
+        elif self._at_once > self._first_at_once:
+            self._at_once = max(self._first_at_once, self._at_once - step)
 
     def _rate_at(self, moment: float) -> float:
         assert self._rate is not None
@@ -200,12 +205,11 @@ class Limiter:
 
     def _reserved(self, ceiling: Ceiling) -> float:
         with self._reserving:
-            now = self._clock.monotonic()
-            while self._starts and self._starts[0] < now - _STALE_SECONDS:
+            while self._starts and self._starts[0] < self._clock.monotonic() - _STALE_SECONDS:
                 self._starts.popleft()
             if not self._starts:
                 count = max(1, min(_AHEAD_MOST, int(ceiling.per_second * _AHEAD_SECONDS)))
-                first = ceiling.reserve(count) + self._clock.monotonic()
+                first = ceiling.reserve(count)
                 self._starts.extend(first + index / ceiling.per_second for index in range(count))
             return self._starts.popleft()
 

@@ -24,7 +24,7 @@ class SharedCeiling(Ceiling):
 
     :param per_second: how many the API allows.
     :param database: the ledger.
-    :param clock: what time is taken from while the ledger is away.
+    :param clock: what moments are told by, and what time is taken from while the ledger is away.
     :param client_id: whose requests are counted together,
     :param host: and where they go.
     """
@@ -32,6 +32,7 @@ class SharedCeiling(Ceiling):
     def __init__(self, per_second: float, database: Database, clock: Clock, client_id: str, host: str) -> None:
         super().__init__(per_second)
         self._database = database
+        self._clock = clock
         self._own = OwnCeiling(per_second, clock)
         self._key = hashlib.sha256(f"{host}\n{client_id}".encode()).hexdigest()
 
@@ -48,9 +49,9 @@ class SharedCeiling(Ceiling):
         with database.write() as connection:
             database.insert_missing(connection, paces, [{"pace_key": self._key, "next_at": EPOCH}])
             begins = connection.scalars(select(paces.c.next_at).where(mine).with_for_update()).one()
-            now = database.shared_now(connection)
+            now, moment = database.shared_now(connection), self._clock.monotonic()
             start = max(now, begins)
             ends = start + timedelta(seconds=count / self.per_second)
             connection.execute(update(paces).where(mine).values(next_at=ends))
         wait: timedelta = start - now
-        return wait.total_seconds()
+        return moment + wait.total_seconds()

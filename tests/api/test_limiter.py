@@ -116,16 +116,33 @@ def test_one_refusal_of_many_that_flew_together_halves_once() -> None:
     assert limiter.at_once == 4
 
 
-def test_an_api_that_grows_slow_is_leaned_on_less() -> None:
+def test_an_api_that_grows_slow_is_leaned_on_as_in_the_beginning() -> None:
     clock = FakeClock()
     limiter = Limiter(8, 32, clock)
-    server = Server(limiter, clock, lambda _: 200)
-    server.run(30)
-    for _ in range(200):
+    Server(limiter, clock, lambda _: 200).run(30)
+    assert limiter.at_once == 32
+    for _ in range(2000):
         started = limiter.start()
         clock.advance(2.0)
         limiter.ended(started, 200)
-    assert limiter.at_once < 32
+    assert limiter.at_once == 8
+
+
+def test_slow_requests_are_not_held_against_quick_ones_of_another_kind() -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 32, clock)
+    for kind, latency in [("token", 0.01), *[("mint", 3.0)] * 2000]:
+        started = limiter.start()
+        clock.advance(latency)
+        limiter.ended(started, 200, kind=kind)
+    assert limiter.at_once == 32
+
+
+def test_a_refusal_for_an_hour_does_not_hold_others_for_an_hour() -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 32, clock)
+    limiter.ended(limiter.start(), 429, retry_after=3600.0)
+    assert limiter.start() <= 30.0
 
 
 def test_a_named_concurrency_is_never_passed() -> None:
