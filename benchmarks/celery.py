@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from benchmarks.measure import RUNS, Figure, api
@@ -43,18 +41,9 @@ def figures() -> Iterator[Figure]:
             farm.airflow.wait_until_parsed("many")
             farm.start_worker("first")
             for _ in range(RUNS):
-                alone = _seconds(farm)
+                alone = farm.airflow.seconds("many")
                 farm.start_worker("second")
-                ratios.append(alone / _seconds(farm))
+                ratios.append(alone / farm.airflow.seconds("many"))
                 farm.stop_worker("second")
     yield Figure(f"two Celery workers against one, {MODELS:,} models, an API of {LATENCY * 1000:.0f} ms", ratios,
                  "1.6", " times")  # fmt: skip
-
-
-def _seconds(farm: Farm) -> float:
-    run = farm.airflow.trigger("many")
-    assert farm.airflow.wait_for("many", run, 600) == "success"
-    told = farm.airflow.call("GET", f"dags/many/dagRuns/{run}")
-    begun, ended = (datetime.fromisoformat(told[key].replace("Z", "+00:00")) for key in ("start_date", "end_date"))
-    time.sleep(2)
-    return (ended - begun).total_seconds()

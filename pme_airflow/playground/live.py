@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,18 @@ class LiveAirflow:
                 return state
             time.sleep(0.5)
         raise PlaygroundError(f"{dag_id} {run_id} has not ended after {seconds} s.")
+
+    def seconds(self, dag_id: str, most: float = 600) -> float:
+        """Run a DAG, which must succeed; how long the run took by Airflow's own clock.
+
+        :raises PlaygroundError: where it failed, or has not ended in time.
+        """
+        run = self.trigger(dag_id)
+        if self.wait_for(dag_id, run, most) != "success":
+            raise PlaygroundError(f"{dag_id} {run} failed.")
+        told = self.call("GET", f"dags/{dag_id}/dagRuns/{run}")
+        begun, ended = (datetime.fromisoformat(told[at].replace("Z", "+00:00")) for at in ("start_date", "end_date"))
+        return (ended - begun).total_seconds()
 
     def wait_until_parsed(self, *dag_ids: str, seconds: float = 90) -> None:
         """Wait until DAGs are known.
