@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,32 +30,28 @@ def figures() -> Iterator[Figure]:
         for _ in range(_IMPORTS)
     ]
     yield Figure("import of an operator and a transfer beyond BaseOperator", imports, "at most 30 ms", " ms")
-    small = [f"S{index:010d}" for index in range(100)]
-    large = [f"L{index:010d}" for index in range(LARGE)]
     ratios, memory = [], []
     with api(0.0) as address:
-        for _ in range(RUNS):
-            with services(address) as made:
-                ensure(made, [f"W{index:010d}" for index in range(100)])
-                one = timed(lambda made=made: ensure(made, small)) / len(small)  # type: ignore[misc]
-                many = timed(lambda made=made: ensure(made, large)) / len(large)  # type: ignore[misc]
-                ratios.append(many / one)
         command = [sys.executable, "-m", "benchmarks.starting", address]
         for _ in range(RUNS):
-            memory.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+            told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            ratios.append(told["ratio"])
+            memory.append(told["megabytes"])
     named = f"cost a link, {LARGE:,} in a run against 100, an API without latency"
     yield Figure(named, ratios, "at most 1.5", " times")
     yield Figure(f"memory of a run of {LARGE:,} links above an idle task", memory, "at most 60 MB", " MB")
 
 
 def main() -> None:
-    """Print how much more memory a large run takes at its highest than a process that has all but begun it."""
+    """Mint a few links and then very many; print what each costs, and how much more memory the large run takes."""
+    small = [f"S{index:010d}" for index in range(100)]
     with services(sys.argv[1]) as made:
         ensure(made, [f"W{index:010d}" for index in range(100)])
+        one = timed(lambda: ensure(made, small)) / len(small)
         Path("/proc/self/clear_refs").write_text("5")
         idle = _kilobytes("VmRSS")
-        ensure(made, [f"L{index:010d}" for index in range(LARGE)])
-        print((_kilobytes("VmHWM") - idle) / 1024)
+        many = timed(lambda: ensure(made, [f"L{index:010d}" for index in range(LARGE)])) / LARGE
+        print(json.dumps({"ratio": many / one, "megabytes": (_kilobytes("VmHWM") - idle) / 1024}))
 
 
 def _kilobytes(name: str) -> int:

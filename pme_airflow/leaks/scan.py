@@ -89,7 +89,7 @@ def search(needles: Needles, pieces: Iterable[Piece], workers: int | None = None
 
     :param workers: how many threads search; as many as this process may use cores where it is left out.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or _cores()
     under_way: deque[tuple[Piece, Future[list[tuple[str, int, int]]]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="pme-scan") as pool:
         for piece in pieces:
@@ -98,6 +98,11 @@ def search(needles: Needles, pieces: Iterable[Piece], workers: int | None = None
                 yield from _news(*under_way.popleft())
         while under_way:
             yield from _news(*under_way.popleft())
+
+
+def _cores() -> int:
+    """How many cores this process may use; not every system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _news(piece: Piece, found: Future[list[tuple[str, int, int]]]) -> Iterator[Hit]:
