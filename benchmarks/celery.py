@@ -45,5 +45,6 @@ def figures() -> Iterator[Figure]:
                 farm.start_worker("second")
                 ratios.append(alone / farm.airflow.seconds("many"))
                 farm.stop_worker("second")
+                print(f"    {alone:.1f} s alone, {ratios[-1]:.2f} times", file=sys.stderr, flush=True)
     yield Figure(f"two Celery workers against one, {MODELS:,} models, an API of {LATENCY * 1000:.0f} ms", ratios,
                  "1.6", " times")  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.measure import RUNS, Figure, api, services, timed
-from benchmarks.minting import LATENCY, LINKS, ensure
+from benchmarks.minting import DEFAULTS, LATENCY, LINKS, ensure
 from pme_airflow.emulator.samples import sample_models
 from pme_airflow.playground.home import environment
 from pme_airflow.playground.live import LiveAirflow
@@ -50,7 +50,7 @@ def figures() -> Iterator[Figure]:
         usual, ours = _runs(Path(folder), address, models[:MAPPED])
         defaults, wide = [], []
         for seconds in usual:
-            with services(address) as made:
+            with services(address, **DEFAULTS) as made:
                 took = timed(lambda made=made: ensure(made, models))  # type: ignore[misc]
                 defaults.append((LINKS / took) / (MAPPED / seconds))
             with services(address, batch_size=25, max_concurrency=16) as made:
