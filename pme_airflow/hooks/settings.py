@@ -52,16 +52,13 @@ class Extras:
             )
         given = {name: value for name, value in extra.items() if value is not None and value != ""}
         defaults = cls()
+        at_once = _if_given(given, "max_concurrency", 1, 256, whole=True)
         return cls(
             ledger_conn_id=_text(given, "ledger_conn_id"),
             seal_keys=_keys(given),
             batch_size=int(_number(given, "batch_size", defaults.batch_size, 1, 1000, whole=True)),
-            max_concurrency=(
-                int(_number(given, "max_concurrency", 1, 1, 256, whole=True)) if "max_concurrency" in given else None
-            ),
-            requests_per_second=(
-                _number(given, "requests_per_second", 0.0, 0.001, 100_000) if "requests_per_second" in given else None
-            ),
+            max_concurrency=None if at_once is None else int(at_once),
+            requests_per_second=_if_given(given, "requests_per_second", 0.001, 100_000),
             timeout=_number(given, "timeout", defaults.timeout, 0.1, 3600),
         )
 
@@ -155,6 +152,10 @@ def _number(
         kind = "a whole number" if whole else "a number"
         raise PMEInputError(f"extra {name}: expected {kind} from {least:g} to {most:g}, got {_shape(value)}.")
     return number
+
+
+def _if_given(given: Mapping[str, Any], name: str, least: float, most: float, *, whole: bool = False) -> float | None:
+    return _number(given, name, least, least, most, whole=whole) if name in given else None
 
 
 def _keys(given: Mapping[str, Any]) -> tuple[Hidden, ...]:

@@ -78,9 +78,7 @@ class Needles:
 
 def _straight(data: bytes) -> bytes:
     """Bytes without UTF-16's zeros, and without what a folded line begins with; the engines see to line breaks."""
-    if b"\0" in data:
-        data = data.replace(b"\0", b"")
-    return _FOLD.sub(b"\n", data) if _FOLD.search(data) else data
+    return _FOLD.sub(b"\n", data.replace(b"\0", b""))
 
 
 def _places(data: bytes, pattern: bytes) -> Iterator[int]:

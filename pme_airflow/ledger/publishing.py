@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +22,8 @@ __all__ = [
     "Publication",
     "Refused",
     "SlotPlan",
-    "finishing",
+    "begin_finish",
+    "end_finish",
     "give_up",
     "models_at",
     "open_slot",
@@ -31,7 +31,6 @@ __all__ = [
     "reopen",
     "shown_at",
     "shown_in",
-    "shown_of",
     "shown_to",
     "still_live",
     "withdraw",
@@ -79,11 +78,15 @@ def slot_key(target: str, slot: str) -> str:
     return hashlib.sha256(f"{target}\n{slot}".encode()).hexdigest()
 
 
-def shown_at(connection: Connection, target: str, audience: str | None = None) -> list[Publication]:
-    """All that a target shows."""
+def shown_at(
+    connection: Connection, target: str, audience: str | None = None, model_id: str | None = None
+) -> list[Publication]:
+    """All that a target shows; or what it shows to an audience, or of a model."""
     query = select(publications).where(publications.c.target == target)
     if audience is not None:
         query = query.where(publications.c.audience == audience)
+    if model_id is not None:
+        query = query.where(publications.c.model_id == model_id)
     return [Publication(**row._mapping) for row in connection.execute(query.order_by(publications.c.slot))]
 
 
@@ -100,14 +103,6 @@ def models_at(connection: Connection, target: str, audience: str) -> dict[str, d
         publications.c.target == target, publications.c.audience == audience
     )
     return {row[0]: row[1] for row in connection.execute(query.group_by(publications.c.model_id))}
-
-
-def shown_of(connection: Connection, target: str, audience: str, model_id: str) -> list[Publication]:
-    """All that a target shows of one model to an audience."""
-    query = select(publications).where(
-        publications.c.audience == audience, publications.c.model_id == model_id, publications.c.target == target
-    )
-    return [Publication(**row._mapping) for row in connection.execute(query.order_by(publications.c.slot))]
 
 
 def shown_to(connection: Connection, audience: str) -> list[Publication]:
@@ -230,26 +225,14 @@ def _retire_unshown(
         note(connection, "retiring", [_about(link)], actor, now, reason)
 
 
-@contextmanager
-def finishing(database: Database, target: str, actor: Actor, wait: Callable[[], bool]) -> Iterator[bool]:
-    """Keep others from finishing a target meanwhile; false where somebody else was at it all the while.
+def begin_finish(database: Database, connection: Connection, target: str, actor: Actor) -> bool:
+    """Keep others from finishing a target meanwhile; false while somebody else is at it."""
+    return bool(claims.take(database, connection, [_finish_key(target)], actor))
 
-    :param wait: called while somebody else is at it; false to wait no longer.
-    """
-    key = f"finish:{slot_key(target, '')}"
 
-    def take() -> bool:
-        with database.write() as connection:
-            return bool(claims.take(database, connection, [key], actor))
-
-    while not (ours := take()) and wait():
-        pass
-    try:
-        yield ours
-    finally:
-        if ours:
-            with database.write() as connection:
-                claims.release(connection, [key], actor)
+def end_finish(connection: Connection, target: str, actor: Actor) -> None:
+    """Let others finish a target again; nothing where :func:`begin_finish` was false."""
+    claims.release(connection, [_finish_key(target)], actor)
 
 
 def _shown(connection: Connection, target: str, slot: str) -> Publication | None:
@@ -265,6 +248,10 @@ def _about(link: LinkRow) -> dict[str, Any]:
 
 def _claim_key(target: str, slot: str) -> str:
     return f"slot:{slot_key(target, slot)}"
+
+
+def _finish_key(target: str) -> str:
+    return f"finish:{slot_key(target, '')}"
 
 
 def give_up(connection: Connection, target: str, slot: str, actor: Actor) -> None:

@@ -44,6 +44,8 @@ class UTCMoment(TypeDecorator[datetime]):
 
 
 metadata = MetaData()
+#: Case matters in every text, and writers lock rows alone.
+_MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 _Sequence = BigInteger().with_variant(Integer, "sqlite")
 
 links = Table(
@@ -82,9 +84,7 @@ links = Table(
     Index("pme_links_model", "model_id", "state"),
     Index("pme_links_asked", "audience", "requested_at"),
     Index("pme_links_newest", "state", "seq"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_MYSQL,
 )
 
 publications = Table(
@@ -103,9 +103,7 @@ publications = Table(
     Index("pme_publications_link", "link_id"),
     Index("pme_publications_audience", "audience", "model_id"),
     Index("pme_publications_target", "target"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_MYSQL,
 )
 
 events = Table(
@@ -122,9 +120,7 @@ events = Table(
     Column("reason", String(500), nullable=False),
     Index("pme_events_link", "link_id"),
     Index("pme_events_kind", "event", "at"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_MYSQL,
 )
 
 flags = Table(
@@ -135,9 +131,7 @@ flags = Table(
     Column("reason", String(500), nullable=False),
     Column("run", String(700), nullable=False),
     Column("hit_at", UTCMoment),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_MYSQL,
 )
 
 claims = Table(
@@ -147,9 +141,7 @@ claims = Table(
     Column("owner", String(40), nullable=False),
     Column("process", String(200), nullable=False),
     Column("expires_at", UTCMoment, nullable=False),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_MYSQL,
 )
 
 runs = Table(
@@ -161,9 +153,7 @@ runs = Table(
     Column("seen_at", UTCMoment, nullable=False),
     Column("finished_at", UTCMoment),
     Index("pme_runs_seen", "seen_at"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_MYSQL,
 )
 
 manifests = Table(
@@ -173,9 +163,7 @@ manifests = Table(
     Column("page", Integer, primary_key=True),
     Column("models", JSON, nullable=False),
     Column("seen_at", UTCMoment, nullable=False),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_MYSQL,
 )
 
 paces = Table(
@@ -183,7 +171,5 @@ paces = Table(
     metadata,
     Column("pace_key", String(80), primary_key=True),
     Column("next_at", UTCMoment, nullable=False),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_MYSQL,
 )

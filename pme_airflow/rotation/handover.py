@@ -21,16 +21,17 @@ _MANIFEST = "manifest"
 
 def reference_to_links(database: Database, audience: str, model_ids: Sequence[str]) -> dict[str, Any]:
     """A reference to the links of an audience's models: JSON without links."""
-    with database.write() as connection:
-        name = manifests.keep(database, connection, model_ids)
-    return {_MANIFEST: name, "audience": audience, "links": len(model_ids)}
+    return {_MANIFEST: _kept(database, model_ids), "audience": audience, "links": len(model_ids)}
 
 
 def reference_to_models(database: Database, model_ids: Sequence[str]) -> dict[str, Any]:
     """A reference to models: JSON."""
+    return {_MANIFEST: _kept(database, model_ids), "models": len(model_ids)}
+
+
+def _kept(database: Database, model_ids: Sequence[str]) -> str:
     with database.write() as connection:
-        name = manifests.keep(database, connection, model_ids)
-    return {_MANIFEST: name, "models": len(model_ids)}
+        return manifests.keep(database, connection, model_ids)
 
 
 def models_in(database: Database, models: Mapping[str, Any]) -> list[str]:

@@ -122,9 +122,13 @@ class Told(list[dict[str, Any]]):
 
 @dataclass
 class PublishOutcome:
-    """What publishing came to; JSON without links by :meth:`as_json`."""
+    """What publishing came to; JSON without links by :meth:`as_json`.
+
+    :param links: how many items there were.
+    """
 
     target: str
+    links: int = 0
     published: Told = field(default_factory=Told)
     unchanged: Told = field(default_factory=Told)
     removed: Told = field(default_factory=Told)
@@ -181,6 +185,7 @@ class Publisher:
         return self._outcome
 
     def _publish_page(self, pool: ThreadPoolExecutor, items: Sequence[Mapping[str, Any]]) -> None:
+        self._outcome.links += len(items)
         wanted: list[tuple[str, Mapping[str, Any]]] = []
         for item in items:
             self._listed[str(item["audience"])].add(str(item["model_id"]))
@@ -239,7 +244,7 @@ class Publisher:
         removed_before = self._outcome.removed.total
         for model_id in model_ids:
             with database.read() as connection:
-                shown = publishing.shown_of(connection, self._target.name, audience, model_id)
+                shown = publishing.shown_at(connection, self._target.name, audience, model_id)
             for publication in shown:
                 self._take_away(publication)
         if self._outcome.removed.total > removed_before:
@@ -363,25 +368,28 @@ class Publisher:
 
     def _finish(self) -> None:
         """Let the target finish, one task at a time: the last one has seen what all of them put."""
-        database = self._services.database
-        waits = iter(range(_BUSY_TRIES))
-
-        def wait() -> bool:
-            self._services.clock.sleep(_BUSY_SECONDS)
-            return next(waits, None) is not None
-
+        database, name = self._services.database, self._target.name
         problem: PMEError | None = None
-        with publishing.finishing(database, self._target.name, self._actor, wait) as ours:
-            try:
-                if not ours:
-                    raise PMESlotError("another run was at it all the while; try again", passing=True)
-                with database.read() as connection:
-                    shown = publishing.shown_at(connection, self._target.name)
-                self._tried(lambda: self._target.finish(shown))
-            except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
-                problem = _slot_error(error)
+        try:
+            self._begin_finish()
+            with database.read() as connection:
+                shown = publishing.shown_at(connection, name)
+            self._tried(lambda: self._target.finish(shown))
+        except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+            problem = _slot_error(error)
+        with database.write() as connection:
+            publishing.end_finish(connection, name, self._actor)
         if problem is not None:
             self._fail("index", {"model_id": "all"}, problem)
+
+    def _begin_finish(self) -> None:
+        database = self._services.database
+        for _ in range(_BUSY_TRIES):
+            with database.write() as connection:
+                if publishing.begin_finish(database, connection, self._target.name, self._actor):
+                    return
+            self._services.clock.sleep(_BUSY_SECONDS)
+        raise PMESlotError("another run was at it all the while; try again", passing=True)
 
     def _fail(self, slot: str, item: Mapping[str, Any], problem: PMEError) -> None:
         model_id = str(item.get("model_id", "?"))

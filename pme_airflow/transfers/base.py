@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -67,19 +67,18 @@ class PMETransferOperator(BaseOperator):
         failed_upstream = _failed_upstream(self, context)
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            items = _Counted(hook.items(self.links))
             publisher = Publisher(hook.services, actor_of_context(context), self.make_target(hook), hook.open_link)
-            outcome = publisher.publish(items, finish=_is_retry(context))
-            if not items.count and failed_upstream:
+            outcome = publisher.publish(hook.items(self.links), finish=_is_retry(context))
+            if not outcome.links and failed_upstream:
                 raise AirflowFailException(f"There is no link to publish, since {failed_upstream} failed. See its log.")
             if self.models is not None:
                 outcome = publisher.retire_others(self.audience, list(self.models))
             else:
                 outcome = publisher.retire_delisted(self.audience)
-        self._end(outcome, failed_upstream, context, items.count)
+        self._end(outcome, failed_upstream, context)
         return outcome.as_json()
 
-    def _end(self, outcome: PublishOutcome, failed_upstream: str, context: Any, links: int) -> None:
+    def _end(self, outcome: PublishOutcome, failed_upstream: str, context: Any) -> None:
         self.log.info(
             "%s: %d published, %d unchanged, %d removed, %d failed.",
             outcome.target,
@@ -93,7 +92,7 @@ class PMETransferOperator(BaseOperator):
 
         count("published", outcome.published.total)
         count("publish_failures", outcome.failed.total)
-        _tell_assets(context, links, outcome)
+        _tell_assets(context, outcome)
         leave_result(context, outcome.target, key="target")
         if outcome.failed:
             leave_result(context, outcome.as_json())
@@ -104,22 +103,9 @@ class PMETransferOperator(BaseOperator):
         if failed_upstream:
             leave_result(context, outcome.as_json())
             raise AirflowFailException(
-                f"{outcome.target}: all {links} links at hand are shown, but {failed_upstream} failed, so the "
+                f"{outcome.target}: all {outcome.links} links at hand are shown, but {failed_upstream} failed, so the "
                 "run is not whole. Its log names what is missing."
             )
-
-
-class _Counted:
-    """Items, and how many of them were taken."""
-
-    def __init__(self, items: Iterable[Mapping[str, Any]]) -> None:
-        self._items = items
-        self.count = 0
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        for item in self._items:
-            self.count += 1
-            yield item
 
 
 def _failed_upstream(operator: BaseOperator, context: Any) -> str:
@@ -144,7 +130,7 @@ def _is_retry(context: Any) -> bool:
     return int(getattr(context.get("ti"), "try_number", 1) or 1) > 1
 
 
-def _tell_assets(context: Any, links: int, outcome: PublishOutcome) -> None:
+def _tell_assets(context: Any, outcome: PublishOutcome) -> None:
     """Say in the events of the task's assets how much was published."""
     events = context.get("outlet_events")
     task = context.get("task")
@@ -152,4 +138,4 @@ def _tell_assets(context: Any, links: int, outcome: PublishOutcome) -> None:
         return
     for asset in getattr(task, "outlets", None) or ():
         if getattr(asset, "uri", "").startswith("pme://"):
-            events[asset].extra = {"published": outcome.published.total, "links": links}
+            events[asset].extra = {"published": outcome.published.total, "links": outcome.links}

@@ -101,7 +101,7 @@ def publish(database: Database, connection: Connection) -> Any:
     plan = publishing.open_slot(database, connection, target, "a new slot", link.link_id, ACTOR)
     assert plan.action == "put"
     publishing.publish(database, connection, target, "a new slot", link.link_id, {}, ACTOR)
-    return publishing.shown_of(connection, target, AUDIENCE, model(5))
+    return publishing.shown_at(connection, target, AUDIENCE, model(5))
 
 
 @pytest.mark.parametrize("ask", [due, ensure, known, find, publish, flag, purge], ids=lambda ask: ask.__name__)
