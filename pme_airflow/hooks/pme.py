@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,9 +189,8 @@ class PMEHook(BaseHook):
         return minter.list_models(self.settings.client_id, checked_audience(audience), wanted)
 
     def _wanted(self, models: object) -> list[str] | str:
-        if isinstance(models, Mapping) and "query" not in models:
-            return models_in(self.database, models)
-        return read_models(models)
+        read = read_models(models)
+        return models_in(self.database, read) if isinstance(read, Mapping) else read
 
     def open(self, item: Mapping[str, Any]) -> str:
         """The clear URL of one XCom item. Airflow's logs mask it from here on; keep it out of XCom.
@@ -281,30 +281,36 @@ class PMEHook(BaseHook):
         return sweeper.sweep(flagged_only=flagged_only)
 
 
-def read_models(models: object) -> list[str] | str:
-    """Model ids, or the query of ``{"query": …}`` as a text.
+def read_models(models: object) -> list[str] | str | Mapping[str, Any]:
+    """Model ids, the query of ``{"query": …}`` as a text, or a reference; each also as a template renders it.
 
     :raises PMEInputError: for anything else.
     """
-    import json
-
     if isinstance(models, str):
-        text = models.strip()
-        if text.startswith(("[", "{")):
-            try:
-                models = json.loads(text)
-            except ValueError:
-                models = [text]
-        else:
-            models = [part for part in text.replace("\n", ",").split(",") if part.strip()]
+        models = _of_text(models.strip())
     if isinstance(models, Mapping):
         query = models.get("query")
-        if set(models) != {"query"} or not isinstance(query, str) or not query.strip():
+        if "query" not in models:
+            return models
+        if len(models) > 1 or not isinstance(query, str) or not query.strip():
             raise PMEInputError('models: a mapping must be {"query": "…"}, with "*" for all.')
         return query
     if isinstance(models, Sequence | set | frozenset) or hasattr(models, "__iter__"):
         return model_ids_of(models)
     raise PMEInputError(f"models: expected a list of ids or URLs, or a query, got a {type(models).__name__}.")
+
+
+def _of_text(text: str) -> object:
+    """What a text says: JSON, a value as Python writes it, or ids apart by commas or lines."""
+    import ast
+    import json
+
+    if text.startswith(("[", "{")):
+        for read in (json.loads, ast.literal_eval):
+            with suppress(ValueError, SyntaxError):
+                return read(text)
+        return [text]
+    return [part for part in text.replace("\n", ",").split(",") if part.strip()]
 
 
 def checked_audience(audience: object) -> str:

