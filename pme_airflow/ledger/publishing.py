@@ -28,7 +28,6 @@ __all__ = [
     "models_at",
     "open_slot",
     "publish",
-    "reopen",
     "shown_at",
     "shown_in",
     "shown_to",
@@ -42,7 +41,10 @@ DEFAULT_GRACE = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Publication:
-    """What a slot shows."""
+    """What a slot shows.
+
+    :param link_seq: the link's place in the order they were asked for; 0 while a late writer's link may stand there.
+    """
 
     slot_key: str
     target: str
@@ -91,9 +93,11 @@ def shown_at(
 
 
 def shown_in(connection: Connection, target: str, slots: Sequence[str]) -> dict[str, str]:
-    """The link that each of some slots of a target shows."""
+    """The link that each of some slots of a target surely shows."""
     keys = [slot_key(target, slot) for slot in slots]
-    query = select(publications.c.slot, publications.c.link_id).where(publications.c.slot_key.in_(keys))
+    query = select(publications.c.slot, publications.c.link_id).where(
+        publications.c.slot_key.in_(keys), publications.c.link_seq > 0
+    )
     return {row.slot: row.link_id for row in connection.execute(query)}
 
 
@@ -122,16 +126,37 @@ def still_live(connection: Connection, link_ids: Sequence[str]) -> set[str]:
 
 
 def open_slot(
-    database: Database, connection: Connection, target: str, slot: str, link_id: str, actor: Actor
+    database: Database,
+    connection: Connection,
+    target: str,
+    slot: str,
+    link_id: str,
+    actor: Actor,
+    grace: timedelta = DEFAULT_GRACE,
+    *,
+    overwritten: bool = False,
 ) -> SlotPlan:
-    """Claim a slot for a link, or say why there is nothing to do."""
+    """Claim a slot for a link, or say why there is nothing to do.
+
+    A link that is too late for its slot is retired where no slot shows it. An overwritten slot is to be put again,
+    with the later one of its links: ``put`` may name another link than the one asked for.
+
+    :param overwritten: whether the caller wrote the slot when it was no longer the caller's to write.
+    """
+    if overwritten:
+        key = slot_key(target, slot)
+        connection.execute(update(publications).where(publications.c.slot_key == key).values(link_seq=0))
     link = by_id(connection, link_id)
     previous = _shown(connection, target, slot)
-    if previous is not None and link is not None and previous.link_id != link_id and previous.link_seq > link.seq:
-        return SlotPlan("newer", link, previous)
+    if previous is not None and link is not None and _shows_later(connection, previous, link):
+        now = database.shared_now(connection)
+        _retire_unshown(connection, [link_id], actor, now, grace, f"too late for {target}, {slot}")
+        if previous.link_seq > 0:
+            return SlotPlan("newer", link, previous)
+        link = by_id(connection, previous.link_id)
     if link is None or link.state is not State.LIVE or link.flagged_at is not None:
         return SlotPlan("dead", link, previous)
-    if previous is not None and previous.link_id == link_id:
+    if previous is not None and previous.link_id == link.link_id and previous.link_seq != 0:
         return SlotPlan("keep", link, previous)
     key = _claim_key(target, slot)
     if key not in claims.take(database, connection, [key], actor):
@@ -164,7 +189,7 @@ def publish(
     link = lock(connection, [link_id, previous.link_id] if previous else [link_id]).get(link_id)
     if link is None:
         raise Refused("the ledger knows no such link")
-    if previous is not None and previous.link_seq > link.seq:
+    if _shows_later(connection, previous, link):
         raise Refused("the slot shows a later link")
     now = database.shared_now(connection)
     row = {
@@ -190,6 +215,16 @@ def publish(
     if previous is not None and previous.link_id != link_id:
         _retire_unshown(connection, [previous.link_id], actor, now, grace, f"replaced at {target}, {slot}")
     claims.release(connection, [key], actor)
+
+
+def _shows_later(connection: Connection, previous: Publication | None, link: LinkRow) -> bool:
+    """Whether a slot shows a later link than this one, or is to be put again with one that is still of use."""
+    if previous is None or previous.link_id == link.link_id:
+        return False
+    if previous.link_seq > 0:
+        return previous.link_seq > link.seq
+    shown = by_id(connection, previous.link_id)
+    return shown is not None and shown.usable and shown.seq > link.seq
 
 
 def withdraw(
@@ -257,17 +292,3 @@ def _finish_key(target: str) -> str:
 def give_up(connection: Connection, target: str, slot: str, actor: Actor) -> None:
     """Give a claimed slot back without a publication."""
     claims.release(connection, [_claim_key(target, slot)], actor)
-
-
-def reopen(connection: Connection, target: str, slot: str) -> LinkRow | None:
-    """Forget that a slot shows its link, since a late writer has overwritten it, and return that link.
-
-    The link is not retired: it is about to be put again.
-    """
-    shown = _shown(connection, target, slot)
-    if shown is None:
-        return None
-    connection.execute(
-        update(publications).where(publications.c.slot_key == shown.slot_key).values(link_id="", link_seq=0)
-    )
-    return by_id(connection, shown.link_id)

@@ -283,27 +283,38 @@ class Publisher:
             self._fail(slot, item, problem)
 
     def _show(self, slot: str, item: Mapping[str, Any]) -> None:
-        about = _about(slot, item)
+        overwritten = False
         for _ in range(_BUSY_TRIES):
-            plan = self._plan(slot, str(item["link_id"]))
+            plan = self._plan(slot, str(item["link_id"]), overwritten)
             if plan.action in ("keep", "newer"):
-                self._outcome.unchanged.append(about)
+                self._outcome.unchanged.append(_about(slot, item))
                 return
             if plan.action == "dead":
                 raise PMESlotError("the link is revoked, expired or flagged; the next run brings a new one")
             if plan.action == "put":
+                if plan.link is not None and plan.link.link_id != item["link_id"]:
+                    item = item_of(plan.link)
                 if self._put(slot, item, plan.previous):
-                    self._outcome.published.append(about)
+                    self._outcome.published.append(_about(slot, item))
                     return
-                item = self._later_item(slot, item)
+                overwritten = True
                 continue
             self._services.clock.sleep(_BUSY_SECONDS)
         raise PMESlotError("another run was at this slot all the while; try again", passing=True)
 
-    def _plan(self, slot: str, link_id: str) -> publishing.SlotPlan:
-        database = self._services.database
-        with database.write() as connection:
-            return publishing.open_slot(database, connection, self._target.name, slot, link_id, self._actor)
+    def _plan(self, slot: str, link_id: str, overwritten: bool) -> publishing.SlotPlan:
+        services, name = self._services, self._target.name
+        with services.database.write() as connection:
+            return publishing.open_slot(
+                services.database,
+                connection,
+                name,
+                slot,
+                link_id,
+                self._actor,
+                services.grace,
+                overwritten=overwritten,
+            )
 
     def _put(self, slot: str, item: Mapping[str, Any], previous: Publication | None) -> bool:
         """Put, read back, record; false where the record came too late, so that the slot is to be looked at again."""
@@ -341,12 +352,6 @@ class Publisher:
 
     def _grace(self, details: Mapping[str, Any] | None) -> timedelta:
         return timedelta(0) if details and details.get("left_behind") else self._services.grace
-
-    def _later_item(self, slot: str, item: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a slot that this run overwrote too late must show again: the later link the ledger names."""
-        with self._services.database.write() as connection:
-            later = publishing.reopen(connection, self._target.name, slot)
-        return item if later is None else item_of(later)
 
     def _tried(self, call: Any) -> Any:
         retrying = Retrying(

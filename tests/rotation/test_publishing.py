@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from unittest import mock
 
 from sqlalchemy import update
@@ -14,7 +16,7 @@ from pme_airflow.emulator import World
 from pme_airflow.ledger import publishing
 from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.tables import claims, links
-from pme_airflow.rotation.publish import Publisher, retire_targets
+from pme_airflow.rotation.publish import Publisher, ShownLink, retire_targets
 from pme_airflow.rotation.services import Services
 from pme_airflow.rotation.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
@@ -112,29 +114,75 @@ def test_a_slot_never_goes_back_to_an_older_link(services: Services) -> None:
     assert fingerprint(AccessToken(shelf.shown[ONE])) == new[0]["fingerprint"]
 
 
+def test_a_link_too_late_for_its_slot_is_retired(services: Services, world: World) -> None:
+    shelf = Shelf()
+    old, new = mint(services, "monday", [ONE]).items, mint(services, "tuesday", [ONE]).items
+    publish(services, "tuesday", shelf, new)
+    publish(services, "monday", shelf, old)
+    sweep_after_grace(services)
+    assert alive(world) == {shelf.shown[ONE]}
+
+
+def test_a_link_too_late_for_one_target_lives_where_another_shows_it(services: Services, world: World) -> None:
+    early, late = Shelf("early"), Shelf("late")
+    old, new = mint(services, "monday", [ONE]).items, mint(services, "tuesday", [ONE]).items
+    publish(services, "tuesday", early, new)
+    publish(services, "monday", early, old)
+    publish(services, "monday", late, old)
+    sweep_after_grace(services)
+    assert alive(world) == {early.shown[ONE], late.shown[ONE]}
+
+
 def test_a_late_writer_that_overwrote_a_newer_link_puts_it_back(
-    services: Services, make_services: MakeServices
+    services: Services, make_services: MakeServices, world: World
 ) -> None:
-    """It claims a slot, sleeps until the claim has passed, and writes after a newer run has."""
-    shelf, other = Shelf(), make_services()
-    old = mint(services, "monday", [ONE]).items
-    new = mint(services, "tuesday", [ONE]).items
-    put = shelf.put
-
-    def slow(slot: str, link: object, previous: object) -> dict[str, object]:
-        with mock.patch.object(shelf, "put", put):
-            with other.database.write() as connection:
-                connection.execute(update(claims).values(expires_at=other.clock.now() - timedelta(seconds=1)))
-            publish(other, "tuesday", shelf, new)
-        return put(slot, link, previous)
-
-    with mock.patch.object(shelf, "put", side_effect=[mock.DEFAULT]) as once:
-        once.side_effect = lambda *a: slow(*a) if once.call_count == 1 else put(*a)
-        publish(services, "monday", shelf, old)
+    shelf = Shelf()
+    old, new = mint(services, "monday", [ONE]).items, mint(services, "tuesday", [ONE]).items
+    with _late(shelf, make_services(), new):
+        outcome = publish(services, "monday", shelf, old)
+    assert [about["link_id"] for about in outcome.published] == [new[0]["link_id"]]
     assert fingerprint(AccessToken(shelf.shown[ONE])) == new[0]["fingerprint"]
     with services.database.read() as connection:
         (shown,) = publishing.shown_at(connection, "shelf")
     assert shown.link_id == new[0]["link_id"]
+    sweep_after_grace(services)
+    assert alive(world) == {shelf.shown[ONE]}
+
+
+def test_a_late_writer_that_cannot_put_it_back_does_so_at_its_next_try(
+    services: Services, make_services: MakeServices, world: World
+) -> None:
+    shelf = Shelf()
+    old, new = mint(services, "monday", [ONE]).items, mint(services, "tuesday", [ONE]).items
+    with _late(shelf, make_services(), new, lambda: shelf.broken.add(ONE)):
+        assert publish(services, "monday", shelf, old).failed
+    assert fingerprint(AccessToken(shelf.shown[ONE])) == old[0]["fingerprint"]
+    shelf.broken.clear()
+    publish(services, "monday", shelf, old)
+    assert fingerprint(AccessToken(shelf.shown[ONE])) == new[0]["fingerprint"]
+    sweep_after_grace(services)
+    assert alive(world) == {shelf.shown[ONE]}
+
+
+@contextmanager
+def _late(
+    shelf: Shelf, other: Services, items: list[dict[str, Any]], then: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """The first put claims its slot, sleeps until the claim has passed, and writes after another run has."""
+    put = shelf.put
+
+    def late(slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+        patch.stop()
+        with other.database.write() as connection:
+            connection.execute(update(claims).values(expires_at=other.clock.now() - timedelta(seconds=1)))
+        publish(other, "tuesday", shelf, items)
+        details = put(slot, link, previous)
+        then()
+        return details
+
+    patch = mock.patch.object(shelf, "put", late)
+    patch.start()
+    yield
 
 
 def test_a_slot_that_is_not_listed_any_more_is_cleared_and_its_link_retired(services: Services, world: World) -> None:

@@ -216,20 +216,35 @@ class LedgerMachine(RuleBasedStateMachine):
             with self.database.write() as connection:
                 publishing.give_up(connection, "site", slot, actor)
             return
-        self._publish(slot, link_id, actor, claimed=True)
+        if not self._publish(slot, link_id, actor, claimed=True):
+            owner.putting = self._put_back(slot, link_id, actor)
 
-    def _publish(self, slot: str, link_id: str, actor: Actor, *, claimed: bool) -> None:
+    def _put_back(self, slot: str, link_id: str, actor: Actor) -> tuple[str, str] | None:
+        """The writer was too late: what it overwrote is to be put again, unless that is of no use any more."""
+        stood = next((row for row in self._rows() if row.link_id == self.shown.get(slot)), None)
+        with self.database.write() as connection:
+            plan = publishing.open_slot(self.database, connection, "site", slot, link_id, actor, overwritten=True)
+        if stood is None or not stood.usable:
+            self.put_at[slot] = 0
+        if plan.action != "put" or plan.link is None:
+            return None
+        assert plan.link.seq >= self.put_at.get(slot, 0), "a slot that was overwritten would go back to an older link"
+        return slot, plan.link.link_id
+
+    def _publish(self, slot: str, link_id: str, actor: Actor, *, claimed: bool) -> bool:
+        """Publish, and hold the ledger to what may be recorded; whether it was."""
         try:
             with self.database.write() as connection:
                 publishing.publish(self.database, connection, "site", slot, link_id, {}, actor, claimed=claimed)
         except publishing.Refused:
-            return
+            return False
         with self.database.read() as connection:
             row = by_id(connection, link_id)
         assert row is not None
         assert row.seq >= self.put_at.get(slot, 0), "a slot went back to an older link"
         self.put_at[slot] = row.seq
         self.shown[slot] = link_id
+        return True
 
     @rule(slot=st.sampled_from(SLOTS), pick=st.integers(0, 3))
     def a_users_task_records(self, slot: str, pick: int) -> None:
@@ -559,7 +574,7 @@ MUTANTS: dict[str, Callable[[], Any]] = {
     "a link is closed before its end": lambda: _patched(_patch(revoking, "expire", _expires_early)),
     "a purge drops what may be alive": lambda: _patched(_patch(audit, "purge", _purges_the_living)),
     "a dead link is let into a slot": lambda: _patched(_patch(publishing, "open_slot", _dead_links_are_put)),
-    "a tombstone is not heeded": lambda: _patched(_patch(minting, "_heed_tombstones", lambda _: lambda *a: None)),
+    "a tombstone is not heeded": lambda: _patched(_patch(minting, "_heed_tombstones", lambda _: lambda *a: {})),
     "an answer may come after the end": lambda: _patched(
         _transition(State.UNACCOUNTED, Event.MADE, State.LIVE),
         _transition(State.MINTING, Event.LOST, State.LIVE),
