@@ -14,7 +14,6 @@ __all__ = ["Needles", "disguises"]
 
 #: What line breaks, their quoted-printable and folded forms, and UTF-16 put between the bytes of a text.
 _BETWEEN = rb"(?:=?\r?\n[ \t]*|\0|\r)*"
-_FOLD = re.compile(rb"\n[ \t]+")
 
 
 def disguises(token: str) -> Iterator[bytes]:
@@ -62,7 +61,7 @@ class Needles:
         found: list[tuple[str, int, int]] = []
         straight: set[str] = set()
         cut: list[bytes] = []
-        for index in self._engine(_straight(data)):
+        for index in self._engine(data):
             pattern = self._patterns[index]
             places = list(_places(data, pattern))
             found += [(self._marks[pattern], start, start + len(pattern)) for start in places]
@@ -74,11 +73,6 @@ class Needles:
                 stretched = re.compile(_BETWEEN.join(re.escape(pattern[i : i + 1]) for i in range(len(pattern))))
                 found += [(mark, match.start(), match.end()) for match in stretched.finditer(data)]
         return sorted(found, key=lambda hit: hit[1])
-
-
-def _straight(data: bytes) -> bytes:
-    """Bytes without UTF-16's zeros, and without what a folded line begins with; the engines see to line breaks."""
-    return _FOLD.sub(b"\n", data.replace(b"\0", b""))
 
 
 def _places(data: bytes, pattern: bytes) -> Iterator[int]:

@@ -46,7 +46,7 @@ class Piece:
     :param path: where the stream lies.
     :param base: the offset of ``data`` in the stream.
     :param data: the bytes.
-    :param kept: how many of them the piece before held already.
+    :param seam: where in them two pieces meet whose bytes are searched by themselves; 0 in a piece that is none.
     :param inside: collects the fingerprints found in what is packed in an archive, for the archive's own bytes.
     :param unless: fingerprints that are no news in this piece.
     """
@@ -54,7 +54,7 @@ class Piece:
     path: str
     base: int
     data: bytes = field(repr=False)
-    kept: int = 0
+    seam: int = 0
     inside: set[str] | None = None
     unless: frozenset[str] | set[str] = frozenset()
 
@@ -67,21 +67,22 @@ def pieces_of(
     inside: set[str] | None = None,
     unless: frozenset[str] | set[str] = frozenset(),
 ) -> Iterator[Piece]:
-    """A stream in pieces that overlap, so that whatever is searched for stands whole in one of them.
+    """A stream in pieces, and the seams between them, so that what is searched for stands whole in one of the two.
 
     :param longest: how many bytes the longest text that is searched for has.
     :param on_read: told how many bytes each piece had.
     """
-    overlap = max(256, longest * _STRETCH)
-    kept = b""
+    reach = max(256, longest * _STRETCH)
+    tail = b""
     base = 0
     while fresh := stream.read(_PIECE):
         if on_read is not None:
             on_read(len(fresh))
-        data = kept + fresh
-        yield Piece(path, base, data, len(kept), inside, unless)
-        kept = data[-overlap:]
-        base += len(data) - len(kept)
+        if tail:
+            yield Piece(path, base - len(tail), tail + fresh[:reach], len(tail), inside, unless)
+        yield Piece(path, base, fresh, 0, inside, unless)
+        base += len(fresh)
+        tail = fresh[-reach:] if len(fresh) >= reach else (tail + fresh)[-reach:]
 
 
 def search(needles: Needles, pieces: Iterable[Piece], workers: int | None = None) -> Iterator[Hit]:
@@ -107,7 +108,8 @@ def _cores() -> int:
 
 def _news(piece: Piece, found: Future[list[tuple[str, int, int]]]) -> Iterator[Hit]:
     for mark, start, end in found.result():
-        if end <= piece.kept or mark in piece.unless:
+        across = start < piece.seam < end
+        if (piece.seam and not across) or mark in piece.unless:
             continue
         if piece.inside is not None:
             piece.inside.add(mark)
