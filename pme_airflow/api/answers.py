@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -396,8 +397,12 @@ def _made(value: Mapping[str, Any], token: AccessToken, request: MintRequest, no
 
 def _read_moment(value: object) -> datetime | None:
     """Read ``validUntil``: ``Z``, an offset or fractions of a second; a time without a zone is UTC."""
-    if not isinstance(value, str) or not value[:4].isdigit():
-        return None
+    return _moment_of(value) if isinstance(value, str) and value[:4].isdigit() else None
+
+
+@lru_cache(maxsize=128)
+def _moment_of(value: str) -> datetime | None:
+    """Links of one request mostly end at the same moment, and reading it is the costliest part of an answer."""
     try:
         moment = pendulum.parse(value, tz="UTC")
     except (ValueError, OverflowError):

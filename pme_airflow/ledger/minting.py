@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -86,13 +86,25 @@ Prepared = HandOn | Minting | Busy
 class Settled:
     """What a mint came to.
 
-    :param row: the link, where one is to be handed on.
+    :param before: its row before the answer was recorded.
+    :param made: what was recorded, where a link was made.
     :param orphan: a link was made, but too late: it is recorded and retired, and the model is to be looked at again.
     """
 
-    link_id: str
-    row: LinkRow | None = None
+    before: LinkRow
+    made: dict[str, Any] | None = field(default=None, repr=False)
     orphan: bool = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a link to hand on."""
+        made = self.made
+        return made is not None and not (self.orphan or made["flagged_at"] or made["retire_at"])
+
+    @property
+    def row(self) -> LinkRow:
+        """The link as it is recorded."""
+        return replace(self.before, state=State.LIVE, **(self.made or {}))
 
 
 def claim_key(demand: Demand, model_id: str) -> str:
@@ -292,21 +304,16 @@ def settle(
                 "retire_at": now if late or past else None,
             }
             made.append((row, values))
-            settled.append(Settled(row.link_id, orphan=late))
+            settled.append(Settled(row, values, late))
         else:
             _settle_unmade(connection, row, verdict, actor, demand, server_now, latest or server_now)
-            settled.append(Settled(row.link_id))
+            settled.append(Settled(row))
     advance_all(connection, made, Event.MADE, actor, server_now, "the API answered with a token")
     claims.release(connection, [keys[row.link_id] for row, _ in made], actor)
     flagged = _heed_tombstones(connection, [values["fingerprint"] for _, values in made], now)
-    fresh = {row.link_id: _made(row, values, flagged) for row, values in made}
-    return [Settled(s.link_id, fresh.get(s.link_id), s.orphan) for s in settled]
-
-
-def _made(row: LinkRow, values: dict[str, Any], flagged: dict[str, datetime]) -> LinkRow:
-    """A row as it is after its mint was recorded."""
-    flagged_at = row.flagged_at or flagged.get(values["fingerprint"])
-    return replace(row, **values, state=State.LIVE, flagged_at=flagged_at)
+    for row, values in made:
+        values["flagged_at"] = row.flagged_at or flagged.get(str(values["fingerprint"]))
+    return settled
 
 
 def _settle_unmade(

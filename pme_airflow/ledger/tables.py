@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -36,11 +37,19 @@ class UTCMoment(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else (value - EPOCH) // _MICROSECOND
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], int | None]:
+        return _to_microseconds
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return None if value is None else EPOCH + timedelta(microseconds=int(value))
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        return _from_microseconds
+
+
+def _to_microseconds(value: datetime | None) -> int | None:
+    return None if value is None else (value - EPOCH) // _MICROSECOND
+
+
+def _from_microseconds(value: Any) -> datetime | None:
+    return None if value is None else EPOCH + timedelta(microseconds=int(value))
 
 
 metadata = MetaData()

@@ -91,18 +91,23 @@ class _Gathered:
     def __contains__(self, model_id: str) -> bool:
         return model_id in self._items
 
-    def add(self, row: LinkRow) -> None:
-        """Note a model's link."""
-        self._items[row.model_id] = item_of(row) if len(self._wanted) <= MOST_ITEMS else None
+    @property
+    def keeps_items(self) -> bool:
+        """Whether items are handed on, and no reference."""
+        return len(self._wanted) <= MOST_ITEMS
+
+    def add(self, model_id: str, row: LinkRow | None) -> None:
+        """Note a model's link; its row where items are kept."""
+        self._items[model_id] = item_of(row) if row is not None and self.keeps_items else None
 
     def into(self, outcome: MintOutcome, database: Database, audience: str) -> None:
         """Hand the links over, in the order they were wanted."""
         have = [model_id for model_id in self._wanted if model_id in self._items]
         outcome.links = len(have)
-        if len(self._wanted) > MOST_ITEMS:
-            outcome.reference = reference_to_links(database, audience, have)
-        else:
+        if self.keeps_items:
             outcome.items = [item for model_id in have if (item := self._items[model_id]) is not None]
+        else:
+            outcome.reference = reference_to_links(database, audience, have)
 
 
 @dataclass(slots=True)
@@ -208,8 +213,8 @@ class Minter:
             part = model_ids[start : start + _LOOK_AHEAD]
             with services.database.read() as connection:
                 rows = minting.look(connection, demand, part, services.surely_to_come(), services.can_open)
-            for row in rows.values():
-                gathered.add(row)
+            for model_id, row in rows.items():
+                gathered.add(model_id, row)
             outcome.handed_on += len(rows)
 
 
@@ -250,10 +255,12 @@ class _Session:
     def _drive(self, pool: ThreadPoolExecutor) -> None:
         """Keep every connection busy: rows are recorded ahead, and the books are kept, while requests fly."""
         client = self._services.client
+        size = client.settings.batch_size
+        self._stage(size * max(1, client.limiter.at_once // 2))  # few at first: nothing flies until they are recorded
         while self._ready or self._later or self._flying or self._staged:
             self._wake()
             self._launch(pool)
-            ahead = client.limiter.ready * client.settings.batch_size
+            ahead = client.limiter.ready * size
             if self._ready and len(self._staged) < ahead:
                 self._stage(ahead)
                 self._launch(pool)
@@ -396,12 +403,12 @@ class _Session:
                 "the API's host."
             )
             self._fail(work, PMEUnavailableError(message))
-        elif result.orphan or result.row is None or not result.row.usable:
+        elif not result.usable:
             log.warning("Model %s: its link came too late or is flagged; looking again.", work.model_id)
             self._postpone(work, _BUSY_SECONDS)
         else:
             self._outcome.minted += 1
-            self._done(work, result.row)
+            self._done(work, result.row if self._gathered.keeps_items else None)
 
     def _refused(self, work: _Work, verdict: NotMade) -> None:
         work.refused += 1
@@ -418,8 +425,8 @@ class _Session:
 
     # ---------------------------------------------------------------- the books
 
-    def _done(self, work: _Work, row: LinkRow) -> None:
-        self._gathered.add(row)
+    def _done(self, work: _Work, row: LinkRow | None) -> None:
+        self._gathered.add(work.model_id, row)
         self._progress.step()
 
     def _fail(self, work: _Work, error: PMEError) -> None:
