@@ -155,10 +155,11 @@ class LiveAirflow:
     def wait_for(self, dag_id: str, run_id: str, seconds: float = 120) -> str:
         """A run's state once it has ended.
 
-        :raises PlaygroundError: where it has not ended in time.
+        :raises PlaygroundError: where it has not ended in time, or a part of Airflow has.
         """
         until = time.monotonic() + seconds
         while time.monotonic() < until:
+            self._raise_if_dead()
             state = str(self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
             if state in ("success", "failed"):
                 return state
