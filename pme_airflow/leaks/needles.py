@@ -12,6 +12,8 @@ from pme_airflow.sealing import fingerprint
 
 __all__ = ["Needles", "disguises"]
 
+#: A part of an encoded token with fewer bytes stands in any text by chance.
+_TELLING = 4
 #: What line breaks, their quoted-printable and folded forms, and UTF-16 put between the bytes of a text.
 _BETWEEN = rb"(?:=?\r?\n[ \t]*|\0|\r)*"
 
@@ -30,6 +32,8 @@ def disguises(token: str) -> Iterator[bytes]:
     for shift in range(3):
         whole = (shift + len(raw)) // 3 * 4
         encoded = base64.b64encode(b"\0" * shift + raw)[(0, 2, 3)[shift] : whole]
+        if len(encoded) < _TELLING:
+            continue
         yield encoded
         yield encoded.translate(bytes.maketrans(b"+/", b"-_"))
 

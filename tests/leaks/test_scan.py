@@ -105,6 +105,23 @@ def test_a_token_across_two_pieces_is_found_once(at: int) -> None:
     assert [hit.offset for hit in hits(b"." * at + TOKEN.encode() + b"." * (1 << 20))] == [at]
 
 
+@pytest.mark.parametrize("size", [1, 7, 26, 300])
+def test_a_token_is_found_once_in_a_stream_of_small_pieces(size: int) -> None:
+    class Drops(io.BytesIO):
+        def read(self, _: int | None = -1, /) -> bytes:
+            return super().read(size)
+
+    needles = Needles([AccessToken(TOKEN)])
+    drops = Drops(b"." * 1000 + TOKEN.encode() + b"\n" * 500 + TOKEN[:9].encode() + b"\n" + TOKEN[9:].encode() + b"..")
+    assert [hit.offset for hit in search(needles, pieces_of(drops, "x", needles.longest))] == [1000, 1525]
+
+
+@pytest.mark.parametrize("token", ["a", "ab", "abc", "a-token"])
+def test_a_token_of_few_bytes_is_found(token: str) -> None:
+    needles = Needles([AccessToken(token)])
+    assert [hit.offset for hit in hits(f"?t={token}&".encode(), needles)] == [3]
+
+
 def test_a_look_alike_is_none() -> None:
     others = [TOKEN[:-1] + "q", TOKEN[1:], TOKEN.upper(), TOKEN[::-1]]
     assert hits("\n".join(others).encode()) == []
