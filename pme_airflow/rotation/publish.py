@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -104,7 +105,7 @@ class Target(ABC):
 
 
 class Told(list[dict[str, Any]]):
-    """The first of many slots, and how many there are: XCom is no place for all of them.
+    """The first of many slots, and how many there are: XCom is no place for all of them. Threads may tell at once.
 
     :ivar total: how many were told.
     """
@@ -112,12 +113,14 @@ class Told(list[dict[str, Any]]):
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
+        self._turn = threading.Lock()
 
     def append(self, about: dict[str, Any]) -> None:
         """Count one, and keep it while there are few."""
-        self.total += 1
-        if self.total <= MOST_ITEMS:
-            super().append(about)
+        with self._turn:
+            self.total += 1
+            if self.total <= MOST_ITEMS:
+                super().append(about)
 
 
 @dataclass

@@ -30,7 +30,7 @@ from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.links import by_id, load, query
 from pme_airflow.ledger.minting import Demand, HandOn, Minting, Sitting
 from pme_airflow.ledger.states import Event, State
-from pme_airflow.ledger.tables import events, flags, publications
+from pme_airflow.ledger.tables import events, flags
 from pme_airflow.ledger.tables import links as link_table
 from pme_airflow.sealing import fingerprint
 from tests.support.clocks import FakeClock
@@ -470,14 +470,6 @@ def _lost_is_failed(original: Any) -> Any:
     return settle
 
 
-def _goes_back(original: Any) -> Any:
-    def publish(database: Any, connection: Any, target: str, slot: str, link_id: str, *rest: Any, **named: Any) -> None:
-        connection.execute(update(publications).where(publications.c.slot == slot).values(link_seq=0))
-        original(database, connection, target, slot, link_id, *rest, **named)
-
-    return publish
-
-
 def _retires_what_is_shown(_: Any) -> Any:
     def retire(connection: Any, link_ids: Any, actor: Any, now: Any, grace: Any, reason: str) -> None:
         connection.execute(
@@ -563,7 +555,9 @@ MUTANTS: dict[str, Callable[[], Any]] = {
         _transition(State.MINTING, Event.ABANDONED, State.FAILED)
     ),
     "a claim excludes nobody": lambda: _patched(_patch(claims, "take", _everything_is_ours)),
-    "a slot goes back to an older link": lambda: _patched(_patch(publishing, "publish", _goes_back)),
+    "a slot goes back to an older link": lambda: _patched(
+        _patch(publishing, "_shows_later", lambda _: lambda *a: False)
+    ),
     "a link another slot shows is retired": lambda: _patched(
         _patch(publishing, "_retire_unshown", _retires_what_is_shown)
     ),
