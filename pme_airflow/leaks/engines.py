@@ -67,54 +67,66 @@ def _hyperscan(patterns: Sequence[bytes]) -> Engine:
     for number, pattern in enumerate(patterns):
         groups.setdefault(pattern.lower(), []).append(number)
     numbers = list(groups.values())
-    parts = [_telling_part(patterns[group[0]]) for group in numbers]
+    ends = [_telling_end(patterns[group[0]]) for group in numbers]
+    parts = [patterns[group[0]][max(0, end - _PART) : end] for group, end in zip(numbers, ends, strict=True)]
     texts = _literals(parts, [len(group) > 1 for group in numbers])
-    rare = [b"\n ", b"\n\t", b"=\n"]
-    breaks = _literals(rare, [False] * len(rare))
+    breaks = _literals([b"\n ", b"\n\t", b"=\n"], [False] * 3, once=True)
 
     def present(data: bytes) -> set[int]:
-        if b"\0" in data or b"\r" in data or (b"\n" in data and breaks(data)):
-            data = _unbroken(_unfolded(data))
-        else:
-            data = data.replace(b"\n", b"")
-        return {number for group in texts(data) for number in numbers[group]}
+        rare: list[int] = []
+        if b"\n" in data:
+            breaks(data, lambda number, *_: rare.append(number))
+        special = rare or b"\0" in data or b"\r" in data
+        joined = _unbroken(_unfolded(data)) if special else data.replace(b"\n", b"")
+        found: set[int] = set()
+
+        def met(group: int, _: int, to: int, *__: object) -> None:
+            start = to - ends[group]
+            if start >= 0:
+                found.update(number for number in numbers[group] if joined.startswith(patterns[number], start))
+
+        texts(joined, met)
+        return found
 
     return present
 
 
-def _telling_part(text: bytes) -> bytes:
-    """The part of a text that ends on the two bytes which prose has least.
+def _telling_end(text: bytes) -> int:
+    """Where the part of a text ends whose last two bytes prose has least.
 
-    Hyperscan's filter looks at the last bytes of a text: with digits or capitals there, half of its time is saved.
+    Hyperscan's filter looks at the last bytes of a literal: with digits or capitals there, half of its time is saved.
     """
     ends = range(min(_PART, len(text)), len(text) + 1)
-    end = max(ends, key=lambda end: _RARITY[text[end - 2]] + _RARITY[text[end - 1]])
-    return text[max(0, end - _PART) : end]
+    return max(ends, key=lambda end: _RARITY[text[end - 2]] + _RARITY[text[end - 1]])
 
 
-def _literals(texts: Sequence[bytes], caseless: Sequence[bool]) -> Engine:
-    """Which of some texts stand in bytes. A scratch space serves one thread at a time."""
+def _literals(
+    texts: Sequence[bytes], either_case: Sequence[bool], *, once: bool = False
+) -> Callable[[bytes, Callable[..., None]], None]:
+    """A search that calls back with each text's number, 0, and where it ends. A scratch space serves one thread.
+
+    :param either_case: which of them stand for their capitals too.
+    :param once: whether each is told once alone.
+    """
     import hyperscan
 
-    once = hyperscan.HS_FLAG_SINGLEMATCH
+    flags = hyperscan.HS_FLAG_SINGLEMATCH if once else 0
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=list(texts),
         ids=list(range(len(texts))),
         elements=len(texts),
-        flags=[once | hyperscan.HS_FLAG_CASELESS if either else once for either in caseless],
+        flags=[flags | hyperscan.HS_FLAG_CASELESS if either else flags for either in either_case],
         literal=True,
     )
     local = threading.local()
 
-    def present(data: bytes) -> set[int]:
+    def search(data: bytes, met: Callable[..., None]) -> None:
         if not hasattr(local, "scratch"):
             local.scratch = hyperscan.Scratch(database)
-        found: set[int] = set()
-        database.scan(data, match_event_handler=lambda number, *_: found.add(number), scratch=local.scratch)
-        return found
+        database.scan(data, match_event_handler=met, scratch=local.scratch)
 
-    return present
+    return search
 
 
 def _ahocorasick(patterns: Sequence[bytes]) -> Engine:

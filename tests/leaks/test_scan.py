@@ -127,6 +127,14 @@ def test_a_look_alike_is_none() -> None:
     assert hits("\n".join(others).encode()) == []
 
 
+def test_a_token_among_a_thousand_that_share_a_part_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for a cut token goes through all of the data: it is not begun for what shares a part alone."""
+    alike = "\n".join(TOKEN[:24] + "q " + "q" + TOKEN[1:] for _ in range(1000)).encode()
+    monkeypatch.setattr(needles_module, "_BETWEEN", rb"never(")
+    assert hits(alike) == []
+    assert [hit.offset for hit in hits(alike + b"\n" + TOKEN.encode())] == [len(alike) + 1]
+
+
 def test_nothing_to_look_for_finds_nothing() -> None:
     assert hits(TOKEN.encode(), Needles([])) == []
 
