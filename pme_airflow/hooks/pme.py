@@ -224,25 +224,11 @@ class PMEHook(BaseHook):
         :param details: JSON the next run needs to edit the slot in place; never a link or token.
         :raises LedgerError: where the slot shows a later link already.
         """
-        database = self.database
-        refused: str | None = None
-        try:
-            with database.write() as connection:
-                publishing.publish(
-                    database,
-                    connection,
-                    target,
-                    slot,
-                    str(item["link_id"]),
-                    dict(details or {}),
-                    actor_of_context(),
-                    self.services.grace,
-                    claimed=False,
-                )
-        except publishing.Refused as error:
-            refused = str(error)
-        if refused is not None:
-            raise LedgerError(f"{target}, {slot}: not recorded, since {refused}.")
+        shown = publishing.Shown(slot, str(item["link_id"]), dict(details or {}), self.services.grace)
+        with self.database.write() as connection:
+            refused = publishing.publish(self.database, connection, target, [shown], actor_of_context(), claimed=False)
+        for reason in refused.values():
+            raise LedgerError(f"{target}, {slot}: not recorded, since {reason}.")
 
     def flag(
         self,

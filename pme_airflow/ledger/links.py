@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, insert, select, update
@@ -13,8 +14,8 @@ from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.states import Event, State, next_state
 from pme_airflow.ledger.tables import events, links
 
-__all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "item_of", "load", "lock", "newest_live",
-           "newest_live_of", "note"]  # fmt: skip
+__all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "by_ids", "item_of", "load", "lock",
+           "newest_live", "newest_live_of", "note", "parts"]  # fmt: skip
 
 _REASON = 500
 _AT_ONCE = 500
@@ -88,6 +89,22 @@ def by_id(connection: Connection, link_id: str) -> LinkRow | None:
     """One link."""
     row = connection.execute(query().where(links.c.link_id == link_id)).one_or_none()
     return None if row is None else load(row)
+
+
+def parts(link_ids: Iterable[str]) -> Iterator[list[str]]:
+    """Ids in parts that one statement may name."""
+    left = iter(link_ids)
+    while part := list(islice(left, _AT_ONCE)):
+        yield part
+
+
+def by_ids(connection: Connection, link_ids: Iterable[str]) -> dict[str, LinkRow]:
+    """Links by id."""
+    return {
+        row.link_id: load(row)
+        for part in parts(sorted(set(link_ids)))
+        for row in connection.execute(query().where(links.c.link_id.in_(part)))
+    }
 
 
 def newest_live(connection: Connection, client_id: str, audience: str, model_id: str) -> LinkRow | None:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from pme_airflow.ledger import claims
 from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.links import LinkRow, by_id, lock, note
+from pme_airflow.ledger.links import LinkRow, by_ids, lock, note, parts
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import links, publications
 
 __all__ = [
     "DEFAULT_GRACE",
     "Publication",
-    "Refused",
+    "Shown",
     "SlotPlan",
     "begin_finish",
+    "doubt",
     "end_finish",
     "give_up",
     "models_at",
-    "open_slot",
+    "open_slots",
     "publish",
     "shown_at",
     "shown_in",
@@ -71,8 +72,18 @@ class SlotPlan:
     previous: Publication | None = None
 
 
-class Refused(Exception):
-    """A publication that came too late: the slot's claim passed on, or it shows a later link."""
+@dataclass(frozen=True)
+class Shown:
+    """A slot that was put and read back.
+
+    :param details: what the target needs to edit the slot in place; never a link or a token.
+    :param grace: how long the link that was shown before is left alive.
+    """
+
+    slot: str
+    link_id: str
+    details: dict[str, Any] = field(repr=False)
+    grace: timedelta = DEFAULT_GRACE
 
 
 def slot_key(target: str, slot: str) -> str:
@@ -118,113 +129,150 @@ def shown_to(connection: Connection, audience: str) -> list[Publication]:
 def still_live(connection: Connection, link_ids: Sequence[str]) -> set[str]:
     """Which links are live and not flagged."""
     live: set[str] = set()
-    for start in range(0, len(link_ids), 500):
-        part = links.c.link_id.in_(link_ids[start : start + 500])
-        query = select(links.c.link_id).where(part, links.c.state == State.LIVE, links.c.flagged_at.is_(None))
+    for part in parts(link_ids):
+        query = select(links.c.link_id).where(
+            links.c.link_id.in_(part), links.c.state == State.LIVE, links.c.flagged_at.is_(None)
+        )
         live.update(connection.scalars(query))
     return live
 
 
-def open_slot(
+def doubt(connection: Connection, target: str, slots: Sequence[str]) -> None:
+    """Note that a late writer's links may stand in slots, so that what they are to show is put again."""
+    keys = sorted(slot_key(target, slot) for slot in slots)
+    connection.execute(update(publications).where(publications.c.slot_key.in_(keys)).values(link_seq=0))
+
+
+def open_slots(
     database: Database,
     connection: Connection,
     target: str,
-    slot: str,
-    link_id: str,
+    wanted: Mapping[str, str],
     actor: Actor,
     grace: timedelta = DEFAULT_GRACE,
-    *,
-    overwritten: bool = False,
-) -> SlotPlan:
-    """Claim a slot for a link, or say why there is nothing to do.
+) -> dict[str, SlotPlan]:
+    """Claim slots for links, or say why there is nothing to do.
 
-    A link that is too late for its slot is retired where no slot shows it. An overwritten slot is to be put again,
-    with the later one of its links: ``put`` may name another link than the one asked for.
+    A link that is too late for its slot is retired where no slot shows it. A slot in doubt is to be put again, with the
+    later one of its links: ``put`` may name another link than the one asked for.
 
-    :param overwritten: whether the caller wrote the slot when it was no longer the caller's to write.
+    :param wanted: the link wanted in each slot, by their ids.
     """
-    if overwritten:
-        key = slot_key(target, slot)
-        connection.execute(update(publications).where(publications.c.slot_key == key).values(link_seq=0))
-    link = by_id(connection, link_id)
-    previous = _shown(connection, target, slot)
-    if previous is not None and link is not None and _shows_later(connection, previous, link):
-        now = database.shared_now(connection)
-        _retire_unshown(connection, [link_id], actor, now, grace, f"too late for {target}, {slot}")
+    previous = _shown(connection, target, list(wanted))
+    known = by_ids(connection, [*wanted.values(), *(p.link_id for p in previous.values() if p.link_seq == 0)])
+    plans = {
+        slot: _plan(known.get(link_id), previous.get(slot), known) for slot, link_id in wanted.items()
+    }  # fmt: skip
+    keys = {slot: _claim_key(target, slot) for slot, plan in plans.items() if plan.action == "put"}
+    ours = claims.take(database, connection, keys.values(), actor) if keys else set()
+    late = {
+        link_id: (grace, f"too late for {target}, {slot}")
+        for slot, link_id in wanted.items()
+        if (link := plans[slot].link) is not None and (plans[slot].action == "newer" or link.link_id != link_id)
+    }
+    _retire_unshown(connection, late, actor, database.shared_now(connection))
+    busy = {slot: replace(plans[slot], action="busy") for slot, key in keys.items() if key not in ours}
+    return plans | busy
+
+
+def _plan(link: LinkRow | None, previous: Publication | None, known: Mapping[str, LinkRow]) -> SlotPlan:
+    if link is not None and previous is not None and _shows_later(previous, link, known):
         if previous.link_seq > 0:
             return SlotPlan("newer", link, previous)
-        link = by_id(connection, previous.link_id)
+        link = known[previous.link_id]
     if link is None or link.state is not State.LIVE or link.flagged_at is not None:
         return SlotPlan("dead", link, previous)
-    if previous is not None and previous.link_id == link.link_id and previous.link_seq != 0:
+    if previous is not None and previous.link_id == link.link_id and previous.link_seq > 0:
         return SlotPlan("keep", link, previous)
-    key = _claim_key(target, slot)
-    if key not in claims.take(database, connection, [key], actor):
-        return SlotPlan("busy", link, previous)
     return SlotPlan("put", link, previous)
+
+
+def _shows_later(previous: Publication, link: LinkRow, known: Mapping[str, LinkRow]) -> bool:
+    """Whether a slot shows a later link than this one, or is to be put again with one that is still of use."""
+    if previous.link_id == link.link_id:
+        return False
+    if previous.link_seq > 0:
+        return previous.link_seq > link.seq
+    shown = known.get(previous.link_id)
+    return shown is not None and shown.usable and shown.seq > link.seq
 
 
 def publish(
     database: Database,
     connection: Connection,
     target: str,
-    slot: str,
-    link_id: str,
-    details: dict[str, Any],
+    shown: Sequence[Shown],
     actor: Actor,
-    grace: timedelta = DEFAULT_GRACE,
     *,
     claimed: bool = True,
-) -> None:
-    """Record that a slot now shows a link, and retire the link it showed where no other slot shows that one.
+) -> dict[str, str]:
+    """Record what slots show now, and retire the links they showed where no other slot shows those.
 
-    :param details: what the target needs to edit the slot in place; never a link or a token.
-    :param claimed: whether :func:`open_slot` claimed the slot before.
-    :raises Refused: where the claim has passed on, the link is unknown, or the slot shows a later link.
+    :param shown: no slot twice.
+    :param claimed: whether :func:`open_slots` claimed the slots before.
+    :return: the slots that were not recorded, each with the reason: the claim has passed on, the link is unknown, or
+        the slot shows a later link.
     """
-    key = _claim_key(target, slot)
-    if claimed and key not in claims.held(database, connection, [key], actor):
-        raise Refused("the slot was claimed by another run meanwhile")
-    previous = _shown(connection, target, slot)
-    link = lock(connection, [link_id, previous.link_id] if previous else [link_id]).get(link_id)
-    if link is None:
-        raise Refused("the ledger knows no such link")
-    if _shows_later(connection, previous, link):
-        raise Refused("the slot shows a later link")
+    keys = {entry.slot: _claim_key(target, entry.slot) for entry in shown}
+    held = claims.held(database, connection, keys.values(), actor) if claimed else set(keys.values())
+    previous = _shown(connection, target, list(keys))
+    known = lock(connection, [*(entry.link_id for entry in shown), *(p.link_id for p in previous.values())])
+    refused: dict[str, str] = {}
+    for entry in shown:
+        link, before = known.get(entry.link_id), previous.get(entry.slot)
+        if keys[entry.slot] not in held:
+            refused[entry.slot] = "the slot was claimed by another run meanwhile"
+        elif link is None:
+            refused[entry.slot] = "the ledger knows no such link"
+        elif before is not None and _shows_later(before, link, known):
+            refused[entry.slot] = "the slot shows a later link"
+    taken = [entry for entry in shown if entry.slot not in refused]
+    if not taken:
+        return refused
     now = database.shared_now(connection)
-    row = {
-        "slot_key": slot_key(target, slot),
+    _write(connection, [_row(target, entry, known[entry.link_id], now, actor) for entry in taken], set(previous))
+    for part in parts(entry.link_id for entry in taken):
+        wanted_again = links.c.link_id.in_(part), links.c.flagged_at.is_(None), links.c.retire_at.is_not(None)
+        connection.execute(update(links).where(*wanted_again).values(retire_at=None))
+    said = [{**_about(known[e.link_id]), "reason": f"{target} shows it at {e.slot}"} for e in taken]
+    note(connection, "published", said, actor, now, "")
+    replaced = {
+        before.link_id: (entry.grace, f"replaced at {target}, {entry.slot}")
+        for entry in taken
+        if (before := previous.get(entry.slot)) is not None and before.link_id != entry.link_id
+    }
+    _retire_unshown(connection, replaced, actor, now)
+    claims.release(connection, [keys[entry.slot] for entry in taken], actor)
+    return refused
+
+
+def _row(target: str, entry: Shown, link: LinkRow, now: datetime, actor: Actor) -> dict[str, Any]:
+    return {
+        "slot_key": slot_key(target, entry.slot),
         "target": target,
-        "slot": slot,
-        "link_id": link_id,
+        "slot": entry.slot,
+        "link_id": entry.link_id,
         "link_seq": link.seq,
         "model_id": link.model_id,
         "audience": link.audience,
         "published_at": now,
         "run": actor.run,
-        "details": details,
+        "details": entry.details,
     }
-    if previous is None:
-        connection.execute(insert(publications), row)
-    else:
-        connection.execute(update(publications).where(publications.c.slot_key == row["slot_key"]).values(**row))
-    connection.execute(
-        update(links).where(links.c.link_id == link_id, links.c.flagged_at.is_(None)).values(retire_at=None)
-    )
-    note(connection, "published", [_about(link)], actor, now, f"{target} shows it at {slot}")
-    if previous is not None and previous.link_id != link_id:
-        _retire_unshown(connection, [previous.link_id], actor, now, grace, f"replaced at {target}, {slot}")
-    claims.release(connection, [key], actor)
 
 
-def _shows_later(connection: Connection, previous: Publication | None, link: LinkRow) -> bool:
-    """Whether a slot shows a later link than this one, or is to be put again with one that is still of use."""
-    if previous is None or previous.link_id == link.link_id:
-        return False
-    if previous.link_seq > 0:
-        return previous.link_seq > link.seq
-    shown = by_id(connection, previous.link_id)
-    return shown is not None and shown.usable and shown.seq > link.seq
+def _write(connection: Connection, rows: Sequence[dict[str, Any]], there: set[str]) -> None:
+    """Insert publications, or replace those that are there."""
+    fresh = [row for row in rows if row["slot"] not in there]
+    if fresh:
+        connection.execute(insert(publications), fresh)
+    again = [{f"b_{name}": value for name, value in row.items()} for row in rows if row["slot"] in there]
+    if again:
+        named: dict[str, Any] = {
+            column.name: bindparam(f"b_{column.name}") for column in publications.c if column.name != "slot_key"
+        }
+        which = publications.c.slot_key == bindparam("b_slot_key")
+        connection.execute(update(publications).where(which).values(**named), again)
 
 
 def withdraw(
@@ -237,6 +285,7 @@ def withdraw(
 ) -> None:
     """Record that slots show nothing any more, and retire what no slot shows."""
     now = database.shared_now(connection)
+    lock(connection, [publication.link_id for publication in gone])
     for publication in gone:
         connection.execute(
             delete(publications).where(
@@ -246,18 +295,23 @@ def withdraw(
         about = {"link_id": publication.link_id, "model_id": publication.model_id, "audience": publication.audience}
         said = f"{publication.target} no longer shows it at {publication.slot}: {reason}"
         note(connection, "withdrawn", [about], actor, now, said)
-    _retire_unshown(connection, [p.link_id for p in gone], actor, now, grace, reason)
+    _retire_unshown(connection, {p.link_id: (grace, reason) for p in gone}, actor, now)
 
 
 def _retire_unshown(
-    connection: Connection, link_ids: Sequence[str], actor: Actor, now: datetime, grace: timedelta, reason: str
+    connection: Connection, why: Mapping[str, tuple[timedelta, str]], actor: Actor, now: datetime
 ) -> None:
-    for link_id, link in lock(connection, link_ids).items():
-        shown = connection.scalar(select(exists().where(publications.c.link_id == link_id)))
-        if shown or link.state is not State.LIVE or link.retire_at is not None:
-            continue
-        connection.execute(update(links).where(links.c.link_id == link_id).values(retire_at=now + grace))
-        note(connection, "retiring", [_about(link)], actor, now, reason)
+    """Retire links that no slot shows, each after a grace and for a reason."""
+    wanted = [row for row in lock(connection, why).values() if row.state is State.LIVE and row.retire_at is None]
+    shown: set[str] = set()
+    for part in parts(row.link_id for row in wanted):
+        shown.update(connection.scalars(select(publications.c.link_id).where(publications.c.link_id.in_(part))))
+    going = [row for row in wanted if row.link_id not in shown]
+    for grace in {why[row.link_id][0] for row in going}:
+        for part in parts(row.link_id for row in going if why[row.link_id][0] == grace):
+            connection.execute(update(links).where(links.c.link_id.in_(part)).values(retire_at=now + grace))
+    said = [{**_about(row), "reason": why[row.link_id][1]} for row in going]
+    note(connection, "retiring", said, actor, now, "")
 
 
 def begin_finish(database: Database, connection: Connection, target: str, actor: Actor) -> bool:
@@ -270,10 +324,13 @@ def end_finish(connection: Connection, target: str, actor: Actor) -> None:
     claims.release(connection, [_finish_key(target)], actor)
 
 
-def _shown(connection: Connection, target: str, slot: str) -> Publication | None:
-    key = slot_key(target, slot)
-    row = connection.execute(select(publications).where(publications.c.slot_key == key)).one_or_none()
-    return None if row is None else Publication(**row._mapping)
+def _shown(connection: Connection, target: str, slots: Sequence[str]) -> dict[str, Publication]:
+    """What some slots show, by slot."""
+    found: dict[str, Publication] = {}
+    for part in parts(slot_key(target, slot) for slot in slots):
+        query = select(publications).where(publications.c.slot_key.in_(part))
+        found.update((row.slot, Publication(**row._mapping)) for row in connection.execute(query))
+    return found
 
 
 def _about(link: LinkRow) -> dict[str, Any]:
@@ -289,6 +346,6 @@ def _finish_key(target: str) -> str:
     return f"finish:{slot_key(target, '')}"
 
 
-def give_up(connection: Connection, target: str, slot: str, actor: Actor) -> None:
-    """Give a claimed slot back without a publication."""
-    claims.release(connection, [_claim_key(target, slot)], actor)
+def give_up(connection: Connection, target: str, slots: Sequence[str], actor: Actor) -> None:
+    """Give claimed slots back without a publication."""
+    claims.release(connection, [_claim_key(target, slot) for slot in slots], actor)

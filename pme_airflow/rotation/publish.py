@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -21,11 +20,11 @@ from pme_airflow.api.errors import PMEError
 from pme_airflow.api.values import AccessToken, Hidden
 from pme_airflow.ledger import publishing, roster
 from pme_airflow.ledger.actor import Actor
-from pme_airflow.ledger.links import item_of
-from pme_airflow.ledger.publishing import Publication, Refused
+from pme_airflow.ledger.publishing import Publication
 from pme_airflow.rotation.handover import MOST_ITEMS
 from pme_airflow.rotation.progress import Progress
 from pme_airflow.rotation.services import Services
+from pme_airflow.rotation.slots import SlotWork
 from pme_airflow.sealing import OpenedLink
 
 __all__ = ["PMESlotError", "PublishOutcome", "Publisher", "ShownLink", "Target", "retire_targets"]
@@ -47,6 +46,12 @@ class PMESlotError(PMEError):
     def __init__(self, message: str, *, passing: bool = False) -> None:
         super().__init__(message)
         self.permanent = not passing
+
+
+_PROBLEMS = {
+    "dead": PMESlotError("the link is revoked, expired or flagged; the next run brings a new one"),
+    "busy": PMESlotError("another run was at this slot all the while; try again", passing=True),
+}
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Target(ABC):
 
 
 class Told(list[dict[str, Any]]):
-    """The first of many slots, and how many there are: XCom is no place for all of them. Threads may tell at once.
+    """The first of many slots, and how many there are: XCom is no place for all of them.
 
     :ivar total: how many were told.
     """
@@ -113,14 +118,12 @@ class Told(list[dict[str, Any]]):
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
-        self._turn = threading.Lock()
 
     def append(self, about: dict[str, Any]) -> None:
         """Count one, and keep it while there are few."""
-        with self._turn:
-            self.total += 1
-            if self.total <= MOST_ITEMS:
-                super().append(about)
+        self.total += 1
+        if self.total <= MOST_ITEMS:
+            super().append(about)
 
 
 @dataclass
@@ -171,6 +174,7 @@ class Publisher:
         self._names: dict[str, str] = {}
         self._listed: defaultdict[str, set[str]] = defaultdict(set)
         self._progress = Progress(log, "publishing", 0, services.clock)
+        self._work = SlotWork(services, actor, target.name, target.at_once, self._put, self._grace, self._tell)
 
     def publish(self, items: Iterable[Mapping[str, Any]], *, finish: bool = False) -> PublishOutcome:
         """Put every item into its slots. One bad slot does not stop the rest: it is in the outcome.
@@ -199,16 +203,8 @@ class Publisher:
         left = self._all_but_shown(wanted)
         if left and self._target.shows_names:
             self._names = self._services.client.model_names(sorted({str(item["model_id"]) for _, item in left}))
-        by_slot: dict[str, list[Mapping[str, Any]]] = {}
-        for slot, item in left:
-            by_slot.setdefault(slot, []).append(item)
-        for done in [pool.submit(self._show_in_turn, slot, turns) for slot, turns in by_slot.items()]:
-            done.result()
+        self._work.run(pool, left)
         self._progress.step(len(items))
-
-    def _show_in_turn(self, slot: str, items: Sequence[Mapping[str, Any]]) -> None:
-        for item in items:
-            self._guarded(slot, item)
 
     def _all_but_shown(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
         """What is left to do; slots that show their live link already cost one read together."""
@@ -276,54 +272,9 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
             return [], _slot_error(error)
 
-    def _guarded(self, slot: str, item: Mapping[str, Any]) -> None:
-        problem: PMEError | None = None
-        try:
-            self._show(slot, item)
-        except PMEError as error:
-            problem = error
-        if problem is not None:
-            self._fail(slot, item, problem)
-
-    def _show(self, slot: str, item: Mapping[str, Any]) -> None:
-        overwritten = False
-        for _ in range(_BUSY_TRIES):
-            plan = self._plan(slot, str(item["link_id"]), overwritten)
-            if plan.action in ("keep", "newer"):
-                self._outcome.unchanged.append(_about(slot, item))
-                return
-            if plan.action == "dead":
-                raise PMESlotError("the link is revoked, expired or flagged; the next run brings a new one")
-            if plan.action == "put":
-                if plan.link is not None and plan.link.link_id != item["link_id"]:
-                    item = item_of(plan.link)
-                if self._put(slot, item, plan.previous):
-                    self._outcome.published.append(_about(slot, item))
-                    return
-                overwritten = True
-                continue
-            self._services.clock.sleep(_BUSY_SECONDS)
-        raise PMESlotError("another run was at this slot all the while; try again", passing=True)
-
-    def _plan(self, slot: str, link_id: str, overwritten: bool) -> publishing.SlotPlan:
-        services, name = self._services, self._target.name
-        with services.database.write() as connection:
-            return publishing.open_slot(
-                services.database,
-                connection,
-                name,
-                slot,
-                link_id,
-                self._actor,
-                services.grace,
-                overwritten=overwritten,
-            )
-
-    def _put(self, slot: str, item: Mapping[str, Any], previous: Publication | None) -> bool:
-        """Put, read back, record; false where the record came too late, so that the slot is to be looked at again."""
+    def _put(self, slot: str, item: Mapping[str, Any], previous: Publication | None) -> dict[str, Any]:
         link = self._opened(item)
         held = dict(previous.details) if previous is not None else {}
-        database = self._services.database
         problem: PMEError | None = None
         details: dict[str, Any] = {}
         try:
@@ -332,29 +283,21 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
             problem = _slot_error(error)
         if problem is not None:
-            with database.write() as connection:
-                publishing.give_up(connection, self._target.name, slot, self._actor)
             raise problem
-        try:
-            with database.write() as connection:
-                publishing.publish(
-                    database,
-                    connection,
-                    self._target.name,
-                    slot,
-                    link.link_id,
-                    details,
-                    self._actor,
-                    self._grace(details),
-                )
-        except Refused as refused:
-            log.warning("%s, %s: %s; looking again.", self._target.name, slot, refused)
-            return False
-        log.info("%s shows model %s at %s until %s.", self._target.name, link.model_id, slot, link.valid_until)
-        return True
+        return details
 
     def _grace(self, details: Mapping[str, Any] | None) -> timedelta:
         return timedelta(0) if details and details.get("left_behind") else self._services.grace
+
+    def _tell(self, what: str, slot: str, item: Mapping[str, Any], problem: PMEError | None) -> None:
+        if what == "published":
+            name = self._target.name
+            log.info("%s shows model %s at %s until %s.", name, item["model_id"], slot, item["valid_until"])
+            self._outcome.published.append(_about(slot, item))
+        elif what == "unchanged":
+            self._outcome.unchanged.append(_about(slot, item))
+        else:
+            self._fail(slot, item, problem or _PROBLEMS[what])
 
     def _tried(self, call: Any) -> Any:
         retrying = Retrying(

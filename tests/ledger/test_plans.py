@@ -98,9 +98,10 @@ def publish(database: Database, connection: Connection) -> Any:
     link = newest_live_of(connection, CLIENT, AUDIENCE, [model(5)])[model(5)]
     publishing.shown_in(connection, target, [model(5), model(6)])
     publishing.still_live(connection, [link.link_id])
-    plan = publishing.open_slot(database, connection, target, "a new slot", link.link_id, ACTOR)
-    assert plan.action == "put"
-    publishing.publish(database, connection, target, "a new slot", link.link_id, {}, ACTOR)
+    plans = publishing.open_slots(database, connection, target, {"a new slot": link.link_id}, ACTOR)
+    assert plans["a new slot"].action == "put"
+    shown = publishing.Shown("a new slot", link.link_id, {})
+    assert publishing.publish(database, connection, target, [shown], ACTOR) == {}
     return publishing.shown_at(connection, target, AUDIENCE, model(5))
 
 

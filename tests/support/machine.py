@@ -194,13 +194,16 @@ class LedgerMachine(RuleBasedStateMachine):
         if owner.putting is not None or not rows:
             return
         row = rows[-1 - pick % len(rows)]
-        with self.database.write() as connection:
-            plan = publishing.open_slot(self.database, connection, "site", slot, row.link_id, owner.sitting.actor)
+        plan = self._plan(slot, row.link_id, owner.sitting.actor)
         if plan.action == "put":
             assert row.state is State.LIVE, "a link that is not live was let into a slot"
             assert row.flagged_at is None, "a flagged link was let into a slot"
             assert row.seq >= self.put_at.get(slot, 0), "a slot would go back to an older link"
             owner.putting = (slot, row.link_id)
+
+    def _plan(self, slot: str, link_id: str, actor: Actor) -> publishing.SlotPlan:
+        with self.database.write() as connection:
+            return publishing.open_slots(self.database, connection, "site", {slot: link_id}, actor)[slot]
 
     @precondition(lambda self: any(owner.putting for owner in self.owners))
     @rule(who=st.integers(0, OWNERS - 1), fate=st.sampled_from(["shown", "shown", "failed", "killed"]))
@@ -214,7 +217,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         if fate == "failed":
             with self.database.write() as connection:
-                publishing.give_up(connection, "site", slot, actor)
+                publishing.give_up(connection, "site", [slot], actor)
             return
         if not self._publish(slot, link_id, actor, claimed=True):
             owner.putting = self._put_back(slot, link_id, actor)
@@ -223,7 +226,8 @@ class LedgerMachine(RuleBasedStateMachine):
         """The writer was too late: what it overwrote is to be put again, unless that is of no use any more."""
         stood = next((row for row in self._rows() if row.link_id == self.shown.get(slot)), None)
         with self.database.write() as connection:
-            plan = publishing.open_slot(self.database, connection, "site", slot, link_id, actor, overwritten=True)
+            publishing.doubt(connection, "site", [slot])
+        plan = self._plan(slot, link_id, actor)
         if stood is None or not stood.usable:
             self.put_at[slot] = 0
         if plan.action != "put" or plan.link is None:
@@ -233,11 +237,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _publish(self, slot: str, link_id: str, actor: Actor, *, claimed: bool) -> bool:
         """Publish, and hold the ledger to what may be recorded; whether it was."""
-        try:
-            with self.database.write() as connection:
-                publishing.publish(self.database, connection, "site", slot, link_id, {}, actor, claimed=claimed)
-        except publishing.Refused:
-            return False
+        entry = publishing.Shown(slot, link_id, {})
+        with self.database.write() as connection:
+            if publishing.publish(self.database, connection, "site", [entry], actor, claimed=claimed):
+                return False
         with self.database.read() as connection:
             row = by_id(connection, link_id)
         assert row is not None
@@ -273,13 +276,12 @@ class LedgerMachine(RuleBasedStateMachine):
             claims.release_all(connection, owner.sitting.actor)
             minting.finish(self.database, connection, owner.sitting)
         for slot in sorted(slots):
-            with self.database.write() as connection:
-                plan = publishing.open_slot(self.database, connection, "site", slot, entry.link_id, actor)
+            plan = self._plan(slot, entry.link_id, actor)
             if plan.action == "put" and shown:
                 self._publish(slot, entry.link_id, actor, claimed=True)
             elif plan.action == "put":
                 with self.database.write() as connection:
-                    publishing.give_up(connection, "site", slot, actor)
+                    publishing.give_up(connection, "site", [slot], actor)
 
     @rule(slot=st.sampled_from(SLOTS))
     def take_away(self, slot: str) -> None:
@@ -471,33 +473,35 @@ def _lost_is_failed(original: Any) -> Any:
 
 
 def _retires_what_is_shown(_: Any) -> Any:
-    def retire(connection: Any, link_ids: Any, actor: Any, now: Any, grace: Any, reason: str) -> None:
-        connection.execute(
-            update(link_table).where(link_table.c.link_id.in_(list(link_ids))).values(retire_at=now + grace)
-        )
+    def retire(connection: Any, why: Any, actor: Any, now: Any) -> None:
+        connection.execute(update(link_table).where(link_table.c.link_id.in_(list(why))).values(retire_at=now))
 
     return retire
 
 
 def _failure_retires(original: Any) -> Any:
-    def give_up(connection: Any, target: str, slot: str, actor: Any) -> None:
-        shown = [p.link_id for p in publishing.shown_at(connection, target) if p.slot == slot]
+    def give_up(connection: Any, target: str, slots: Any, actor: Any) -> None:
+        shown = [p.link_id for p in publishing.shown_at(connection, target) if p.slot in slots]
         connection.execute(
             update(link_table)
             .where(link_table.c.link_id.in_(shown))
             .values(retire_at=datetime(2026, 1, 1, tzinfo=timezone.utc))
         )
-        original(connection, target, slot, actor)
+        original(connection, target, slots, actor)
 
     return give_up
 
 
 def _retirement_stays(original: Any) -> Any:
-    def publish(database: Any, connection: Any, target: str, slot: str, link_id: str, *rest: Any, **named: Any) -> None:
-        row = by_id(connection, link_id)
-        original(database, connection, target, slot, link_id, *rest, **named)
-        if row is not None:
-            connection.execute(update(link_table).where(link_table.c.seq == row.seq).values(retire_at=row.retire_at))
+    def publish(database: Any, connection: Any, target: str, shown: Any, *rest: Any, **named: Any) -> Any:
+        rows = [by_id(connection, entry.link_id) for entry in shown]
+        refused = original(database, connection, target, shown, *rest, **named)
+        for row in rows:
+            if row is not None:
+                connection.execute(
+                    update(link_table).where(link_table.c.seq == row.seq).values(retire_at=row.retire_at)
+                )
+        return refused
 
     return publish
 
@@ -540,11 +544,15 @@ def _everything_is_ours(_: Any) -> Any:
 
 
 def _dead_links_are_put(_: Any) -> Any:
-    def open_slot(database: Any, connection: Any, target: str, slot: str, link_id: str, actor: Any) -> Any:
-        taken = claims.take(database, connection, [publishing._claim_key(target, slot)], actor)
-        return publishing.SlotPlan("put" if taken else "busy", by_id(connection, link_id))
+    def open_slots(database: Any, connection: Any, target: str, wanted: Any, actor: Any) -> Any:
+        keys = {slot: publishing._claim_key(target, slot) for slot in wanted}
+        taken = claims.take(database, connection, keys.values(), actor)
+        return {
+            slot: publishing.SlotPlan("put" if keys[slot] in taken else "busy", by_id(connection, link_id))
+            for slot, link_id in wanted.items()
+        }
 
-    return open_slot
+    return open_slots
 
 
 MUTANTS: dict[str, Callable[[], Any]] = {
@@ -567,7 +575,7 @@ MUTANTS: dict[str, Callable[[], Any]] = {
     "a revoked link's sealed text is kept": lambda: _patched(_patch(revoking, "revoked", _keeps_sealed)),
     "a link is closed before its end": lambda: _patched(_patch(revoking, "expire", _expires_early)),
     "a purge drops what may be alive": lambda: _patched(_patch(audit, "purge", _purges_the_living)),
-    "a dead link is let into a slot": lambda: _patched(_patch(publishing, "open_slot", _dead_links_are_put)),
+    "a dead link is let into a slot": lambda: _patched(_patch(publishing, "open_slots", _dead_links_are_put)),
     "a tombstone is not heeded": lambda: _patched(_patch(minting, "_heed_tombstones", lambda _: lambda *a: {})),
     "an answer may come after the end": lambda: _patched(
         _transition(State.UNACCOUNTED, Event.MADE, State.LIVE),

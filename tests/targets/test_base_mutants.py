@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from pme_airflow.emulator import World
-from pme_airflow.ledger import publishing
+from pme_airflow.ledger import claims, publishing
 from pme_airflow.rotation.publish import PMESlotError, Publisher, ShownLink, Target
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import FakeClock
@@ -89,13 +89,12 @@ def _no_read_back() -> Iterator[None]:
 def _recorded_before_it_is_put() -> Iterator[None]:
     whole = Publisher._put
 
-    def early(self: Publisher, slot: str, item: Mapping[str, Any], previous: Any) -> bool:
-        database = self._services.database
+    def early(self: Publisher, slot: str, item: Mapping[str, Any], previous: Any) -> dict[str, Any]:
+        database, target = self._services.database, self._target.name
+        shown = publishing.Shown(slot, str(item["link_id"]), {}, timedelta(0))
         with database.write() as connection:
-            publishing.publish(
-                database, connection, self._target.name, slot, str(item["link_id"]), {}, self._actor, timedelta(0)
-            )
-            publishing.open_slot(database, connection, self._target.name, slot, str(item["link_id"]), self._actor)
+            publishing.publish(database, connection, target, [shown], self._actor)
+            claims.take(database, connection, [publishing._claim_key(target, slot)], self._actor)
         return whole(self, slot, item, previous)
 
     with mock.patch.object(Publisher, "_put", early):
