@@ -262,7 +262,7 @@ class _Session:
             self._launch(pool)
             ahead = client.limiter.ready * size
             if self._ready and len(self._staged) < ahead:
-                self._stage(ahead)
+                self._stage(ahead - len(self._staged))
                 self._launch(pool)
             if self._flying:
                 self._land(pool)
