@@ -79,7 +79,7 @@ def _recorded(live: LiveAirflow) -> list[dict[str, Any]]:
     """Every link of the ledger, in the order they were asked for."""
     done = command(live.env, "pme_airflow.cli", "ledger", "list", "--format", "json", "--limit", "1000")
     listed: list[dict[str, Any]] = json.loads(done.stdout)
-    return sorted(listed, key=lambda row: row["requested_at"])
+    return listed[::-1]
 
 
 def _each_run_minted_once(recorded: list[dict[str, Any]]) -> None:
@@ -89,7 +89,7 @@ def _each_run_minted_once(recorded: list[dict[str, Any]]) -> None:
         work: n for work, n in Counter((row["model_id"], *row["run"].split("/")[:2]) for row in kept).items() if n > 1
     }
     assert not often, "a run minted more than once for a model"
-    firsts = {row["model_id"]: row["requested_at"] for row in reversed(recorded)}
+    firsts = {row["model_id"]: row["link_id"] for row in reversed(recorded)}
     for row in kept:
         if row["run"].startswith("pme_link_keeper/"):
-            assert row["requested_at"] == firsts[row["model_id"]], "the keeper renewed a link that had hours left"
+            assert row["link_id"] == firsts[row["model_id"]], "the keeper renewed a link that had hours left"
