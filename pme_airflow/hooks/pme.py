@@ -227,8 +227,8 @@ class PMEHook(BaseHook):
         shown = publishing.Shown(slot, str(item["link_id"]), dict(details or {}), self.services.grace)
         with self.database.write() as connection:
             refused = publishing.publish(self.database, connection, target, [shown], actor_of_context(), claimed=False)
-        for reason in refused.values():
-            raise LedgerError(f"{target}, {slot}: not recorded, since {reason}.")
+        if refused:
+            raise LedgerError(f"{target}, {slot}: not recorded, since {refused[slot]}.")
 
     def flag(
         self,
@@ -275,9 +275,9 @@ def read_models(models: object) -> list[str] | str | Mapping[str, Any]:
     if isinstance(models, str):
         models = _of_text(models.strip())
     if isinstance(models, Mapping):
-        query = models.get("query")
         if "query" not in models:
             return models
+        query = models["query"]
         if len(models) > 1 or not isinstance(query, str) or not query.strip():
             raise PMEInputError('models: a mapping must be {"query": "…"}, with "*" for all.')
         return query

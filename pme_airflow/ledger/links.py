@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, insert, select, update
 
@@ -19,6 +19,7 @@ __all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "by_ids", "item_
 
 _REASON = 500
 _AT_ONCE = 500
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,12 @@ def load(row: Row[Any]) -> LinkRow:
 
 def by_id(connection: Connection, link_id: str) -> LinkRow | None:
     """One link."""
-    row = connection.execute(query().where(links.c.link_id == link_id)).one_or_none()
-    return None if row is None else load(row)
+    return by_ids(connection, [link_id]).get(link_id)
 
 
-def parts(link_ids: Iterable[str]) -> Iterator[list[str]]:
-    """Ids in parts that one statement may name."""
-    left = iter(link_ids)
+def parts(keys: Iterable[_Key]) -> Iterator[list[_Key]]:
+    """Keys in parts that one statement may name."""
+    left = iter(keys)
     while part := list(islice(left, _AT_ONCE)):
         yield part
 
@@ -128,12 +128,11 @@ def lock(connection: Connection, link_ids: Iterable[str]) -> dict[str, LinkRow]:
     if len(wanted) <= _AT_ONCE:
         return _locked(connection, links.c.link_id.in_(wanted)) if wanted else {}
     order: list[int] = []
-    for start in range(0, len(wanted), _AT_ONCE):
-        order += connection.scalars(select(links.c.seq).where(links.c.link_id.in_(wanted[start : start + _AT_ONCE])))
-    order.sort()
+    for part in parts(wanted):
+        order += connection.scalars(select(links.c.seq).where(links.c.link_id.in_(part)))
     held: dict[str, LinkRow] = {}
-    for start in range(0, len(order), _AT_ONCE):
-        held |= _locked(connection, links.c.seq.in_(order[start : start + _AT_ONCE]))
+    for some in parts(sorted(order)):
+        held |= _locked(connection, links.c.seq.in_(some))
     return held
 
 

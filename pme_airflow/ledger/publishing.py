@@ -160,9 +160,7 @@ def open_slots(
     """
     previous = _shown(connection, target, list(wanted))
     known = by_ids(connection, [*wanted.values(), *(p.link_id for p in previous.values() if p.link_seq == 0)])
-    plans = {
-        slot: _plan(known.get(link_id), previous.get(slot), known) for slot, link_id in wanted.items()
-    }  # fmt: skip
+    plans = {slot: _plan(known.get(link_id), previous.get(slot), known) for slot, link_id in wanted.items()}
     keys = {slot: _claim_key(target, slot) for slot, plan in plans.items() if plan.action == "put"}
     ours = claims.take(database, connection, keys.values(), actor) if keys else set()
     late = {
@@ -170,7 +168,8 @@ def open_slots(
         for slot, link_id in wanted.items()
         if (link := plans[slot].link) is not None and (plans[slot].action == "newer" or link.link_id != link_id)
     }
-    _retire_unshown(connection, late, actor, database.shared_now(connection))
+    if late:
+        _retire_unshown(connection, lock(connection, late), late, actor, database.shared_now(connection))
     busy = {slot: replace(plans[slot], action="busy") for slot, key in keys.items() if key not in ours}
     return plans | busy
 
@@ -241,7 +240,7 @@ def publish(
         for entry in taken
         if (before := previous.get(entry.slot)) is not None and before.link_id != entry.link_id
     }
-    _retire_unshown(connection, replaced, actor, now)
+    _retire_unshown(connection, known, replaced, actor, now)
     claims.release(connection, [keys[entry.slot] for entry in taken], actor)
     return refused
 
@@ -285,7 +284,7 @@ def withdraw(
 ) -> None:
     """Record that slots show nothing any more, and retire what no slot shows."""
     now = database.shared_now(connection)
-    lock(connection, [publication.link_id for publication in gone])
+    known = lock(connection, [publication.link_id for publication in gone])
     for publication in gone:
         connection.execute(
             delete(publications).where(
@@ -295,14 +294,19 @@ def withdraw(
         about = {"link_id": publication.link_id, "model_id": publication.model_id, "audience": publication.audience}
         said = f"{publication.target} no longer shows it at {publication.slot}: {reason}"
         note(connection, "withdrawn", [about], actor, now, said)
-    _retire_unshown(connection, {p.link_id: (grace, reason) for p in gone}, actor, now)
+    _retire_unshown(connection, known, {p.link_id: (grace, reason) for p in gone}, actor, now)
 
 
 def _retire_unshown(
-    connection: Connection, why: Mapping[str, tuple[timedelta, str]], actor: Actor, now: datetime
+    connection: Connection,
+    locked: Mapping[str, LinkRow],
+    why: Mapping[str, tuple[timedelta, str]],
+    actor: Actor,
+    now: datetime,
 ) -> None:
-    """Retire links that no slot shows, each after a grace and for a reason."""
-    wanted = [row for row in lock(connection, why).values() if row.state is State.LIVE and row.retire_at is None]
+    """Retire links that :func:`lock` returned and no slot shows, each after a grace and for a reason."""
+    rows = [locked[link_id] for link_id in why if link_id in locked]
+    wanted = [row for row in rows if row.state is State.LIVE and row.retire_at is None]
     shown: set[str] = set()
     for part in parts(row.link_id for row in wanted):
         shown.update(connection.scalars(select(publications.c.link_id).where(publications.c.link_id.in_(part))))

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, sele
 
 from pme_airflow.ledger.actor import Actor, process_is_dead
 from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.links import LinkRow, advance_all, load, lock, note, query
+from pme_airflow.ledger.links import LinkRow, advance_all, load, lock, note, parts, query
 from pme_airflow.ledger.states import ALIVE, Event, State
 from pme_airflow.ledger.tables import EPOCH, UTCMoment, claims, flags, links
 
@@ -82,7 +82,7 @@ def flag(
     wanted: list[str] = []
     unknown: list[str] = []
     met: set[str] = set()
-    for part in _chunks(list(dict.fromkeys(fingerprints))):
+    for part in parts(dict.fromkeys(fingerprints)):
         for row in connection.execute(_named.where(links.c.fingerprint.in_(part))):
             met.add(row.fingerprint)
             wanted.append(row.link_id)
@@ -101,7 +101,7 @@ def flag(
     chosen = lock(connection, wanted)
     marked = [row for row in chosen.values() if row.state in ALIVE]
     fresh = [row for row in marked if row.flagged_at is None]
-    for part in _chunks([row.link_id for row in fresh]):
+    for part in parts(row.link_id for row in fresh):
         connection.execute(
             update(links)
             .where(links.c.link_id.in_(part), links.c.flagged_at.is_(None))
@@ -266,7 +266,7 @@ def count_due(connection: Connection, client_id: str) -> int:
 def tombstones_among(connection: Connection, marks: Sequence[str]) -> list[str]:
     """Which fingerprints were flagged before any link had them."""
     found: list[str] = []
-    for part in _chunks(list(marks)):
+    for part in parts(marks):
         query = select(flags.c.fingerprint).where(flags.c.fingerprint.in_(part), flags.c.hit_at.is_not(None))
         found += connection.scalars(query)
     return sorted(found)
@@ -286,10 +286,6 @@ def _locked(connection: Connection, where: ColumnElement[bool], order: Sequence[
     """Rows nobody else is writing now; theirs are passed over, so that two sweeps share the work."""
     chosen = query().where(where).order_by(*order).limit(limit).with_for_update(skip_locked=True)
     return [load(row) for row in connection.execute(chosen)]
-
-
-def _chunks(values: list[str], size: int = 500) -> list[list[str]]:
-    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def _about(row: LinkRow) -> dict[str, Any]:

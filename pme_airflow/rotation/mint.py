@@ -26,8 +26,8 @@ from pme_airflow.ledger import claims, minting, roster
 from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.errors import LedgerUnavailableError
-from pme_airflow.ledger.links import LinkRow, item_of
-from pme_airflow.ledger.minting import Busy, Demand, HandOn, Minting, Sitting
+from pme_airflow.ledger.links import item_of
+from pme_airflow.ledger.minting import Busy, Demand, HandOn, Minting, Settled, Sitting
 from pme_airflow.rotation.handover import MOST_ITEMS, reference_to_links
 from pme_airflow.rotation.progress import Progress
 from pme_airflow.rotation.services import Services
@@ -86,25 +86,21 @@ class _Gathered:
 
     def __init__(self, wanted: Sequence[str]) -> None:
         self._wanted = wanted
+        self._keeps_items = len(wanted) <= MOST_ITEMS
         self._items: dict[str, dict[str, Any] | None] = {}
 
     def __contains__(self, model_id: str) -> bool:
         return model_id in self._items
 
-    @property
-    def keeps_items(self) -> bool:
-        """Whether items are handed on, and no reference."""
-        return len(self._wanted) <= MOST_ITEMS
-
-    def add(self, model_id: str, row: LinkRow | None) -> None:
-        """Note a model's link; its row where items are kept."""
-        self._items[model_id] = item_of(row) if row is not None and self.keeps_items else None
+    def add(self, model_id: str, link: HandOn | Settled) -> None:
+        """Note a model's link; its row is made only where items are kept."""
+        self._items[model_id] = item_of(link.row) if self._keeps_items else None
 
     def into(self, outcome: MintOutcome, database: Database, audience: str) -> None:
         """Hand the links over, in the order they were wanted."""
         have = [model_id for model_id in self._wanted if model_id in self._items]
         outcome.links = len(have)
-        if self.keeps_items:
+        if self._keeps_items:
             outcome.items = [item for model_id in have if (item := self._items[model_id]) is not None]
         else:
             outcome.reference = reference_to_links(database, audience, have)
@@ -214,7 +210,7 @@ class Minter:
             with services.database.read() as connection:
                 rows = minting.look(connection, demand, part, services.surely_to_come(), services.can_open)
             for model_id, row in rows.items():
-                gathered.add(model_id, row)
+                gathered.add(model_id, HandOn(model_id, row))
             outcome.handed_on += len(rows)
 
 
@@ -305,7 +301,7 @@ class _Session:
         for entry in prepared:
             work = works[entry.model_id]
             if isinstance(entry, HandOn):
-                self._done(work, entry.row)
+                self._done(work, entry)
                 self._outcome.handed_on += 1
             elif isinstance(entry, Busy):
                 self._postpone(work, _BUSY_SECONDS)
@@ -383,7 +379,7 @@ class _Session:
         for work, (_, verdict, _, _), result in zip(works, entries, settled, strict=True):
             self._judge(work, verdict, result, services.server_now())
 
-    def _judge(self, work: _Work, verdict: MintVerdict, result: minting.Settled, now: datetime) -> None:
+    def _judge(self, work: _Work, verdict: MintVerdict, result: Settled, now: datetime) -> None:
         if isinstance(verdict, Lost):
             work.lost += 1
             self._outcome.lost += 1
@@ -408,7 +404,7 @@ class _Session:
             self._postpone(work, _BUSY_SECONDS)
         else:
             self._outcome.minted += 1
-            self._done(work, result.row if self._gathered.keeps_items else None)
+            self._done(work, result)
 
     def _refused(self, work: _Work, verdict: NotMade) -> None:
         work.refused += 1
@@ -425,8 +421,8 @@ class _Session:
 
     # ---------------------------------------------------------------- the books
 
-    def _done(self, work: _Work, row: LinkRow | None) -> None:
-        self._gathered.add(work.model_id, row)
+    def _done(self, work: _Work, link: HandOn | Settled) -> None:
+        self._gathered.add(work.model_id, link)
         self._progress.step()
 
     def _fail(self, work: _Work, error: PMEError) -> None:

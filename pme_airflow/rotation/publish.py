@@ -24,15 +24,13 @@ from pme_airflow.ledger.publishing import Publication
 from pme_airflow.rotation.handover import MOST_ITEMS
 from pme_airflow.rotation.progress import Progress
 from pme_airflow.rotation.services import Services
-from pme_airflow.rotation.slots import SlotWork
+from pme_airflow.rotation.slots import BUSY_SECONDS, BUSY_TRIES, SlotWork
 from pme_airflow.sealing import OpenedLink
 
 __all__ = ["PMESlotError", "PublishOutcome", "Publisher", "ShownLink", "Target", "retire_targets"]
 
 _TRIES = 3
 _PAGE = 500
-_BUSY_TRIES = 100
-_BUSY_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -335,11 +333,11 @@ class Publisher:
 
     def _begin_finish(self) -> None:
         database = self._services.database
-        for _ in range(_BUSY_TRIES):
+        for _ in range(BUSY_TRIES):
             with database.write() as connection:
                 if publishing.begin_finish(database, connection, self._target.name, self._actor):
                     return
-            self._services.clock.sleep(_BUSY_SECONDS)
+            self._services.clock.sleep(BUSY_SECONDS)
         raise PMESlotError("another run was at it all the while; try again", passing=True)
 
     def _fail(self, slot: str, item: Mapping[str, Any], problem: PMEError) -> None:

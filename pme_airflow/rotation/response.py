@@ -13,7 +13,7 @@ from sqlalchemy import select
 from pme_airflow.api.errors import PMEError, PMEInputError
 from pme_airflow.leaks.reports import Findings
 from pme_airflow.ledger.actor import Actor
-from pme_airflow.ledger.links import LinkRow, load, query
+from pme_airflow.ledger.links import LinkRow, by_ids, parts
 from pme_airflow.ledger.revoking import Flagged
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import links
@@ -105,22 +105,16 @@ class Responder:
         return report
 
     def _reread(self, rows: Sequence[LinkRow]) -> list[LinkRow]:
-        found: list[LinkRow] = []
-        ids = [row.link_id for row in rows]
         with self._services.database.read() as connection:
-            for start in range(0, len(ids), 500):
-                part = query().where(links.c.link_id.in_(ids[start : start + 500]))
-                found += [load(row) for row in connection.execute(part)]
-        return found
+            return list(by_ids(connection, (row.link_id for row in rows)).values())
 
     def _ours(self, findings: Findings) -> list[str]:
         """The fingerprints in a report that the ledger knows."""
         known: dict[str, None] = {}
-        marks = list(findings.fingerprints)
         with self._services.database.read() as connection:
-            for start in range(0, len(marks), 500):
-                part = select(links.c.fingerprint).where(links.c.fingerprint.in_(marks[start : start + 500]))
-                known.update((mark, None) for mark in connection.scalars(part))
+            for part in parts(findings.fingerprints):
+                held = select(links.c.fingerprint).where(links.c.fingerprint.in_(part))
+                known.update((mark, None) for mark in connection.scalars(held))
         known.update((mark, None) for mark in self._by_sha1(findings.sha1))
         return list(known)
 

@@ -19,10 +19,11 @@ from pme_airflow.ledger.links import item_of
 from pme_airflow.ledger.publishing import Publication, Shown, SlotPlan
 from pme_airflow.rotation.services import Services
 
-__all__ = ["Put", "SlotWork", "Tell"]
+__all__ = ["BUSY_SECONDS", "BUSY_TRIES", "Put", "SlotWork", "Tell"]
 
-_BUSY_TRIES = 100
-_BUSY_SECONDS = 0.5
+#: How often, and how long apart, a slot or target that another run is at is looked at again.
+BUSY_TRIES = 100
+BUSY_SECONDS = 0.5
 #: How long slots that have landed are gathered for one transaction.
 _GATHER_SECONDS = 0.02
 
@@ -114,9 +115,9 @@ class SlotWork:
                 if plan.link is not None and plan.link.link_id != item["link_id"]:
                     item = turn.items[0] = item_of(plan.link)
                 self._flying[pool.submit(self._put, turn.slot, item, plan.previous)] = turn
-            elif plan.action == "busy" and turn.tries < _BUSY_TRIES:
+            elif plan.action == "busy" and turn.tries < BUSY_TRIES:
                 turn.tries += 1
-                self._later.append((self._services.clock.monotonic() + _BUSY_SECONDS, turn))
+                self._later.append((self._services.clock.monotonic() + BUSY_SECONDS, turn))
             else:
                 self._done(turn, plan.action if plan.action in ("dead", "busy") else "unchanged")
 
@@ -125,7 +126,7 @@ class SlotWork:
             return []
         database = self._services.database
         doubtful = [turn.slot for turn in turns if turn.overwritten]
-        if doubtful:
+        if doubtful:  # by itself: these rows are locked before the claims, and after them everywhere else
             with database.write() as connection:
                 publishing.doubt(connection, self._target, doubtful)
         wanted = {turn.slot: str(turn.items[0]["link_id"]) for turn in turns}
@@ -144,16 +145,15 @@ class SlotWork:
         failed = [(turn, error) for turn, future in landed if (error := future.exception()) is not None]
         put = [(turn, future.result()) for turn, future in landed if future.exception() is None]
         shown = [
-            Shown(turn.slot, str(turn.items[0]["link_id"]), details, self._grace(details))
-            for turn, details in put
-        ]  # fmt: skip
+            Shown(turn.slot, str(turn.items[0]["link_id"]), details, self._grace(details)) for turn, details in put
+        ]
         with database.write() as connection:
             publishing.give_up(connection, self._target, [turn.slot for turn, _ in failed], self._actor)
             refused = publishing.publish(database, connection, self._target, shown, self._actor) if shown else {}
         for turn, _ in put:
             if turn.slot not in refused:
                 self._done(turn, "published")
-            elif turn.tries < _BUSY_TRIES:
+            elif turn.tries < BUSY_TRIES:
                 log.warning("%s, %s: %s; looking again.", self._target, turn.slot, refused[turn.slot])
                 turn.overwritten, turn.tries = True, turn.tries + 1
                 self._ready.append(turn)

@@ -473,7 +473,7 @@ def _lost_is_failed(original: Any) -> Any:
 
 
 def _retires_what_is_shown(_: Any) -> Any:
-    def retire(connection: Any, why: Any, actor: Any, now: Any) -> None:
+    def retire(connection: Any, locked: Any, why: Any, actor: Any, now: Any) -> None:
         connection.execute(update(link_table).where(link_table.c.link_id.in_(list(why))).values(retire_at=now))
 
     return retire
