@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measure import RUNS, Figure, api
-from pme_airflow.rotation.parts import parts_of
+from pme_airflow.placements.batching import batches
 from tests.support.farm import MISSING_REDIS, Farm, redis_program
 
 MODELS = 20_000
@@ -30,7 +30,7 @@ def figures() -> Iterator[Figure]:
     if redis_program() is None:
         print(f"  skipped: {MISSING_REDIS}", file=sys.stderr)
         return
-    parts = parts_of([f"M{index:010d}" for index in range(MODELS)])
+    parts = batches([f"M{index:010d}" for index in range(MODELS)])
     ratios = []
     with tempfile.TemporaryDirectory(prefix="pme-bench-") as folder, api(LATENCY) as address:
         home = Path(folder)

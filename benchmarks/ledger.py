@@ -12,13 +12,13 @@ from sqlalchemy import create_engine
 
 from benchmarks.measure import CLIENT_ID, Figure, timed
 from benchmarks.years import AUDIENCE, HOT_LINKS, HOT_MODEL, fill, model
-from pme_airflow.api.clock import SystemClock
-from pme_airflow.api.validity import Validity
-from pme_airflow.ledger import audit, minting, revoking, roster
-from pme_airflow.ledger.actor import Actor
+from pme_airflow.clock import SystemClock
+from pme_airflow.durations import Validity
+from pme_airflow.ledger import audience_models, audit, mints, revocations
 from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.lookup import by_fingerprint
-from pme_airflow.ledger.minting import Demand
+from pme_airflow.ledger.mints import Demand
+from pme_airflow.ledger.run_context import RunContext
 from tests.support.databases import fresh, serving_database
 
 TRIES = 30
@@ -47,20 +47,20 @@ def _questions(database: Database, nights: int, models: int) -> Iterator[tuple[s
 
     def due() -> None:
         with database.write() as connection:
-            revoking.take_due(database, connection, CLIENT_ID, Actor("bench"), 130)
+            revocations.take_due(database, connection, CLIENT_ID, RunContext("bench"), 130)
 
     def look() -> None:
         first = next(turns) * 500 % models
         with database.read() as connection:
             wanted = [model((first + index) % models) for index in range(500)]
-            assert len(minting.look(connection, keep, wanted, now, lambda _: True)) == 500
+            assert len(mints.look(connection, keep, wanted, now, lambda _: True)) == 500
 
     def ensure() -> None:
-        actor, first = Actor(f"bench/{next(turns)}/mint/-1"), next(turns) * 80 % models
+        actor, first = RunContext(f"bench/{next(turns)}/mint/-1"), next(turns) * 80 % models
         with database.write() as connection:
-            sitting = minting.begin(database, connection, actor)
+            sitting = mints.begin(database, connection, actor)
             wanted = [model((first + index) % models) for index in range(80)]
-            minting.prepare(database, connection, sitting, renew, wanted, now, lambda _: True)
+            mints.prepare(database, connection, sitting, renew, wanted, now, lambda _: True)
 
     def find() -> None:
         with database.read() as connection:
@@ -68,11 +68,11 @@ def _questions(database: Database, nights: int, models: int) -> Iterator[tuple[s
 
     def known() -> None:
         with database.read() as connection:
-            assert len(roster.known_models(connection, CLIENT_ID, AUDIENCE, now)) == models
+            assert len(audience_models.known_models(connection, CLIENT_ID, AUDIENCE, now)) == models
 
     def flag(reason: str) -> None:
         with database.write() as connection:
-            flagged = revoking.flag(database, connection, Actor("bench"), reason, models=[HOT_MODEL])
+            flagged = revocations.flag(database, connection, RunContext("bench"), reason, models=[HOT_MODEL])
             assert len(flagged.links) == HOT_LINKS
 
     def purge() -> None:

@@ -1,4 +1,4 @@
-"""Minting from an API that refuses more than so many requests a second: what is used of them, and what refused."""
+"""PendingMint from an API that refuses more than so many requests a second: what is used of them, and what refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import requests
 
 from benchmarks.measure import RUNS, Figure, api, services, timed
 from benchmarks.minting import DEFAULTS, LATENCY, ensure
-from pme_airflow.emulator.samples import sample_models
+from pme_airflow.dev.emulator.samples import sample_models
 
 PER_SECOND = 20
 REQUESTS = 1000

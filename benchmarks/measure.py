@@ -17,12 +17,12 @@ from pathlib import Path
 import requests
 
 from pme_airflow.api.client import ClientSettings, PMEClient
-from pme_airflow.api.clock import SystemClock
-from pme_airflow.api.values import Hidden
+from pme_airflow.clock import SystemClock
+from pme_airflow.dev.playground.home import SECRET, stop
 from pme_airflow.ledger.database import Database, sqlite_engine
-from pme_airflow.playground.home import SECRET, stop
-from pme_airflow.rotation.services import Services
+from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import Sealer
+from pme_airflow.secrets import SecretStr
 
 CLIENT_ID = "emulator-client"
 #: How often each figure is measured; BENCH_RUNS for a quick look.
@@ -79,12 +79,12 @@ def _listens(address: str) -> bool:
 def services(address: str, **settings: object) -> Iterator[Services]:
     """Services over a fresh SQLite ledger."""
     with tempfile.TemporaryDirectory(prefix="pme-bench-") as home:
-        client = PMEClient(CLIENT_ID, Hidden(SECRET), address, ClientSettings(**settings))  # type: ignore[arg-type]
+        client = PMEClient(CLIENT_ID, SecretStr(SECRET), address, ClientSettings(**settings))  # type: ignore[arg-type]
         database = Database(sqlite_engine(Path(home) / "ledger.db"), SystemClock(), migrate=True)
         database.check()
         client.check_credentials()
         try:
-            yield Services(client, database, Sealer.of_connection(Hidden(SECRET)), SystemClock())
+            yield Services(client, database, Sealer.of_connection(SecretStr(SECRET)), SystemClock())
         finally:
             client.close()
             database.engine.dispose()

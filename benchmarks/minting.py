@@ -1,4 +1,4 @@
-"""Minting and sweeping against a plain loop, and against the bound that latency sets."""
+"""PendingMint and sweeping against a plain loop, and against the bound that latency sets."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from benchmarks.measure import CLIENT_ID, RUNS, Figure, api, plain_mint, services, timed
-from pme_airflow.api.validity import Validity
-from pme_airflow.emulator.samples import sample_models
-from pme_airflow.ledger import revoking
-from pme_airflow.ledger.actor import Actor
-from pme_airflow.ledger.minting import Demand
-from pme_airflow.rotation.mint import Minter
-from pme_airflow.rotation.services import Services
-from pme_airflow.rotation.sweep import Sweeper
+from pme_airflow.dev.emulator.samples import sample_models
+from pme_airflow.durations import Validity
+from pme_airflow.ledger import revocations
+from pme_airflow.ledger.mints import Demand
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.mint import Minter
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import Sweeper
 
 LATENCY = 0.05
-#: What a connection has that names neither: see ``pme_airflow.hooks.settings``.
+#: What a connection has that names neither: see ``pme_airflow.hooks.connection``.
 DEFAULTS = {"grow_to": 32}
 LINKS = 2000
 PLAIN = 40
@@ -25,14 +25,14 @@ PLAIN = 40
 def ensure(made: Services, models: list[str]) -> None:
     """Mint for every model."""
     demand = Demand(CLIENT_ID, "default", Validity.parse(timedelta(hours=24)))
-    outcome = Minter(made, Actor("bench/run/mint/-1")).ensure(demand, models)
+    outcome = Minter(made, RunContext("bench/run/mint/-1")).ensure(demand, models)
     assert outcome.links == len(models)
 
 
 def flag_all(made: Services) -> None:
     """Flag every link there is."""
     with made.database.write() as connection:
-        revoking.flag(made.database, connection, Actor("bench"), "benchmark", audiences=["default"])
+        revocations.flag(made.database, connection, RunContext("bench"), "benchmark", audiences=["default"])
 
 
 def figures() -> Iterator[Figure]:
@@ -48,7 +48,7 @@ def figures() -> Iterator[Figure]:
                 fixed.append(usual[-1] / (took / LINKS))
                 mint_share.append(bound / took)
                 flag_all(made)
-                sweep_share.append(bound / timed(lambda made=made: Sweeper(made, Actor("bench")).sweep()))  # type: ignore[misc]
+                sweep_share.append(bound / timed(lambda made=made: Sweeper(made, RunContext("bench")).sweep()))  # type: ignore[misc]
             with services(address, **DEFAULTS) as made:
                 took = timed(lambda made=made: ensure(made, models))  # type: ignore[misc]
                 defaults.append(usual[-1] / (took / LINKS))

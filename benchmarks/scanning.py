@@ -17,9 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.measure import RUNS, Figure, timed
-from pme_airflow.api.values import AccessToken
-from pme_airflow.leaks.needles import Needles
-from pme_airflow.leaks.trees import Scan, files_under
+from pme_airflow.leaks.archives import Scan, files_under
+from pme_airflow.leaks.token_matcher import TokenMatcher
+from pme_airflow.secrets import AccessToken
 
 TOKENS = 10_000
 EACH = 3
@@ -55,7 +55,7 @@ def figures() -> Iterator[Figure]:
                 print("  hyperscan is not installed", file=sys.stderr)
                 continue
             begun = time.perf_counter()
-            needles = Needles(map(AccessToken, tokens), name)
+            needles = TokenMatcher(map(AccessToken, tokens), name)
             took = time.perf_counter() - begun
             ours = [timed(partial(_scan, needles, tree, planted)) for _ in range(RUNS)]
             ratios = [their / our for their, our in zip(theirs, ours, strict=True)]
@@ -69,7 +69,7 @@ def _ripgrep(command: list[str], planted: int) -> None:
     assert len(found) == planted
 
 
-def _scan(needles: Needles, tree: Path, planted: int) -> None:
+def _scan(needles: TokenMatcher, tree: Path, planted: int) -> None:
     scan = Scan(needles)
     assert len(list(scan.hits(piece for path in files_under(str(tree)) for piece in scan.file(path)))) == planted
 

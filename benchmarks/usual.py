@@ -1,4 +1,4 @@
-"""Minting against the usual way in Airflow: an ``HttpOperator`` mapped over the models, in a live Airflow."""
+"""PendingMint against the usual way in Airflow: an ``HttpOperator`` mapped over the models, in a live Airflow."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from benchmarks.measure import RUNS, Figure, api, services, timed
 from benchmarks.minting import DEFAULTS, LATENCY, ensure
-from pme_airflow.emulator.samples import sample_models
-from pme_airflow.playground.home import environment
-from pme_airflow.playground.live import LiveAirflow
+from pme_airflow.dev.emulator.samples import sample_models
+from pme_airflow.dev.playground.home import environment
+from pme_airflow.dev.playground.live import LiveAirflow
 
 MAPPED = 100
 LINKS = 10_000

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from airflow.sdk import DAG, Asset, AssetAlias, AssetWatcher, Param
 
 from pme_airflow.operators.pme import PMEFlagTokensOperator
-from pme_airflow.rotation.placements import load
+from pme_airflow.placements import load
 from pme_airflow.triggers.reports import PMEReportTrigger
 
 drop = os.environ.get("PME_REPORTS")

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta, timezone
 from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, DeltaTriggerTimetable
 
 from pme_airflow.operators.pme import PMEMintLinksOperator
-from pme_airflow.rotation.placements import load
-from pme_airflow.transfers.placed import transfer_for
+from pme_airflow.placements import load, transfer_for
 
 placements = [placement for placement in load(__file__) if placement.keep_every is not None]
 went_dark = [Asset(f"pme://revoked/{placement.audience}") for placement in placements]

@@ -10,9 +10,7 @@ from datetime import datetime, timedelta, timezone
 from airflow.sdk import DAG, Asset, task_group
 
 from pme_airflow.operators.pme import PMEListModelsOperator, PMEMintLinksOperator, PMERetireTargetsOperator
-from pme_airflow.rotation.parts import parts_of
-from pme_airflow.rotation.placements import load
-from pme_airflow.transfers.placed import transfer_for
+from pme_airflow.placements import batches, load, transfer_for
 
 with DAG(
     dag_id="pme_nightly_rotation",
@@ -42,7 +40,7 @@ with DAG(
                 shown.append(transfer_for(placement, target, mint.output, outlets=outlets))
 
         if placement.listed_models is not None:
-            parts = parts_of(placement.listed_models)
+            parts = batches(placement.listed_models)
         else:
             parts = PMEListModelsOperator(
                 task_id=f"list_{placement.audience}",

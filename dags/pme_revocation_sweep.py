@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from airflow.sdk import DAG, AssetAlias
 
 from pme_airflow.operators.pme import PMERevocationSweepOperator
-from pme_airflow.rotation.placements import load
+from pme_airflow.placements import load
 
 with DAG(
     dag_id="pme_revocation_sweep",

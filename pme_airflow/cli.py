@@ -36,7 +36,7 @@ def _in_words(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        from pme_airflow.api.errors import PMEError
+        from pme_airflow.errors import PMEError
 
         message = ""
         try:
@@ -163,12 +163,12 @@ def flag_command(
     fingerprints: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Flag what leaked, by fingerprint, model, audience, link id or report."""
-    from pme_airflow.api.errors import PMEError
+    from pme_airflow.errors import PMEError
+    from pme_airflow.leaks.report_fetch import fetch_report
     from pme_airflow.leaks.reports import read_report
-    from pme_airflow.leaks.sources import fetch_report
-    from pme_airflow.ledger.actor import Actor
-    from pme_airflow.rotation.flag import Flagging
-    from pme_airflow.rotation.response import Responder, joined
+    from pme_airflow.ledger.run_context import RunContext
+    from pme_airflow.lifecycle.flag import Flagging
+    from pme_airflow.lifecycle.leak_response import Responder, joined
 
     problems: list[PMEError] = []
     read = sys.stdin.read().splitlines() if from_stdin else []
@@ -180,7 +180,7 @@ def flag_command(
     except PMEError as error:
         problems.append(error)
     hook = _hook(conn_id)
-    responder = Responder(hook.services, Actor.of_command("ledger flag"))
+    responder = Responder(hook.services, RunContext.of_command("ledger flag"))
     if flagging is not None or found is not None or not problems:
         report = responder.flag(flagging, found, reason)
         if sweep:
@@ -232,7 +232,7 @@ def migrate_command(conn_id: str) -> None:
 @_in_words
 def purge_command(conn_id: str, older_than: str) -> None:
     """Drop links that were over so long ago; never one whose token may be alive."""
-    from pme_airflow.api.validity import parse_duration
+    from pme_airflow.durations import parse_duration
     from pme_airflow.ledger.audit import purge
 
     age = parse_duration(older_than, "older-than")
@@ -248,10 +248,10 @@ def purge_command(conn_id: str, older_than: str) -> None:
 @_in_words
 def reseal_command(conn_id: str) -> None:
     """Seal every live link with the connection's newest key, after a change of secret or keys."""
-    from pme_airflow.ledger.actor import Actor
-    from pme_airflow.rotation.reseal import reseal
+    from pme_airflow.ledger.run_context import RunContext
+    from pme_airflow.lifecycle.reseal import reseal
 
-    done, unopened = reseal(_hook(conn_id).services, Actor.of_command("ledger reseal"))
+    done, unopened = reseal(_hook(conn_id).services, RunContext.of_command("ledger reseal"))
     click.echo(f"{done} links resealed, {unopened} could not be opened.")
     if unopened:
         sys.exit(1)
@@ -268,10 +268,10 @@ def reseal_command(conn_id: str) -> None:
 @_in_words
 def sweep(conn_id: str, form: str, max_attempts: int, verify: bool) -> None:
     """Revoke what is due now. Ends with 1 where a link is irrevocable."""
-    from pme_airflow.ledger.actor import Actor
-    from pme_airflow.rotation.sweep import summary
+    from pme_airflow.ledger.run_context import RunContext
+    from pme_airflow.lifecycle.sweep import summary
 
-    outcome = _hook(conn_id).sweep(max_attempts, verify=verify, actor=Actor.of_command("sweep"))
+    outcome = _hook(conn_id).sweep(max_attempts, verify=verify, actor=RunContext.of_command("sweep"))
     result = summary(outcome)
     if form == "json":
         click.echo(json.dumps(result, indent=2))
@@ -298,13 +298,13 @@ def scan(conn_id: str, form: str, flag: bool, revoke: bool, reason: str, paths: 
 
     Ends with 0 where nothing is found, 1 where something is, 2 where something could not be read.
     """
-    from pme_airflow.hooks.objects import scan_place
-    from pme_airflow.leaks.trees import Scan
-    from pme_airflow.ledger.actor import Actor
-    from pme_airflow.rotation.scanning import as_sarif, live_haystack
+    from pme_airflow.hooks.scan_places import scan_place
+    from pme_airflow.leaks.archives import Scan
+    from pme_airflow.ledger.run_context import RunContext
+    from pme_airflow.lifecycle.scan import as_sarif, live_tokens
 
     hook = _hook(conn_id)
-    haystack = live_haystack(hook.services)
+    haystack = live_tokens(hook.services)
     with _progress() as on_read:
         search = Scan(haystack.needles, on_read)
         places = (
@@ -312,7 +312,7 @@ def scan(conn_id: str, form: str, flag: bool, revoke: bool, reason: str, paths: 
         )
         found = list(haystack.told(search.hits(piece for place in places for piece in place)))
     marks = sorted({told["fingerprint"] for told in found})
-    actor = Actor.of_command("scan")
+    actor = RunContext.of_command("scan")
     if (flag or revoke) and marks:
         hook.flag(tokens=marks, reason=reason, actor=actor)
     if revoke and marks:
@@ -356,8 +356,8 @@ def _progress() -> Iterator[Callable[[int], None]]:
 @_in_words
 def fingerprint() -> None:
     """Print the fingerprint of each token or link on standard input."""
-    from pme_airflow.api.errors import PMEInputError
-    from pme_airflow.rotation.flag import fingerprints_of
+    from pme_airflow.errors import PMEInputError
+    from pme_airflow.lifecycle.flag import fingerprints_of
 
     lines = [line for line in sys.stdin.read().splitlines() if line.strip()]
     marks, unread = fingerprints_of(lines)
@@ -375,13 +375,13 @@ def fingerprint() -> None:
 @_in_words
 def plan(form: str, placements: Path | None) -> None:
     """Print how long an outage each placement survives, and what limits it."""
-    from pme_airflow.rotation.placements import load, read
-    from pme_airflow.rotation.plan import plan_of
+    from pme_airflow.placements import check, load
+    from pme_airflow.placements import plan as plan_outage
 
     if placements is not None and not placements.is_file():
         _fail(f"there is no file {placements}.")
-    found = read(placements.read_text(encoding="utf-8"), str(placements)) if placements else load(Path.cwd() / "x")
-    plans = [plan_of(placement) for placement in found]
+    found = check(placements.read_text(encoding="utf-8"), str(placements)) if placements else load(Path.cwd() / "x")
+    plans = [plan_outage(placement) for placement in found]
     if form == "json":
         _print_json_list(
             {"audience": p.audience, "survives_seconds": int(p.survives.total_seconds()), "rule": p.rule} for p in plans
@@ -410,9 +410,9 @@ def emulator(
     ready_file: Path | None,
 ) -> None:  # fmt: skip
     """Serve a stand-in PME API on 127.0.0.1."""
-    from pme_airflow.emulator import Settings, World
-    from pme_airflow.emulator.samples import sample_models
-    from pme_airflow.emulator.server import serve
+    from pme_airflow.dev.emulator import Settings, World
+    from pme_airflow.dev.emulator.samples import sample_models
+    from pme_airflow.dev.emulator.server import serve
 
     settings = Settings(
         client_id, client_secret, sample_models(models), token_lifetime, latency, max_aliases, second_spelling,
@@ -434,7 +434,7 @@ def emulator(
 @_in_words
 def demo(keep: bool) -> None:
     """Run the whole path once: emulator, a real Airflow, and what came of it."""
-    from pme_airflow.playground.demo import run_demo
+    from pme_airflow.dev.playground.demo import run_demo
 
     sys.exit(run_demo(keep=keep))
 
@@ -446,7 +446,7 @@ def demo(keep: bool) -> None:
 @_in_words
 def up(home: Path, port: int, emulator_port: int) -> None:
     """Run an emulator and a whole Airflow, configured, until Ctrl-C."""
-    from pme_airflow.playground.up import run_up
+    from pme_airflow.dev.playground.up import run_up
 
     sys.exit(run_up(home.resolve(), port, emulator_port))
 

@@ -25,9 +25,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pme_airflow.api.errors import PMEError, PMEInputError
+from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.ledger.links import item_of, newest_live
-from pme_airflow.rotation.services import Services
+from pme_airflow.lifecycle.services import Services
 
 __all__ = ["Authorize", "create_refresh_app"]
 
@@ -71,7 +71,7 @@ class _Refresh:
             row = newest_live(connection, services.client.client_id, self._audience, model_id)
         if row is None:
             return None
-        left = int((row.valid_until - services.surely_to_come()).total_seconds())
+        left = int((row.valid_until - services.server_time_upper_bound()).total_seconds())
         if left <= 0:
             return None
         item = item_of(row)

@@ -19,19 +19,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pme_airflow.api.errors import PMEError, PMEInputError
-from pme_airflow.api.values import AccessToken, Hidden
+from pme_airflow.errors import PMEInputError, PMESealError
+from pme_airflow.secrets import AccessToken, SecretStr
 
-__all__ = ["PREFIX", "OpenedLink", "PMESealError", "Sealer", "fingerprint", "is_fingerprint"]
+__all__ = ["PREFIX", "OpenedLink", "Sealer", "fingerprint", "is_fingerprint"]
 
 PREFIX = "pme-sealed:"
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}\Z", re.ASCII)
 _NONCE_BYTES = 12
 _MIN_KEY = 16
-
-
-class PMESealError(PMEError):
-    """A sealed link could not be opened: restore the key it was sealed with, or mint anew."""
 
 
 def fingerprint(token: AccessToken) -> str:
@@ -49,24 +45,24 @@ class OpenedLink:
 
     __slots__ = ("token", "url")
 
-    def __init__(self, url: Hidden, token: AccessToken) -> None:
+    def __init__(self, url: SecretStr, token: AccessToken) -> None:
         self.url = url
         self.token = token
 
 
 class _Key:
-    def __init__(self, secret: Hidden) -> None:
+    def __init__(self, secret: SecretStr) -> None:
         material = secret.reveal().encode()
         self._aead = AESGCM(_derive(material, b"pme-airflow seal links v1", 32))
         self.key_id = _derive(material, b"pme-airflow name key v1", 4).hex()
 
-    def seal(self, plain: Hidden, bound: bytes) -> str:
+    def seal(self, plain: SecretStr, bound: bytes) -> str:
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._aead.encrypt(nonce, plain.reveal().encode(), bound)
         return f"{PREFIX}v1:{self.key_id}:{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
-    def open(self, raw: bytes, bound: bytes) -> Hidden:
-        return Hidden(self._aead.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound).decode())
+    def open(self, raw: bytes, bound: bytes) -> SecretStr:
+        return SecretStr(self._aead.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound).decode())
 
 
 def _derive(material: bytes, purpose: bytes, length: int) -> bytes:
@@ -80,13 +76,13 @@ class Sealer:
     :raises PMEInputError: for no key, or one shorter than 16 characters among several.
     """
 
-    def __init__(self, keys: Sequence[Hidden]) -> None:
+    def __init__(self, keys: Sequence[SecretStr]) -> None:
         if not keys:
             raise PMEInputError("seal_keys: is empty. Give at least one key, or leave it out to use the secret.")
         self._keys = [_Key(key) for key in keys]
 
     @classmethod
-    def of_connection(cls, client_secret: Hidden, seal_keys: Sequence[Hidden] = ()) -> Sealer:
+    def of_connection(cls, client_secret: SecretStr, seal_keys: Sequence[SecretStr] = ()) -> Sealer:
         """The sealer of a connection; its client secret goes on opening what it sealed before keys were set.
 
         :raises PMEInputError: for a seal key shorter than 16 characters.
@@ -108,7 +104,7 @@ class Sealer:
 
     def seal(self, opened: OpenedLink, link_id: str, model_id: str) -> str:
         """Seal an address and its token for one link of one model."""
-        plain = Hidden(json.dumps({"url": opened.url.reveal(), "token": opened.token.reveal()}))
+        plain = SecretStr(json.dumps({"url": opened.url.reveal(), "token": opened.token.reveal()}))
         return self._keys[0].seal(plain, _bound(link_id, model_id))
 
     def open(self, sealed: str, link_id: str, model_id: str) -> OpenedLink:
@@ -126,7 +122,7 @@ class Sealer:
                 f"Link {link_id} was sealed with key {parts[2]}, and the connection holds {held}. Add the key, or the "
                 "earlier client secret, to the end of the connection's seal_keys; or mint anew."
             )
-        plain: Hidden | None = None
+        plain: SecretStr | None = None
         try:
             plain = key.open(base64.urlsafe_b64decode(parts[3].encode()), _bound(link_id, model_id))
         except (InvalidTag, ValueError):
@@ -139,9 +135,9 @@ class Sealer:
         return _opened(plain)
 
 
-def _opened(plain: Hidden) -> OpenedLink:
+def _opened(plain: SecretStr) -> OpenedLink:
     held = json.loads(plain.reveal())
-    return OpenedLink(Hidden(held["url"]), AccessToken(held["token"]))
+    return OpenedLink(SecretStr(held["url"]), AccessToken(held["token"]))
 
 
 def _bound(link_id: str, model_id: str) -> bytes:

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 import pytest
 
 from pme_airflow.api.client import PMEClient
-from pme_airflow.api.clock import Clock
-from pme_airflow.api.values import Hidden
-from pme_airflow.emulator import Settings, World
-from pme_airflow.emulator.server import serving
-from pme_airflow.rotation.services import Services
+from pme_airflow.clock import Clock
+from pme_airflow.dev.emulator import Settings, World
+from pme_airflow.dev.emulator.server import serving
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.secrets import SecretStr
 from tests.support.databases import KINDS, available, fresh, serving_database
 from tests.support.rooms import services_at
 
@@ -35,7 +35,7 @@ def address(world: World) -> Iterator[str]:
 
 @pytest.fixture
 def client(world: World, address: str) -> Iterator[PMEClient]:
-    with PMEClient(world.settings.client_id, Hidden(SECRET), address) as made:
+    with PMEClient(world.settings.client_id, SecretStr(SECRET), address) as made:
         yield made
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pme_airflow.cli import main
-from pme_airflow.emulator import World
+from pme_airflow.dev.emulator import World
 from pme_airflow.hooks.pme import PMEHook
 from tests.conftest import MODELS, SECRET
 from tests.support.home import pme_in_environment

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from pme_airflow.api.values import AccessToken, Hidden
-from pme_airflow.hooks import masking
-from pme_airflow.hooks.masking import LinkMasks
+from pme_airflow.hooks import log_masking
+from pme_airflow.hooks.log_masking import LinkMasks
 from pme_airflow.sealing import OpenedLink
+from pme_airflow.secrets import AccessToken, SecretStr
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What the root logger's handler writes, with Airflow's own masking out of the way."""
-    monkeypatch.setattr(masking, "mask_secret", lambda _: None)
+    monkeypatch.setattr(log_masking, "mask_secret", lambda _: None)
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     logging.getLogger().addHandler(handler)
@@ -27,7 +27,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 def link(number: int) -> OpenedLink:
     token = f"token{number:020d}"
-    return OpenedLink(Hidden(f"https://my.matterport.com/show?m=x&auth=Bearer+{token}"), AccessToken(token))
+    return OpenedLink(SecretStr(f"https://my.matterport.com/show?m=x&auth=Bearer+{token}"), AccessToken(token))
 
 
 def test_every_link_of_many_is_masked_and_nothing_else(told: io.StringIO) -> None:
@@ -46,7 +46,7 @@ def test_every_link_of_many_is_masked_and_nothing_else(told: io.StringIO) -> Non
 
 def test_airflow_is_told_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     masked: list[str] = []
-    monkeypatch.setattr(masking, "mask_secret", masked.append)
+    monkeypatch.setattr(log_masking, "mask_secret", masked.append)
     masks = LinkMasks()
     for number in [*range(200), *range(200)]:
         masks.add(link(number))

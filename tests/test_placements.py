@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 import yaml
 
-from pme_airflow.api.errors import PMEInputError
-from pme_airflow.rotation.placements import read
-from pme_airflow.rotation.plan import plan_of
+from pme_airflow.errors import PMEInputError
+from pme_airflow.placements import check, plan
 
 GOOD = """
 audience: intranet
@@ -28,7 +27,7 @@ def changed(**keys: object) -> str:
 
 
 def test_the_documented_mapping_is_read() -> None:
-    (placement,) = read(GOOD)
+    (placement,) = check(GOOD)
     assert placement.audience == "intranet"
     assert placement.listed_models == ["yyHDFKzPzvN", "SxQL3iGyoDo"]
     assert [target.kind for target in placement.targets] == ["object_storage", "slack", "wordpress", "http"]
@@ -38,7 +37,7 @@ def test_the_documented_mapping_is_read() -> None:
 def test_a_list_of_audiences_is_read() -> None:
     second = yaml.safe_load(GOOD) | {"audience": "broker-portal", "models": {"query": "*"}}
     second["targets"] = [{"kind": "object_storage", "path": "file:///srv/brokers"}]
-    placements = read(yaml.safe_dump([yaml.safe_load(GOOD), second]))
+    placements = check(yaml.safe_dump([yaml.safe_load(GOOD), second]))
     assert [placement.audience for placement in placements] == ["intranet", "broker-portal"]
     assert placements[1].listed_models is None
 
@@ -73,39 +72,39 @@ def test_a_list_of_audiences_is_read() -> None:
 )  # fmt: skip
 def test_each_wrong_key_has_a_line_of_its_own(text: str, said: str) -> None:
     with pytest.raises(PMEInputError, match=said):
-        read(text)
+        check(text)
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(PMEInputError) as caught:
-        read(changed(audience="", valid_for="25h", models=["x"], targets=[{"kind": "fax"}], colour=1))
+        check(changed(audience="", valid_for="25h", models=["x"], targets=[{"kind": "fax"}], colour=1))
     assert str(caught.value).count("\n  - ") >= 5
 
 
 def test_two_audiences_that_would_overwrite_each_other_are_refused() -> None:
     second = yaml.safe_load(GOOD) | {"audience": "other"}
     with pytest.raises(PMEInputError, match="same place"):
-        read(yaml.safe_dump([yaml.safe_load(GOOD), second]))
+        check(yaml.safe_dump([yaml.safe_load(GOOD), second]))
 
 
 # ------------------------------------------------------------------- the plan
 
 
 def test_the_shipped_schedule_survives_eleven_hours_with_clocks_off() -> None:
-    plan = plan_of(read(GOOD)[0])
-    assert plan.survives >= timedelta(hours=11, minutes=10)
-    assert "11 h 44 min" in plan.in_words()
+    outcome = plan(check(GOOD)[0])
+    assert outcome.survives >= timedelta(hours=11, minutes=10)
+    assert "11 h 44 min" in outcome.in_words()
 
 
 def test_a_nightly_run_alone_is_refused_with_numbers_and_a_cure() -> None:
     with pytest.raises(PMEInputError, match=r"dark for up to 1 h 1 min.*allow_gaps"):
-        read(changed(keep_every=False))
-    (placement,) = read(changed(keep_every=False, allow_gaps=True))
-    assert plan_of(placement).leaves_gap
+        check(changed(keep_every=False))
+    (placement,) = check(changed(keep_every=False, allow_gaps=True))
+    assert plan(placement).leaves_gap
 
 
 def test_a_keeper_too_slow_for_the_links_is_refused() -> None:
     with pytest.raises(PMEInputError, match="keep_every"):
-        read(changed(valid_for="10m"))
-    (placement,) = read(changed(valid_for="10m", keep_every="1m"))
-    assert plan_of(placement).survives == timedelta(minutes=3)
+        check(changed(valid_for="10m"))
+    (placement,) = check(changed(valid_for="10m", keep_every="1m"))
+    assert plan(placement).survives == timedelta(minutes=3)

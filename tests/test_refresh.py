@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from pme_airflow.api.errors import PMEInputError
-from pme_airflow.emulator import World
-from pme_airflow.ledger import revoking
-from pme_airflow.ledger.actor import Actor
-from pme_airflow.ledger.errors import LedgerUnavailableError
+from pme_airflow.dev.emulator import World
+from pme_airflow.errors import LedgerUnavailableError, PMEInputError
+from pme_airflow.ledger import revocations
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.services import Services
 from pme_airflow.refresh import create_refresh_app
-from pme_airflow.rotation.services import Services
 from tests.conftest import MODELS
 from tests.support.home import ROOT
 from tests.support.rooms import mint
@@ -53,7 +52,7 @@ def test_a_flagged_link_is_not_handed_out(services: Services, world: World) -> N
     mint(services, "monday", [ONE])
     (item,) = mint(services, "tuesday", [ONE]).items
     with services.database.write() as connection:
-        revoking.flag(services.database, connection, Actor("cli"), "leaked", link_ids=[item["link_id"]])
+        revocations.flag(services.database, connection, RunContext("cli"), "leaked", link_ids=[item["link_id"]])
     assert portal(services).get(f"/{ONE}", headers=ADA).json()["access_token"] == next(iter(world.tokens))
 
 

@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pme_airflow.api.errors import PMEInputError
-from pme_airflow.api.values import AccessToken, Hidden
-from pme_airflow.sealing import OpenedLink, PMESealError, Sealer, fingerprint, is_fingerprint
+from pme_airflow.errors import PMEInputError, PMESealError
+from pme_airflow.sealing import OpenedLink, Sealer, fingerprint, is_fingerprint
+from pme_airflow.secrets import AccessToken, SecretStr
 
-SECRET = Hidden("client secret of the connection")
-KEYS = [Hidden(f"seal key number {n} of some length") for n in range(3)]
-LINK = OpenedLink(Hidden("https://my.matterport.com/show?m=yyHDFKzPzvN&auth=Bearer+abc"), AccessToken("abc"))
+SECRET = SecretStr("client secret of the connection")
+KEYS = [SecretStr(f"seal key number {n} of some length") for n in range(3)]
+LINK = OpenedLink(SecretStr("https://my.matterport.com/show?m=yyHDFKzPzvN&auth=Bearer+abc"), AccessToken("abc"))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
 def test_what_was_sealed_is_opened_whole(url: str, token: str) -> None:
     sealer = Sealer.of_connection(SECRET)
-    opened = sealer.open(sealer.seal(OpenedLink(Hidden(url), AccessToken(token)), "lnk_1", "m"), "lnk_1", "m")
+    opened = sealer.open(sealer.seal(OpenedLink(SecretStr(url), AccessToken(token)), "lnk_1", "m"), "lnk_1", "m")
     assert (opened.url.reveal(), opened.token.reveal()) == (url, token)
 
 
@@ -57,7 +57,7 @@ def test_the_newest_key_seals_and_every_key_opens() -> None:
 def test_a_wrong_key_is_named_with_the_cure() -> None:
     sealer = Sealer.of_connection(SECRET)
     sealed = sealer.seal(LINK, "lnk_1", "m")
-    other = Sealer.of_connection(Hidden("another secret"))
+    other = Sealer.of_connection(SecretStr("another secret"))
     assert not other.knows(sealed)
     with pytest.raises(PMESealError, match=f"{sealer.key_id}.*seal_keys"):
         other.open(sealed, "lnk_1", "m")
@@ -71,7 +71,7 @@ def test_what_is_no_sealed_text_is_said_to_be_none(text: str) -> None:
 
 def test_a_short_seal_key_is_refused() -> None:
     with pytest.raises(PMEInputError, match=r"seal_keys\[1\]"):
-        Sealer.of_connection(SECRET, [KEYS[0], Hidden("short")])
+        Sealer.of_connection(SECRET, [KEYS[0], SecretStr("short")])
 
 
 def test_a_fingerprint_names_a_token_and_nothing_else_does() -> None:

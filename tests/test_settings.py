@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
-from pme_airflow.api.errors import PMEInputError
-from pme_airflow.hooks.settings import ConnectionSettings
+from pme_airflow.errors import PMEInputError
+from pme_airflow.hooks.connection import ConnectionSettings
 
 
 def read(extra: Any = None, **fields: Any) -> ConnectionSettings:

@@ -18,9 +18,9 @@ from urllib.parse import quote
 import pendulum
 from pydantic_core import from_json
 
-from pme_airflow.api.clock import parse_http_date
-from pme_airflow.api.documents import Spelling
-from pme_airflow.api.errors import (
+from pme_airflow.api.documents import MutationNames
+from pme_airflow.api.messages import EmbedLink, MintRequest
+from pme_airflow.errors import (
     PMECredentialsError,
     PMEError,
     PMEModelError,
@@ -28,21 +28,22 @@ from pme_airflow.api.errors import (
     PMEProtocolError,
     PMEUnavailableError,
 )
-from pme_airflow.api.values import AccessToken, EmbedLink, Hidden, MintRequest
+from pme_airflow.http_dates import parse_http_date
+from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = [
-    "Answer",
-    "Denied",
     "GraphAnswer",
-    "Lost",
+    "HttpResponse",
     "Made",
     "MintVerdict",
-    "NoAnswer",
+    "NoResponse",
     "NotMade",
+    "NotRevoked",
     "Refusal",
     "RefusalKind",
     "RevokeVerdict",
     "Revoked",
+    "Unknown",
     "forbidden",
     "judge_mint",
     "judge_revoke",
@@ -52,7 +53,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     """One HTTP answer, as far as it came."""
 
     status: int
@@ -81,14 +82,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class NoAnswer:
+class NoResponse:
     """No answer came; ``written`` says whether the request may have reached the server."""
 
     written: bool
     reason: str
 
 
-Exchange = Answer | NoAnswer
+Exchange = HttpResponse | NoResponse
 
 
 class RefusalKind(Enum):
@@ -128,13 +129,13 @@ class NotMade:
 
 
 @dataclass(frozen=True)
-class Lost:
+class Unknown:
     """A token may exist that nobody holds."""
 
     reason: str
 
 
-MintVerdict = Made | NotMade | Lost
+MintVerdict = Made | NotMade | Unknown
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Revoked:
 
 
 @dataclass(frozen=True)
-class Denied:
+class NotRevoked:
     """Anything but ``true``. ``sent`` is false where the API was never asked."""
 
     reason: str
@@ -151,7 +152,7 @@ class Denied:
     retry_after: float | None = None
 
 
-RevokeVerdict = Revoked | Denied
+RevokeVerdict = Revoked | NotRevoked
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def _is_client_code(code: str) -> bool:
     return lowered.startswith(("request.", "model.")) or any(word in lowered for word in (*words, *_BUSY_WORDS))
 
 
-def read_graph(answer: Answer) -> GraphAnswer | None:
+def read_graph(answer: HttpResponse) -> GraphAnswer | None:
     """Read a body as a graph answer, also one that was cut off; ``None`` where it is no JSON object."""
     try:
         body = from_json(answer.body, allow_partial=not answer.complete)
@@ -257,7 +258,7 @@ def _read_error(raw: object) -> GraphError:
         status=status,
         code=code,
         validation=bool(known & _VALIDATION_CODES) or by_form,
-        names_field=frozenset(name for spelling in Spelling for name in spelling.value if name in message),
+        names_field=frozenset(name for spelling in MutationNames for name in spelling.value if name in message),
     )
 
 
@@ -275,7 +276,7 @@ def refusal_of(exchange: Exchange, fields: int = 1) -> Refusal | None:
     :param exchange: the answer, or the lack of one.
     :param fields: how many aliases the request held.
     """
-    if isinstance(exchange, NoAnswer):
+    if isinstance(exchange, NoResponse):
         if exchange.written:
             return None
         return Refusal(RefusalKind.WAIT, PMEUnavailableError(f"The PME API was not reached: {exchange.reason}."))
@@ -346,16 +347,16 @@ def judge_mint(
     :param requests: what was asked for under each alias.
     :param received_at: the server's time as far as it is known, in UTC; stands in for a missing ``Date``.
     """
-    if isinstance(exchange, NoAnswer):
-        return dict.fromkeys(requests, Lost(exchange.reason))
+    if isinstance(exchange, NoResponse):
+        return dict.fromkeys(requests, Unknown(exchange.reason))
     graph = read_graph(exchange)
     if graph is None:
-        return dict.fromkeys(requests, Lost(_unread(exchange)))
+        return dict.fromkeys(requests, Unknown(_unread(exchange)))
     now = exchange.date or received_at
     return {alias: _judge_alias(graph, alias, request, now, exchange.status) for alias, request in requests.items()}
 
 
-def _unread(answer: Answer) -> str:
+def _unread(answer: HttpResponse) -> str:
     return f"HTTP {answer.status} with a body that is {'no JSON' if answer.complete else 'cut off'}"
 
 
@@ -367,8 +368,8 @@ def _judge_alias(graph: GraphAnswer, alias: str, request: MintRequest, now: date
     if value is None and status < 500 and errors and all(error.refused for error in errors):
         return _refused_alias(errors[0], request)
     if errors:
-        return Lost(f"null with {errors[0].described}")
-    return Lost(f"HTTP {status} without an answer for the model")
+        return Unknown(f"null with {errors[0].described}")
+    return Unknown(f"HTTP {status} without an answer for the model")
 
 
 def _refused_alias(error: GraphError, request: MintRequest) -> NotMade:
@@ -389,7 +390,7 @@ def _made(value: Mapping[str, Any], token: AccessToken, request: MintRequest, no
         model_id=request.model_id,
         access_token=token,
         application=application if isinstance(application, str) and application else "showcase",
-        url=Hidden(url),
+        url=SecretStr(url),
         valid_until=until or latest,
     )
     return Made(link, assumed_until=until is None)
@@ -414,19 +415,19 @@ def _moment_of(value: str) -> datetime | None:
 
 def judge_revoke(exchange: Exchange, aliases: Sequence[str]) -> dict[str, RevokeVerdict]:
     """Judge each alias of a revocation: only the API's own ``true`` counts."""
-    if isinstance(exchange, NoAnswer):
-        return dict.fromkeys(aliases, Denied(exchange.reason, sent=exchange.written))
+    if isinstance(exchange, NoResponse):
+        return dict.fromkeys(aliases, NotRevoked(exchange.reason, sent=exchange.written))
     graph = read_graph(exchange)
     if graph is None:
-        return dict.fromkeys(aliases, Denied(_unread(exchange)))
+        return dict.fromkeys(aliases, NotRevoked(_unread(exchange)))
     return {alias: _judge_revoked(graph, alias, exchange) for alias in aliases}
 
 
-def _judge_revoked(graph: GraphAnswer, alias: str, answer: Answer) -> RevokeVerdict:
+def _judge_revoked(graph: GraphAnswer, alias: str, answer: HttpResponse) -> RevokeVerdict:
     value = (graph.data or {}).get(alias)
     if value is True:
         return Revoked()
     errors = graph.errors_at(alias)
     if errors:
-        return Denied(f"refused ({errors[0].described})", retry_after=answer.retry_after)
-    return Denied("the API answered false" if value is False else f"HTTP {answer.status} without an answer")
+        return NotRevoked(f"refused ({errors[0].described})", retry_after=answer.retry_after)
+    return NotRevoked("the API answered false" if value is False else f"HTTP {answer.status} without an answer")

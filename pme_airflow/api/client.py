@@ -15,11 +15,11 @@ from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
 from tenacity import RetryCallState, Retrying, retry_if_result
 
 from pme_airflow.api.answers import (
-    Answer,
-    Denied,
+    HttpResponse,
     MintVerdict,
-    NoAnswer,
+    NoResponse,
     NotMade,
+    NotRevoked,
     Refusal,
     RefusalKind,
     RevokeVerdict,
@@ -29,17 +29,20 @@ from pme_airflow.api.answers import (
     read_graph,
     refusal_of,
 )
-from pme_airflow.api.clock import Clock, ServerClock, SystemClock
 from pme_airflow.api.documents import (
     Document,
-    Spelling,
+    MutationNames,
     mint_document,
     model_document,
     models_document,
     names_document,
     revoke_document,
 )
-from pme_airflow.api.errors import (
+from pme_airflow.api.limiter import Limiter, LocalRateLimit, RateLimit
+from pme_airflow.api.messages import MintRequest, Model
+from pme_airflow.api.transport import Transport
+from pme_airflow.clock import Clock, ServerClock, SystemClock
+from pme_airflow.errors import (
     PMECredentialsError,
     PMEError,
     PMEInputError,
@@ -48,9 +51,7 @@ from pme_airflow.api.errors import (
     PMEProtocolError,
     PMEUnavailableError,
 )
-from pme_airflow.api.limiter import Ceiling, Limiter, OwnCeiling
-from pme_airflow.api.transport import Transport
-from pme_airflow.api.values import AccessToken, Hidden, MintRequest, Model
+from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = ["DEFAULT_HOST", "ClientSettings", "PMEClient", "limiter_of"]
 
@@ -84,13 +85,13 @@ class ClientSettings:
 
 @dataclass(frozen=True)
 class _ApplicationToken:
-    value: Hidden
+    value: SecretStr
     renew_at: float
 
 
 @dataclass(frozen=True)
 class _Asked:
-    exchange: Answer | NoAnswer
+    exchange: HttpResponse | NoResponse
     refusal: Refusal | None
 
 
@@ -113,7 +114,7 @@ class PMEClient:
     def __init__(
         self,
         client_id: str,
-        client_secret: Hidden,
+        client_secret: SecretStr,
         host: str = DEFAULT_HOST,
         settings: ClientSettings | None = None,
         clock: Clock | None = None,
@@ -133,7 +134,7 @@ class PMEClient:
         self.server_clock = ServerClock(self._clock)
         self._token: _ApplicationToken | None = None
         self._token_lock = threading.Lock()
-        self._spelling = Spelling.EMBED_LINK
+        self._spelling = MutationNames.EMBED_LINK
         self._spelling_settled = False
         self._singly = False
 
@@ -206,7 +207,7 @@ class PMEClient:
         if asked.refusal.kind is RefusalKind.FEWER and len(tokens) > 1:
             return [verdict for token in tokens for verdict in self.revoke([token])]
         refused = asked.refusal.error
-        return [Denied(str(refused), sent=False, retry_after=asked.refusal.retry_after) for _ in tokens]
+        return [NotRevoked(str(refused), sent=False, retry_after=asked.refusal.retry_after) for _ in tokens]
 
     def models(self, query: str = "*") -> Iterator[Model]:
         """List the models the application may see, all pages.
@@ -281,15 +282,15 @@ class PMEClient:
             )
         if asked.refusal is not None:
             raise asked.refusal.error
-        if isinstance(asked.exchange, Answer):
+        if isinstance(asked.exchange, HttpResponse):
             graph = read_graph(asked.exchange)
             if graph is not None and any(error.status in (401, 403) for error in graph.errors_at("a0")):
                 raise forbidden()
 
-    def probe_link(self, url: Hidden) -> int | None:
+    def probe_link(self, url: SecretStr) -> int | None:
         """Ask a link itself, without following redirects; its HTTP status, or ``None`` where no answer came."""
         exchange = self._transport.get(url)
-        if isinstance(exchange, NoAnswer):
+        if isinstance(exchange, NoResponse):
             return None
         self.server_clock.observe(exchange.headers.get("Date"))
         return exchange.status
@@ -310,7 +311,7 @@ class PMEClient:
         return value
 
     def _graph_field(self, asked: _Asked, field: str) -> dict[str, object] | None:
-        if isinstance(asked.exchange, NoAnswer):
+        if isinstance(asked.exchange, NoResponse):
             return None
         graph = read_graph(asked.exchange)
         if graph is None:
@@ -345,9 +346,9 @@ class PMEClient:
 
     def _ask_once(self, document: Document, token: _ApplicationToken, fields: int) -> _Asked:
         spelling = self._spelling
-        body = Hidden(json.dumps({"query": document.text.reveal()}))
+        body = SecretStr(json.dumps({"query": document.text.reveal()}))
         exchange = self._send(lambda: self._transport.post_json(_GRAPH_PATH, body, token.value), document.aliases)
-        if isinstance(exchange, Answer):
+        if isinstance(exchange, HttpResponse):
             self.server_clock.observe(exchange.headers.get("Date"))
         refusal = refusal_of(exchange, fields)
         if refusal is None:
@@ -356,28 +357,28 @@ class PMEClient:
             refusal = self._respelled(spelling, refusal, fields)
         return _Asked(exchange, refusal)
 
-    def _send(self, send: Callable[[], Answer | NoAnswer], kind: object) -> Answer | NoAnswer:
+    def _send(self, send: Callable[[], HttpResponse | NoResponse], kind: object) -> HttpResponse | NoResponse:
         """Send when it is a request's turn, and let the limiter learn from the answer.
 
         :param kind: names requests whose latencies can be compared.
         """
         started = self.limiter.start()
-        answer: Answer | None = None
+        answer: HttpResponse | None = None
         try:
             exchange = send()
-            answer = exchange if isinstance(exchange, Answer) else None
+            answer = exchange if isinstance(exchange, HttpResponse) else None
         finally:
             status, wait = (answer.status, answer.retry_after) if answer else (None, None)
             self.limiter.ended(started, status, wait, kind)
         return exchange
 
-    def _respelled(self, used: Spelling, refusal: Refusal, fields: int) -> Refusal:
+    def _respelled(self, used: MutationNames, refusal: Refusal, fields: int) -> Refusal:
         """Take the second spelling once; a server that refuses both is no PME API."""
         with self._token_lock:
             if used is not self._spelling:
                 return refusal
-            if used is Spelling.EMBED_LINK and not self._spelling_settled:
-                self._spelling = Spelling.ACCESS_LINK
+            if used is MutationNames.EMBED_LINK and not self._spelling_settled:
+                self._spelling = MutationNames.ACCESS_LINK
                 return refusal
         kind = RefusalKind.FEWER if fields > 1 else RefusalKind.GIVE_UP
         return Refusal(kind, refusal.error)
@@ -427,19 +428,19 @@ class PMEClient:
         )
         if asked.refusal is not None:
             raise asked.refusal.error
-        assert isinstance(asked.exchange, Answer)
+        assert isinstance(asked.exchange, HttpResponse)
         return self._read_token(asked.exchange)
 
     def _ask_for_token(self) -> _Asked:
         application = BackendApplicationClient(self.client_id)
-        form = Hidden(application.prepare_request_body(include_client_id=True, client_secret=self._secret.reveal()))
+        form = SecretStr(application.prepare_request_body(include_client_id=True, client_secret=self._secret.reveal()))
         exchange = self._send(lambda: self._transport.post_form(_TOKEN_PATH, form), _TOKEN_PATH)
-        if isinstance(exchange, Answer):
+        if isinstance(exchange, HttpResponse):
             self.server_clock.observe(exchange.headers.get("Date"))
         return _Asked(exchange, self._token_refusal(exchange))
 
-    def _token_refusal(self, exchange: Answer | NoAnswer) -> Refusal | None:
-        if isinstance(exchange, NoAnswer):
+    def _token_refusal(self, exchange: HttpResponse | NoResponse) -> Refusal | None:
+        if isinstance(exchange, NoResponse):
             error: PMEError = PMEUnavailableError(f"The PME API at {self.host} was not reached: {exchange.reason}.")
             return Refusal(RefusalKind.WAIT, error)
         status = exchange.status
@@ -456,7 +457,7 @@ class PMEClient:
             return Refusal(RefusalKind.GIVE_UP, error)
         return Refusal(RefusalKind.GIVE_UP, self._wrong_host(status))
 
-    def _read_token(self, answer: Answer) -> _ApplicationToken:
+    def _read_token(self, answer: HttpResponse) -> _ApplicationToken:
         bought: object = None
         with suppress(OAuth2Error, ValueError, TypeError, KeyError, Warning):
             bought = BackendApplicationClient(self.client_id).parse_request_body_response(
@@ -468,7 +469,7 @@ class PMEClient:
         lifetime = bought.get("expires_in")
         seconds = float(lifetime) if isinstance(lifetime, int | float | str) and _is_number(lifetime) else 3599.0
         margin = min(_RENEW_MARGIN, seconds / 4)
-        return _ApplicationToken(Hidden(token), self._clock.monotonic() + seconds - margin)
+        return _ApplicationToken(SecretStr(token), self._clock.monotonic() + seconds - margin)
 
     def _wrong_host(self, status: int) -> PMEProtocolError:
         return PMEProtocolError(
@@ -477,13 +478,13 @@ class PMEClient:
         )
 
 
-def limiter_of(settings: ClientSettings, clock: Clock, ceiling: Ceiling | None = None) -> Limiter:
+def limiter_of(settings: ClientSettings, clock: Clock, ceiling: RateLimit | None = None) -> Limiter:
     """The limiter that settings ask for.
 
     :param ceiling: one to keep to in place of one of this process alone.
     """
     if ceiling is None and settings.requests_per_second is not None:
-        ceiling = OwnCeiling(settings.requests_per_second, clock)
+        ceiling = LocalRateLimit(settings.requests_per_second, clock)
     return Limiter(settings.max_concurrency, settings.grow_to or 0, clock, ceiling)
 
 

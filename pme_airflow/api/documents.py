@@ -12,14 +12,15 @@ from enum import Enum
 
 from graphql.language.print_string import print_string
 
-from pme_airflow.api.errors import PMEInputError
-from pme_airflow.api.values import AccessToken, Hidden, MintRequest
+from pme_airflow.api.messages import MintRequest
+from pme_airflow.errors import PMEInputError
+from pme_airflow.secrets import AccessToken, SecretStr
 
-__all__ = ["Document", "Spelling", "mint_document", "model_document", "models_document", "names_document",
+__all__ = ["Document", "MutationNames", "mint_document", "model_document", "models_document", "names_document",
            "revoke_document"]  # fmt: skip
 
 
-class Spelling(Enum):
+class MutationNames(Enum):
     """The two names the vendor's pages give the same pair of mutations."""
 
     EMBED_LINK = ("createPrivateModelEmbedLink", "deletePrivateModelEmbedToken")
@@ -38,7 +39,7 @@ class Spelling(Enum):
 class Document:
     """A query text, hidden from every log and traceback, and the aliases it asks under."""
 
-    text: Hidden
+    text: SecretStr
     aliases: tuple[str, ...]
 
 
@@ -50,7 +51,7 @@ def _literal(text: str, field: str) -> str:
     return print_string(text)
 
 
-def _credentials(client_id: str, client_secret: Hidden) -> str:
+def _credentials(client_id: str, client_secret: SecretStr) -> str:
     secret = _literal(client_secret.reveal(), "client secret")
     return f"clientId: {_literal(client_id, 'client id')}, clientSecret: {secret}"
 
@@ -58,11 +59,11 @@ def _credentials(client_id: str, client_secret: Hidden) -> str:
 def _aliased(fields: list[str], operation: str = "mutation") -> Document:
     aliases = tuple(f"a{index}" for index in range(len(fields)))
     lines = "\n".join(f"  {alias}: {field}" for alias, field in zip(aliases, fields, strict=True))
-    return Document(Hidden(f"{operation} {{\n{lines}\n}}"), aliases)
+    return Document(SecretStr(f"{operation} {{\n{lines}\n}}"), aliases)
 
 
 def mint_document(
-    requests: Sequence[MintRequest], client_id: str, client_secret: Hidden, spelling: Spelling
+    requests: Sequence[MintRequest], client_id: str, client_secret: SecretStr, spelling: MutationNames
 ) -> Document:
     """One mutation that asks for each link under an alias of its own."""
     who = _credentials(client_id, client_secret)
@@ -75,7 +76,7 @@ def mint_document(
 
 
 def revoke_document(
-    tokens: Sequence[AccessToken], client_id: str, client_secret: Hidden, spelling: Spelling
+    tokens: Sequence[AccessToken], client_id: str, client_secret: SecretStr, spelling: MutationNames
 ) -> Document:
     """One mutation that revokes each token under an alias of its own."""
     who = _credentials(client_id, client_secret)
@@ -88,7 +89,7 @@ def models_document(query: str, page_size: int, offset: str | int | None) -> Doc
     where = "" if offset is None else f", offset: {offset if isinstance(offset, int) else print_string(offset)}"
     arguments = f"query: {_literal(query, 'query')}, pageSize: {page_size}{where}"
     fields = "results { id name state visibility } nextOffset totalResults"
-    return Document(Hidden(f"query {{\n  models({arguments}) {{ {fields} }}\n}}"), ("models",))
+    return Document(SecretStr(f"query {{\n  models({arguments}) {{ {fields} }}\n}}"), ("models",))
 
 
 def names_document(model_ids: Sequence[str]) -> Document:
@@ -99,4 +100,4 @@ def names_document(model_ids: Sequence[str]) -> Document:
 def model_document(model_id: str) -> Document:
     """One model's state."""
     fields = "id name state accessVisibility"
-    return Document(Hidden(f"query {{\n  model(id: {print_string(model_id)}) {{ {fields} }}\n}}"), ("model",))
+    return Document(SecretStr(f"query {{\n  model(id: {print_string(model_id)}) {{ {fields} }}\n}}"), ("model",))

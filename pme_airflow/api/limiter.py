@@ -10,9 +10,9 @@ import threading
 from abc import ABC, abstractmethod
 from collections import deque
 
-from pme_airflow.api.clock import Clock
+from pme_airflow.clock import Clock
 
-__all__ = ["Ceiling", "Limiter", "OwnCeiling"]
+__all__ = ["Limiter", "LocalRateLimit", "RateLimit"]
 
 #: How much of a ceiling is sent.
 _MARGIN = 0.97
@@ -41,7 +41,7 @@ _SLOW_FACTOR = 2.0
 _SLOW_SECONDS = 0.1
 
 
-class Ceiling(ABC):
+class RateLimit(ABC):
     """Requests a second that are never passed.
 
     :param per_second: how many the API allows; a little less is sent, since requests arrive a little early or late.
@@ -55,7 +55,7 @@ class Ceiling(ABC):
         """Reserve so many starts, evenly spaced; the moment of the first by the clock's monotonic time."""
 
 
-class OwnCeiling(Ceiling):
+class LocalRateLimit(RateLimit):
     """A ceiling of one process."""
 
     def __init__(self, per_second: float, clock: Clock) -> None:
@@ -65,7 +65,7 @@ class OwnCeiling(Ceiling):
         self._lock = threading.Lock()
 
     def reserve(self, count: int) -> float:
-        """See :meth:`Ceiling.reserve`."""
+        """See :meth:`RateLimit.reserve`."""
         with self._lock:
             start = max(self._clock.monotonic(), self._next)
             self._next = start + count / self.per_second
@@ -81,7 +81,7 @@ class Limiter:
     :param ceiling: a ceiling on requests a second, or ``None`` for none.
     """
 
-    def __init__(self, at_once: int, most: int, clock: Clock, ceiling: Ceiling | None = None) -> None:
+    def __init__(self, at_once: int, most: int, clock: Clock, ceiling: RateLimit | None = None) -> None:
         self.most = max(at_once, most)
         self._clock = clock
         self._ceiling = ceiling
@@ -110,7 +110,7 @@ class Limiter:
         return self.at_once + self.at_once // 2 + 1
 
     @property
-    def most_ready(self) -> int:
+    def max_ready(self) -> int:
         """The most there can be of them."""
         return self.most + self.most // 2 + 1
 
@@ -203,7 +203,7 @@ class Limiter:
         since = max(0.0, moment - self._free_at)
         return self._rate * (1.0 + (1.0 / _BACK_TO - 1.0) * (since / _PLATEAU) ** 3)
 
-    def _reserved(self, ceiling: Ceiling) -> float:
+    def _reserved(self, ceiling: RateLimit) -> float:
         with self._reserving:
             while self._starts and self._starts[0] < self._clock.monotonic() - _STALE_SECONDS:
                 self._starts.popleft()

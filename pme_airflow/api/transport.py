@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -14,39 +13,15 @@ from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pme_airflow.api.answers import Answer, NoAnswer
-from pme_airflow.api.errors import PMEInputError
-from pme_airflow.api.values import Hidden
+from pme_airflow.addresses import checked_host
+from pme_airflow.api.answers import HttpResponse, NoResponse
+from pme_airflow.secrets import SecretStr
 
-__all__ = ["Transport", "checked_host"]
+__all__ = ["Transport"]
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_BODY = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
 _sent = threading.local()
-
-
-def checked_host(host: str) -> str:
-    """The API's base address, whole and without a trailing slash.
-
-    :raises PMEInputError: for an address that is no http(s) base, holds credentials, or is plain http and not loopback.
-    """
-    text = host.strip()
-    text = text if "://" in text else f"https://{text}"
-    try:
-        parts = urlsplit(text)
-        name, _ = parts.hostname, parts.port
-    except ValueError:
-        name = None
-    if not name or parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
-        raise PMEInputError(
-            "host: is no base address of an API. Give one such as https://api.matterport.com, without credentials, "
-            "query or fragment."
-        )
-    loopback = name in _LOOPBACK or name.startswith("127.")
-    if parts.scheme == "http" and not loopback:
-        raise PMEInputError(f"host: plain http to {name} would send the client secret in clear. Use https://{name}.")
-    return text.rstrip("/")
 
 
 class _Noting:
@@ -88,7 +63,7 @@ class _NotingAdapter(HTTPAdapter):
 class _Bearer(AuthBase):
     """Sets the header by itself, so that no ``.netrc`` entry replaces it; without a token it sets none."""
 
-    def __init__(self, token: Hidden | None) -> None:
+    def __init__(self, token: SecretStr | None) -> None:
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -98,7 +73,7 @@ class _Bearer(AuthBase):
 
 
 class Transport:
-    """Sends requests to one host and never raises: what went wrong comes back as :class:`NoAnswer`.
+    """Sends requests to one host and never raises: what went wrong comes back as :class:`NoResponse`.
 
     :param host: the API's base address.
     :param timeout: seconds to wait for a connection, and for each part of an answer.
@@ -113,17 +88,17 @@ class Transport:
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, adapter)
 
-    def post_form(self, path: str, form: Hidden) -> Answer | NoAnswer:
+    def post_form(self, path: str, form: SecretStr) -> HttpResponse | NoResponse:
         """POST a form body that is already encoded."""
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         return self._send("POST", self.host + path, headers, form, None)
 
-    def post_json(self, path: str, body: Hidden, token: Hidden) -> Answer | NoAnswer:
+    def post_json(self, path: str, body: SecretStr, token: SecretStr) -> HttpResponse | NoResponse:
         """POST a JSON text with a bearer token."""
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         return self._send("POST", self.host + path, headers, body, token)
 
-    def get(self, url: Hidden) -> Answer | NoAnswer:
+    def get(self, url: SecretStr) -> HttpResponse | NoResponse:
         """GET a whole address without credentials."""
         return self._send("GET", url.reveal(), {}, None, None)
 
@@ -132,8 +107,8 @@ class Transport:
         self.session.close()
 
     def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: Hidden | None, token: Hidden | None
-    ) -> Answer | NoAnswer:
+        self, method: str, url: str, headers: Mapping[str, str], body: SecretStr | None, token: SecretStr | None
+    ) -> HttpResponse | NoResponse:
         _sent.written = None
         try:
             response = self.session.request(
@@ -147,13 +122,13 @@ class Transport:
                 stream=True,
             )
         except requests.exceptions.ConnectTimeout:
-            return NoAnswer(bool(_sent.written), "timed out while connecting")
+            return NoResponse(bool(_sent.written), "timed out while connecting")
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            return NoAnswer(_sent.written is not False, _reason(error))
+            return NoResponse(_sent.written is not False, _reason(error))
         return _received(response)
 
 
-def _received(response: requests.Response) -> Answer | NoAnswer:
+def _received(response: requests.Response) -> HttpResponse | NoResponse:
     chunks: list[bytes] = []
     complete = True
     try:
@@ -168,7 +143,7 @@ def _received(response: requests.Response) -> Answer | NoAnswer:
         complete = False
     if not complete:
         response.close()
-    return Answer(response.status_code, response.headers, b"".join(chunks), complete)
+    return HttpResponse(response.status_code, response.headers, b"".join(chunks), complete)
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:

@@ -14,25 +14,24 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from pme_airflow.api.client import PMEClient, limiter_of
-from pme_airflow.api.clock import Clock, SystemClock
-from pme_airflow.api.errors import PMEError, PMEInputError
-from pme_airflow.api.validity import Validity, parse_duration
-from pme_airflow.api.values import model_ids_of
-from pme_airflow.hooks.masking import LinkMasks
-from pme_airflow.hooks.settings import ConnectionSettings
-from pme_airflow.ledger import publishing
-from pme_airflow.ledger.actor import Actor
+from pme_airflow.clock import Clock, SystemClock
+from pme_airflow.durations import Validity, parse_duration
+from pme_airflow.errors import LedgerError, PMEError, PMEInputError
+from pme_airflow.hooks.connection import ConnectionSettings
+from pme_airflow.hooks.log_masking import LinkMasks
+from pme_airflow.ledger import publications
 from pme_airflow.ledger.database import Database, sqlite_engine, tuned
-from pme_airflow.ledger.errors import LedgerError
-from pme_airflow.ledger.minting import Demand
-from pme_airflow.ledger.pace import SharedCeiling
-from pme_airflow.ledger.revoking import Flagged
-from pme_airflow.rotation.flag import Flagging
-from pme_airflow.rotation.handover import items_in, models_in
-from pme_airflow.rotation.mint import Minter, MintOutcome
-from pme_airflow.rotation.response import joined
-from pme_airflow.rotation.services import Services
-from pme_airflow.rotation.sweep import Sweeper, SweepOutcome
+from pme_airflow.ledger.mints import Demand
+from pme_airflow.ledger.rate_limit import SharedRateLimit
+from pme_airflow.ledger.revocations import Flagged
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.flag import Flagging
+from pme_airflow.lifecycle.leak_response import joined
+from pme_airflow.lifecycle.mint import Minter, MintOutcome
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import Sweeper, SweepOutcome
+from pme_airflow.lifecycle.xcom_payload import items_in, models_in
+from pme_airflow.model_ids import model_ids_of
 from pme_airflow.sealing import OpenedLink, Sealer
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-__all__ = ["LEDGER_FILE", "PMEHook", "actor_of_context"]
+__all__ = ["LEDGER_FILE", "PMEHook", "run_context_of"]
 
 #: The ledger's file in ``$AIRFLOW_HOME`` where the connection names no ledger.
 LEDGER_FILE = "pme_ledger.db"
@@ -48,7 +47,7 @@ _masks = LinkMasks()
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor", "DebugExecutor")
 
 
-def actor_of_context(context: Mapping[str, Any] | None = None) -> Actor:
+def run_context_of(context: Mapping[str, Any] | None = None) -> RunContext:
     """Who acts: the running task; outside of one, each call is a run of its own."""
     if context is None:
         try:
@@ -56,11 +55,11 @@ def actor_of_context(context: Mapping[str, Any] | None = None) -> Actor:
 
             context = get_current_context()
         except RuntimeError:
-            return Actor.of_command("python")
+            return RunContext.of_command("python")
     ti = context.get("ti") or context.get("task_instance")
     if ti is None:
-        return Actor.of_command("python")
-    return Actor(run=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"[:700])
+        return RunContext.of_command("python")
+    return RunContext(run=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"[:700])
 
 
 class PMEHook(BaseHook):
@@ -109,13 +108,13 @@ class PMEHook(BaseHook):
         sealer = Sealer.of_connection(settings.client_secret, settings.extras.seal_keys)
         return Services(client, self.database, sealer, self._clock)
 
-    def _ceiling(self) -> SharedCeiling | None:
+    def _ceiling(self) -> SharedRateLimit | None:
         """The ceiling that all tasks of the connection share, by way of the ledger."""
         settings = self.settings
         per_second = settings.extras.requests_per_second
         if per_second is None:
             return None
-        return SharedCeiling(per_second, self.database, self._clock, settings.client_id, settings.host)
+        return SharedRateLimit(per_second, self.database, self._clock, settings.client_id, settings.host)
 
     @cached_property
     def database(self) -> Database:
@@ -154,7 +153,7 @@ class PMEHook(BaseHook):
         valid_for: Validity | timedelta | str = "24h",
         audience: str = "default",
         renew_before: timedelta | str | None = None,
-        actor: Actor | None = None,
+        actor: RunContext | None = None,
     ) -> MintOutcome:
         """Make sure that every model has a link.
 
@@ -173,10 +172,10 @@ class PMEHook(BaseHook):
             )
         demand = Demand(self.settings.client_id, checked_audience(audience), validity, margin)
         wanted = self._wanted(models)
-        minter = Minter(self.services, actor or actor_of_context())
+        minter = Minter(self.services, actor or run_context_of())
         return minter.ensure_listed(demand, wanted) if isinstance(wanted, str) else minter.ensure(demand, wanted)
 
-    def list_models(self, models: object, audience: str = "default", actor: Actor | None = None) -> list[str]:
+    def list_models(self, models: object, audience: str = "default", actor: RunContext | None = None) -> list[str]:
         """The ids of models, or of what the account lists.
 
         :param models: as for :meth:`mint`.
@@ -185,7 +184,7 @@ class PMEHook(BaseHook):
         wanted = self._wanted(models)
         if not isinstance(wanted, str):
             return wanted
-        minter = Minter(self.services, actor or actor_of_context())
+        minter = Minter(self.services, actor or run_context_of())
         return minter.list_models(self.settings.client_id, checked_audience(audience), wanted)
 
     def _wanted(self, models: object) -> list[str] | str:
@@ -224,9 +223,9 @@ class PMEHook(BaseHook):
         :param details: JSON the next run needs to edit the slot in place; never a link or token.
         :raises LedgerError: where the slot shows a later link already.
         """
-        shown = publishing.Shown(slot, str(item["link_id"]), dict(details or {}), self.services.grace)
+        shown = publications.Shown(slot, str(item["link_id"]), dict(details or {}), self.services.grace)
         with self.database.write() as connection:
-            refused = publishing.publish(self.database, connection, target, [shown], actor_of_context(), claimed=False)
+            refused = publications.publish(self.database, connection, target, [shown], run_context_of(), claimed=False)
         if refused:
             raise LedgerError(f"{target}, {slot}: not recorded, since {refused[slot]}.")
 
@@ -237,7 +236,7 @@ class PMEHook(BaseHook):
         audiences: Iterable[str] = (),
         link_ids: Iterable[str] = (),
         reason: str = "",
-        actor: Actor | None = None,
+        actor: RunContext | None = None,
     ) -> Flagged:
         """Flag what leaked; the next sweep revokes it.
 
@@ -247,7 +246,7 @@ class PMEHook(BaseHook):
         problems: list[PMEError] = []
         given = {"tokens": tokens, "models": models, "audiences": audiences, "link_ids": link_ids}
         flagging = Flagging.gather(given, problems)
-        flagged = flagging.commit(self.database, actor or actor_of_context(), reason) if flagging else None
+        flagged = flagging.commit(self.database, actor or run_context_of(), reason) if flagging else None
         if problems:
             raise joined(problems)
         if flagged is None:
@@ -260,10 +259,10 @@ class PMEHook(BaseHook):
         *,
         verify: bool = False,
         flagged_only: bool = False,
-        actor: Actor | None = None,
+        actor: RunContext | None = None,
     ) -> SweepOutcome:
         """Revoke what is due."""
-        sweeper = Sweeper(self.services, actor or actor_of_context(), max_attempts, verify=verify)
+        sweeper = Sweeper(self.services, actor or run_context_of(), max_attempts, verify=verify)
         return sweeper.sweep(flagged_only=flagged_only)
 
 

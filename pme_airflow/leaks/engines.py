@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 
-from pme_airflow.api.errors import PMEInputError
+from pme_airflow.errors import PMEInputError
 
 __all__ = ["Engine", "engine_for"]
 

@@ -1,4 +1,4 @@
-"""Scanners' reports: what each says was found. Told apart by content, never by name; a guess is never silent."""
+"""Scanners' reports: what each says was found. BoundedList apart by content, never by name; a guess is never silent."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pme_airflow.api.errors import PMEError
-from pme_airflow.api.values import AccessToken, Hidden
-from pme_airflow.leaks.disguises import tokens_in
+from pme_airflow.errors import PMEReportError
+from pme_airflow.leaks.encodings import tokens_in
 from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken, SecretStr
 
-__all__ = ["MAX_REPORT_BYTES", "Findings", "PMEReportError", "merged", "read_report"]
+__all__ = ["MAX_REPORT_BYTES", "Findings", "merged", "read_report"]
 
 #: A larger report is refused: hand it in parts.
 MAX_REPORT_BYTES = 64 * 1024 * 1024
 _MAX_DEPTH = 200
 _MASK = re.compile(r"\*{4,}|\bREDACTED\b")
 _SHA1 = re.compile(r"[0-9a-f]{40}\Z", re.ASCII)
-
-
-class PMEReportError(PMEError):
-    """A report cannot be read: mend it, or hand it in another form."""
 
 
 @dataclass(frozen=True)
@@ -266,26 +262,26 @@ _FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Findings]], ...] = (
 
 def _from_values(form: str, entries: list[dict[str, Any]], keys: tuple[str, ...] | None) -> Findings:
     """The tokens in some fields of each finding, or in all of them."""
-    texts: list[Hidden] = []
+    texts: list[SecretStr] = []
     for entry in entries:
         if keys is None:
             texts += _strings(entry)
         else:
-            texts += [Hidden(value) for key in keys if isinstance(value := entry.get(key), str)]
+            texts += [SecretStr(value) for key in keys if isinstance(value := entry.get(key), str)]
     return Findings(form, len(entries), _marks(texts))
 
 
 def _from_texts(form: str, lines: list[str]) -> Findings:
     return Findings(
-        form, sum(1 for line in lines if line.strip()), _marks([Hidden("\n".join(lines)), *map(Hidden, lines)])
+        form, sum(1 for line in lines if line.strip()), _marks([SecretStr("\n".join(lines)), *map(SecretStr, lines)])
     )
 
 
-def _strings(value: Any, depth: int = 0) -> list[Hidden]:
+def _strings(value: Any, depth: int = 0) -> list[SecretStr]:
     if depth > _MAX_DEPTH:
         return []
     if isinstance(value, str):
-        return [Hidden(value)]
+        return [SecretStr(value)]
     if isinstance(value, Mapping):
         return [text for inner in value.values() for text in _strings(inner, depth + 1)]
     if isinstance(value, list):
@@ -293,7 +289,7 @@ def _strings(value: Any, depth: int = 0) -> list[Hidden]:
     return []
 
 
-def _marks(texts: Iterable[Hidden]) -> tuple[str, ...]:
+def _marks(texts: Iterable[SecretStr]) -> tuple[str, ...]:
     marks: dict[str, None] = {}
     for text in texts:
         for token in tokens_in(text.reveal(), bare=True):

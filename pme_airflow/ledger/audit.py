@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, exists, select, update
 
-from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.links import LinkRow, load, lock, note, query
+from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import events, links, publications, runs
 
@@ -118,7 +118,7 @@ def sealed_rows(connection: Connection, after: int, limit: int = 200) -> list[Li
     return [load(row) for row in connection.execute(page.order_by(links.c.seq).limit(limit))]
 
 
-def replace_sealed(connection: Connection, row: LinkRow, sealed: str, actor: Actor, at: datetime) -> None:
+def replace_sealed(connection: Connection, row: LinkRow, sealed: str, actor: RunContext, at: datetime) -> None:
     """Keep a link under another key."""
     if row.link_id not in lock(connection, [row.link_id]):
         return

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, delete, select, update
 
-from pme_airflow.ledger.actor import Actor, process_is_dead
 from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.run_context import RunContext, process_is_dead
 from pme_airflow.ledger.tables import claims
 
 __all__ = ["CLAIM_TTL", "extend", "held", "release", "release_all", "take"]
@@ -17,7 +17,7 @@ __all__ = ["CLAIM_TTL", "extend", "held", "release", "release_all", "take"]
 CLAIM_TTL = timedelta(seconds=45)
 
 
-def take(database: Database, connection: Connection, keys: Iterable[str], actor: Actor) -> set[str]:
+def take(database: Database, connection: Connection, keys: Iterable[str], actor: RunContext) -> set[str]:
     """Claim what is free, ours already, past its end, or owned by a process known to be dead; return what is ours."""
     wanted = sorted(set(keys))
     now = database.shared_now(connection)
@@ -33,31 +33,31 @@ def take(database: Database, connection: Connection, keys: Iterable[str], actor:
     return ours | free
 
 
-def held(database: Database, connection: Connection, keys: Iterable[str], actor: Actor) -> set[str]:
+def held(database: Database, connection: Connection, keys: Iterable[str], actor: RunContext) -> set[str]:
     """Which of the claims are still ours and not past their end."""
     now = database.shared_now(connection)
     return set(_lock_ours(connection, actor, claims.c.claim_key.in_(sorted(set(keys))), claims.c.expires_at > now))
 
 
-def extend(database: Database, connection: Connection, actor: Actor) -> None:
+def extend(database: Database, connection: Connection, actor: RunContext) -> None:
     """Give every claim of ours that has not ended its full length again."""
     now = database.shared_now(connection)
     keys = _lock_ours(connection, actor, claims.c.expires_at > now)
     connection.execute(update(claims).where(claims.c.claim_key.in_(keys)).values(expires_at=now + CLAIM_TTL))
 
 
-def release_all(connection: Connection, actor: Actor) -> None:
+def release_all(connection: Connection, actor: RunContext) -> None:
     """Give every claim of ours back."""
     connection.execute(delete(claims).where(claims.c.claim_key.in_(_lock_ours(connection, actor))))
 
 
-def _lock_ours(connection: Connection, actor: Actor, *which: ColumnElement[bool]) -> Sequence[str]:
+def _lock_ours(connection: Connection, actor: RunContext, *which: ColumnElement[bool]) -> Sequence[str]:
     """Our claims, locked in the order of their keys, so that none deadlock."""
     ours = select(claims.c.claim_key).where(claims.c.owner == actor.uid, *which)
     return connection.scalars(ours.order_by(claims.c.claim_key).with_for_update()).all()
 
 
-def release(connection: Connection, keys: Iterable[str], actor: Actor) -> None:
+def release(connection: Connection, keys: Iterable[str], actor: RunContext) -> None:
     """Give claims of ours back."""
     wanted = sorted(set(keys))
     if wanted:

@@ -15,8 +15,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
-from pme_airflow.api.clock import Clock
-from pme_airflow.ledger.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
+from pme_airflow.clock import Clock
+from pme_airflow.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
 from pme_airflow.ledger.tables import EPOCH, HEAD_REVISION
 
 __all__ = ["Database", "sqlite_engine", "tuned"]

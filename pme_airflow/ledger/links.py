@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, insert, select, update
 
-from pme_airflow.ledger.actor import Actor
+from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import Event, State, next_state
 from pme_airflow.ledger.tables import events, links
 
@@ -141,7 +141,7 @@ def _locked(connection: Connection, which: ColumnElement[bool]) -> dict[str, Lin
     return {row.link_id: load(row) for row in found}
 
 
-def add(connection: Connection, rows: Sequence[dict[str, Any]], actor: Actor, at: datetime, reason: str) -> None:
+def add(connection: Connection, rows: Sequence[dict[str, Any]], actor: RunContext, at: datetime, reason: str) -> None:
     """Record links about to be asked for."""
     state = next_state(None, Event.REQUESTED)
     whole = [
@@ -156,7 +156,7 @@ def advance(
     connection: Connection,
     row: LinkRow,
     event: Event,
-    actor: Actor,
+    actor: RunContext,
     at: datetime,
     reason: str,
     **values: Any,
@@ -172,7 +172,7 @@ def advance_all(
     connection: Connection,
     changes: Sequence[tuple[LinkRow, dict[str, Any]]],
     event: Event,
-    actor: Actor,
+    actor: RunContext,
     at: datetime,
     reason: str,
 ) -> None:
@@ -202,7 +202,7 @@ def advance_all(
 
 
 def note(
-    connection: Connection, event: str, about: Sequence[dict[str, Any]], actor: Actor, at: datetime, reason: str
+    connection: Connection, event: str, about: Sequence[dict[str, Any]], actor: RunContext, at: datetime, reason: str
 ) -> None:
     """Write lines of the audit."""
     if not about:

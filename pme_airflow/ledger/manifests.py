@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, select, update
 
+from pme_airflow.errors import LedgerError
 from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.errors import LedgerError
 from pme_airflow.ledger.tables import manifests
 
 __all__ = ["keep", "pages"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from pme_airflow.api.errors import PMEError
+from pme_airflow.errors import LedgerStateError
 
-__all__ = ["ALIVE", "Event", "LedgerStateError", "State", "allowed_from", "next_state"]
+__all__ = ["ALIVE", "Event", "State", "allowed_from", "next_state"]
 
 
 class State(str, Enum):
@@ -50,10 +50,6 @@ _TRANSITIONS: dict[tuple[State | None, Event], State] = {
     (State.LIVE, Event.REVOKED): State.REVOKED,
     (State.LIVE, Event.EXPIRED): State.EXPIRED,
 }
-
-
-class LedgerStateError(PMEError):
-    """An event that may not happen to a link in its state: a defect, or a second writer."""
 
 
 def next_state(state: State | None, event: Event) -> State:

@@ -12,8 +12,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from pme_airflow.operators.scan import PMEScanOperator
 
 if TYPE_CHECKING:
-    from pme_airflow.operators.alarms import OnAlarm
-    from pme_airflow.rotation.mint import MintOutcome
+    from pme_airflow.lifecycle.mint import MintOutcome
+    from pme_airflow.operators.alerts import OnAlarm
 
 __all__ = [
     "PMEFlagTokensOperator",
@@ -82,21 +82,21 @@ class PMEMintLinksOperator(BaseOperator):
         :raises AirflowFailException: where the input or the credentials are wrong, or a model is refused for good.
         :raises AirflowException: where a model has no link yet and another try may help.
         """
-        from pme_airflow.hooks.pme import PMEHook, actor_of_context
-        from pme_airflow.operators.alarms import count
-        from pme_airflow.operators.edge import airflow_errors, leave_result
+        from pme_airflow.hooks.pme import PMEHook, run_context_of
+        from pme_airflow.operators._errors import airflow_errors, push_result
+        from pme_airflow.operators.alerts import count
 
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
             outcome = hook.mint(
-                self.models, self.valid_for, self.audience, self.renew_before, actor=actor_of_context(context)
+                self.models, self.valid_for, self.audience, self.renew_before, actor=run_context_of(context)
             )
             self.model_page = _model_page(hook.settings.host, outcome)
         self.log.info(
             "Audience %s: %d minted, %d handed on, %d answers lost, %d models failed.",
             self.audience,
             outcome.minted,
-            outcome.handed_on,
+            outcome.reused,
             outcome.lost,
             len(outcome.failures),
         )
@@ -105,7 +105,7 @@ class PMEMintLinksOperator(BaseOperator):
         count("mint_failures", len(outcome.failures))
         if outcome.failures:
             if outcome.links:
-                leave_result(context, outcome.handover)
+                push_result(context, outcome.handover)
             raise _failure(outcome)
         return outcome.handover
 
@@ -148,14 +148,15 @@ class PMEListModelsOperator(BaseOperator):
 
         :raises AirflowFailException: where the query finds no model, or the credentials are refused.
         """
-        from pme_airflow.hooks.pme import PMEHook, actor_of_context
-        from pme_airflow.operators.edge import airflow_errors
-        from pme_airflow.rotation.parts import handed_parts
+        from pme_airflow.hooks.pme import PMEHook, run_context_of
+        from pme_airflow.lifecycle.xcom_payload import batches_payload
+        from pme_airflow.operators._errors import airflow_errors
+        from pme_airflow.placements import batches
 
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            listed = hook.list_models(self.models, self.audience, actor_of_context(context))
-            parts = handed_parts(hook.database, listed)
+            listed = hook.list_models(self.models, self.audience, run_context_of(context))
+            parts = batches_payload(hook.database, batches(listed))
         self.log.info("Audience %s: %d models in %d parts.", self.audience, len(listed), len(parts))
         return parts
 
@@ -212,8 +213,8 @@ class PMEFlagTokensOperator(BaseOperator):
         :raises AirflowFailException: where there is nothing to flag, or a part of what was given cannot be read; what
             could be read is flagged all the same.
         """
-        from pme_airflow.operators.edge import airflow_errors
-        from pme_airflow.operators.response import respond
+        from pme_airflow.operators._errors import airflow_errors
+        from pme_airflow.operators._leak_response import respond
 
         with airflow_errors():
             return respond(self, context)
@@ -256,14 +257,14 @@ class PMERevocationSweepOperator(BaseOperator):
 
         :raises AirflowFailException: where a link became irrevocable, or the credentials are refused.
         """
-        from pme_airflow.hooks.pme import PMEHook, actor_of_context
-        from pme_airflow.operators.alarms import tell
-        from pme_airflow.operators.edge import airflow_errors, leave_result
-        from pme_airflow.rotation.sweep import summary
+        from pme_airflow.hooks.pme import PMEHook, run_context_of
+        from pme_airflow.lifecycle.sweep import summary
+        from pme_airflow.operators._errors import airflow_errors, push_result
+        from pme_airflow.operators.alerts import tell
 
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            outcome = hook.sweep(int(self.max_attempts), verify=self.verify, actor=actor_of_context(context))
+            outcome = hook.sweep(int(self.max_attempts), verify=self.verify, actor=run_context_of(context))
         result = summary(outcome)
         self.log.info(
             "%d revoked, %d expired, %d irrevocable, %d still due.",
@@ -275,7 +276,7 @@ class PMERevocationSweepOperator(BaseOperator):
         with airflow_errors():
             tell(self, context, outcome)
         if outcome.given_up or outcome.unopened:
-            leave_result(context, result)
+            push_result(context, result)
             named = ", ".join(f"{row.link_id} of model {row.model_id}" for row in outcome.given_up[:20])
             unopened = ", ".join(row.link_id for row in outcome.unopened[:20])
             raise AirflowFailException(
@@ -316,16 +317,16 @@ class PMERetireTargetsOperator(BaseOperator):
 
     def execute(self, context: Any) -> list[dict[str, str]]:
         """Retire."""
-        from pme_airflow.hooks.pme import PMEHook, actor_of_context
-        from pme_airflow.operators.edge import airflow_errors
-        from pme_airflow.rotation.publish import retire_targets
+        from pme_airflow.hooks.pme import PMEHook, run_context_of
+        from pme_airflow.lifecycle.publish import retire_targets
+        from pme_airflow.operators._errors import airflow_errors
 
         named = [_target_names(outcome) for outcome in self.outcomes]
         if not named or not all(named):
             raise AirflowFailException("outcomes: one is missing. Give the output of every transfer of the audience.")
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            actor = actor_of_context(context)
+            actor = run_context_of(context)
             gone = retire_targets(
                 hook.services, actor, self.audience, sorted(set().union(*named)), list(self.publishers)
             )

@@ -48,30 +48,30 @@ class PMEScanOperator(BaseOperator):
         :raises AirflowFailException: where a path names nothing, or something was found and ``fail_on_find`` is set.
         :raises AirflowException: where a part could not be read; what was found in the rest is in XCom, and flagged.
         """
-        from pme_airflow.hooks.objects import scan_place
-        from pme_airflow.hooks.pme import PMEHook, actor_of_context
-        from pme_airflow.leaks.trees import Scan
-        from pme_airflow.operators.edge import airflow_errors, leave_result
-        from pme_airflow.rotation.scanning import live_haystack
+        from pme_airflow.hooks.pme import PMEHook, run_context_of
+        from pme_airflow.hooks.scan_places import scan_place
+        from pme_airflow.leaks.archives import Scan
+        from pme_airflow.lifecycle.scan import live_tokens
+        from pme_airflow.operators._errors import airflow_errors, push_result
 
         places = [self.paths] if isinstance(self.paths, str) else list(self.paths)
         if not places:
             raise AirflowFailException("paths: is empty. Name at least one file, folder or URL.")
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            haystack = live_haystack(hook.services)
+            haystack = live_tokens(hook.services)
             scan = Scan(haystack.needles)
             found = [told for place in places for told in haystack.told(scan.hits(scan_place(scan, place)))]
             marks = sorted({told["fingerprint"] for told in found})
             if self.flag and marks:
-                hook.flag(tokens=marks, reason=self.reason, actor=actor_of_context(context))
+                hook.flag(tokens=marks, reason=self.reason, actor=run_context_of(context))
         result = {"findings": found, "problems": scan.problems}
         for told in found:
             self.log.warning("%s at %s, byte %d.", told["fingerprint"], told["path"], told["offset"])
         if scan.problems:
-            leave_result(context, result)
+            push_result(context, result)
             raise AirflowException(f"{len(scan.problems)} parts were not read: {'; '.join(scan.problems[:10])}")
         if found and self.fail_on_find:
-            leave_result(context, result)
+            push_result(context, result)
             raise AirflowFailException(f"{len(marks)} live links stand where they do not belong; see the findings.")
         return result

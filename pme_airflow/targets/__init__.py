@@ -1,1 +1,42 @@
-"""The shipped targets: how each puts a link in place, reads it back and takes it away. Below the operators."""
+"""Targets: places that show links in slots. The face for authors of targets of their own.
+
+``Target``, ``ShownLink`` and ``SlotError`` are what an author needs. The shipped targets load when first named, since
+each brings its own client.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pme_airflow.errors import SlotError
+from pme_airflow.targets.base import ShownLink, Target
+
+if TYPE_CHECKING:
+    from pme_airflow.targets.http_json import HttpJsonTarget
+    from pme_airflow.targets.object_storage import ObjectStorageTarget
+    from pme_airflow.targets.slack import SlackTarget
+    from pme_airflow.targets.wordpress import WordPressTarget
+
+__all__ = [
+    "HttpJsonTarget",
+    "ObjectStorageTarget",
+    "ShownLink",
+    "SlackTarget",
+    "SlotError",
+    "Target",
+    "WordPressTarget",
+]
+
+_SHIPPED = {
+    "HttpJsonTarget": "http_json",
+    "ObjectStorageTarget": "object_storage",
+    "SlackTarget": "slack",
+    "WordPressTarget": "wordpress",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SHIPPED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_SHIPPED[name]}"), name)

@@ -8,8 +8,9 @@ from typing import Any
 
 import requests
 
-from pme_airflow.rotation.publish import PMESlotError, ShownLink, Target
-from pme_airflow.targets.reading import tokens_of
+from pme_airflow.errors import SlotError
+from pme_airflow.targets.base import ShownLink, Target
+from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.web import WebApi, WebRefusal
 
 __all__ = ["HttpJsonTarget"]
@@ -87,16 +88,16 @@ class HttpJsonTarget(Target):
             return
         answer = self._ask("GET", _filled(self._read_endpoint, _values(link)), {}, None)
         if link.token.reveal() not in answer.text:
-            raise PMESlotError("the target confirmed, but does not show the new link when read back", passing=True)
+            raise SlotError("the target confirmed, but does not show the new link when read back", passing=True)
         if tokens_of(answer.text, link.model_id) - {link.token.reveal()}:
-            raise PMESlotError(
+            raise SlotError(
                 "it shows the new link and another of the model beside it: let read_endpoint name the slot alone, or "
                 "json replace what stands there"
             )
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
         if self._clear_json is None:
-            raise PMESlotError("it is not known how to clear this slot: give clear_json, or take the link out by hand")
+            raise SlotError("it is not known how to clear this slot: give clear_json, or take the link out by hand")
         self._ask(self._method, str(details["endpoint"]), {}, self._clear_json)
 
     def _ask(self, method: str, endpoint: str, headers: Mapping[str, str], body: Any) -> requests.Response:
@@ -104,7 +105,7 @@ class HttpJsonTarget(Target):
         return self._web.ask(method, endpoint, lambda answer: _judged(answer, expected), headers=headers, body=body)
 
 
-def _judged(answer: requests.Response, expected: Collection[int]) -> PMESlotError | None:
+def _judged(answer: requests.Response, expected: Collection[int]) -> SlotError | None:
     status = answer.status_code
     if status not in expected:
         said = f"HTTP {status} instead of {sorted(expected)}{_CURES.get(status, '')}"
@@ -112,7 +113,7 @@ def _judged(answer: requests.Response, expected: Collection[int]) -> PMESlotErro
     return _said_error(answer)
 
 
-def _said_error(answer: requests.Response) -> PMESlotError | None:
+def _said_error(answer: requests.Response) -> SlotError | None:
     """An error inside of an answer that calls itself a success."""
     try:
         body = answer.json()

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pme_airflow.ledger.publishing import Publication
-from pme_airflow.pages import render, source
-from pme_airflow.rotation.publish import PMESlotError, ShownLink, Target
+from pme_airflow.errors import SlotError
+from pme_airflow.ledger.publications import Publication
+from pme_airflow.targets.base import ShownLink, Target
+from pme_airflow.targets.pages import render, source
 
 __all__ = ["ObjectStorageTarget"]
 
@@ -66,7 +67,7 @@ class ObjectStorageTarget(Target):
         except (ValueError, AttributeError):
             problem = "link.json is not whole"
         if problem:
-            raise PMESlotError(f"{problem} right after it was written: does something else write there?", passing=True)
+            raise SlotError(f"{problem} right after it was written: does something else write there?", passing=True)
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> Mapping[str, Any]:
         folder = self._root / slot

@@ -12,8 +12,9 @@ from typing import Any
 
 from slack_sdk.errors import SlackApiError
 
-from pme_airflow.rotation.publish import PMESlotError, ShownLink, Target
-from pme_airflow.targets.reading import tokens_of
+from pme_airflow.errors import SlotError
+from pme_airflow.targets.base import ShownLink, Target
+from pme_airflow.targets.shown_tokens import tokens_of
 
 __all__ = ["SlackTarget"]
 
@@ -38,7 +39,7 @@ _MAX_PAGES = 10
 log = logging.getLogger(__name__)
 
 
-class _SlackError(PMESlotError):
+class _SlackError(SlotError):
     """Slack's answer was an error; ``code`` names it."""
 
     def __init__(self, method: str, code: str, status: int) -> None:
@@ -88,7 +89,7 @@ class SlackTarget(Target):
             posted = self._call(
                 "chat_postMessage", channel=self._channel, unfurl_links=False, unfurl_media=False, **message
             )
-        except PMESlotError as error:
+        except SlotError as error:
             if not error.permanent:
                 self._mine = None  # it may have been posted all the same: look before the next try
             raise
@@ -96,11 +97,11 @@ class SlackTarget(Target):
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         if not details.get("ts") or not details.get("channel"):
-            raise PMESlotError("Slack confirmed no message: is base_url of the connection Slack's API?", passing=True)
+            raise SlotError("Slack confirmed no message: is base_url of the connection Slack's API?", passing=True)
         for message in self._shown(details):
             said = json.dumps(message)
             if link.token.reveal() not in said or tokens_of(said, link.model_id) - {link.token.reveal()}:
-                raise PMESlotError("the message does not show the new link alone when read back", passing=True)
+                raise SlotError("the message does not show the new link alone when read back", passing=True)
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
         self._delete(details)
@@ -118,7 +119,7 @@ class SlackTarget(Target):
             return []
         shown = [message for message in found if message.get("ts") == details["ts"]]
         if not shown:
-            raise PMESlotError("the message is not in the channel when read back", passing=True)
+            raise SlotError("the message is not in the channel when read back", passing=True)
         return shown
 
     def _posted_before(self, slot: str) -> dict[str, Any]:
@@ -176,13 +177,13 @@ class SlackTarget(Target):
                 raise
 
     def _call(self, method: str, **arguments: Any) -> Any:
-        problem: PMESlotError | None = None
+        problem: SlotError | None = None
         try:
             return getattr(self._client, method)(**arguments)
         except SlackApiError as error:
             problem = _SlackError(method, *_code_and_status(error))
         except (OSError, HTTPException) as error:
-            problem = PMESlotError(f"Slack was not reached, or broke off ({type(error).__name__})", passing=True)
+            problem = SlotError(f"Slack was not reached, or broke off ({type(error).__name__})", passing=True)
         raise problem
 
 

@@ -10,8 +10,8 @@ import requests
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from pme_airflow.api.answers import Answer
-from pme_airflow.rotation.publish import PMESlotError
+from pme_airflow.api.answers import HttpResponse
+from pme_airflow.errors import SlotError
 
 __all__ = ["WebApi", "WebRefusal"]
 
@@ -21,10 +21,10 @@ _PASSING = frozenset({408, 425, 429})
 _SAFE = frozenset({"GET", "HEAD", "DELETE"})
 _PAGES = ("<!doctype html", "<html")
 
-Judge = Callable[[requests.Response], PMESlotError | None]
+Judge = Callable[[requests.Response], SlotError | None]
 
 
-class WebRefusal(PMESlotError):
+class WebRefusal(SlotError):
     """An answer that is no success.
 
     :param status: its HTTP status.
@@ -41,7 +41,7 @@ class WebRefusal(PMESlotError):
         self.retry_after = retry_after
 
 
-class _TimedOutError(PMESlotError):
+class _TimedOutError(SlotError):
     """No answer in time: another try may help, but not at once."""
 
 
@@ -80,7 +80,7 @@ class WebApi:
         """Ask once; what changes nothing, or nothing more the second time, up to four times unless it takes too long.
 
         :param judge: what is wrong with an answer that is neither a redirect nor a passing refusal.
-        :raises PMESlotError: in words that hold neither the address' query nor the body.
+        :raises SlotError: in words that hold neither the address' query nor the body.
         """
 
         def once() -> requests.Response:
@@ -107,7 +107,7 @@ class WebApi:
         body: Any,
         anonymous: bool,
     ) -> requests.Response:
-        problem: PMESlotError | None = None
+        problem: SlotError | None = None
         try:
             answer = self._session.request(
                 method,
@@ -123,18 +123,18 @@ class WebApi:
         except requests.Timeout:
             problem = _TimedOutError(f"it did not answer within {self._timeout:g} s", passing=True)
         except requests.RequestException as error:
-            problem = PMESlotError(f"it was not reached, or broke off ({type(error).__name__})", passing=True)
+            problem = SlotError(f"it was not reached, or broke off ({type(error).__name__})", passing=True)
         if problem is not None:
             raise problem
         return answer
 
 
-def _passing_or_astray(answer: requests.Response) -> PMESlotError | None:
+def _passing_or_astray(answer: requests.Response) -> SlotError | None:
     status = answer.status_code
     if 300 <= status < 400:
         return WebRefusal(f"HTTP {status}, a redirect: the link was not sent on. Name the final address", status)
     if status in _PASSING or status >= 500:
-        wait = Answer(status, answer.headers, b"").retry_after
+        wait = HttpResponse(status, answer.headers, b"").retry_after
         return WebRefusal(f"HTTP {status}", status, passing=True, retry_after=wait)
     if status < 300 and _is_page(answer):
         said = (
@@ -151,7 +151,7 @@ def _is_page(answer: requests.Response) -> bool:
 
 
 def _may_pass_soon(error: BaseException) -> bool:
-    return isinstance(error, PMESlotError) and not error.permanent and not isinstance(error, _TimedOutError)
+    return isinstance(error, SlotError) and not error.permanent and not isinstance(error, _TimedOutError)
 
 
 def _pause(state: RetryCallState) -> float:

@@ -10,9 +10,10 @@ from typing import Any
 
 import requests
 
-from pme_airflow.leaks.disguises import tokens_in
-from pme_airflow.rotation.publish import PMESlotError, ShownLink, Target
-from pme_airflow.targets.reading import tokens_of
+from pme_airflow.errors import SlotError
+from pme_airflow.leaks.encodings import tokens_in
+from pme_airflow.targets.base import ShownLink, Target
+from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.web import WebApi, WebRefusal
 
 __all__ = ["WordPressTarget"]
@@ -54,14 +55,14 @@ class WordPressTarget(Target):
     def slots(self, item: Mapping[str, Any]) -> list[str]:
         model_id = str(item["model_id"])
         if model_id not in self._pages:
-            raise PMESlotError(f"no page is named for model {model_id}: add it to pages")
+            raise SlotError(f"no page is named for model {model_id}: add it to pages")
         return [f"{self._kind}/{self._pages[model_id]}#{model_id}"]
 
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
         path = slot.partition("#")[0]
         page = self._get(path, {"context": "edit"})
         if page.get("status") == "trash":
-            raise PMESlotError("the page is in the trash: restore it, or name another")
+            raise SlotError("the page is in the trash: restore it, or name another")
         content = self._rewritten(path, page, lambda text: _placed(text, _block(link), link.model_id))
         return {"path": path, "model_id": link.model_id, **self._drop_old_revisions(path, content)}
 
@@ -69,13 +70,13 @@ class WordPressTarget(Target):
         path = slot.partition("#")[0]
         page = self._get(path, {"context": "edit"})
         if _block(link) not in _raw(page):
-            raise PMESlotError("the page does not hold the new link when read back", passing=True)
+            raise SlotError("the page does not hold the new link when read back", passing=True)
         shown = html.unescape(self._as_a_reader(path, page))
         tokens = tokens_of(shown, link.model_id)
         if link.token.reveal() not in shown:
-            raise PMESlotError("the page holds the new link, but does not show it to readers", passing=True)
+            raise SlotError("the page holds the new link, but does not show it to readers", passing=True)
         if tokens - {link.token.reveal()}:
-            raise PMESlotError(
+            raise SlotError(
                 f"the page shows another link of model {link.model_id} outside of our block: take it out by hand"
             )
 
@@ -99,12 +100,12 @@ class WordPressTarget(Target):
         if changed == content:
             return content
         if _is_filtered(page):
-            raise PMESlotError(
+            raise SlotError(
                 "WordPress takes iframes out of what this account writes: give it the right unfiltered_html (an "
                 "editor or administrator has it; on a multisite only its network's administrator)"
             )
         if _raw(self._get(path, {"context": "edit"})) != content:
-            raise PMESlotError("somebody edited the page just now; trying again on what they wrote", passing=True)
+            raise SlotError("somebody edited the page just now; trying again on what they wrote", passing=True)
         self._ask("POST", path, {}, {"content": changed})
         return changed
 
@@ -151,7 +152,7 @@ class WordPressTarget(Target):
                     return held
                 raise
             if not isinstance(found, list):
-                raise PMESlotError(f"the page's {kind} were answered as {type(found).__name__}, not as a list")
+                raise SlotError(f"the page's {kind} were answered as {type(found).__name__}, not as a list")
             known = {revision["id"] for revision in held}
             new = [revision for revision in found if revision["id"] not in known]
             held += new
@@ -174,7 +175,7 @@ class WordPressTarget(Target):
     def _get(self, path: str, query: Mapping[str, Any]) -> Mapping[str, Any]:
         found = self._ask("GET", path, query, None)
         if not isinstance(found, Mapping):
-            raise PMESlotError("the site did not answer with a page: is the address a WordPress site's?")
+            raise SlotError("the site did not answer with a page: is the address a WordPress site's?")
         return found
 
     def _ask(self, method: str, path: str, query: Mapping[str, Any], body: Any, *, anonymous: bool = False) -> Any:
@@ -201,7 +202,7 @@ class WordPressTarget(Target):
         raise WebRefusal("the site gave no JSON: is the address a WordPress site's?", answer.status_code)
 
 
-def _judged(answer: requests.Response) -> PMESlotError | None:
+def _judged(answer: requests.Response) -> SlotError | None:
     status = answer.status_code
     if status < 300:
         return None
@@ -230,7 +231,7 @@ def _raw(page: Mapping[str, Any]) -> str:
     content = page.get("content")
     raw = content.get("raw") if isinstance(content, Mapping) else None
     if not isinstance(raw, str):
-        raise PMESlotError("the page's source is not shown to this account: it needs the right to edit the page")
+        raise SlotError("the page's source is not shown to this account: it needs the right to edit the page")
     return raw
 
 
@@ -268,7 +269,7 @@ def _find(content: str, model_id: str) -> tuple[int, int] | None:
     for pattern in patterns:
         found = list(re.finditer(pattern, content, re.DOTALL))
         if len(found) > 1:
-            raise PMESlotError(f"the page holds {len(found)} blocks of model {model_id}: leave one")
+            raise SlotError(f"the page holds {len(found)} blocks of model {model_id}: leave one")
         if found:
             return found[0].span()
     return None
@@ -281,7 +282,7 @@ def _placed(content: str, block: str, model_id: str) -> str:
         return content[: found[0]] + block + content[found[1] :]
     marks = list(re.finditer(rf"\[pme model={re.escape(model_id)}\]", content))
     if len(marks) > 1:
-        raise PMESlotError(f"the page holds {len(marks)} marks [pme model={model_id}]: leave one")
+        raise SlotError(f"the page holds {len(marks)} marks [pme model={model_id}]: leave one")
     if marks:
         return content[: marks[0].start()] + block + content[marks[0].end() :]
     return f"{content}\n\n{block}" if content else block

@@ -11,7 +11,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 if TYPE_CHECKING:
     from pme_airflow.hooks.pme import PMEHook
-    from pme_airflow.rotation.publish import PublishOutcome, Target
+    from pme_airflow.lifecycle.publish import PublishOutcome
+    from pme_airflow.targets.base import Target
 
 __all__ = ["PMETransferOperator"]
 
@@ -60,14 +61,14 @@ class PMETransferOperator(BaseOperator):
         :raises AirflowFailException: where a slot failed for good, or an upstream task had.
         :raises AirflowException: where a slot failed and another try may help.
         """
-        from pme_airflow.hooks.pme import PMEHook, actor_of_context
-        from pme_airflow.operators.edge import airflow_errors
-        from pme_airflow.rotation.publish import Publisher
+        from pme_airflow.hooks.pme import PMEHook, run_context_of
+        from pme_airflow.lifecycle.publish import Publisher
+        from pme_airflow.operators._errors import airflow_errors
 
         failed_upstream = _failed_upstream(self, context)
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            publisher = Publisher(hook.services, actor_of_context(context), self.make_target(hook), hook.open_link)
+            publisher = Publisher(hook.services, run_context_of(context), self.make_target(hook), hook.open_link)
             outcome = publisher.publish(hook.items(self.links), finish=_is_retry(context))
             if not outcome.links and failed_upstream:
                 raise AirflowFailException(f"There is no link to publish, since {failed_upstream} failed. See its log.")
@@ -87,21 +88,21 @@ class PMETransferOperator(BaseOperator):
             outcome.removed.total,
             outcome.failed.total,
         )
-        from pme_airflow.operators.alarms import count
-        from pme_airflow.operators.edge import leave_result
+        from pme_airflow.operators._errors import push_result
+        from pme_airflow.operators.alerts import count
 
         count("published", outcome.published.total)
         count("publish_failures", outcome.failed.total)
         _tell_assets(context, outcome)
-        leave_result(context, outcome.target, key="target")
+        push_result(context, outcome.target, key="target")
         if outcome.failed:
-            leave_result(context, outcome.as_json())
+            push_result(context, outcome.as_json())
             said = "; ".join(f"{f['slot']} (model {f['model_id']}): {f['reason']}" for f in outcome.failed[:20])
             more = f"; and {outcome.failed.total - 20} more" if outcome.failed.total > 20 else ""
             error = AirflowFailException if outcome.permanent else AirflowException
             raise error(f"{outcome.target}: {outcome.failed.total} slots were not published: {said}{more}")
         if failed_upstream:
-            leave_result(context, outcome.as_json())
+            push_result(context, outcome.as_json())
             raise AirflowFailException(
                 f"{outcome.target}: all {outcome.links} links at hand are shown, but {failed_upstream} failed, so the "
                 "run is not whole. Its log names what is missing."

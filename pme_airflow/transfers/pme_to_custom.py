@@ -10,13 +10,13 @@ from pme_airflow.transfers.base import PMETransferOperator
 
 if TYPE_CHECKING:
     from pme_airflow.hooks.pme import PMEHook
-    from pme_airflow.rotation.publish import Target
+    from pme_airflow.targets.base import Target
 
 __all__ = ["PMEToCustomTargetOperator"]
 
 
 class PMEToCustomTargetOperator(PMETransferOperator):
-    """Publish to a subclass of :class:`pme_airflow.rotation.publish.Target`.
+    """Publish to a subclass of :class:`pme_airflow.lifecycle.publish.Target`.
 
     :param links: items as ``PMEMintLinksOperator`` returns them.
     :param target_class: its import path, ``package.module.Class``.
@@ -33,8 +33,8 @@ class PMEToCustomTargetOperator(PMETransferOperator):
         self.options = dict(options or {})
 
     def make_target(self, hook: PMEHook) -> Target:
-        from pme_airflow.api.errors import PMEInputError
-        from pme_airflow.rotation.publish import Target
+        from pme_airflow.errors import PMEInputError
+        from pme_airflow.targets.base import Target
 
         module, _, name = self.target_class.rpartition(".")
         try:

@@ -11,7 +11,7 @@ from pme_airflow.transfers.base import PMETransferOperator
 
 if TYPE_CHECKING:
     from pme_airflow.hooks.pme import PMEHook
-    from pme_airflow.rotation.publish import Target
+    from pme_airflow.targets.base import Target
 
 __all__ = ["PMEGalleryLink", "PMEToObjectStorageOperator"]
 

@@ -61,7 +61,7 @@ class PMEReportTrigger(BaseEventTrigger):
         return sizes, sorted(name for name, size in sizes.items() if before.get(name) == size)
 
     def _read(self, name: str) -> tuple[dict[str, Any], str]:
-        from pme_airflow.api.errors import PMEError
+        from pme_airflow.errors import PMEError
         from pme_airflow.leaks.reports import MAX_REPORT_BYTES, read_report
 
         with (ObjectStoragePath(self.path) / name).open("rb") as stream:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pme_airflow.emulator import World
+from pme_airflow.dev.emulator import World
 from tests.conftest import SECRET
 from tests.support.home import AirflowHome, make_template
 

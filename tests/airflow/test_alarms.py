@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from pme_airflow.emulator import World
-from pme_airflow.operators import alarms
+from pme_airflow.dev.emulator import World
+from pme_airflow.operators import alerts
 from pme_airflow.operators.pme import (
     PMEFlagTokensOperator,
     PMEMintLinksOperator,
@@ -47,7 +47,7 @@ def metrics(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
         told[name] = told.get(name, 0) + value
 
     for method in ("incr", "gauge", "timing"):
-        monkeypatch.setattr(alarms.Stats, method, add)
+        monkeypatch.setattr(alerts.Stats, method, add)
     return told
 
 
@@ -89,12 +89,12 @@ def test_airflows_slack_notifier_takes_alarms() -> None:
 
     sent: list[str] = []
 
-    class Told(SlackNotifier):
+    class BoundedList(SlackNotifier):
         def notify(self, context: Any) -> None:
             sent.append(self.text)
 
-    told = Told(text="{{ alarms | join(' ') }}", channel="#alarms")
-    alarms.raise_alarms(PMERevocationSweepOperator(task_id="sweep"), {}, ["one", "two"], told)
+    told = BoundedList(text="{{ alarms | join(' ') }}", channel="#alarms")
+    alerts.raise_alarms(PMERevocationSweepOperator(task_id="sweep"), {}, ["one", "two"], told)
     assert sent == ["one two"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from pme_airflow.emulator import World
+from pme_airflow.dev.emulator import World
 from pme_airflow.operators.pme import PMEFlagTokensOperator, PMEMintLinksOperator, PMERevocationSweepOperator
 from pme_airflow.transfers.pme_to_object_storage import PMEToObjectStorageOperator
 from tests.conftest import MODELS, SECRET

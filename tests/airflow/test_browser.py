@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from pme_airflow.emulator import World
-from pme_airflow.playground.home import environment
-from pme_airflow.playground.live import PASSWORD, USER, LiveAirflow
+from pme_airflow.dev.emulator import World
+from pme_airflow.dev.playground.home import environment
+from pme_airflow.dev.playground.live import PASSWORD, USER, LiveAirflow
 from tests.conftest import MODELS, SECRET
 from tests.support.home import ROOT, AirflowHome
 

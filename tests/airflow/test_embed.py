@@ -17,13 +17,13 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pme_airflow.emulator import World
-from pme_airflow.emulator.server import serving_app
-from pme_airflow.ledger import revoking
-from pme_airflow.ledger.actor import Actor
+from pme_airflow.dev.emulator import World
+from pme_airflow.dev.emulator.server import serving_app
+from pme_airflow.ledger import revocations
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.refresh import create_refresh_app
-from pme_airflow.rotation.services import Services
-from pme_airflow.rotation.sweep import Sweeper
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from tests.conftest import MODELS, MakeServices
 from tests.support.home import ROOT
@@ -70,7 +70,7 @@ class Keeper:
             name = f"run{self.runs}"
             items = mint(self.services, name, [ONE], demand(VALIDITY, RENEW_BEFORE)).items
             assert publish(self.services, name, self.target, items).failed == []
-            Sweeper(self.services, Actor(f"dag/{name}/sweep/-1")).sweep()
+            Sweeper(self.services, RunContext(f"dag/{name}/sweep/-1")).sweep()
 
     def __enter__(self) -> Keeper:
         self.run()
@@ -227,5 +227,5 @@ def test_without_the_sdk_the_iframe_is_loaded_anew_in_time(
 
 def _revoke_all(services: Services) -> None:
     with services.database.write() as connection:
-        revoking.flag(services.database, connection, Actor("cli"), "leaked", audiences=["intranet"])
-    Sweeper(services, Actor("cli")).sweep()
+        revocations.flag(services.database, connection, RunContext("cli"), "leaked", audiences=["intranet"])
+    Sweeper(services, RunContext("cli")).sweep()

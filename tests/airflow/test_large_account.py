@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from pme_airflow.emulator import Settings, World
+from pme_airflow.dev.emulator import Settings, World
 from tests.airflow.test_nightly import NIGHTLY
 from tests.conftest import SECRET
 from tests.support.home import AirflowHome

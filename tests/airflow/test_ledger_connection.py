@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.emulator import World
+from pme_airflow.dev.emulator import World
+from pme_airflow.errors import LedgerError
 from pme_airflow.hooks.pme import PMEHook
-from pme_airflow.ledger.errors import LedgerError
 from tests.conftest import MODELS, SECRET
 from tests.support.databases import fields_of
 from tests.support.home import pme_in_environment

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.emulator import World
+from pme_airflow.dev.emulator import World
 from pme_airflow.hooks.pme import PMEHook
-from pme_airflow.rotation.handover import reference_to_models
+from pme_airflow.lifecycle.xcom_payload import reference_to_models
 from tests.conftest import MODELS, SECRET
 from tests.support.home import pme_in_environment
 

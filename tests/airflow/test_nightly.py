@@ -9,9 +9,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from pme_airflow.api.values import AccessToken
-from pme_airflow.emulator import World
+from pme_airflow.dev.emulator import World
 from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
 from tests.conftest import MODELS, SECRET
 from tests.support.home import ROOT, AirflowHome, leaks
 from tests.support.scale import scaled

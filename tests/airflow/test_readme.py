@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pme_airflow.emulator import World
+from pme_airflow.dev.emulator import World
 from tests.support.home import ROOT, AirflowHome
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pme_airflow.emulator import World
-from pme_airflow.emulator.server import serving_app
-from pme_airflow.playground.channel import Channel, create_channel_app
-from pme_airflow.playground.home import environment
-from pme_airflow.playground.live import LiveAirflow
+from pme_airflow.dev.emulator import World
+from pme_airflow.dev.emulator.server import serving_app
+from pme_airflow.dev.playground.channel import Channel, create_channel_app
+from pme_airflow.dev.playground.home import environment
+from pme_airflow.dev.playground.live import LiveAirflow
 from tests.conftest import MODELS, SECRET
 from tests.support.cms import serving_cms
 from tests.support.home import ROOT, leaks
@@ -24,7 +24,7 @@ from tests.support.proxy import Proxy, serving_proxy
 #: A target of a careless author: it logs what it shows, and fails with the link in its words.
 CARELESS = """
 import logging
-from pme_airflow.rotation.publish import Target
+from pme_airflow.lifecycle.publish import Target
 
 {mutant}
 

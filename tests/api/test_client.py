@@ -11,19 +11,20 @@ from typing import Any
 import pytest
 import requests_mock as mocking
 
-from pme_airflow.api.answers import Denied, Lost, Made, NotMade, Revoked
+from pme_airflow.api.answers import Made, NotMade, NotRevoked, Revoked, Unknown
 from pme_airflow.api.client import ClientSettings, PMEClient
-from pme_airflow.api.errors import (
+from pme_airflow.api.messages import MintRequest
+from pme_airflow.dev.emulator import Settings, World
+from pme_airflow.dev.emulator.server import serving
+from pme_airflow.durations import Validity
+from pme_airflow.errors import (
     PMECredentialsError,
     PMEInputError,
     PMENotEnabledError,
     PMEProtocolError,
     PMEUnavailableError,
 )
-from pme_airflow.api.validity import Validity
-from pme_airflow.api.values import AccessToken, Hidden, MintRequest
-from pme_airflow.emulator import Settings, World
-from pme_airflow.emulator.server import serving
+from pme_airflow.secrets import AccessToken, SecretStr
 from tests.conftest import MODELS, SECRET
 from tests.support.clocks import FakeClock
 
@@ -51,7 +52,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def mocked(api: mocking.Mocker, clock: FakeClock) -> PMEClient:
-    return PMEClient("id", Hidden(SECRET), HOST, clock=clock)
+    return PMEClient("id", SecretStr(SECRET), HOST, clock=clock)
 
 
 def link(alias: str) -> dict[str, str]:
@@ -97,7 +98,7 @@ def test_an_expiry_met_by_sixteen_threads_costs_one_renewal(world: World, client
 
 def test_an_application_token_is_renewed_before_it_ends(world: World, address: str) -> None:
     clock = FakeClock()
-    client = PMEClient("emulator-client", Hidden(SECRET), address, clock=clock)
+    client = PMEClient("emulator-client", SecretStr(SECRET), address, clock=clock)
     client.mint(requests_for(1))
     clock.advance(3599 - 30)
     client.mint(requests_for(1))
@@ -105,7 +106,7 @@ def test_an_application_token_is_renewed_before_it_ends(world: World, address: s
 
 
 def test_a_wrong_secret_is_one_request_and_no_retry(world: World, address: str) -> None:
-    client = PMEClient("emulator-client", Hidden("not the secret"), address)
+    client = PMEClient("emulator-client", SecretStr("not the secret"), address)
     with pytest.raises(PMECredentialsError, match="Reset") as caught:
         client.mint(requests_for(3))
     assert world.counts == {"requests:token": 1}
@@ -115,7 +116,7 @@ def test_a_wrong_secret_is_one_request_and_no_retry(world: World, address: str) 
 def test_the_second_spelling_is_found_and_remembered() -> None:
     world = World(Settings(client_secret=SECRET, models=MODELS, second_spelling=True))
     with serving(world) as address:
-        client = PMEClient("emulator-client", Hidden(SECRET), address)
+        client = PMEClient("emulator-client", SecretStr(SECRET), address)
         (first,) = client.mint(requests_for(1))
         asked = world.counts["requests:graph"]
         (second,) = client.mint(requests_for(1))
@@ -128,7 +129,7 @@ def test_the_second_spelling_is_found_and_remembered() -> None:
 def test_a_server_that_caps_aliases_is_asked_one_by_one() -> None:
     world = World(Settings(client_secret=SECRET, models=MODELS, max_aliases=1))
     with serving(world) as address:
-        client = PMEClient("emulator-client", Hidden(SECRET), address)
+        client = PMEClient("emulator-client", SecretStr(SECRET), address)
         verdicts = client.mint(requests_for(10))
         assert all(isinstance(verdict, Made) for verdict in verdicts)
         revoked = client.revoke([v.link.access_token for v in verdicts if isinstance(v, Made)])
@@ -142,7 +143,7 @@ def test_what_may_have_acted_is_not_sent_again(world: World, client: PMEClient) 
         world.set_faults({fault: 1.0})
         before = world.counts.get("requests:graph", 0)
         (verdict,) = client.mint(requests_for(1))
-        assert isinstance(verdict, Lost), fault
+        assert isinstance(verdict, Unknown), fault
         assert world.counts["requests:graph"] == before + 1, fault
 
 
@@ -151,7 +152,7 @@ def test_a_request_that_cannot_connect_was_not_made() -> None:
         taken.bind(("127.0.0.1", 0))
         host = f"http://127.0.0.1:{taken.getsockname()[1]}"
     settings = ClientSettings(deadline=0.5)
-    client = PMEClient("id", Hidden(SECRET), host, settings)
+    client = PMEClient("id", SecretStr(SECRET), host, settings)
     client._token = None
     with pytest.raises(PMEUnavailableError, match="not reached"):
         client.mint(requests_for(1))
@@ -167,7 +168,7 @@ def test_partial_success_is_judged_alias_by_alias(world: World, client: PMEClien
 
 def test_the_servers_clock_is_learnt_from_date(world: World, address: str) -> None:
     world.move_clock(600)
-    client = PMEClient("emulator-client", Hidden(SECRET), address)
+    client = PMEClient("emulator-client", SecretStr(SECRET), address)
     client.check_credentials()
     assert abs((client.server_clock.now() - world.now()).total_seconds()) < 2
 
@@ -241,14 +242,14 @@ def test_a_redirect_is_not_followed(mocked: PMEClient, api: mocking.Mocker) -> N
     elsewhere = api.post("https://elsewhere.test/", json={})
     api.post(GRAPH, status_code=307, headers={"Location": "https://elsewhere.test/"})
     (verdict,) = mocked.mint(requests_for(1))
-    assert isinstance(verdict, Lost)
+    assert isinstance(verdict, Unknown)
     assert elsewhere.call_count == 0
 
 
 def test_a_revocation_that_is_refused_is_denied(mocked: PMEClient, api: mocking.Mocker) -> None:
     api.post(GRAPH, json={"data": {"a0": False, "a1": True}})
     first, second = mocked.revoke([AccessToken("a" * 25), AccessToken("b" * 25)])
-    assert isinstance(first, Denied)
+    assert isinstance(first, NotRevoked)
     assert isinstance(second, Revoked)
 
 
@@ -260,18 +261,18 @@ def test_a_revocation_that_is_refused_is_denied(mocked: PMEClient, api: mocking.
 )
 def test_a_host_that_cannot_be_right_is_refused_before_any_request(host: str) -> None:
     with pytest.raises(PMEInputError, match="host"):
-        PMEClient("id", Hidden(SECRET), host)
+        PMEClient("id", SecretStr(SECRET), host)
 
 
 @pytest.mark.parametrize(("login", "password", "field"), [("", "x", "login"), ("x", "", "password")])
 def test_missing_credentials_are_named(login: str, password: str, field: str) -> None:
     with pytest.raises(PMEInputError, match=field):
-        PMEClient(login, Hidden(password), HOST)
+        PMEClient(login, SecretStr(password), HOST)
 
 
 def test_no_secret_in_reprs_logs_or_tracebacks(world: World, address: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    client = PMEClient("emulator-client", Hidden(SECRET), address)
+    client = PMEClient("emulator-client", SecretStr(SECRET), address)
     (verdict,) = client.mint(requests_for(1))
     assert isinstance(verdict, Made)
     token = verdict.link.access_token.reveal()

@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.api.answers import (  # fmt: skip
-    Answer,
-    Denied,
-    Lost,
+from pme_airflow.api.answers import (
+    HttpResponse,
     Made,
-    NoAnswer,
+    NoResponse,
     NotMade,
+    NotRevoked,
     RefusalKind,
     Revoked,
+    Unknown,
     judge_mint,
     judge_revoke,
     refusal_of,
 )
-from pme_airflow.api.validity import Validity
-from pme_airflow.api.values import MintRequest
+from pme_airflow.api.messages import MintRequest
+from pme_airflow.durations import Validity
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 ASKED = {"a0": MintRequest("yyHDFKzPzvN", Validity(600)), "a1": MintRequest("SxQL3iGyoDo", Validity(600))}
@@ -34,17 +34,17 @@ LINK = {
 }
 
 
-def answer(body: Any, status: int = 200, **headers: str) -> Answer:
+def answer(body: Any, status: int = 200, **headers: str) -> HttpResponse:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(status, {"Date": "Fri, 01 May 2026 12:00:00 GMT", **headers}, raw)
+    return HttpResponse(status, {"Date": "Fri, 01 May 2026 12:00:00 GMT", **headers}, raw)
 
 
-def said(exchange: Answer | NoAnswer) -> dict[str, str]:
+def said(exchange: HttpResponse | NoResponse) -> dict[str, str]:
     """For each alias: ``made``, ``not`` or ``maybe``."""
     refusal = refusal_of(exchange, len(ASKED))
     if refusal is not None:
         return dict.fromkeys(ASKED, "not")
-    names = {Made: "made", NotMade: "not", Lost: "maybe"}
+    names = {Made: "made", NotMade: "not", Unknown: "maybe"}
     return {alias: names[type(verdict)] for alias, verdict in judge_mint(exchange, ASKED, NOW).items()}
 
 
@@ -56,7 +56,7 @@ BARE = {"message": "x", "path": ["a1"]}
 @pytest.mark.parametrize(
     ("exchange", "first", "second"),
     [
-        pytest.param(NoAnswer(False, "could not connect"), "not", "not", id="could not connect"),
+        pytest.param(NoResponse(False, "could not connect"), "not", "not", id="could not connect"),
         pytest.param(answer({"error": "invalid_grant"}, 400), "not", "not", id="400 invalid_grant"),
         pytest.param(answer(b"no", 401), "not", "not", id="401"),
         pytest.param(answer(b"no", 403), "not", "not", id="403"),
@@ -89,7 +89,7 @@ BARE = {"message": "x", "path": ["a1"]}
         pytest.param(
             answer({"data": {"a0": LINK}}, 429), "made", "maybe", id="made although the status asks for patience"
         ),
-        pytest.param(NoAnswer(True, "timed out"), "maybe", "maybe", id="time-out after the request was written"),
+        pytest.param(NoResponse(True, "timed out"), "maybe", "maybe", id="time-out after the request was written"),
         pytest.param(answer(b"<html>", 500), "maybe", "maybe", id="500"),
         pytest.param(answer(b"<html>", 502), "maybe", "maybe", id="502"),
         pytest.param(answer(b"<html>", 504), "maybe", "maybe", id="504"),
@@ -107,14 +107,14 @@ BARE = {"message": "x", "path": ["a1"]}
         pytest.param(answer([]), "maybe", "maybe", id="JSON of another shape"),
     ],
 )  # fmt: skip
-def test_each_alias_is_judged_on_its_own(exchange: Answer | NoAnswer, first: str, second: str) -> None:
+def test_each_alias_is_judged_on_its_own(exchange: HttpResponse | NoResponse, first: str, second: str) -> None:
     assert said(exchange) == {"a0": first, "a1": second}
 
 
 def test_a_body_cut_off_after_the_token_gives_the_token() -> None:
     whole = json.dumps({"data": {"a0": LINK, "a1": {**LINK, "accessToken": "u" * 25}}}).encode()
     for cut in range(len(whole)):
-        verdicts = judge_mint(Answer(200, {}, whole[:cut], complete=False), ASKED, NOW)
+        verdicts = judge_mint(HttpResponse(200, {}, whole[:cut], complete=False), ASKED, NOW)
         for alias, token in (("a0", "t" * 25), ("a1", "u" * 25)):
             verdict = verdicts[alias]
             closed = f'"{token}"'.encode() in whole[:cut]
@@ -164,7 +164,7 @@ def test_retry_after_is_read_both_ways_and_against_the_answers_date(header: str,
 )
 def test_only_true_is_a_revocation(body: Any, confirmed: bool) -> None:
     verdict = judge_revoke(answer(body), ["a0"])["a0"]
-    assert isinstance(verdict, Revoked if confirmed else Denied)
+    assert isinstance(verdict, Revoked if confirmed else NotRevoked)
 
 
 @pytest.mark.parametrize("extensions", [True, False])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pme_airflow.api.limiter import Limiter, OwnCeiling
+from pme_airflow.api.limiter import Limiter, LocalRateLimit
 from tests.support.clocks import FakeClock
 
 LATENCY = 0.01
@@ -80,7 +80,7 @@ def test_faults_that_come_by_chance_do_not_slow_it_down() -> None:
 
 def test_a_ceiling_is_never_passed() -> None:
     clock = FakeClock()
-    server = Server(Limiter(8, 32, clock, OwnCeiling(20, clock)), clock, limit_of(20))
+    server = Server(Limiter(8, 32, clock, LocalRateLimit(20, clock)), clock, limit_of(20))
     taken, refused = server.run(60)
     assert refused == 0
     assert taken / 60 > 0.95 * 20

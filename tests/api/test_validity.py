@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pme_airflow.api.errors import PMEInputError
-from pme_airflow.api.validity import Validity
+from pme_airflow.durations import Validity
+from pme_airflow.errors import PMEInputError
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from benchmarks.measure import api
-from pme_airflow.rotation.parts import parts_of
+from pme_airflow.placements.batching import parts_of
 from tests.support.farm import MISSING_REDIS, Farm, redis_program
 from tests.support.home import ROOT
 from tests.support.scale import scaled

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from pme_airflow.api.errors import PMEError
+from pme_airflow.errors import PMEError
 from tests.support.machine import MUTANTS, LedgerMachine
 from tests.support.scale import scaled
 

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pme_airflow.api.values import AccessToken
-from pme_airflow.emulator import Settings, World
-from pme_airflow.emulator.samples import sample_models
-from pme_airflow.emulator.server import serving
-from pme_airflow.emulator.world import IssuedToken
+from pme_airflow.dev.emulator import Settings, World
+from pme_airflow.dev.emulator.samples import sample_models
+from pme_airflow.dev.emulator.server import serving
+from pme_airflow.dev.emulator.world import IssuedToken
+from pme_airflow.dev.playground.home import SECRET, environment
+from pme_airflow.dev.playground.live import LiveAirflow
 from pme_airflow.hooks.pme import LEDGER_FILE
-from pme_airflow.playground.home import SECRET, environment
-from pme_airflow.playground.live import LiveAirflow
 from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
 from tests.support.rooms import demand, mint, services_at
 from tests.support.scale import scaled
 

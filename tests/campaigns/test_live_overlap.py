@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.emulator import World
-from pme_airflow.playground.home import command, environment
-from pme_airflow.playground.live import LiveAirflow
+from pme_airflow.dev.emulator import World
+from pme_airflow.dev.playground.home import command, environment
+from pme_airflow.dev.playground.live import LiveAirflow
 from tests.conftest import MODELS, SECRET
 from tests.support.cms import serving_cms
 from tests.support.scale import scaled

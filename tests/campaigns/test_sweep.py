@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from pme_airflow.api.values import AccessToken
-from pme_airflow.emulator import Settings, World
-from pme_airflow.emulator.samples import sample_models
-from pme_airflow.emulator.server import serving
-from pme_airflow.ledger import revoking
-from pme_airflow.ledger.actor import Actor
-from pme_airflow.playground.home import SECRET
-from pme_airflow.rotation.sweep import Sweeper
+from pme_airflow.dev.emulator import Settings, World
+from pme_airflow.dev.emulator.samples import sample_models
+from pme_airflow.dev.emulator.server import serving
+from pme_airflow.dev.playground.home import SECRET
+from pme_airflow.ledger import revocations
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
 from tests.support.rooms import demand, mint, rows, services_at
 from tests.support.scale import scaled
 
@@ -37,9 +37,9 @@ def test_nothing_is_left_alive_but_what_is_listed_as_irrevocable(tmp_path: Path)
         mint(services, "bystanders", models[LEAKED:], demand(audience="kept"))
         world.set_faults(FAULTS)
         with database.write() as connection:
-            revoking.flag(database, connection, Actor("cli"), "all of it leaked", audiences=["leaked"])
+            revocations.flag(database, connection, RunContext("cli"), "all of it leaked", audiences=["leaked"])
         begun = world.now()
-        outcome = Sweeper(services, Actor("dag/sweep/sweep/-1")).sweep()
+        outcome = Sweeper(services, RunContext("dag/sweep/sweep/-1")).sweep()
         world.set_faults({})
         listed = {row.fingerprint for row in rows(services, "live") if row.irrevocable}
         kept = set(models[LEAKED:])

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.api.values import AccessToken
+from pme_airflow.errors import PMEReportError
 from pme_airflow.leaks import reports
-from pme_airflow.leaks.reports import Findings, PMEReportError, read_report
-from pme_airflow.leaks.sources import fetch_report
+from pme_airflow.leaks.report_fetch import fetch_report
+from pme_airflow.leaks.reports import Findings, read_report
 from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
 from tests.support.home import ROOT
 from tests.support.scale import scaled
 
@@ -132,14 +133,14 @@ def test_secretlint_finds_links_by_our_rules_and_its_reports_are_read(tmp_path: 
 
 
 def test_a_url_of_a_host_not_allowed_is_refused() -> None:
-    from pme_airflow.api.errors import PMEInputError
+    from pme_airflow.errors import PMEInputError
 
     with pytest.raises(PMEInputError, match="PME_REPORT_HOSTS"):
         fetch_report("https://evil.test/report.json")
 
 
 def test_a_pattern_that_matches_nothing_is_refused(tmp_path: Path) -> None:
-    from pme_airflow.api.errors import PMEInputError
+    from pme_airflow.errors import PMEInputError
 
     with pytest.raises(PMEInputError, match="matches 0 files"):
         fetch_report(f"{tmp_path}/*.json")

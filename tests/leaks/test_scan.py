@@ -24,15 +24,15 @@ from urllib.parse import quote
 
 import pytest
 
-from pme_airflow.api.errors import PMEInputError
-from pme_airflow.api.values import AccessToken
-from pme_airflow.leaks import needles as needles_module
-from pme_airflow.leaks import trees
+from pme_airflow.errors import PMEInputError
+from pme_airflow.leaks import archives
+from pme_airflow.leaks import token_matcher as needles_module
+from pme_airflow.leaks.archives import Scan, files_under
 from pme_airflow.leaks.engines import engine_for
-from pme_airflow.leaks.needles import Needles
-from pme_airflow.leaks.scan import Hit, pieces_of, search
-from pme_airflow.leaks.trees import Scan, files_under
+from pme_airflow.leaks.stream_search import Hit, pieces_of, search
+from pme_airflow.leaks.token_matcher import TokenMatcher
 from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
 from tests.support.scale import scaled
 
 ALPHABET = string.ascii_lowercase + string.digits
@@ -70,8 +70,8 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return name
 
 
-def hits(data: bytes, needles: Needles | None = None) -> list[Hit]:
-    needles = needles or Needles([AccessToken(TOKEN)])
+def hits(data: bytes, needles: TokenMatcher | None = None) -> list[Hit]:
+    needles = needles or TokenMatcher([AccessToken(TOKEN)])
     return list(search(needles, pieces_of(io.BytesIO(data), "x", needles.longest)))
 
 
@@ -111,14 +111,14 @@ def test_a_token_is_found_once_in_a_stream_of_small_pieces(size: int) -> None:
         def read(self, _: int | None = -1, /) -> bytes:
             return super().read(size)
 
-    needles = Needles([AccessToken(TOKEN)])
+    needles = TokenMatcher([AccessToken(TOKEN)])
     drops = Drops(b"." * 1000 + TOKEN.encode() + b"\n" * 500 + TOKEN[:9].encode() + b"\n" + TOKEN[9:].encode() + b"..")
     assert [hit.offset for hit in search(needles, pieces_of(drops, "x", needles.longest))] == [1000, 1525]
 
 
 @pytest.mark.parametrize("token", ["a", "ab", "abc", "a-token"])
 def test_a_token_of_few_bytes_is_found(token: str) -> None:
-    needles = Needles([AccessToken(token)])
+    needles = TokenMatcher([AccessToken(token)])
     assert [hit.offset for hit in hits(f"?t={token}&".encode(), needles)] == [3]
 
 
@@ -136,11 +136,11 @@ def test_a_token_among_a_thousand_that_share_a_part_is_found(monkeypatch: pytest
 
 
 def test_nothing_to_look_for_finds_nothing() -> None:
-    assert hits(TOKEN.encode(), Needles([])) == []
+    assert hits(TOKEN.encode(), TokenMatcher([])) == []
 
 
 def test_needles_show_no_token() -> None:
-    assert TOKEN not in repr(Needles([AccessToken(TOKEN)]))
+    assert TOKEN not in repr(TokenMatcher([AccessToken(TOKEN)]))
 
 
 def packed(kind: str, content: bytes) -> bytes:
@@ -165,16 +165,16 @@ def test_archives_are_looked_into(tmp_path: Path, kinds: list[str]) -> None:
     for kind in kinds:
         content = packed(kind, content)
     (tmp_path / "archive").write_bytes(content)
-    scan = Scan(Needles([AccessToken(TOKEN)]))
+    scan = Scan(TokenMatcher([AccessToken(TOKEN)]))
     assert {hit.fingerprint for hit in scan.hits(scan.file(tmp_path / "archive"))} == {MARK}
     assert scan.problems == []
 
 
 def test_a_bomb_is_a_problem_and_the_rest_is_scanned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "MAX_EXPANDED_BYTES", 1 << 20)
+    monkeypatch.setattr(archives, "MAX_EXPANDED_BYTES", 1 << 20)
     (tmp_path / "a_bomb.gz").write_bytes(gzip.compress(b"\0" * (64 << 20)))
     (tmp_path / "b.txt").write_text(TOKEN)
-    scan = Scan(Needles([AccessToken(TOKEN)]))
+    scan = Scan(TokenMatcher([AccessToken(TOKEN)]))
     found = list(scan.hits(piece for path in files_under(str(tmp_path)) for piece in scan.file(path)))
     assert [hit.path for hit in found] == [str(tmp_path / "b.txt")]
     assert "expands beyond" in scan.problems[0]
@@ -182,7 +182,7 @@ def test_a_bomb_is_a_problem_and_the_rest_is_scanned(tmp_path: Path, monkeypatch
 
 def test_a_broken_archive_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(packed("zip", TOKEN.encode() * 50)[:-40])
-    scan = Scan(Needles([AccessToken(TOKEN)]))
+    scan = Scan(TokenMatcher([AccessToken(TOKEN)]))
     list(scan.file(tmp_path / "x.zip"))
     assert "broken" in scan.problems[0]
 
@@ -203,11 +203,12 @@ def test_a_path_that_names_nothing_is_refused(tmp_path: Path) -> None:
 
 CAMPAIGN = """
 import sys
-from pme_airflow.api.values import AccessToken
-from pme_airflow.leaks.needles import Needles
-from pme_airflow.leaks.trees import Scan, files_under
+from pme_airflow.api.messages import AccessToken
+from pme_airflow.leaks.token_matcher import TokenMatcher
+from pme_airflow.leaks import archives
+from pme_airflow.leaks.archives import Scan, files_under
 tokens = open(sys.argv[1]).read().split()
-scan = Scan(Needles(map(AccessToken, tokens), sys.argv[3]))
+scan = Scan(TokenMatcher(map(AccessToken, tokens), sys.argv[3]))
 for hit in scan.hits(piece for path in files_under(sys.argv[2]) for piece in scan.file(path)):
     print(hit.fingerprint)
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))

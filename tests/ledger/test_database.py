@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import create_engine, insert, inspect, select, text
 from sqlalchemy.pool import NullPool
 
-from pme_airflow.api.clock import SystemClock
+from pme_airflow.clock import SystemClock
+from pme_airflow.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
 from pme_airflow.ledger import audit, links
-from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.database import Database, sqlite_engine, tuned
-from pme_airflow.ledger.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
 from pme_airflow.ledger.migrations import known_revisions, migrate
+from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import HEAD_REVISION, metadata
 from pme_airflow.ledger.tables import links as link_table
 from tests.support.clocks import FakeClock
@@ -89,7 +89,7 @@ def _write_many(address: str, base: int, count: int) -> None:
     database = open_ledger(address)
     for index in range(count):
         with database.write() as connection:
-            links.add(connection, [link(base + index)], Actor(f"writer{base}"), NOW, "a test")
+            links.add(connection, [link(base + index)], RunContext(f"writer{base}"), NOW, "a test")
 
 
 def test_processes_that_write_at_once_wait_and_do_not_fail(database: Database, ledger_address: str) -> None:
@@ -147,7 +147,7 @@ def test_a_purge_drops_what_is_long_over_and_never_what_may_be_alive(database: D
 def test_what_fails_in_the_middle_is_not_done(database: Database) -> None:
     def half() -> None:
         with database.write() as connection:
-            links.add(connection, [link(1)], Actor("x"), NOW, "a test")
+            links.add(connection, [link(1)], RunContext("x"), NOW, "a test")
             raise KeyError("half")
 
     with pytest.raises(KeyError, match="half"):
@@ -179,7 +179,7 @@ def test_a_full_disk_is_told_and_nothing_is_half_done(tmp_path: Path) -> None:
         for index in range(100_000):
             with database.write() as connection:
                 connection.execute(text(pages(connection.scalar(text("PRAGMA page_count")) or 0)))
-                links.add(connection, [link(index)], Actor("x" * 600), NOW, "r" * 500)
+                links.add(connection, [link(index)], RunContext("x" * 600), NOW, "r" * 500)
 
     with database.read() as connection:
         limit = connection.scalar(text("PRAGMA page_count")) or 0

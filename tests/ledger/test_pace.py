@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from sqlalchemy import create_engine
 
-from pme_airflow.api.clock import SystemClock
+from pme_airflow.clock import SystemClock
 from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.pace import SharedCeiling
+from pme_airflow.ledger.rate_limit import SharedRateLimit
 from tests.conftest import MakeServices
 from tests.support.together import at_once
 
@@ -21,7 +21,7 @@ def test_tasks_share_a_ceiling(make_services: MakeServices) -> None:
     make_services().database.check()
 
     def task(together: Callable[[], None]) -> None:
-        ceiling = SharedCeiling(PER_SECOND, make_services().database, SystemClock(), "client", "https://host")
+        ceiling = SharedRateLimit(PER_SECOND, make_services().database, SystemClock(), "client", "https://host")
         together()
         for _ in range(6):
             first = ceiling.reserve(5)
@@ -35,7 +35,7 @@ def test_tasks_share_a_ceiling(make_services: MakeServices) -> None:
 
 def test_other_accounts_have_ceilings_of_their_own(make_services: MakeServices) -> None:
     database, clock = make_services().database, SystemClock()
-    ours, theirs = (SharedCeiling(1, database, clock, name, "https://host") for name in ("ours", "theirs"))
+    ours, theirs = (SharedRateLimit(1, database, clock, name, "https://host") for name in ("ours", "theirs"))
     begun = clock.monotonic()
     ours.reserve(5)
     assert ours.reserve(1) > begun + 3
@@ -45,7 +45,7 @@ def test_other_accounts_have_ceilings_of_their_own(make_services: MakeServices) 
 def test_a_ledger_that_is_away_leaves_each_process_its_ceiling() -> None:
     clock = SystemClock()
     nowhere = Database(create_engine("postgresql+psycopg2://nobody@127.0.0.1:1/none"), clock)
-    ceiling = SharedCeiling(1, nowhere, clock, "client", "https://host")
+    ceiling = SharedRateLimit(1, nowhere, clock, "client", "https://host")
     begun = clock.monotonic()
     ceiling.reserve(5)
     assert ceiling.reserve(1) > begun + 3

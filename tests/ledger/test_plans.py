@@ -13,19 +13,19 @@ import pytest
 from sqlalchemy import Connection, create_engine, event
 
 from benchmarks.years import AUDIENCE, DUE, HOT_LINKS, HOT_MODEL, TARGETS, fill, model
-from pme_airflow.api.clock import SystemClock
-from pme_airflow.api.validity import Validity
-from pme_airflow.ledger import audit, minting, publishing, revoking, roster
-from pme_airflow.ledger.actor import Actor
+from pme_airflow.clock import SystemClock
+from pme_airflow.durations import Validity
+from pme_airflow.ledger import audience_models, audit, mints, publications, revocations
 from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.links import newest_live_of
 from pme_airflow.ledger.lookup import by_fingerprint
-from pme_airflow.ledger.minting import Demand
+from pme_airflow.ledger.mints import Demand
+from pme_airflow.ledger.run_context import RunContext
 from tests.support.databases import fresh
 from tests.support.rooms import CLIENT
 
 NIGHTS, MODELS = 60, 4000
-ACTOR = Actor("pme_nightly_rotation/tonight/mint/0")
+ACTOR = RunContext("pme_nightly_rotation/tonight/mint/0")
 DEMAND = Demand(CLIENT, AUDIENCE, Validity.parse("24h"), timedelta(hours=12))
 NOW = SystemClock().now()
 #: Tables that grow with the years; the others hold what is under way.
@@ -57,30 +57,30 @@ def ledger(request: pytest.FixtureRequest, servers: Callable[[str], str]) -> Ite
 
 
 def due(database: Database, connection: Connection) -> Any:
-    found = revoking.take_due(database, connection, CLIENT, ACTOR, 130)
+    found = revocations.take_due(database, connection, CLIENT, ACTOR, 130)
     assert len(found) == 130
-    revoking.next_due_at(database, connection, CLIENT)
-    revoking.anything_to_close(connection, NOW)
-    return revoking.expire(database, connection, ACTOR, NOW)
+    revocations.next_due_at(database, connection, CLIENT)
+    revocations.anything_to_close(connection, NOW)
+    return revocations.expire(database, connection, ACTOR, NOW)
 
 
 def ensure(database: Database, connection: Connection) -> Any:
     wanted = [model(index) for index in range(80)]
-    assert len(minting.look(connection, DEMAND, wanted, NOW, lambda _: True)) == 80
-    sitting = minting.begin(database, connection, ACTOR)
+    assert len(mints.look(connection, DEMAND, wanted, NOW, lambda _: True)) == 80
+    sitting = mints.begin(database, connection, ACTOR)
     renew = Demand(CLIENT, AUDIENCE, DEMAND.validity)
-    return minting.prepare(database, connection, sitting, renew, wanted, NOW, lambda _: True)
+    return mints.prepare(database, connection, sitting, renew, wanted, NOW, lambda _: True)
 
 
 def flag(database: Database, connection: Connection) -> Any:
-    flagged = revoking.flag(database, connection, ACTOR, "test", models=[HOT_MODEL])
+    flagged = revocations.flag(database, connection, ACTOR, "test", models=[HOT_MODEL])
     assert len(flagged.links) == HOT_LINKS
-    return revoking.count_due(connection, CLIENT)
+    return revocations.count_due(connection, CLIENT)
 
 
 def known(database: Database, connection: Connection) -> Any:
-    assert len(roster.known_models(connection, CLIENT, AUDIENCE, NOW)) == MODELS
-    return roster.delisted_since(connection, AUDIENCE, NOW - timedelta(hours=26))
+    assert len(audience_models.known_models(connection, CLIENT, AUDIENCE, NOW)) == MODELS
+    return audience_models.delisted_since(connection, AUDIENCE, NOW - timedelta(hours=26))
 
 
 def purge(database: Database, connection: Connection) -> Any:
@@ -96,13 +96,13 @@ def find(database: Database, connection: Connection) -> Any:
 def publish(database: Database, connection: Connection) -> Any:
     target = TARGETS[0]
     link = newest_live_of(connection, CLIENT, AUDIENCE, [model(5)])[model(5)]
-    publishing.shown_in(connection, target, [model(5), model(6)])
-    publishing.still_live(connection, [link.link_id])
-    plans = publishing.open_slots(database, connection, target, {"a new slot": link.link_id}, ACTOR)
+    publications.shown_in(connection, target, [model(5), model(6)])
+    publications.still_live(connection, [link.link_id])
+    plans = publications.open_slots(database, connection, target, {"a new slot": link.link_id}, ACTOR)
     assert plans["a new slot"].action == "put"
-    shown = publishing.Shown("a new slot", link.link_id, {})
-    assert publishing.publish(database, connection, target, [shown], ACTOR) == {}
-    return publishing.shown_at(connection, target, AUDIENCE, model(5))
+    shown = publications.Shown("a new slot", link.link_id, {})
+    assert publications.publish(database, connection, target, [shown], ACTOR) == {}
+    return publications.shown_at(connection, target, AUDIENCE, model(5))
 
 
 @pytest.mark.parametrize("ask", [due, ensure, known, find, publish, flag, purge], ids=lambda ask: ask.__name__)
@@ -124,7 +124,7 @@ def test_it_reads_no_large_table_whole(ledger: Database, ask: Ask) -> None:
 
 def test_what_is_due_is_found_among_all(ledger: Database) -> None:
     with ledger.write() as connection:
-        assert len(revoking.take_due(ledger, connection, CLIENT, Actor("a/b/c/-1"), 5000)) >= DUE - 130
+        assert len(revocations.take_due(ledger, connection, CLIENT, RunContext("a/b/c/-1"), 5000)) >= DUE - 130
 
 
 @contextmanager

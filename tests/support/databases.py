@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from pme_airflow.playground.mariadb import MISSING_MARIADB, program, serving_mariadb
+from pme_airflow.dev.playground.mariadb import MISSING_MARIADB, program, serving_mariadb
 
 KINDS = ("sqlite", "postgresql", "mariadb")
 

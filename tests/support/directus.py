@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pme_airflow.playground.home import ROOT, stop
-from pme_airflow.playground.live import free_port
+from pme_airflow.dev.playground.home import ROOT, stop
+from pme_airflow.dev.playground.live import free_port
 from tests.support.databases import fresh, serving_database
 from tests.support.headless import Headless, database_environment, until_ready
 

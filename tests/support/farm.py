@@ -15,8 +15,8 @@ import psutil
 import redis
 from sqlalchemy.engine import make_url
 
-from pme_airflow.playground.home import SECRET, environment, stop
-from pme_airflow.playground.live import LiveAirflow, free_port
+from pme_airflow.dev.playground.home import SECRET, environment, stop
+from pme_airflow.dev.playground.live import LiveAirflow, free_port
 from tests.support.databases import fields_of, fresh, serving_database
 
 MISSING_REDIS = "redis-server is not installed (Debian's package redis-server)"

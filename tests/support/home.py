@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.playground.home import ROOT
+from pme_airflow.dev.playground.home import ROOT
 
 
 class AirflowHome:

@@ -18,21 +18,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import create_engine, select, update
 from sqlalchemy.pool import StaticPool
 
-from pme_airflow.api.answers import Lost, Made, NotMade
-from pme_airflow.api.errors import PMEUnavailableError
-from pme_airflow.api.validity import Validity
-from pme_airflow.api.values import AccessToken, EmbedLink, Hidden
-from pme_airflow.emulator import Settings, World
-from pme_airflow.emulator.world import IssuedToken
-from pme_airflow.ledger import audit, claims, links, minting, publishing, revoking, states
-from pme_airflow.ledger.actor import Actor
+from pme_airflow.api.answers import Made, NotMade, Unknown
+from pme_airflow.api.messages import EmbedLink
+from pme_airflow.dev.emulator import Settings, World
+from pme_airflow.dev.emulator.world import IssuedToken
+from pme_airflow.durations import Validity
+from pme_airflow.errors import PMEUnavailableError
+from pme_airflow.ledger import audit, claims, links, mints, publications, revocations, states
 from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.links import by_id, load, query
-from pme_airflow.ledger.minting import Demand, HandOn, Minting, Sitting
+from pme_airflow.ledger.mints import Demand, MintRun, PendingMint, Reuse
+from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import Event, State
 from pme_airflow.ledger.tables import events, flags
 from pme_airflow.ledger.tables import links as link_table
 from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken, SecretStr
 from tests.support.clocks import FakeClock
 
 MODELS = ("ModelAAAAAA", "ModelBBBBBB")
@@ -55,9 +56,9 @@ PATHS: dict[str, set[str]] = {
 class Owner:
     """One worker: a run under way, its mints in flight, and a publish it has begun."""
 
-    sitting: Sitting
+    sitting: MintRun
     demand: Demand
-    flying: list[Minting] = field(default_factory=list)
+    flying: list[PendingMint] = field(default_factory=list)
     made: dict[str, IssuedToken] = field(default_factory=dict)
     begun: dict[str, datetime] = field(default_factory=dict)
     putting: tuple[str, str] | None = None
@@ -88,7 +89,7 @@ class LedgerMachine(RuleBasedStateMachine):
         margin = None if renew is None else timedelta(seconds=renew)
         demand = Demand("client", "default", Validity.parse("24h"), margin)
         with self.database.write() as connection:
-            sitting = minting.begin(self.database, connection, Actor(f"dag/run{self.runs}/mint/-1"))
+            sitting = mints.begin(self.database, connection, RunContext(f"dag/run{self.runs}/mint/-1"))
         return Owner(sitting, demand)
 
     # ------------------------------------------------------------------ mints
@@ -99,21 +100,21 @@ class LedgerMachine(RuleBasedStateMachine):
         if any(entry.model_id == model for entry in owner.flying):
             return
         with self.database.write() as connection:
-            (entry,) = minting.prepare(
+            (entry,) = mints.prepare(
                 self.database, connection, owner.sitting, owner.demand, [model], self.clock.now(), lambda _: True
             )
-        if isinstance(entry, Minting):
+        if isinstance(entry, PendingMint):
             for other in self.owners:
                 if other is not owner and any(e.model_id == model for e in other.flying):
                     held = self.clock.now() - other.begun[model]
                     assert held >= claims.CLAIM_TTL, "two owners mint for one model at once"
             owner.flying.append(entry)
             owner.begun[model] = self.clock.now()
-        elif isinstance(entry, HandOn):
+        elif isinstance(entry, Reuse):
             assert entry.row.usable, "a link that is flagged, retired or dead was handed on"
 
     def _claims(self, owner: Owner, model: str) -> bool:
-        key = minting.claim_key(owner.demand, model)
+        key = mints.claim_key(owner.demand, model)
         with self.database.read() as connection:
             row = connection.execute(
                 select(claims.claims).where(
@@ -132,19 +133,19 @@ class LedgerMachine(RuleBasedStateMachine):
         entry = owner.flying.pop(0)
         already = owner.made.pop(entry.link_id, None)
         issued = already or (self.world.issue(entry.model_id, 86400) if fate in ("made", "lost_though_made") else None)
-        verdict: Any = Lost("a test's")
+        verdict: Any = Unknown("a test's")
         sealed = mark = None
         if fate == "made" and issued is not None:
             token = AccessToken(issued.token)
             link = EmbedLink(
-                entry.model_id, token, "showcase", Hidden(f"https://x.test/{issued.token}"), issued.valid_until
+                entry.model_id, token, "showcase", SecretStr(f"https://x.test/{issued.token}"), issued.valid_until
             )
             verdict, sealed, mark = Made(link), "pme-sealed:v1:k:text", fingerprint(token)
         elif fate == "not_made" and issued is None:
             verdict = NotMade(PMEUnavailableError("busy"), resend=True)
         claimed = self._claims(owner, entry.model_id)
         with self.database.write() as connection:
-            (settled,) = minting.settle(
+            (settled,) = mints.settle(
                 self.database,
                 connection,
                 owner.sitting,
@@ -169,7 +170,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _one_of(owners: list[Owner], who: int) -> Owner:
         return owners[who % len(owners)]
 
-    def _may_be_sent(self, entry: Minting) -> bool:
+    def _may_be_sent(self, entry: PendingMint) -> bool:
         """A worker that slept between its row and its request sends none."""
         with self.database.read() as connection:
             row = by_id(connection, entry.link_id)
@@ -182,7 +183,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         with self.database.write() as connection:
             claims.release_all(connection, owner.sitting.actor)
-            minting.finish(self.database, connection, owner.sitting)
+            mints.finish(self.database, connection, owner.sitting)
         self.owners[who] = self._fresh(12 * HOUR if keep else None)
 
     # ----------------------------------------------------------- publications
@@ -201,9 +202,9 @@ class LedgerMachine(RuleBasedStateMachine):
             assert row.seq >= self.put_at.get(slot, 0), "a slot would go back to an older link"
             owner.putting = (slot, row.link_id)
 
-    def _plan(self, slot: str, link_id: str, actor: Actor) -> publishing.SlotPlan:
+    def _plan(self, slot: str, link_id: str, actor: RunContext) -> publications.SlotPlan:
         with self.database.write() as connection:
-            return publishing.open_slots(self.database, connection, "site", {slot: link_id}, actor)[slot]
+            return publications.open_slots(self.database, connection, "site", {slot: link_id}, actor)[slot]
 
     @precondition(lambda self: any(owner.putting for owner in self.owners))
     @rule(who=st.integers(0, OWNERS - 1), fate=st.sampled_from(["shown", "shown", "failed", "killed"]))
@@ -217,16 +218,16 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         if fate == "failed":
             with self.database.write() as connection:
-                publishing.give_up(connection, "site", [slot], actor)
+                publications.release_slots(connection, "site", [slot], actor)
             return
         if not self._publish(slot, link_id, actor, claimed=True):
             owner.putting = self._put_back(slot, link_id, actor)
 
-    def _put_back(self, slot: str, link_id: str, actor: Actor) -> tuple[str, str] | None:
+    def _put_back(self, slot: str, link_id: str, actor: RunContext) -> tuple[str, str] | None:
         """The writer was too late: what it overwrote is to be put again, unless that is of no use any more."""
         stood = next((row for row in self._rows() if row.link_id == self.shown.get(slot)), None)
         with self.database.write() as connection:
-            publishing.doubt(connection, "site", [slot])
+            publications.doubt(connection, "site", [slot])
         plan = self._plan(slot, link_id, actor)
         if stood is None or not stood.usable:
             self.put_at[slot] = 0
@@ -235,11 +236,11 @@ class LedgerMachine(RuleBasedStateMachine):
         assert plan.link.seq >= self.put_at.get(slot, 0), "a slot that was overwritten would go back to an older link"
         return slot, plan.link.link_id
 
-    def _publish(self, slot: str, link_id: str, actor: Actor, *, claimed: bool) -> bool:
+    def _publish(self, slot: str, link_id: str, actor: RunContext, *, claimed: bool) -> bool:
         """Publish, and hold the ledger to what may be recorded; whether it was."""
-        entry = publishing.Shown(slot, link_id, {})
+        entry = publications.Shown(slot, link_id, {})
         with self.database.write() as connection:
-            if publishing.publish(self.database, connection, "site", [entry], actor, claimed=claimed):
+            if publications.publish(self.database, connection, "site", [entry], actor, claimed=claimed):
                 return False
         with self.database.read() as connection:
             row = by_id(connection, link_id)
@@ -254,7 +255,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """A task of a user's own shows a link it holds, without a claim, and records it."""
         rows = [row for row in self._rows() if row.state is State.LIVE and row.flagged_at is None]
         if rows:
-            self._publish(slot, rows[-1 - pick % len(rows)].link_id, Actor("dag/own/own/-1"), claimed=False)
+            self._publish(slot, rows[-1 - pick % len(rows)].link_id, RunContext("dag/own/own/-1"), claimed=False)
 
     @rule(model=st.sampled_from(MODELS), slots=st.sets(st.sampled_from(SLOTS), min_size=1), shown=st.booleans())
     def rotate(self, model: str, slots: set[str], shown: bool) -> None:
@@ -262,32 +263,32 @@ class LedgerMachine(RuleBasedStateMachine):
         owner = self._fresh(None)
         actor = owner.sitting.actor
         with self.database.write() as connection:
-            (entry,) = minting.prepare(
+            (entry,) = mints.prepare(
                 self.database, connection, owner.sitting, owner.demand, [model], self.clock.now(), lambda _: True
             )
-        if not isinstance(entry, Minting):
+        if not isinstance(entry, PendingMint):
             return
         issued = self.world.issue(model, 86400)
         token = AccessToken(issued.token)
-        made = Made(EmbedLink(model, token, "showcase", Hidden("https://x.test/"), issued.valid_until))
+        made = Made(EmbedLink(model, token, "showcase", SecretStr("https://x.test/"), issued.valid_until))
         with self.database.write() as connection:
             answer = (entry, made, "pme-sealed:v1:k:text", fingerprint(token))
-            minting.settle(self.database, connection, owner.sitting, owner.demand, [answer], self.clock.now())
+            mints.settle(self.database, connection, owner.sitting, owner.demand, [answer], self.clock.now())
             claims.release_all(connection, owner.sitting.actor)
-            minting.finish(self.database, connection, owner.sitting)
+            mints.finish(self.database, connection, owner.sitting)
         for slot in sorted(slots):
             plan = self._plan(slot, entry.link_id, actor)
             if plan.action == "put" and shown:
                 self._publish(slot, entry.link_id, actor, claimed=True)
             elif plan.action == "put":
                 with self.database.write() as connection:
-                    publishing.give_up(connection, "site", [slot], actor)
+                    publications.release_slots(connection, "site", [slot], actor)
 
     @rule(slot=st.sampled_from(SLOTS))
     def take_away(self, slot: str) -> None:
         with self.database.write() as connection:
-            gone = [p for p in publishing.shown_at(connection, "site") if p.slot == slot]
-            publishing.withdraw(self.database, connection, gone, self.owners[0].sitting.actor, "not listed any more")
+            gone = [p for p in publications.shown_at(connection, "site") if p.slot == slot]
+            publications.withdraw(self.database, connection, gone, self.owners[0].sitting.actor, "not listed any more")
         self.shown.pop(slot, None)
         self.put_at.pop(slot, None)
 
@@ -312,7 +313,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _flag(self, mark: str) -> None:
         with self.database.write() as connection:
-            revoking.flag(self.database, connection, Actor("cli"), "leaked", fingerprints=[mark])
+            revocations.flag(self.database, connection, RunContext("cli"), "leaked", fingerprints=[mark])
 
     @rule(
         fate=st.sampled_from(["true", "true", "true", "false", "lost", "lost_though_done"]),
@@ -322,9 +323,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def sweep(self, fate: str, full: bool, later: bool) -> None:
         if later:
             self.clock.advance(16 * 60)
-        actor = Actor("dag/sweep/sweep/-1")
+        actor = RunContext("dag/sweep/sweep/-1")
         with self.database.write() as connection:
-            due = revoking.take_due(self.database, connection, "client", actor, 10, flagged_only=not full)
+            due = revocations.take_due(self.database, connection, "client", actor, 10, flagged_only=not full)
         tokens = {fingerprint(AccessToken(token)): token for token in self.world.tokens}
         for taken in due:
             row = taken.row
@@ -332,15 +333,15 @@ class LedgerMachine(RuleBasedStateMachine):
             done = fate in ("true", "lost_though_done") and self.world.revoke(tokens[row.fingerprint or ""])
             with self.database.write() as connection:
                 if done and fate == "true":
-                    revoking.revoked(self.database, connection, [row], actor, {})
+                    revocations.revoked(self.database, connection, [row], actor, {})
                 else:
                     answer = (row, fate, True, timedelta(seconds=1))
-                    revoking.denied(self.database, connection, [answer], actor, 3, self.clock.now())
+                    revocations.denied(self.database, connection, [answer], actor, 3, self.clock.now())
 
     @rule(drop=st.booleans())
     def close_what_ended(self, drop: bool) -> None:
         with self.database.write() as connection:
-            revoking.expire(self.database, connection, Actor("dag/sweep/sweep/-1"), self.clock.now())
+            revocations.expire(self.database, connection, RunContext("dag/sweep/sweep/-1"), self.clock.now())
             if drop:
                 audit.purge(connection, self.clock.now() - timedelta(days=2))
 
@@ -393,7 +394,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if row is not None and row.state is State.REVOKED:
                 assert row.flagged_at is not None, f"{slot} shows a link that retirement revoked"
         with self.database.read() as connection:
-            recorded = {p.slot: p.link_id for p in publishing.shown_at(connection, "site")}
+            recorded = {p.slot: p.link_id for p in publications.shown_at(connection, "site")}
         assert recorded == self.shown, "the ledger's publications are not what the slots show"
 
     @invariant()
@@ -480,8 +481,8 @@ def _retires_what_is_shown(_: Any) -> Any:
 
 
 def _failure_retires(original: Any) -> Any:
-    def give_up(connection: Any, target: str, slots: Any, actor: Any) -> None:
-        shown = [p.link_id for p in publishing.shown_at(connection, target) if p.slot in slots]
+    def release_slots(connection: Any, target: str, slots: Any, actor: Any) -> None:
+        shown = [p.link_id for p in publications.shown_at(connection, target) if p.slot in slots]
         connection.execute(
             update(link_table)
             .where(link_table.c.link_id.in_(shown))
@@ -489,7 +490,7 @@ def _failure_retires(original: Any) -> Any:
         )
         original(connection, target, slots, actor)
 
-    return give_up
+    return release_slots
 
 
 def _retirement_stays(original: Any) -> Any:
@@ -508,7 +509,7 @@ def _retirement_stays(original: Any) -> Any:
 
 def _denied_is_revoked(_: Any) -> Any:
     def denied(database: Any, connection: Any, answers: Any, actor: Any, most: int, now: Any) -> Any:
-        revoking.revoked(database, connection, [row for row, *_ in answers], actor, {})
+        revocations.revoked(database, connection, [row for row, *_ in answers], actor, {})
         return [], []
 
     return denied
@@ -545,10 +546,10 @@ def _everything_is_ours(_: Any) -> Any:
 
 def _dead_links_are_put(_: Any) -> Any:
     def open_slots(database: Any, connection: Any, target: str, wanted: Any, actor: Any) -> Any:
-        keys = {slot: publishing._claim_key(target, slot) for slot in wanted}
+        keys = {slot: publications._claim_key(target, slot) for slot in wanted}
         taken = claims.take(database, connection, keys.values(), actor)
         return {
-            slot: publishing.SlotPlan("put" if keys[slot] in taken else "busy", by_id(connection, link_id))
+            slot: publications.SlotPlan("put" if keys[slot] in taken else "busy", by_id(connection, link_id))
             for slot, link_id in wanted.items()
         }
 
@@ -557,26 +558,26 @@ def _dead_links_are_put(_: Any) -> Any:
 
 MUTANTS: dict[str, Callable[[], Any]] = {
     "a late owner's write is taken": lambda: _patched(_patch(claims, "held", _late_owner)),
-    "a lost answer counts as not made": lambda: _patched(_patch(minting, "_settle_unmade", _lost_is_failed)),
-    "a lost answer's row ends too early": lambda: _patched(_patch(minting, "_settle_unmade", _lost_ends_early)),
+    "a lost answer counts as not made": lambda: _patched(_patch(mints, "_settle_unmade", _lost_is_failed)),
+    "a lost answer's row ends too early": lambda: _patched(_patch(mints, "_settle_unmade", _lost_ends_early)),
     "what a dead worker left counts as not made": lambda: _patched(
         _transition(State.MINTING, Event.ABANDONED, State.FAILED)
     ),
     "a claim excludes nobody": lambda: _patched(_patch(claims, "take", _everything_is_ours)),
     "a slot goes back to an older link": lambda: _patched(
-        _patch(publishing, "_shows_later", lambda _: lambda *a: False)
+        _patch(publications, "_shows_later", lambda _: lambda *a: False)
     ),
     "a link another slot shows is retired": lambda: _patched(
-        _patch(publishing, "_retire_unshown", _retires_what_is_shown)
+        _patch(publications, "_retire_unshown", _retires_what_is_shown)
     ),
-    "a failed publish retires the old link": lambda: _patched(_patch(publishing, "give_up", _failure_retires)),
-    "a link shown again stays retired": lambda: _patched(_patch(publishing, "publish", _retirement_stays)),
-    "anything but true counts as revoked": lambda: _patched(_patch(revoking, "denied", _denied_is_revoked)),
-    "a revoked link's sealed text is kept": lambda: _patched(_patch(revoking, "revoked", _keeps_sealed)),
-    "a link is closed before its end": lambda: _patched(_patch(revoking, "expire", _expires_early)),
+    "a failed publish retires the old link": lambda: _patched(_patch(publications, "release_slots", _failure_retires)),
+    "a link shown again stays retired": lambda: _patched(_patch(publications, "publish", _retirement_stays)),
+    "anything but true counts as revoked": lambda: _patched(_patch(revocations, "denied", _denied_is_revoked)),
+    "a revoked link's sealed text is kept": lambda: _patched(_patch(revocations, "revoked", _keeps_sealed)),
+    "a link is closed before its end": lambda: _patched(_patch(revocations, "expire", _expires_early)),
     "a purge drops what may be alive": lambda: _patched(_patch(audit, "purge", _purges_the_living)),
-    "a dead link is let into a slot": lambda: _patched(_patch(publishing, "open_slots", _dead_links_are_put)),
-    "a tombstone is not heeded": lambda: _patched(_patch(minting, "_heed_tombstones", lambda _: lambda *a: {})),
+    "a dead link is let into a slot": lambda: _patched(_patch(publications, "open_slots", _dead_links_are_put)),
+    "a tombstone is not heeded": lambda: _patched(_patch(mints, "_heed_tombstones", lambda _: lambda *a: {})),
     "an answer may come after the end": lambda: _patched(
         _transition(State.UNACCOUNTED, Event.MADE, State.LIVE),
         _transition(State.MINTING, Event.LOST, State.LIVE),

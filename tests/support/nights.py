@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import timedelta
 
-from pme_airflow.emulator import World
-from pme_airflow.ledger.actor import Actor
-from pme_airflow.ledger.publishing import DEFAULT_GRACE
-from pme_airflow.rotation.publish import Publisher, Target
-from pme_airflow.rotation.services import Services
-from pme_airflow.rotation.sweep import Sweeper
+from pme_airflow.dev.emulator import World
+from pme_airflow.ledger.publications import DEFAULT_GRACE
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.publish import Publisher
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import Sweeper
+from pme_airflow.targets.base import Target
 from tests.support.clocks import FakeClock
 from tests.support.rooms import mint
 
@@ -80,7 +81,7 @@ class Nights:
 
     def clear(self) -> None:
         """Take every slot away, and look that nothing is left."""
-        Publisher(self.services, Actor("dag/last/publish/-1"), self.place.target()).retire_others("intranet", [])
+        Publisher(self.services, RunContext("dag/last/publish/-1"), self.place.target()).retire_others("intranet", [])
         held = self.place.everything()
         left = [token for tokens in self.past.values() for token in tokens if token in held]
         assert left == [] or self.place.keeps_old
@@ -92,7 +93,7 @@ class Nights:
         failed: list[dict[str, object]] = []
         for _ in range(TRIES):
             self.tries += 1
-            publisher = Publisher(self.services, Actor(f"dag/night{night}/publish/-1"), self.place.target())
+            publisher = Publisher(self.services, RunContext(f"dag/night{night}/publish/-1"), self.place.target())
             failed = publisher.publish(items).failed
             self._check_between(new)
             if not failed:
@@ -122,7 +123,7 @@ class Nights:
             assert not any(self.world.tokens[token].alive(self.world.now()) for token in kept), "left behind, and alive"
 
     def _sweep(self, night: int) -> None:
-        Sweeper(self.services, Actor(f"dag/night{night}/sweep/-1")).sweep()
+        Sweeper(self.services, RunContext(f"dag/night{night}/sweep/-1")).sweep()
 
     def _check_after(self, new: dict[str, str]) -> None:
         held = self.place.everything()

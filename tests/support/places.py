@@ -16,10 +16,10 @@ from moto.server import ThreadedMotoServer
 from slack_sdk import WebClient
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 
-from pme_airflow.emulator.server import serving_app
-from pme_airflow.playground.channel import Channel, create_channel_app
-from pme_airflow.playground.wordpress import Site
-from pme_airflow.rotation.publish import ShownLink, Target
+from pme_airflow.dev.emulator.server import serving_app
+from pme_airflow.dev.playground.channel import Channel, create_channel_app
+from pme_airflow.dev.playground.wordpress import Site
+from pme_airflow.targets.base import ShownLink, Target
 from pme_airflow.targets.http_json import HttpJsonTarget
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from pme_airflow.targets.slack import SlackTarget

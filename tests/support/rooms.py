@@ -10,19 +10,21 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from pme_airflow.api.client import ClientSettings, PMEClient
-from pme_airflow.api.clock import Clock, SystemClock
-from pme_airflow.api.validity import Validity
-from pme_airflow.api.values import Hidden
+from pme_airflow.clock import Clock, SystemClock
+from pme_airflow.durations import Validity
+from pme_airflow.errors import SlotError
 from pme_airflow.ledger import audit
-from pme_airflow.ledger.actor import Actor
 from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.links import LinkRow
-from pme_airflow.ledger.minting import Demand
-from pme_airflow.ledger.publishing import DEFAULT_GRACE
-from pme_airflow.rotation.mint import Minter, MintOutcome
-from pme_airflow.rotation.publish import PMESlotError, Publisher, PublishOutcome, ShownLink, Target
-from pme_airflow.rotation.services import Services
+from pme_airflow.ledger.mints import Demand
+from pme_airflow.ledger.publications import DEFAULT_GRACE
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.mint import Minter, MintOutcome
+from pme_airflow.lifecycle.publish import Publisher, PublishOutcome
+from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import Sealer
+from pme_airflow.secrets import SecretStr
+from pme_airflow.targets.base import ShownLink, Target
 
 CLIENT = "emulator-client"
 
@@ -37,9 +39,9 @@ def services_at(
 ) -> Services:
     """Services as one worker process would make them, over a ledger's database."""
     clock = clock or SystemClock()
-    client = PMEClient(CLIENT, Hidden(secret), address, ClientSettings(**settings), clock)
+    client = PMEClient(CLIENT, SecretStr(secret), address, ClientSettings(**settings), clock)
     database = Database(tuned(create_engine(ledger, poolclass=NullPool)), clock, migrate=True)
-    return Services(client, database, Sealer.of_connection(Hidden(secret)), clock, grace)
+    return Services(client, database, Sealer.of_connection(SecretStr(secret)), clock, grace)
 
 
 def demand(valid_for: str = "24h", renew_before: timedelta | None = None, audience: str = "intranet") -> Demand:
@@ -48,12 +50,12 @@ def demand(valid_for: str = "24h", renew_before: timedelta | None = None, audien
 
 def mint(services: Services, run: str, models: Sequence[str], wanted: Demand | None = None) -> MintOutcome:
     """Make sure of links, as one task of a run would."""
-    return Minter(services, Actor(f"dag/{run}/mint/-1")).ensure(wanted or demand(), models)
+    return Minter(services, RunContext(f"dag/{run}/mint/-1")).ensure(wanted or demand(), models)
 
 
 def publish(services: Services, run: str, target: Target, items: Sequence[Mapping[str, Any]]) -> PublishOutcome:
     """Publish items, as one task of a run would."""
-    return Publisher(services, Actor(f"dag/{run}/publish/-1"), target).publish(items)
+    return Publisher(services, RunContext(f"dag/{run}/publish/-1"), target).publish(items)
 
 
 def rows(services: Services, *states: str) -> list[LinkRow]:
@@ -76,14 +78,14 @@ class Shelf(Target):
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
         self.puts.append(slot)
         if slot in self.broken:
-            raise PMESlotError("it is broken", passing=self.passing)
+            raise SlotError("it is broken", passing=self.passing)
         if slot not in self.deaf:
             self.shown[slot] = link.token.reveal()
         return {"edits": int(previous.get("edits", 0)) + 1}
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         if self.shown.get(slot) != link.token.reveal():
-            raise PMESlotError("it does not show the link")
+            raise SlotError("it does not show the link")
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
         self.shown.pop(slot, None)

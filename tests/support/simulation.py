@@ -18,24 +18,25 @@ from typing import Any
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
-from pme_airflow.api.answers import Denied, Lost, Made, MintVerdict, NotMade, Revoked, RevokeVerdict
+from pme_airflow.api.answers import Made, MintVerdict, NotMade, NotRevoked, Revoked, RevokeVerdict, Unknown
 from pme_airflow.api.client import ClientSettings, limiter_of
-from pme_airflow.api.clock import ServerClock
-from pme_airflow.api.errors import PMEUnavailableError
-from pme_airflow.api.validity import Validity
-from pme_airflow.api.values import AccessToken, EmbedLink, Hidden, MintRequest
-from pme_airflow.emulator import Settings, World
-from pme_airflow.emulator.samples import sample_models
-from pme_airflow.ledger import minting
-from pme_airflow.ledger.actor import Actor
+from pme_airflow.api.messages import EmbedLink, MintRequest
+from pme_airflow.clock import ServerClock
+from pme_airflow.dev.emulator import Settings, World
+from pme_airflow.dev.emulator.samples import sample_models
+from pme_airflow.durations import Validity
+from pme_airflow.errors import LedgerUnavailableError, PMEUnavailableError, SlotError
+from pme_airflow.ledger import mints
 from pme_airflow.ledger.database import Database, tuned
-from pme_airflow.ledger.errors import LedgerUnavailableError
-from pme_airflow.ledger.minting import Demand, Minting
-from pme_airflow.rotation.mint import Minter
-from pme_airflow.rotation.publish import PMESlotError, Publisher, ShownLink
-from pme_airflow.rotation.services import Services
-from pme_airflow.rotation.sweep import Sweeper
+from pme_airflow.ledger.mints import Demand, PendingMint
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.mint import Minter
+from pme_airflow.lifecycle.publish import Publisher
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import Sealer, fingerprint
+from pme_airflow.secrets import AccessToken, SecretStr
+from pme_airflow.targets.base import ShownLink
 from tests.support.clocks import FakeClock
 from tests.support.rooms import CLIENT, Shelf, rows
 
@@ -134,18 +135,18 @@ class VirtualClient:
     def _minted(self, request: MintRequest) -> MintVerdict:
         issued = self._sim.world.issue(request.model_id, request.validity.seconds)
         if self._sim.chance.random() < LOST_RATE:
-            return Lost("the connection broke")
-        url = Hidden(f"https://my.matterport.com/show?m={request.model_id}&auth=Bearer+{issued.token}")
+            return Unknown("the connection broke")
+        url = SecretStr(f"https://my.matterport.com/show?m={request.model_id}&auth=Bearer+{issued.token}")
         return Made(EmbedLink(request.model_id, AccessToken(issued.token), "showcase", url, issued.valid_until))
 
     def revoke(self, tokens: Sequence[AccessToken]) -> list[RevokeVerdict]:
         away = self._away()
-        return [Denied(str(away), sent=False) if away else self._revoked(token) for token in tokens]
+        return [NotRevoked(str(away), sent=False) if away else self._revoked(token) for token in tokens]
 
     def _revoked(self, token: AccessToken) -> RevokeVerdict:
         if self._sim.chance.random() < DENIED_RATE:
-            return Denied("HTTP 502 without an answer")
-        return Revoked() if self._sim.world.revoke(token.reveal()) else Denied("the API answered false")
+            return NotRevoked("HTTP 502 without an answer")
+        return Revoked() if self._sim.world.revoke(token.reveal()) else NotRevoked("the API answered false")
 
 
 class Wall(Shelf):
@@ -157,7 +158,7 @@ class Wall(Shelf):
 
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
         if self._sim.down(self.name):
-            raise PMESlotError("HTTP 503", passing=False)
+            raise SlotError("HTTP 503", passing=False)
         if self._sim.chance.random() < KILL_RATE / 10:
             self._sim.report.killed += 1
             raise KilledError
@@ -180,7 +181,7 @@ class Simulation:
         self.walls = [Wall(self, number) for number in range(targets)]
         self.machine = Machine(self.truth)
         self.database = _Fragile(self)
-        self.sealer = Sealer.of_connection(Hidden("a secret of the simulation"))
+        self.sealer = Sealer.of_connection(SecretStr("a secret of the simulation"))
         self.runs = 0
         self.days = days
         self.longest = longest
@@ -275,31 +276,33 @@ class Simulation:
         demand = Demand(CLIENT, "intranet", Validity.parse("24h"), renew_before)
         if self.chance.random() < KILL_RATE:
             self._killed_while_minting(services, demand)
-        outcome = Minter(services, Actor(f"{name}/{self.runs}/mint/-1")).ensure(demand, self.models)
+        outcome = Minter(services, RunContext(f"{name}/{self.runs}/mint/-1")).ensure(demand, self.models)
         for wall in self.walls:
             self._guarded(lambda wall=wall: self._publish(services, name, wall, outcome.items))  # type: ignore[misc]
 
     def _publish(self, services: Services, name: str, wall: Wall, items: Sequence[Mapping[str, Any]]) -> None:
-        Publisher(services, Actor(f"{name}/{self.runs}/{wall.name}/-1"), wall).publish(items)
+        Publisher(services, RunContext(f"{name}/{self.runs}/{wall.name}/-1"), wall).publish(items)
 
     def _killed_while_minting(self, services: Services, demand: Demand) -> None:
         """A worker recorded and sent mints, and was killed before the answers came."""
         if self.down("api"):
             return
-        actor = Actor(f"killed/{self.runs}/mint/-1", process=Actor("x").process.rsplit("|", 2)[0] + "|999999|1")
+        actor = RunContext(
+            f"killed/{self.runs}/mint/-1", process=RunContext("x").process.rsplit("|", 2)[0] + "|999999|1"
+        )
         services.learn_server_time()
         with self.database.write() as connection:
-            sitting = minting.begin(self.database, connection, actor)
-            sent = minting.prepare(
+            sitting = mints.begin(self.database, connection, actor)
+            sent = mints.prepare(
                 self.database, connection, sitting, demand, self.models[:5], services.server_now(), lambda _: True
             )
         for entry in sent:
-            if isinstance(entry, Minting):
+            if isinstance(entry, PendingMint):
                 self.world.issue(entry.model_id, 86_400)
         self.report.killed += 1
 
     def _sweep(self) -> None:
-        Sweeper(self._services(), Actor("sweep/x/sweep/-1")).sweep()
+        Sweeper(self._services(), RunContext("sweep/x/sweep/-1")).sweep()
 
     def _look(self) -> None:
         """Count what is alive, and what of it is neither known nor covered."""

@@ -11,9 +11,11 @@ from unittest import mock
 
 import pytest
 
-from pme_airflow.emulator import World
-from pme_airflow.ledger import claims, publishing
-from pme_airflow.rotation.publish import PMESlotError, Publisher, ShownLink, Target
+from pme_airflow.dev.emulator import World
+from pme_airflow.errors import SlotError
+from pme_airflow.ledger import claims, publications
+from pme_airflow.lifecycle.publish import Publisher
+from pme_airflow.targets.base import ShownLink, Target
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import FakeClock
 from tests.support.nights import Nights, Place
@@ -56,7 +58,7 @@ class Desk(Place, Target):
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         if self.pages.get(slot) != link.token.reveal():
-            raise PMESlotError("it does not show the link", passing=True)
+            raise SlotError("it does not show the link", passing=True)
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> dict[str, Any]:
         self.drawer.append(self.pages.pop(slot, ""))
@@ -64,7 +66,7 @@ class Desk(Place, Target):
 
     def _maybe_break(self) -> None:
         if self.random.random() < self.rate:
-            raise PMESlotError("broken by the test", passing=True)
+            raise SlotError("broken by the test", passing=True)
 
 
 def go(make_services: MakeServices, world: World) -> None:
@@ -91,10 +93,10 @@ def _recorded_before_it_is_put() -> Iterator[None]:
 
     def early(self: Publisher, slot: str, item: Mapping[str, Any], previous: Any) -> dict[str, Any]:
         database, target = self._services.database, self._target.name
-        shown = publishing.Shown(slot, str(item["link_id"]), {}, timedelta(0))
+        shown = publications.Shown(slot, str(item["link_id"]), {}, timedelta(0))
         with database.write() as connection:
-            publishing.publish(database, connection, target, [shown], self._actor)
-            claims.take(database, connection, [publishing._claim_key(target, slot)], self._actor)
+            publications.publish(database, connection, target, [shown], self._actor)
+            claims.take(database, connection, [publications._claim_key(target, slot)], self._actor)
         return whole(self, slot, item, previous)
 
     with mock.patch.object(Publisher, "_put", early):
@@ -116,7 +118,7 @@ def _a_failure_is_taken_for_success() -> Iterator[None]:
 def _whatever(call: Callable[[], Any]) -> Any:
     try:
         return call()
-    except PMESlotError:
+    except SlotError:
         return {"left_behind": True}
 
 

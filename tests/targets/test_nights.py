@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.emulator import World
-from pme_airflow.playground import wordpress
-from pme_airflow.rotation.services import Services
+from pme_airflow.dev.emulator import World
+from pme_airflow.dev.playground import wordpress
+from pme_airflow.lifecycle.services import Services
 from tests.conftest import MODELS, MakeServices
 from tests.support import directus, strapi
 from tests.support.clocks import FakeClock

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pme_airflow.emulator import World
-from pme_airflow.rotation.services import Services
+from pme_airflow.dev.emulator import World
+from pme_airflow.lifecycle.services import Services
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from tests.conftest import MODELS
 from tests.support.places import bucket_place

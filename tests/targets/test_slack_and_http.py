@@ -10,11 +10,11 @@ import pytest
 import requests
 from slack_sdk import WebClient
 
-from pme_airflow.emulator import World
-from pme_airflow.ledger.actor import Actor
-from pme_airflow.playground.channel import Channel
-from pme_airflow.rotation.publish import Publisher
-from pme_airflow.rotation.services import Services
+from pme_airflow.dev.emulator import World
+from pme_airflow.dev.playground.channel import Channel
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.publish import Publisher
+from pme_airflow.lifecycle.services import Services
 from pme_airflow.targets.http_json import HttpJsonTarget
 from pme_airflow.targets.slack import SlackTarget
 from tests.conftest import MODELS
@@ -52,7 +52,7 @@ def test_a_message_that_is_gone_is_posted_anew_and_a_cleared_slot_leaves_nothing
     held.messages.clear()
     assert publish(services, "tuesday", target, mint(services, "tuesday", [ONE]).items).failed == []
     assert len(held.messages) == 1
-    Publisher(services, Actor("dag/wednesday/publish/-1"), target).retire_others("intranet", [])
+    Publisher(services, RunContext("dag/wednesday/publish/-1"), target).retire_others("intranet", [])
     assert held.messages == {}
 
 
@@ -191,5 +191,5 @@ def test_a_slot_is_cleared_with_the_body_for_it(services: Services) -> None:
     session = Items()
     target = http_target(session)
     publish(services, "monday", target, mint(services, "monday", [ONE]).items)
-    Publisher(services, Actor("dag/tuesday/publish/-1"), target).retire_others("intranet", [])
+    Publisher(services, RunContext("dag/tuesday/publish/-1"), target).retire_others("intranet", [])
     assert session.items[f"https://cms.test/spaces/{ONE}"] == {"url": None}

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from pme_airflow.emulator import World
-from pme_airflow.ledger.actor import Actor
-from pme_airflow.playground.wordpress import Site, missing, serving_wordpress
-from pme_airflow.rotation.services import Services
-from pme_airflow.rotation.sweep import Sweeper
+from pme_airflow.dev.emulator import World
+from pme_airflow.dev.playground.wordpress import Site, missing, serving_wordpress
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.targets.wordpress import WordPressTarget
 from tests.conftest import MODELS
 from tests.support.rooms import mint, publish
@@ -118,12 +118,12 @@ def test_a_slot_that_is_cleared_keeps_a_mark_and_no_link(site: Site, services: S
     shelf = target(site, {ONE: page})
     publish(services, "monday", shelf, mint(services, "monday", [ONE]).items)
     token = next(reversed(world.tokens))
-    from pme_airflow.rotation.publish import Publisher
+    from pme_airflow.lifecycle.publish import Publisher
 
-    Publisher(services, Actor("dag/tuesday/publish/-1"), shelf).retire_others("intranet", [])
+    Publisher(services, RunContext("dag/tuesday/publish/-1"), shelf).retire_others("intranet", [])
     assert site.content(page) == f"{BEFORE}[pme model={ONE}]{AFTER}"
     assert token not in site.kept(page) + site.seen(page)
-    Sweeper(services, Actor("sweep")).sweep()
+    Sweeper(services, RunContext("sweep")).sweep()
 
 
 @pytest.fixture(scope="module")

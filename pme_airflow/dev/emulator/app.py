@@ -1,0 +1,244 @@
+"""The emulator's web face: the API's two endpoints, the page a link opens, and a control path for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import parse_qs
+
+from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, execute, parse, validate
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pme_airflow.dev.emulator.schema import bind, make_schema
+from pme_airflow.dev.emulator.showcase import showcase_routes
+from pme_airflow.dev.emulator.world import World
+
+__all__ = ["create_app"]
+
+_GATEWAY_PAGE = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+class _Broken(Response):
+    """No answer at all: the connection ends."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _abort(scope)
+
+
+class _Cut(Response):
+    """An answer whose body stops in the middle."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body[: len(self.body) * 2 // 3], "more_body": True})
+        await asyncio.sleep(0.01)
+        _abort(scope)
+
+
+def _abort(scope: Scope) -> None:
+    scope["state"]["pme_transport"].abort()
+
+
+class _Droppable:
+    """Hands the connection's transport on, so that a fault can drop it as a broken network does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            cycle = getattr(receive, "__self__", None)
+            scope.setdefault("state", {})["pme_transport"] = getattr(cycle, "transport", None)
+        await self._app(scope, receive, send)
+
+
+class _Emulator:
+    def __init__(self, world: World, base_url: str) -> None:
+        self.world = world
+        self.schema = make_schema(second_spelling_only=world.settings.second_spelling)
+        self.root = bind(world, base_url)
+
+    # ---------------------------------------------------------------- tokens
+
+    async def token(self, request: Request) -> Response:
+        self.world.count("requests:token")
+        await self._delay()
+        form = {key: values[0] for key, values in parse_qs((await request.body()).decode(), True).items()}
+        if form.get("grant_type") != "client_credentials":
+            return self._json({"error": "unsupported_grant_type"}, 400)
+        settings = self.world.settings
+        if (form.get("client_id"), form.get("client_secret")) != (settings.client_id, settings.client_secret):
+            return self._json({"error": "invalid_client"}, 401)
+        token, lifetime = self.world.grant()
+        answer = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime}
+        return self._json({**answer, "scope": "ViewPublic ViewDetails"})
+
+    # ----------------------------------------------------------------- graph
+
+    async def graph(self, request: Request) -> Response:
+        world = self.world
+        world.count("requests:graph")
+        body = await request.body()
+        await self._delay()
+        before = self._fault_before(request)
+        if before is not None:
+            return before
+        query = self._query(request, body)
+        if query is None:
+            return self._json({"error": "unsupported_media_type"}, 415)
+        status, answer = self._execute(query)
+        if world.strikes("lost_after"):
+            return _Broken()
+        if world.strikes("bad_gateway_after"):
+            return self._page(_GATEWAY_PAGE, 502)
+        if world.settings.drop_nulls:
+            answer = _without_nulls(answer)
+        if world.strikes("cut_body"):
+            return _Cut(json.dumps(answer), headers=self._headers(), media_type="application/json")
+        return self._json(answer, status)
+
+    def _fault_before(self, request: Request) -> Response | None:
+        world = self.world
+        if world.down or world.strikes("lost_before"):
+            return _Broken()
+        if world.strikes("bad_gateway"):
+            return self._page(_GATEWAY_PAGE, 502)
+        if world.strikes("throttled"):
+            return self._json({"errors": [{"message": "too many requests"}]}, 429, {"Retry-After": "1"})
+        if world.strikes("throttled_date"):
+            return self._json({"errors": []}, 429, {"Retry-After": format_datetime(world.now(), usegmt=True)})
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        state = world.grant_state(token) if scheme == "Bearer" else "unknown"
+        if state == "unknown":
+            return self._json({"error": "unauthorized"}, 401)
+        if state == "expired" or world.strikes("expired_token"):
+            return self._json({"error": "invalid_grant"}, 400)
+        return None
+
+    def _query(self, request: Request, body: bytes) -> str | None:
+        kind = request.headers.get("content-type", "").split(";")[0].strip()
+        if kind == "application/graphql":
+            return body.decode()
+        if kind != "application/json":
+            return None
+        try:
+            return str(json.loads(body)["query"])
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+    def _execute(self, query: str) -> tuple[int, dict[str, Any]]:
+        try:
+            document = parse(query)
+        except GraphQLError as error:
+            return 400, {"errors": [_refused(error)]}
+        errors = validate(self.schema, document)
+        if errors:
+            return 400, {"errors": [_refused(error) for error in errors]}
+        limit = self.world.settings.max_aliases
+        if limit and _fields(document) > limit:
+            refused = {"message": "too many fields", "httpStatus": 400, "code": "request.unsupported"}
+            return 400, {"data": None, "errors": [refused]}
+        result = execute(self.schema, document, self.root)
+        if asyncio.iscoroutine(result):
+            raise TypeError("the emulator's fields are synchronous")
+        answer: dict[str, Any] = {"data": result.data}  # type: ignore[union-attr]
+        if result.errors:  # type: ignore[union-attr]
+            answer["errors"] = [_failed(error) for error in result.errors]  # type: ignore[union-attr]
+        return 200, answer
+
+    # ------------------------------------------------------------------ pages
+
+    async def model_page(self, request: Request) -> Response:
+        model_id = request.path_params["model_id"]
+        model = self.world.models.get(model_id)
+        if model is None:
+            return self._page("<h1>no such model</h1>", 404)
+        return self._page(f"<h1>{html.escape(model['name'])}</h1><p>{html.escape(model_id)}</p>", 200)
+
+    # ---------------------------------------------------------------- control
+
+    async def truth(self, request: Request) -> Response:
+        return self._json(self.world.truth())
+
+    async def control(self, request: Request) -> Response:
+        """Set ``faults`` (rates by name), ``move_clock`` (seconds), ``down``, ``models`` (added by id)."""
+        try:
+            wanted = json.loads(await request.body())
+            if "faults" in wanted:
+                self.world.set_faults(wanted["faults"])
+            if "move_clock" in wanted:
+                self.world.move_clock(float(wanted["move_clock"]))
+            if "down" in wanted:
+                self.world.down = bool(wanted["down"])
+            for model_id, model in dict(wanted.get("models", {})).items():
+                defaults = {"name": model_id, "state": "active", "visibility": "private"}
+                self.world.models[model_id] = {**defaults, **model}
+        except (ValueError, TypeError, AttributeError) as error:
+            return self._json({"error": str(error)}, 422)
+        return self._json({"ok": True})
+
+    # ---------------------------------------------------------------- helpers
+
+    async def _delay(self) -> None:
+        seconds = self.world.settings.latency
+        if self.world.strikes("slow"):
+            seconds += self.world.settings.slow_seconds
+        if seconds:
+            await asyncio.sleep(seconds)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Date": format_datetime(self.world.now(), usegmt=True)}
+
+    def _json(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+        return JSONResponse(body, status, {**self._headers(), **(headers or {})})
+
+    def _page(self, body: str, status: int) -> Response:
+        return HTMLResponse(body, status, {**self._headers(), "Cache-Control": "no-store"})
+
+
+def _fields(document: DocumentNode) -> int:
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    return sum(len(operation.selection_set.selections) for operation in operations)
+
+
+def _refused(error: GraphQLError) -> dict[str, Any]:
+    formatted: dict[str, Any] = dict(error.formatted)
+    return {**formatted, "httpStatus": 400, "code": "request.unsupported"}
+
+
+def _failed(error: GraphQLError) -> dict[str, Any]:
+    extensions = error.extensions or {"httpStatus": 500, "code": "internal.error"}
+    return {"message": error.message, "path": error.path, **extensions}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return value
+
+
+def create_app(world: World, base_url: str) -> ASGIApp:
+    """The emulator as an ASGI app.
+
+    :param world: its state.
+    :param base_url: the address links begin with.
+    """
+    emulator = _Emulator(world, base_url.rstrip("/"))
+    app = Starlette(
+        routes=[
+            Route("/api/oauth/token", emulator.token, methods=["POST"]),
+            Route("/api/models/graph", emulator.graph, methods=["POST"]),
+            *showcase_routes(world),
+            Route("/models/{model_id}", emulator.model_page),
+            Route("/_emulator/truth", emulator.truth),
+            Route("/_emulator/control", emulator.control, methods=["POST"]),
+        ]
+    )
+    return _Droppable(app)

@@ -1,0 +1,68 @@
+"""Serving an emulator, or another stand-in, over HTTP on this machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import AF_INET, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from pme_airflow.dev.emulator.app import create_app
+from pme_airflow.dev.emulator.world import World
+
+__all__ = ["serve", "serving", "serving_app"]
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(app, log_level="critical", date_header=False, access_log=False, proxy_headers=False)
+
+
+def _listen(port: int) -> socket:
+    listener = socket(AF_INET, SOCK_STREAM)
+    listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    return listener
+
+
+def serve(world: World, port: int, ready_file: Path | None = None) -> None:
+    """Serve on 127.0.0.1 until interrupted.
+
+    :param port: the port; 0 takes a free one.
+    :param ready_file: where the address is written once it is served.
+    """
+    listener = _listen(port)
+    base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = uvicorn.Server(_config(create_app(world, base_url)))
+    if ready_file is not None:
+        ready_file.write_text(base_url)
+    server.run(sockets=[listener])
+
+
+@contextmanager
+def serving(world: World, port: int = 0) -> Iterator[str]:
+    """Serve an emulator from a thread while the block runs; gives the base address."""
+    with serving_app(lambda base_url: create_app(world, base_url), port) as base_url:
+        yield base_url
+
+
+@contextmanager
+def serving_app(make: Callable[[str], ASGIApp], port: int = 0) -> Iterator[str]:
+    """Serve an app, made for its base address, from a thread while the block runs; gives that address."""
+    listener = _listen(port)
+    base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = uvicorn.Server(_config(make(base_url)))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield base_url
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()

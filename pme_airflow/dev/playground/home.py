@@ -1,0 +1,130 @@
+"""An Airflow home whose PME connection leads to an emulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from pme_airflow.errors import PMEError
+
+__all__ = [
+    "ROOT",
+    "SECRET",
+    "PlaygroundError",
+    "airflow",
+    "all_published",
+    "command",
+    "environment",
+    "start_emulator",
+    "stop",
+]
+
+SECRET = "demo-client-secret-not-a-real-one"  # noqa: S105 - the emulator's, which guards nothing
+#: The checkout that this package lies in.
+ROOT = Path(__file__).resolve().parents[3]
+_DAGS = ROOT / "dags"
+
+
+class PlaygroundError(PMEError):
+    """A part of the playground did not start: the message says which, and shows the end of its log."""
+
+
+def environment(home: Path, address: str, placements: str, **extra: str) -> dict[str, str]:
+    """Write a home, and return the environment to run Airflow in.
+
+    :param home: the folder.
+    :param address: the emulator's.
+    :param placements: the text of ``placements.yaml``.
+    :param extra: more variables, which win.
+    """
+    if not _DAGS.is_dir():
+        raise PlaygroundError(f"there are no DAGs at {_DAGS}: run this from a checkout of the project.")
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "placements.yaml").write_text(placements)
+    connection = {"conn_type": "pme", "login": "emulator-client", "password": SECRET, "host": address}
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")},
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+        "HOME": str(home),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(_DAGS),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        "AIRFLOW_CONN_PME_DEFAULT": json.dumps(connection),
+        "PME_PLACEMENTS": str(home / "placements.yaml"),
+        "PYTHONWARNINGS": "ignore",
+        **extra,
+    }
+
+
+def all_published(published: Path, more: str = "") -> str:
+    """Placements that publish every model of the account under a folder.
+
+    :param more: lines of further targets.
+    """
+    return (
+        "audience: intranet\nvalid_for: 24h\nmodels: {query: '*'}\n"
+        f"targets:\n  - {{kind: object_storage, path: 'file://{published}'}}\n{more}"
+    )
+
+
+def start_emulator(home: Path, *options: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Start an emulator as a process of its own.
+
+    :param options: further options of ``pme-airflow emulator``; its port is a free one unless they say otherwise.
+    :return: the process, and its address once it serves.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    ready = home / "emulator.address"
+    ready.unlink(missing_ok=True)
+    port = () if "--port" in options else ("--port", "0")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pme_airflow.cli", "emulator", *port, *options, "--ready-file", str(ready)],
+        env={**os.environ, "PME_EMULATOR_SECRET": SECRET},
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(400):
+        if ready.exists() and (address := ready.read_text()):
+            return process, address
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.kill()
+    raise PlaygroundError(f"the emulator did not start. Try `pme-airflow emulator {' '.join(options)}` by hand.")
+
+
+def command(env: Mapping[str, str], *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a Python module in a home, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], env=dict(env), input=stdin, capture_output=True, text=True, check=False
+    )
+
+
+def airflow(env: Mapping[str, str], *arguments: str, check: bool = True) -> int:
+    """Run an Airflow command.
+
+    :return: its exit status.
+    :raises PlaygroundError: where it fails and ``check`` is set.
+    """
+    done = command(env, "airflow", *arguments)
+    if check and done.returncode:
+        raise PlaygroundError(f"airflow {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.returncode
+
+
+def stop(process: subprocess.Popen[bytes] | None) -> None:
+    """End a process, kindly and then by force."""
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(5)

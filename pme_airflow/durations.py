@@ -1,0 +1,90 @@
+"""How long a link is asked to live."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pendulum
+
+from pme_airflow.errors import PMEInputError
+
+__all__ = ["MAX_VALIDITY", "Validity", "parse_duration"]
+
+#: The most the API sells ("The max amount of time that can be configured is 24 hours", the vendor's FAQ).
+MAX_VALIDITY = timedelta(hours=24)
+
+_SHORTHAND = re.compile(r"([0-9]{1,9})([dhms])\Z", re.ASCII)
+_ISO = re.compile(r"P(?=[0-9T])(?:[0-9]+W)?(?:[0-9]+D)?(?:T(?=[0-9])(?:[0-9]+H)?(?:[0-9]+M)?(?:[0-9]+S)?)?\Z", re.ASCII)
+_UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_FORMS = "digits and a unit (24h, 10m, 30s), an ISO-8601 duration (PT10M, P1D) or a timedelta"
+
+
+def parse_duration(value: object, field: str = "valid_for") -> timedelta:
+    """Read a positive duration of whole seconds in any documented form.
+
+    :param value: ``"24h"``, ``"10m"``, ``"30s"``, ``"PT10M"``, ``"P1D"`` or a :class:`~datetime.timedelta`.
+    :param field: the name an error gives the value.
+    :raises PMEInputError: where the form is unknown, or the duration is zero, negative or not of whole seconds.
+    """
+    if isinstance(value, timedelta):
+        length = value
+    elif isinstance(value, str):
+        length = _parse_text(value.strip(), field)
+    else:
+        raise PMEInputError(f"{field}: expected {_FORMS}, got a {type(value).__name__}.")
+    if length <= timedelta(0):
+        raise PMEInputError(f"{field}: must be longer than zero. Give {_FORMS}.")
+    if length.microseconds:
+        raise PMEInputError(f"{field}: must be of whole seconds. Give {_FORMS}.")
+    return timedelta(seconds=int(length.total_seconds()))
+
+
+def _parse_text(text: str, field: str) -> timedelta:
+    if match := _SHORTHAND.match(text):
+        return timedelta(seconds=int(match[1]) * _UNIT_SECONDS[match[2]])
+    if len(text) <= 40 and _ISO.match(text):
+        try:
+            duration = pendulum.parse(text)
+        except (ValueError, OverflowError):
+            duration = None
+        if isinstance(duration, pendulum.Duration):
+            return timedelta(seconds=int(duration.total_seconds()))
+    shown = repr(text) if len(text) <= 20 and text.isprintable() else f"{len(text)} characters"
+    raise PMEInputError(f"{field}: {shown} is no duration known here. Give {_FORMS}.")
+
+
+@dataclass(frozen=True, order=True)
+class Validity:
+    """The life a link is asked for: whole seconds, more than zero, at most 24 hours."""
+
+    seconds: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds <= MAX_VALIDITY.total_seconds():
+            raise PMEInputError(
+                f"valid_for: {self.seconds} s is outside of 1 s to 24 h, the most the API sells. Ask for at most 24h."
+            )
+
+    @classmethod
+    def parse(cls, value: Validity | timedelta | str) -> Validity:
+        """Read a validity in any documented form.
+
+        :raises PMEInputError: zero, negative, over 24 h, of an unknown unit or not of whole seconds.
+        """
+        if isinstance(value, Validity):
+            return value
+        return cls(int(parse_duration(value).total_seconds()))
+
+    @property
+    def duration(self) -> timedelta:
+        """The validity as a timedelta."""
+        return timedelta(seconds=self.seconds)
+
+    def __str__(self) -> str:
+        """The shortest exact shorthand the API reads: ``24h``, ``90m``, ``3661s``."""
+        for unit in "hm":
+            if self.seconds % _UNIT_SECONDS[unit] == 0:
+                return f"{self.seconds // _UNIT_SECONDS[unit]}{unit}"
+        return f"{self.seconds}s"

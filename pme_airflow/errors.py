@@ -1,0 +1,106 @@
+"""Errors, split by what the caller can do about them.
+
+No message here ever holds a secret, a token, a query text or an answer's body: a server may echo what it was sent,
+so of its own words only a status and a short code are passed on.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "LedgerError",
+    "LedgerStateError",
+    "LedgerUnavailableError",
+    "LedgerVersionError",
+    "PMECredentialsError",
+    "PMEError",
+    "PMEInputError",
+    "PMELostAnswerError",
+    "PMEModelError",
+    "PMENotEnabledError",
+    "PMEProtocolError",
+    "PMEReportError",
+    "PMEScanError",
+    "PMESealError",
+    "PMEUnavailableError",
+    "SlotError",
+]
+
+
+class PMEError(Exception):
+    """Base of everything this package raises on purpose.
+
+    ``permanent`` says whether trying again without a change by a person is a waste.
+    """
+
+    permanent = True
+
+
+class PMECredentialsError(PMEError):
+    """The client id or secret was refused: fix the connection."""
+
+
+class PMENotEnabledError(PMECredentialsError):
+    """The credentials are right but may not use Private Model Embed: talk to the vendor."""
+
+
+class PMEInputError(PMEError, ValueError):
+    """A value was refused before or by the API: fix the input."""
+
+
+class PMEModelError(PMEError):
+    """One model was refused (unknown, inactive, not this organisation's): fix or drop that model."""
+
+
+class PMEProtocolError(PMEError):
+    """The server answered, but not as a PME API does: check the host."""
+
+
+class PMEUnavailableError(PMEError):
+    """The API could not be reached, was busy or broken: wait and try again."""
+
+    permanent = False
+
+
+class PMELostAnswerError(PMEUnavailableError):
+    """Answers were lost after the request was sent, so a token may exist that nobody holds."""
+
+
+class LedgerError(PMEError):
+    """The ledger cannot be used as it is set up: fix the set-up."""
+
+
+class LedgerVersionError(LedgerError):
+    """The ledger's tables are of another version than the package: migrate, or upgrade."""
+
+
+class LedgerUnavailableError(PMEError):
+    """The database did not answer, is full or went away: nothing was changed; try again."""
+
+    permanent = False
+
+
+class LedgerStateError(PMEError):
+    """An event that may not happen to a link in its state: a defect, or a second writer."""
+
+
+class PMESealError(PMEError):
+    """A sealed link could not be opened: restore the key it was sealed with, or mint anew."""
+
+
+class PMEReportError(PMEError):
+    """A report cannot be read: mend it, or hand it in another form."""
+
+
+class PMEScanError(PMEError):
+    """A part of what was to be scanned could not be read."""
+
+
+class SlotError(PMEError):
+    """A slot could not be written, read back or cleared.
+
+    :param passing: whether trying again without a change may help.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = not passing

@@ -1,0 +1,43 @@
+"""A line of log every few seconds while long work goes on."""
+
+from __future__ import annotations
+
+import logging
+
+from pme_airflow.clock import Clock
+
+__all__ = ["Progress"]
+
+_EVERY_SECONDS = 5.0
+
+
+class Progress:
+    """Counts steps and logs how far they are and how long they will take.
+
+    :param log: where lines go.
+    :param what: what is being done, in a word.
+    :param total: how many steps there are; 0 where nobody knows.
+    :param clock: what time is taken from.
+    """
+
+    def __init__(self, log: logging.Logger, what: str, total: int, clock: Clock) -> None:
+        self._log = log
+        self._what = what
+        self._total = total
+        self._clock = clock
+        self._done = 0
+        self._begun = self._said = clock.monotonic()
+
+    def step(self, count: int = 1) -> None:
+        """Note that so many steps are done."""
+        self._done += count
+        now = self._clock.monotonic()
+        if now - self._said >= _EVERY_SECONDS:
+            self._said = now
+            of = f" of {self._total}{self._left(now)}" if self._total else ""
+            self._log.info("%s: %d%s, %.0f a second.", self._what, self._done, of, self._done / (now - self._begun))
+
+    def _left(self, now: float) -> str:
+        if not self._done:
+            return ""
+        return f", about {(now - self._begun) / self._done * max(0, self._total - self._done):.0f} s left"

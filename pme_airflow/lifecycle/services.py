@@ -1,0 +1,92 @@
+"""What every piece of work on links needs, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pme_airflow.api.client import PMEClient
+from pme_airflow.clock import Clock
+from pme_airflow.errors import PMESealError, PMEUnavailableError
+from pme_airflow.ledger import audit
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.links import LinkRow
+from pme_airflow.ledger.publications import DEFAULT_GRACE
+from pme_airflow.sealing import OpenedLink, Sealer
+
+__all__ = ["CLOCK_DOUBT", "Services"]
+
+#: How far a worker's clock may be from the server's while nothing has told the difference.
+CLOCK_DOUBT = timedelta(minutes=11)
+#: What is in doubt once it has: ``Date`` is cut to the second, and takes a while to arrive.
+_DATE_DOUBT = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class Services:
+    """One connection's client, ledger and keys.
+
+    :param grace: how long a link that was replaced everywhere is left alive.
+    """
+
+    client: PMEClient
+    database: Database
+    sealer: Sealer
+    clock: Clock
+    grace: timedelta = DEFAULT_GRACE
+
+    def can_open(self, sealed: str) -> bool:
+        """Whether one of the connection's keys sealed a text."""
+        return self.sealer.knows(sealed)
+
+    def open_item(self, item: dict[str, object]) -> OpenedLink:
+        """The link in an XCom item.
+
+        :raises PMESealError: where the item is not as the mint returned it.
+        """
+        link, link_id, model_id = item.get("link"), item.get("link_id"), item.get("model_id")
+        if not (isinstance(link, str) and isinstance(link_id, str) and isinstance(model_id, str)):
+            raise PMESealError("links: an item lacks link, link_id or model_id. Take items as the mint returned them.")
+        return self.sealer.open(link, link_id, model_id)
+
+    def live_links(self) -> Iterator[tuple[LinkRow, OpenedLink | None]]:
+        """Every live link that is held, read in pages and opened; ``None`` beside one that no key at hand opens."""
+        after = 0
+        while True:
+            with self.database.read() as connection:
+                rows = audit.sealed_rows(connection, after)
+            if not rows:
+                return
+            after = rows[-1].seq
+            for row in rows:
+                opened = None
+                with suppress(PMESealError):
+                    opened = self.sealer.open(row.sealed or "", row.link_id, row.model_id)
+                yield row, opened
+
+    def server_now(self) -> datetime:
+        """The server's time where an answer told it, or else the worker's."""
+        return self.client.server_clock.now()
+
+    def server_time_lower_bound(self) -> datetime:
+        """A moment that has certainly passed by the server's clock."""
+        return self.server_now() - self._doubt()
+
+    def server_time_upper_bound(self) -> datetime:
+        """A moment that has certainly not passed by the server's clock."""
+        return self.server_now() + self._doubt()
+
+    def _doubt(self) -> timedelta:
+        return _DATE_DOUBT if self.client.server_clock.known else CLOCK_DOUBT
+
+    def learn_server_time(self) -> None:
+        """Ask for the server's time; where the API is away, go on by the worker's clock.
+
+        :raises PMECredentialsError: where the credentials are refused.
+        """
+        try:
+            self.client.sync_clock()
+        except PMEUnavailableError:
+            return

@@ -1,0 +1,270 @@
+"""Sweeps: revoking what is due until it is confirmed, and closing what has ended."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pme_airflow.api.answers import NotRevoked, Revoked, RevokeVerdict
+from pme_airflow.errors import LedgerUnavailableError, PMECredentialsError, PMEError, PMESealError
+from pme_airflow.ledger import revocations
+from pme_airflow.ledger.links import LinkRow
+from pme_airflow.ledger.revocations import Due
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.progress import Progress
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.sealing import OpenedLink
+
+__all__ = ["SweepOutcome", "Sweeper", "summary"]
+
+_KEY_MISSING_WAIT = timedelta(minutes=5)
+_PATIENCE = timedelta(seconds=60)
+_MAX_BACKOFF = 30.0
+_UNREACHED_ROUNDS = 3
+
+log = logging.getLogger(__name__)
+
+_Batch = list[tuple[LinkRow, OpenedLink]]
+
+
+@dataclass
+class SweepOutcome:
+    """What a sweep came to.
+
+    :param pending: how many flagged links are still alive, irrevocable ones left out.
+    :param exposures: seconds from flag to confirmation, by fingerprint.
+    :param tombstones: the fingerprints among what was revoked that were flagged before they were known.
+    """
+
+    revoked: list[LinkRow] = field(default_factory=list)
+    expired: int = 0
+    given_up: list[LinkRow] = field(default_factory=list)
+    unopened: list[LinkRow] = field(default_factory=list)
+    pending: int = 0
+    exposures: dict[str, float] = field(default_factory=dict)
+    tombstones: list[str] = field(default_factory=list)
+
+    @property
+    def audiences(self) -> list[str]:
+        """The audiences in which a flagged link went dark."""
+        return sorted({row.audience for row in self.revoked if row.flagged_at is not None})
+
+
+class Sweeper:
+    """Revokes what is due, in batches, with several requests under way.
+
+    :param services: the connection's client, ledger and keys.
+    :param actor: who acts.
+    :param max_attempts: after so many answers that are not ``true`` a link is irrevocable.
+    :param verify: whether each revoked link is itself asked, and its HTTP status recorded.
+    """
+
+    def __init__(self, services: Services, actor: RunContext, max_attempts: int = 6, *, verify: bool = False) -> None:
+        self._services = services
+        self._actor = actor
+        self._max_attempts = max_attempts
+        self._verify = verify
+        self._outcome = SweepOutcome()
+        self._unreached = 0
+
+    def sweep(self, *, flagged_only: bool = False) -> SweepOutcome:
+        """Revoke until nothing is due any more: what was denied is tried again with backoff, until it is irrevocable.
+
+        :raises PMECredentialsError: where the credentials are refused; everything due stays due.
+        """
+        services = self._services
+        if not flagged_only:
+            self._close_ended()
+        client = services.client
+        taken = self._take(flagged_only)
+        if not taken:
+            return self._outcome
+        self._progress = Progress(log, "revoking", len(taken), services.clock)
+        with ThreadPoolExecutor(client.limiter.max_ready, thread_name_prefix="pme-sweep") as pool:
+            self._drive(pool, taken, flagged_only)
+        return self._outcome
+
+    def _close_ended(self) -> None:
+        services = self._services
+        with services.database.read() as connection:
+            if not revocations.anything_to_close(connection, services.server_time_lower_bound()):
+                return
+        with services.database.write() as connection:
+            moment = services.server_time_lower_bound()
+            self._outcome.expired += revocations.expire(services.database, connection, self._actor, moment)
+
+    def _drive(self, pool: ThreadPoolExecutor, taken: list[Due], flagged_only: bool) -> None:
+        """Keep every connection busy: what is next is taken, and the books are kept, while requests fly."""
+        flying: dict[Future[list[RevokeVerdict]], _Batch] = {}
+        while True:
+            taken = self._launch(pool, flying, taken)
+            if not taken:
+                taken = self._launch(pool, flying, self._take(flagged_only))
+            if not flying:
+                if not taken and not self._rest():
+                    return
+                continue
+            done, _ = wait(flying, return_when=FIRST_COMPLETED)
+            landed = [(flying.pop(future), future) for future in done]
+            taken = self._launch(pool, flying, taken)
+            self._settle(landed)
+
+    def _launch(
+        self, pool: ThreadPoolExecutor, flying: dict[Future[list[RevokeVerdict]], _Batch], taken: list[Due]
+    ) -> list[Due]:
+        """Send what was taken while connections are free; what is left of it."""
+        client = self._services.client
+        while taken and len(flying) < client.limiter.ready:
+            batch, taken = self._next_batch(taken)
+            if batch:
+                flying[pool.submit(client.revoke, [opened.token for _, opened in batch])] = batch
+        return taken
+
+    def _take(self, flagged_only: bool) -> list[Due]:
+        services = self._services
+        client = services.client
+        with services.database.write() as connection:
+            return revocations.take_due(
+                services.database,
+                connection,
+                services.client.client_id,
+                self._actor,
+                client.settings.batch_size * client.limiter.ready,
+                flagged_only=flagged_only,
+            )
+
+    def _next_batch(self, taken: list[Due]) -> tuple[_Batch, list[Due]]:
+        """A batch of one kind, so that a leak never waits for a retirement in the same request."""
+        size = self._services.client.settings.batch_size
+        kind = taken[0].flagged
+        cut = next((i for i, due in enumerate(taken[:size]) if due.flagged is not kind), min(size, len(taken)))
+        batch: _Batch = []
+        for due in taken[:cut]:
+            opened = self._open(due.row)
+            if opened is not None:
+                batch.append((due.row, opened))
+        return batch, taken[cut:]
+
+    def _open(self, row: LinkRow) -> OpenedLink | None:
+        try:
+            if row.sealed is None:
+                raise PMESealError("its sealed text is gone")
+            return self._services.sealer.open(row.sealed, row.link_id, row.model_id)
+        except PMESealError as error:
+            log.error("Link %s of model %s cannot be revoked: %s", row.link_id, row.model_id, error)
+            self._outcome.unopened.append(row)
+            services = self._services
+            with services.database.write() as connection:
+                answer = (row, str(error), False, _KEY_MISSING_WAIT)
+                revocations.denied(
+                    services.database,
+                    connection,
+                    [answer],
+                    self._actor,
+                    self._max_attempts,
+                    services.server_time_lower_bound(),
+                )
+            return None
+
+    def _settle(self, landed: Sequence[tuple[_Batch, Future[list[RevokeVerdict]]]]) -> None:
+        """Record what became of requests, all that have landed in one transaction."""
+        confirmed: _Batch = []
+        answers: list[tuple[LinkRow, str, bool, timedelta]] = []
+        refused: PMECredentialsError | None = None
+        for batch, future in landed:
+            verdicts, error = _verdicts(future, len(batch))
+            refused = error if isinstance(error, PMECredentialsError) else refused
+            reached = any(isinstance(verdict, Revoked) or verdict.sent for verdict in verdicts)
+            self._unreached = 0 if reached else self._unreached + 1
+            for (row, opened), verdict in zip(batch, verdicts, strict=True):
+                if isinstance(verdict, Revoked):
+                    confirmed.append((row, opened))
+                else:
+                    answers.append((row, verdict.reason, verdict.sent, self._wait(row, verdict)))
+        verified = self._verified(confirmed)
+        services = self._services
+        with services.database.write() as connection:
+            rows = [row for row, _ in confirmed]
+            gone = revocations.revoked(services.database, connection, rows, self._actor, verified)
+            expired, given_up = revocations.denied(
+                services.database,
+                connection,
+                answers,
+                self._actor,
+                self._max_attempts,
+                services.server_time_lower_bound(),
+            )
+            leaked = {row.fingerprint or "": row.flagged_at for row in gone if row.flagged_at is not None}
+            self._outcome.tombstones += revocations.tombstones_among(connection, list(leaked))
+            now = services.database.shared_now(connection)
+        self._outcome.exposures |= {mark: max(0.0, (now - at).total_seconds()) for mark, at in leaked.items()}
+        self._outcome.revoked += gone
+        self._outcome.expired += len(expired)
+        self._outcome.given_up += given_up
+        self._progress.step(len(gone))
+        for row in given_up:
+            log.error("Link %s of model %s is irrevocable: it ends at %s.", row.link_id, row.model_id, row.valid_until)
+        if refused is not None:
+            raise refused
+
+    def _verified(self, confirmed: Sequence[tuple[LinkRow, OpenedLink]]) -> dict[str, str]:
+        if not self._verify:
+            return {}
+        answers = {row.link_id: self._services.client.probe_link(opened.url) for row, opened in confirmed}
+        return {link_id: "no answer" if status is None else f"HTTP {status}" for link_id, status in answers.items()}
+
+    def _wait(self, row: LinkRow, verdict: NotRevoked) -> timedelta:
+        backoff = min(_MAX_BACKOFF, 0.5 * 2.0**row.revoke_attempts) * random.uniform(0.5, 1.0)  # noqa: S311
+        return timedelta(seconds=max(backoff, verdict.retry_after or 0.0))
+
+    def _rest(self) -> bool:
+        """Wait for what is to be tried again soon; false where the next sweep is to see to it: nothing is, or the API
+        was not reached time after time, each for the client's whole deadline."""
+        services = self._services
+        with suppress(LedgerUnavailableError), services.database.read() as connection:
+            left = revocations.next_due_at(services.database, connection, services.client.client_id)
+            if left is None:
+                return False
+            if left <= _PATIENCE and self._unreached < _UNREACHED_ROUNDS:
+                services.clock.sleep(left.total_seconds() + 0.01)
+                return True
+        with suppress(LedgerUnavailableError), services.database.read() as connection:
+            self._outcome.pending = revocations.count_due(connection, services.client.client_id)
+        return False
+
+
+def _verdicts(future: Future[list[RevokeVerdict]], count: int) -> tuple[list[RevokeVerdict], BaseException | None]:
+    """A request's verdicts, and why it failed where it did outside of the API's answers."""
+    error = future.exception()
+    if error is None:
+        return future.result(), None
+    said = str(error) if isinstance(error, PMEError) else type(error).__name__
+    return [NotRevoked(said, sent=False)] * count, error
+
+
+def summary(outcome: SweepOutcome) -> dict[str, Any]:
+    """A sweep's outcome as JSON, without links."""
+    return {
+        "revoked": [
+            {
+                "link_id": row.link_id,
+                "model_id": row.model_id,
+                "audience": row.audience,
+                "fingerprint": row.fingerprint,
+                "flagged_at": row.flagged_at.isoformat() if row.flagged_at else None,
+                "exposure": outcome.exposures.get(row.fingerprint or ""),
+            }
+            for row in outcome.revoked
+        ],
+        "expired": outcome.expired,
+        "irrevocable": [row.link_id for row in outcome.given_up],
+        "unopened": [row.link_id for row in outcome.unopened],
+        "tombstones_hit": outcome.tombstones,
+        "pending": outcome.pending,
+    }

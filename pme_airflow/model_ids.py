@@ -1,0 +1,53 @@
+"""Model ids: reading them out of ids and share URLs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import parse_qs, urlsplit
+
+from pme_airflow.errors import PMEInputError
+
+__all__ = ["model_id_of", "model_ids_of"]
+
+_MODEL_ID = re.compile(r"[A-Za-z0-9]{11}\Z", re.ASCII)
+_MODEL_PATH = re.compile(r"/models/([^/]+)")
+
+
+def model_id_of(value: object, name: str = "models") -> str:
+    """The model id in an id or a share URL (``…/show/?m=<id>``, ``…/models/<id>``).
+
+    :raises PMEInputError: where there is none; ids are 11 characters of ``[A-Za-z0-9]``.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        found = _id_in_url(text) if "://" in text else text
+        if _MODEL_ID.match(found):
+            return found
+        shape = f"{len(text)} characters" if len(text) > 32 or "auth=" in text else repr(text)
+    else:
+        shape = f"a {type(value).__name__}"
+    raise PMEInputError(
+        f"{name}: {shape} is no model id. Give 11 characters of [A-Za-z0-9], as in yyHDFKzPzvN, or a share URL."
+    )
+
+
+def model_ids_of(values: Iterable[object], name: str = "models") -> list[str]:
+    """The model ids in ids and share URLs, each once, in the order given.
+
+    :raises PMEInputError: for a value without one, or for none at all.
+    """
+    found = list(dict.fromkeys(model_id_of(value, name) for value in values))
+    if not found:
+        raise PMEInputError(f'{name}: the list is empty. Name at least one model, or give {{"query": "*"}} for all.')
+    return found
+
+
+def _id_in_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return ""
+    if match := _MODEL_PATH.match(parts.path):
+        return match[1]
+    return parse_qs(parts.query).get("m", [""])[0]

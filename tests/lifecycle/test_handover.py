@@ -1,0 +1,155 @@
+"""Many links are handed on by reference, and read page by page by whoever shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from pme_airflow.errors import LedgerError, PMEInputError
+from pme_airflow.ledger import manifests
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.tables import manifests as table
+from pme_airflow.lifecycle import mint as minting
+from pme_airflow.lifecycle.publish import Publisher
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.xcom_payload import batches_payload, items_in, models_in, reference_to_models
+from pme_airflow.placements.batching import batches
+from tests.conftest import MODELS, MakeServices
+from tests.support.clocks import FakeClock
+from tests.support.rooms import Shelf, mint, publish, rows
+
+ALL = list(MODELS)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty models are many here."""
+    monkeypatch.setattr(minting, "MOST_ITEMS", 10)
+    monkeypatch.setattr(manifests, "_PAGE", 7)
+
+
+def test_many_links_are_handed_on_without_one_in_the_message(services: Services) -> None:
+    outcome = mint(services, "monday", ALL)
+    assert outcome.items == []
+    assert outcome.links == len(ALL)
+    told = json.dumps(outcome.handover)
+    assert "pme-sealed" not in told
+    assert len(told) < 200
+    items = list(items_in(services, outcome.handover))
+    assert [item["model_id"] for item in items] == ALL
+    assert {item["link_id"] for item in items} == {row.link_id for row in rows(services, "live")}
+    assert all(services.open_item(dict(item)).url for item in items)
+
+
+def test_references_and_items_of_mapped_tasks_are_read_alike(services: Services) -> None:
+    many, few_items = mint(services, "monday", ALL[:30]), mint(services, "monday", ALL[30:])
+    items = list(items_in(services, [many.handover, few_items.handover, None]))
+    assert [item["model_id"] for item in items] == ALL
+
+
+def test_a_reference_is_published_like_items(services: Services) -> None:
+    shelf = Shelf()
+    shelf.at_once = 4
+    publish(services, "monday", shelf, items_in(services, mint(services, "monday", ALL).handover))
+    assert set(shelf.shown) == set(ALL)
+    first = dict(shelf.shown)
+    outcome = publish(services, "tuesday", shelf, items_in(services, mint(services, "tuesday", ALL).handover))
+    assert outcome.published.total == len(ALL)
+    assert not set(first.values()) & set(shelf.shown.values())
+
+
+def test_a_reference_shows_the_newest_link_there_is(services: Services) -> None:
+    monday = mint(services, "monday", ALL).handover
+    tuesday = mint(services, "tuesday", ALL).handover
+    assert monday == tuesday
+    runs = {row.link_id: row.run for row in rows(services, "live")}
+    assert {runs[str(item["link_id"])] for item in items_in(services, monday)} == {"dag/tuesday/mint/-1"}
+
+
+def test_the_same_list_is_kept_once_and_long_enough(make_services: MakeServices) -> None:
+    clock = FakeClock()
+    services = make_services(clock)
+    database = services.database
+    database.shared_now = lambda _: clock.now()  # type: ignore[method-assign]
+    names = {reference_to_models(database, ALL)["manifest"] for _ in range(3)}
+    (name,) = names
+    for _ in range(10):
+        clock.advance(timedelta(days=1, hours=1).total_seconds())
+        reference_to_models(database, ALL)
+    with database.read() as connection:
+        assert len(connection.execute(table.select()).all()) == 6
+    assert models_in(database, {"manifest": name}) == ALL
+    clock.advance(timedelta(days=8).total_seconds())
+    reference_to_models(database, ALL[:3])
+    with pytest.raises(LedgerError, match="Clear the task"):
+        models_in(database, {"manifest": name})
+
+
+@pytest.mark.parametrize("links", ["pme-sealed:v1:x", 7, [["x"]]])
+def test_what_is_no_item_is_told(services: Services, links: object) -> None:
+    with pytest.raises(PMEInputError, match="links: expected items"):
+        list(items_in(services, links))
+
+
+def test_a_mapping_that_is_no_reference_is_told(services: Services) -> None:
+    with pytest.raises(PMEInputError, match="models: a mapping must be"):
+        models_in(services.database, {"querry": "*"})
+
+
+@pytest.mark.parametrize(
+    ("count", "parts", "least", "most"),
+    [(1, 1, 1, 1), (1000, 1, 1000, 1000), (1001, 2, 500, 501), (20_000, 16, 1250, 1250), (100_000, 20, 5000, 5000)],
+)
+def test_an_account_is_split_evenly(count: int, parts: int, least: int, most: int) -> None:
+    models = [f"m{index}" for index in range(count)]
+    split = batches(models)
+    assert len(split) == parts
+    assert {min(map(len, split)), max(map(len, split))} == {least, most}
+    assert sorted(model for part in split for model in part) == sorted(models)
+
+
+def test_the_batches_of_a_large_account_are_references(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [f"m{index}" for index in range(1001)]
+    references = batches_payload(services.database, batches(models))
+    assert sorted(m for part in references for m in models_in(services.database, part)) == sorted(models)
+    assert batches_payload(services.database, batches(ALL)) == [ALL]
+
+
+def test_a_part_that_is_cut_anew_finds_what_the_run_minted(services: Services) -> None:
+    """An account that grew between a try and its rerun is split differently; nothing is minted twice."""
+    from pme_airflow.lifecycle.mint import Minter
+    from tests.support.rooms import demand
+
+    Minter(services, RunContext("dag/monday/mint/0")).ensure(demand(), ALL[:5])
+    again = Minter(services, RunContext("dag/monday/mint/1")).ensure(demand(), ALL[3:8])
+    assert (again.reused, again.minted) == (2, 3)
+    other = Minter(services, RunContext("dag/tuesday/mint/0")).ensure(demand(), ALL[:1])
+    assert other.minted == 1
+
+
+def test_the_last_of_several_tasks_finishes_a_target_with_all_they_put(make_services: MakeServices) -> None:
+    """Tasks that publish parts side by side leave an index of everything, whichever of them is last."""
+    from tests.support.together import at_once
+
+    indexes: list[int] = []
+
+    class Indexed(Shelf):
+        def finish(self, shown: object) -> None:
+            indexes.append(len(list(shown)))  # type: ignore[call-overload]
+
+    parts = [list(mint(make_services(), "monday", ALL[start::4]).items) for start in range(4)]
+
+    def task(part: list[dict[str, object]]) -> Callable[[Callable[[], None]], None]:
+        def run(together: Callable[[], None]) -> None:
+            services = make_services()
+            together()
+            assert Publisher(services, RunContext(f"dag/monday/publish/{part[0]['model_id']}"), Indexed()).publish(part)
+
+        return run
+
+    at_once(*map(task, parts))
+    assert indexes[-1] == len(ALL)
+    assert indexes == sorted(indexes)

@@ -1,0 +1,220 @@
+"""Ensure, not mint: what is handed on, what is minted, and what is remembered of answers that never came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from unittest import mock
+
+import pytest
+from sqlalchemy import func, select, update
+
+from pme_airflow.api.answers import MintVerdict
+from pme_airflow.api.messages import MintRequest
+from pme_airflow.dev.emulator import World
+from pme_airflow.ledger import revocations
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.tables import claims, links
+from pme_airflow.lifecycle.mint import MAX_LOST_ANSWERS
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import Sweeper
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
+from tests.conftest import MODELS, MakeServices
+from tests.support.rooms import Shelf, demand, mint, publish, rows
+from tests.support.together import at_once
+
+ALL = list(MODELS)
+HALF = timedelta(hours=12)
+
+
+def test_a_row_is_committed_before_its_mint_is_sent(services: Services, make_services: MakeServices) -> None:
+    other = make_services()
+    seen: list[int] = []
+    send = services.client.mint
+
+    def watched(requests: list[MintRequest]) -> list[MintVerdict]:
+        models = [request.model_id for request in requests]
+        with other.database.read() as connection:
+            query = select(func.count()).where(links.c.model_id.in_(models), links.c.state == "minting")
+            seen.append(connection.scalar(query) or 0)
+        return send(requests)
+
+    with mock.patch.object(services.client, "mint", watched):
+        mint(services, "run", ALL[:25])
+    assert sorted(seen) == [5, 10, 10]
+
+
+def test_a_retry_finds_its_own_links_and_another_run_renews(services: Services, world: World) -> None:
+    first = mint(services, "monday", ALL[:3])
+    again = mint(services, "monday", ALL[:3])
+    assert [item["link_id"] for item in again.items] == [item["link_id"] for item in first.items]
+    assert (again.minted, again.reused) == (0, 3)
+    other = mint(services, "tuesday", ALL[:3])
+    assert other.minted == 3
+    assert world.counts["minted"] == 6
+
+
+def test_what_has_life_enough_left_is_handed_on_without_a_request(services: Services, world: World) -> None:
+    mint(services, "monday", ALL[:3])
+    before = dict(world.counts)
+    kept = mint(services, "keeper", ALL[:3], demand(renew_before=HALF))
+    assert kept.reused == 3
+    assert world.counts == before
+
+
+def test_what_has_less_is_renewed(services: Services, make_services: MakeServices, world: World) -> None:
+    mint(services, "monday", ALL[:3])
+    world.move_clock(12 * 3600 + 60)
+    later = make_services()
+    later.client.sync_clock()
+    assert mint(later, "keeper", ALL[:3], demand(renew_before=HALF)).minted == 3
+
+
+@pytest.mark.parametrize("lead", [-600, 600])
+def test_a_clock_ten_minutes_off_neither_renews_late_nor_early(
+    make_services: MakeServices, world: World, lead: int
+) -> None:
+    from tests.support.clocks import FakeClock
+
+    clock = FakeClock(start=world.now(), lead=timedelta(seconds=lead))
+    mint(make_services(clock), "monday", ALL[:2])
+    for passed, renewed in ((12 * 3600 - 60, 0), (120, 2)):
+        world.move_clock(passed)
+        clock.advance(passed)
+        assert mint(make_services(clock), f"keeper{passed}", ALL[:2], demand(renew_before=HALF)).minted == renewed
+
+
+def test_two_runs_at_once_mint_once_and_share(make_services: MakeServices, world: World) -> None:
+    world.set_faults({"slow": 1.0})
+    outcomes = {}
+
+    def run(name: str, wait: Callable[[], None]) -> None:
+        services = make_services()
+        services.database.check()
+        wait()
+        outcomes[name] = mint(services, name, ALL)
+
+    at_once(*(partial(run, name) for name in ("nightly", "keeper", "manual")))
+    assert world.counts["minted"] == len(ALL)
+    handed = [{item["model_id"]: item["link_id"] for item in outcome.items} for outcome in outcomes.values()]
+    assert handed[0] == handed[1] == handed[2]
+
+
+def test_one_bad_model_fails_alone_and_by_name(services: Services) -> None:
+    outcome = mint(services, "run", [*ALL, "NoSuchModel"])
+    assert len(outcome.items) == len(ALL)
+    (failure,) = outcome.failures
+    assert (failure.model_id, failure.permanent) == ("NoSuchModel", True)
+
+
+@pytest.mark.parametrize("fault", ["lost_after", "made_but_null", "bad_gateway_after", "cut_body"])
+def test_a_lost_answer_is_accounted_for(services: Services, world: World, fault: str) -> None:
+    world.set_faults({fault: 0.5})
+    outcome = mint(services, "run", ALL[:10])
+    known = {row.fingerprint for row in rows(services) if row.fingerprint}
+    hidden = [issued for issued in world.alive() if fingerprint(AccessToken(issued.token)) not in known]
+    cover = rows(services, "unaccounted")
+    assert len(hidden) <= len(cover)
+    assert len(outcome.items) + len(outcome.failures) == 10
+    for issued in hidden:
+        assert any(r.model_id == issued.model_id and r.valid_until >= issued.valid_until for r in cover)
+
+
+def test_a_network_that_loses_everything_breeds_no_more_than_five_tokens_a_model(
+    services: Services, world: World
+) -> None:
+    world.set_faults({"lost_after": 1.0})
+    outcome = mint(services, "run", ALL[:2])
+    assert {failure.model_id for failure in outcome.failures} == set(ALL[:2])
+    assert len(rows(services, "unaccounted")) == 2 * MAX_LOST_ANSWERS
+
+
+def test_a_late_owner_hands_nothing_on(services: Services, make_services: MakeServices, world: World) -> None:
+    """Its claim passes while its request is under way; the next run mints anew, and the late link is retired."""
+    other = make_services()
+    send = services.client.mint
+
+    def late(requests: list[MintRequest]) -> list[MintVerdict]:
+        verdicts = send(requests)
+        if not rows(services, "live"):
+            with other.database.write() as connection:
+                connection.execute(update(claims).values(expires_at=other.clock.now() - timedelta(seconds=1)))
+            mint(other, "second", ALL[:1])
+        return verdicts
+
+    with mock.patch.object(services.client, "mint", late):
+        outcome = mint(services, "first", ALL[:1])
+    (item,) = outcome.items
+    newest, oldest = rows(services, "live")
+    assert item["link_id"] == newest.link_id
+    assert oldest.retire_at is not None
+    assert newest.retire_at is None
+
+
+def test_what_a_killed_worker_left_becomes_unaccounted_when_the_next_run_meets_it(services: Services) -> None:
+    from pme_airflow.ledger import mints
+
+    dead = RunContext("dag/run/mint/-1", process=RunContext("x").process.rsplit("|", 2)[0] + "|999999|1")
+    with services.database.write() as connection:
+        sitting = mints.begin(services.database, connection, dead)
+        mints.prepare(services.database, connection, sitting, demand(), ALL[:1], services.server_now(), lambda _: True)
+    assert mint(services, "next", ALL[:1]).minted == 1
+    (left,) = rows(services, "unaccounted")
+    assert left.valid_until - left.requested_at >= timedelta(hours=24)
+
+
+def test_a_token_flagged_before_it_was_known_is_revoked_at_once(services: Services, world: World) -> None:
+    send = services.client.mint
+
+    def leaked(requests: list[MintRequest]) -> list[MintVerdict]:
+        verdicts = send(requests)
+        mark = fingerprint(verdicts[0].link.access_token)  # type: ignore[union-attr]
+        if not rows(services, "live"):
+            with services.database.write() as connection:
+                found = revocations.flag(services.database, connection, RunContext("cli"), "seen", fingerprints=[mark])
+            assert found.tombstones == (mark,)
+        return verdicts
+
+    with mock.patch.object(services.client, "mint", leaked):
+        outcome = mint(services, "run", ALL[:1])
+    assert len(Sweeper(services, RunContext("sweep")).sweep().revoked) == 1
+    (alive,) = world.alive()
+    assert fingerprint(AccessToken(alive.token)) == outcome.items[0]["fingerprint"]
+
+
+def test_twenty_percent_lost_answers_and_worse(services: Services, world: World) -> None:
+    """200 of 200 get a link, every lost token is covered, and no more is minted than slots plus lost answers."""
+    models = [f"Extra{index:06d}" for index in range(200)]
+    for model_id in models:
+        world.models[model_id] = {"name": model_id, "state": "active", "visibility": "private"}
+    world.set_faults({"lost_after": 0.2, "made_but_null": 0.05, "bad_gateway": 0.1, "lost_before": 0.1})
+    outcome = mint(services, "run", models)
+    failed = {failure.model_id for failure in outcome.failures}
+    world.set_faults({})
+    if failed:
+        outcome = mint(services, "run", models)
+    shelf = Shelf()
+    assert len(publish(services, "run", shelf, outcome.items).published) == len(shelf.shown) == 200
+    unaccounted = rows(services, "unaccounted")
+    known = {row.fingerprint for row in rows(services) if row.fingerprint}
+    hidden = [issued for issued in world.alive() if fingerprint(AccessToken(issued.token)) not in known]
+    for model_id in models:
+        ours = [row for row in unaccounted if row.model_id == model_id]
+        assert len([issued for issued in hidden if issued.model_id == model_id]) <= len(ours)
+    assert world.counts["minted"] <= 200 + len(unaccounted)
+
+
+def test_the_account_that_cannot_be_asked_is_served_from_what_is_known(
+    services: Services, make_services: MakeServices, world: World
+) -> None:
+    from pme_airflow.lifecycle.mint import Minter
+
+    first = Minter(services, RunContext("dag/one/mint/-1")).ensure_listed(demand(), "*")
+    assert len(first.items) == len(ALL)
+    world.down = True
+    kept = Minter(make_services(), RunContext("dag/two/mint/-1")).ensure_listed(demand(renew_before=HALF), "*")
+    assert [item["link_id"] for item in kept.items] == sorted(
+        (item["link_id"] for item in first.items), key=[i["link_id"] for i in kept.items].index
+    )

@@ -1,0 +1,95 @@
+"""Slots put several at a time: each is recorded once it is read back, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from pme_airflow.dev.emulator import World
+from pme_airflow.ledger import publications
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.publish import Publisher
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.sealing import OpenedLink
+from pme_airflow.targets.base import ShownLink
+from tests.conftest import MODELS
+from tests.support.rooms import Shelf, mint, publish
+
+HERE = list(MODELS)[:24]
+
+
+class Wide(Shelf):
+    """A shelf that is written by several threads, and tells how many were at it at most."""
+
+    at_once = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = self._now = 0
+        self._turn = threading.Lock()
+        self._together = threading.Barrier(self.at_once)
+
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+        with self._turn:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        self._together.wait(timeout=30)
+        details = super().put(slot, link, previous)
+        with self._turn:
+            self._now -= 1
+        return details
+
+
+def recorded(services: Services) -> dict[str, str]:
+    with services.database.read() as connection:
+        return {shown.slot: shown.link_id for shown in publications.shown_at(connection, "shelf")}
+
+
+def test_so_many_are_written_at_once_and_each_is_recorded(services: Services) -> None:
+    shelf = Wide()
+    items = mint(services, "monday", HERE).items
+    outcome = publish(services, "monday", shelf, items)
+    assert outcome.published.total == len(HERE)
+    assert recorded(services) == {item["model_id"]: item["link_id"] for item in items}
+    assert shelf.most == shelf.at_once
+
+
+def test_broken_slots_stop_no_others(services: Services) -> None:
+    shelf = Wide()
+    shelf.broken.update(HERE[::3])
+    outcome = publish(services, "monday", shelf, mint(services, "monday", HERE).items)
+    assert {failed["slot"] for failed in outcome.failed} == set(HERE[::3])
+    assert set(recorded(services)) == set(HERE) - set(HERE[::3])
+
+
+def test_what_was_put_is_recorded_although_the_run_fails(services: Services) -> None:
+    shelf = Shelf()
+    shelf.at_once = 4
+    items = mint(services, "monday", HERE).items
+
+    def opened(item: Mapping[str, Any]) -> OpenedLink:
+        if item["model_id"] == HERE[5]:
+            raise RuntimeError("out of memory, say")
+        return services.open_item(dict(item))
+
+    with pytest.raises(RuntimeError):
+        Publisher(services, RunContext("dag/monday/publish/-1"), shelf, opened).publish(items)
+    assert set(shelf.shown) == set(recorded(services)) > set()
+
+
+def test_items_of_one_slot_are_put_in_turn(services: Services, world: World) -> None:
+    class Window(Shelf):
+        at_once = 4
+
+        def slots(self, item: Mapping[str, Any]) -> list[str]:
+            return ["window"]
+
+    window = Window()
+    items = mint(services, "monday", HERE[:5]).items
+    outcome = publish(services, "monday", window, sorted(items, key=lambda item: str(item["model_id"])))
+    assert outcome.published.total + outcome.unchanged.total == 5
+    assert len(recorded(services)) == 1
+    assert window.shown["window"] in {issued.token for issued in world.alive()}

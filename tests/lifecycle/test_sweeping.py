@@ -1,0 +1,195 @@
+"""Revoked means confirmed: order, retries, what is irrevocable, and two sweeps at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from unittest import mock
+
+from sqlalchemy import update
+
+from pme_airflow.api.answers import RevokeVerdict
+from pme_airflow.dev.emulator import World
+from pme_airflow.ledger import revocations
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.tables import links
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import Sweeper
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
+from tests.conftest import MODELS, MakeServices
+from tests.support.clocks import FakeClock
+from tests.support.rooms import demand, mint, rows
+from tests.support.together import at_once
+
+ALL = list(MODELS)
+
+
+def flag(services: Services, **what: list[str]) -> revocations.Flagged:
+    with services.database.write() as connection:
+        return revocations.flag(services.database, connection, RunContext("cli"), "leaked", **what)  # type: ignore[arg-type]
+
+
+def sweep(services: Services, **how: object) -> Sweeper:
+    sweeper = Sweeper(services, RunContext("dag/sweep/sweep/-1"), **how)  # type: ignore[arg-type]
+    sweeper.sweep()
+    return sweeper
+
+
+def hurry(services: Services) -> None:
+    """Make what waits to be tried again due now."""
+    with services.database.write() as connection:
+        connection.execute(update(links).values(next_attempt_at=None))
+
+
+def test_a_flagged_link_is_revoked_and_its_sealed_text_erased(services: Services, world: World) -> None:
+    (item,) = mint(services, "run", ALL[:1]).items
+    flag(services, fingerprints=[item["fingerprint"]])
+    sweep(services)
+    (row,) = rows(services)
+    assert world.alive() == []
+    assert (row.state.value, row.sealed, row.fingerprint) == ("revoked", None, item["fingerprint"])
+    assert row.flagged_at is not None
+    assert row.revoked_at is not None
+    assert row.revoked_at >= row.flagged_at
+
+
+def test_bystanders_stay_alive(services: Services, world: World) -> None:
+    items = mint(services, "run", ALL).items
+    flag(services, models=ALL[:5], fingerprints=[items[7]["fingerprint"]], link_ids=[items[9]["link_id"]])
+    sweep(services)
+    assert {issued.model_id for issued in world.alive()} == set(ALL) - {*ALL[:5], ALL[7], ALL[9]}
+
+
+def test_leaks_go_before_retirements_newest_and_longest_lived_first(make_services: MakeServices) -> None:
+    services = make_services(batch_size=1, max_concurrency=1)
+    mint(services, "run", ALL[:2], demand("2h"))
+    mint(services, "run", ALL[2:4], demand("24h"))
+    mint(services, "run", ALL[4:6], demand("12h"))
+    with services.database.write() as connection:
+        due = services.database.shared_now(connection) - timedelta(minutes=1)
+        connection.execute(update(links).where(links.c.model_id.in_(ALL[4:6])).values(retire_at=due))
+    flag(services, models=ALL[:4])
+    order: list[str] = []
+    send = services.client.revoke
+    known = {row.fingerprint: row.model_id for row in rows(services)}
+
+    def watched(tokens: list[AccessToken]) -> list[RevokeVerdict]:
+        order.extend(known[fingerprint(token)] for token in tokens)
+        return send(tokens)
+
+    with mock.patch.object(services.client, "revoke", watched):
+        sweep(services)
+    assert order == [ALL[3], ALL[2], ALL[1], ALL[0], ALL[5], ALL[4]]
+
+
+def test_only_true_counts_and_after_max_attempts_it_is_irrevocable_and_alarmed_once(
+    services: Services, world: World
+) -> None:
+    (item,) = mint(services, "run", ALL[:1]).items
+    flag(services, fingerprints=[item["fingerprint"]])
+    world.set_faults({"lying_false": 1.0})
+    given_up = []
+    for _ in range(4):
+        given_up += sweep(services, max_attempts=3)._outcome.given_up
+        hurry(services)
+    (row,) = rows(services)
+    assert (row.state.value, row.irrevocable) == ("live", True)
+    assert row.revoke_attempts >= 3
+    assert len(given_up) == 1
+    world.set_faults({})
+    hurry(services)
+    sweep(services)
+    (row,) = rows(services)
+    assert (row.state.value, row.irrevocable) == ("revoked", False)
+
+
+def test_a_long_sweep_in_which_all_is_denied_goes_on(make_services: MakeServices, world: World) -> None:
+    """Minutes of nothing but ``false``: progress is told, nothing fails."""
+    clock = FakeClock(start=world.now())
+    services = make_services(clock)
+    mint(services, "run", ALL[:3])
+    flag(services, audiences=["intranet"])
+    world.set_faults({"lying_false": 1.0})
+    send = services.client.revoke
+
+    def slowly(tokens: list[AccessToken]) -> list[RevokeVerdict]:
+        clock.advance(10)
+        return send(tokens)
+
+    with mock.patch.object(services.client, "revoke", slowly):
+        assert len(sweep(services, max_attempts=1)._outcome.given_up) == 3
+
+
+def test_false_on_a_token_past_its_end_is_expired(services: Services, world: World) -> None:
+    (item,) = mint(services, "run", ALL[:1], demand("30s")).items
+    flag(services, fingerprints=[item["fingerprint"]])
+    world.move_clock(40)
+    sweep(services)
+    (row,) = rows(services)
+    assert (row.state.value, row.sealed) == ("expired", None)
+
+
+def test_a_lost_revocation_is_asked_for_again_until_it_is_confirmed(services: Services, world: World) -> None:
+    mint(services, "run", ALL[:10])
+    flag(services, audiences=["intranet"])
+    world.set_faults({"lost_before": 0.3, "bad_gateway": 0.2, "throttled": 0.1})
+    sweep(services, max_attempts=50)
+    assert world.alive() == []
+    assert {row.state.value for row in rows(services)} == {"revoked"}
+
+
+def test_a_sweep_that_outlives_its_application_token_goes_on(make_services: MakeServices, world: World) -> None:
+    services = make_services(batch_size=2, max_concurrency=1)
+    mint(services, "run", ALL)
+    flag(services, audiences=["intranet"])
+    world.set_faults({"expired_token": 0.4})
+    sweep(services)
+    assert world.alive() == []
+
+
+def test_verify_asks_the_link_itself(services: Services) -> None:
+    mint(services, "run", ALL[:2])
+    flag(services, audiences=["intranet"])
+    sweep(services, verify=True)
+    assert {row.verified for row in rows(services)} == {"HTTP 401"}
+
+
+def test_two_sweeps_at_once_share_the_work(make_services: MakeServices, world: World) -> None:
+    mint(make_services(), "run", ALL)
+    flag(make_services(), audiences=["intranet"])
+    sweepers = [make_services(batch_size=1, max_concurrency=2) for _ in range(2)]
+
+    def run(services: Services, wait: Callable[[], None]) -> None:
+        wait()
+        sweep(services)
+
+    at_once(*(partial(run, services) for services in sweepers))
+    assert world.alive() == []
+    assert world.counts["deletes"] == len(ALL)
+
+
+def test_a_killed_sweeps_work_is_picked_up_by_the_next(services: Services, world: World) -> None:
+    mint(services, "run", ALL[:4])
+    flag(services, audiences=["intranet"])
+    with services.database.write() as connection:
+        taken = revocations.take_due(services.database, connection, "emulator-client", RunContext("dead"), 4)
+    assert len(taken) == 4
+    with services.database.write() as connection:
+        connection.execute(update(links).values(sweep_until=services.clock.now() - timedelta(seconds=1)))
+    sweep(services)
+    assert world.alive() == []
+
+
+def test_what_ended_on_its_own_is_closed(services: Services, world: World, make_services: MakeServices) -> None:
+    mint(services, "run", ALL[:3], demand("1h"))
+    world.set_faults({"lost_after": 1.0})
+    mint(services, "run", ALL[3:4], demand("1h"))
+    world.set_faults({})
+    world.move_clock(2 * 3600)
+    later = make_services()
+    later.client.sync_clock()
+    sweep(later)
+    assert {row.state.value for row in rows(later)} == {"expired"}
+    assert {row.sealed for row in rows(later)} == {None}
