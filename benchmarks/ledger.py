@@ -46,39 +46,39 @@ def _questions(database: Database, nights: int, models: int) -> Iterator[tuple[s
     renew = Demand(CLIENT_ID, AUDIENCE, Validity.parse("24h"))
 
     def due() -> None:
-        with database.write() as connection:
-            revocations.take_due(database, connection, CLIENT_ID, RunContext("bench"), 130)
+        with database.write(RunContext("bench")) as tx:
+            revocations.take_due(tx, CLIENT_ID, 130)
 
     def look() -> None:
         first = next(turns) * 500 % models
-        with database.read() as connection:
+        with database.read() as tx:
             wanted = [model((first + index) % models) for index in range(500)]
-            assert len(mints.look(connection, keep, wanted, now, lambda _: True)) == 500
+            assert len(mints.look(tx, keep, wanted, now, lambda _: True)) == 500
 
     def ensure() -> None:
         actor, first = RunContext(f"bench/{next(turns)}/mint/-1"), next(turns) * 80 % models
-        with database.write() as connection:
-            sitting = mints.begin(database, connection, actor)
+        with database.write(actor) as tx:
+            mint_run = mints.begin(tx)
             wanted = [model((first + index) % models) for index in range(80)]
-            mints.prepare(database, connection, sitting, renew, wanted, now, lambda _: True)
+            mints.prepare(tx, mint_run, renew, wanted, now, lambda _: True)
 
     def find() -> None:
-        with database.read() as connection:
-            assert by_fingerprint(connection, f"sha256:{nights * models - 7:064x}") is not None
+        with database.read() as tx:
+            assert by_fingerprint(tx, f"sha256:{nights * models - 7:064x}") is not None
 
     def known() -> None:
-        with database.read() as connection:
-            assert len(audience_models.known_models(connection, CLIENT_ID, AUDIENCE, now)) == models
+        with database.read() as tx:
+            assert len(audience_models.known_models(tx, CLIENT_ID, AUDIENCE, now)) == models
 
     def flag(reason: str) -> None:
-        with database.write() as connection:
-            flagged = revocations.flag(database, connection, RunContext("bench"), reason, models=[HOT_MODEL])
+        with database.write(RunContext("bench")) as tx:
+            flagged = revocations.flag(tx, reason, models=[HOT_MODEL])
             assert len(flagged.links) == HOT_LINKS
 
     def purge() -> None:
         before = now - timedelta(days=nights - 2.5 - next(purged) / 50)
-        with database.write() as connection:
-            audit.purge(connection, before)
+        with database.write() as tx:
+            audit.purge(tx, before)
 
     purged = itertools.count()
     yield "what is due", TRIES, due

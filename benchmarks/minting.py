@@ -31,8 +31,8 @@ def ensure(made: Services, models: list[str]) -> None:
 
 def flag_all(made: Services) -> None:
     """Flag every link there is."""
-    with made.database.write() as connection:
-        revocations.flag(made.database, connection, RunContext("bench"), "benchmark", audiences=["default"])
+    with made.database.write(RunContext("bench")) as tx:
+        revocations.flag(tx, "benchmark", audiences=["default"])
 
 
 def figures() -> Iterator[Figure]:

@@ -32,16 +32,16 @@ def fill(database: Database, client_id: str, now: datetime, nights: int, models:
     postgres = database.engine.dialect.name == "postgresql"
     for start in range(0, total, _CHUNK):
         _insert_links(database, postgres, start, min(total, start + _CHUNK), total, models, moment, client_id)
-    with database.write() as connection:
+    with database.write() as tx:
         hot = _numbers(postgres, total, total + HOT_LINKS)
-        connection.execute(
+        tx.execute(
             text(_links_sql(postgres, hot, f"'{HOT_MODEL}'", f"'audience' || (n - {total})", "'live'", "0")),
             {"client": client_id, "now": moment},
         )
         for number, target in enumerate(TARGETS):
             live = _numbers(postgres, total - models, total)
             key = _padded(postgres, "", f"n + {number} * {total}", 64)
-            connection.execute(
+            tx.execute(
                 text(
                     "INSERT INTO pme_publications (slot_key, target, slot, link_id, link_seq, model_id, audience, "
                     f"published_at, run, details) SELECT {key}, '{target}', {_model(postgres, models)}, "
@@ -50,8 +50,8 @@ def fill(database: Database, client_id: str, now: datetime, nights: int, models:
                 ),
                 {"now": moment},
             )
-    with database.write() as connection:
-        connection.execute(text("ANALYZE"))
+    with database.write() as tx:
+        tx.execute(text("ANALYZE"))
     return total + HOT_LINKS
 
 
@@ -61,13 +61,13 @@ def _insert_links(
     numbers = _numbers(postgres, start, end)
     state = f"CASE WHEN n >= {total - models} THEN 'live' ELSE 'revoked' END"
     nights_ago = f"(({total} - 1 - n) / {models})"
-    with database.write() as connection:
-        connection.execute(
+    with database.write() as tx:
+        tx.execute(
             text(_links_sql(postgres, numbers, _model(postgres, models), f"'{AUDIENCE}'", state, nights_ago)),
             {"client": client, "now": moment},
         )
         link = _padded(postgres, "lnk_", "n", 32)
-        connection.execute(
+        tx.execute(
             text(
                 "INSERT INTO pme_events (at, event, link_id, model_id, audience, run, reason) SELECT "
                 f":now - {nights_ago} * {_DAY}, 'made', {link}, {_model(postgres, models)}, '{AUDIENCE}', "
@@ -77,7 +77,7 @@ def _insert_links(
         )
         due = f"UPDATE pme_links SET retire_at = :now - 1 WHERE state = 'live' AND seq > {total - DUE}"
         if end == total:
-            connection.execute(text(due), {"now": moment})
+            tx.execute(text(due), {"now": moment})
 
 
 def _links_sql(postgres: bool, numbers: str, model_id: str, audience: str, state: str, nights_ago: str) -> str:

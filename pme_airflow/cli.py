@@ -102,8 +102,8 @@ def list_command(
     from pme_airflow.ledger.audit import as_json, list_links
 
     hook = _hook(conn_id)
-    with hook.database.read() as connection:
-        rows = (as_json(row) for row in list_links(connection, states, models, audiences, limit))
+    with hook.database.read() as tx:
+        rows = (as_json(row) for row in list_links(tx, states, models, audiences, limit))
         if form == "json":
             _print_json_list(rows)
             return
@@ -124,14 +124,14 @@ def show_command(conn_id: str, form: str, link_id: str) -> None:
     from pme_airflow.sealing import is_fingerprint
 
     hook = _hook(conn_id)
-    with hook.database.read() as connection:
-        row = by_fingerprint(connection, link_id) if is_fingerprint(link_id) else by_id(connection, link_id)
+    with hook.database.read() as tx:
+        row = by_fingerprint(tx, link_id) if is_fingerprint(link_id) else by_id(tx, link_id)
         if row is None:
             _fail(f"the ledger knows no link {link_id}. `pme-airflow ledger list` shows what it knows.")
         whole = {
             **audit.as_json(row),
-            "slots": audit.shown_slots(connection, row.link_id),
-            "events": audit.history(connection, row.link_id),
+            "slots": audit.shown_slots(tx, row.link_id),
+            "events": audit.history(tx, row.link_id),
         }
     if form == "json":
         click.echo(json.dumps(whole, indent=2))
@@ -207,8 +207,8 @@ def export_command(conn_id: str, form: str, output: TextIO) -> None:
     writer = csv.DictWriter(output, columns) if form == "csv" else None
     if writer is not None:
         writer.writeheader()
-    with _hook(conn_id).database.read() as connection:
-        for event in export_events(connection):
+    with _hook(conn_id).database.read() as tx:
+        for event in export_events(tx):
             if writer is not None:
                 writer.writerow(event)
             else:
@@ -239,8 +239,8 @@ def purge_command(conn_id: str, older_than: str) -> None:
     if age < timedelta(days=2):
         _fail(f"--older-than: {older_than} is less than 2d, and answers for so young a link may still come. Give more.")
     before = datetime.now(timezone.utc) - age
-    with _hook(conn_id).database.write() as connection:
-        click.echo(f"{purge(connection, before)} links dropped.")
+    with _hook(conn_id).database.write() as tx:
+        click.echo(f"{purge(tx, before)} links dropped.")
 
 
 @ledger.command("reseal")
@@ -271,7 +271,7 @@ def sweep(conn_id: str, form: str, max_attempts: int, verify: bool) -> None:
     from pme_airflow.ledger.run_context import RunContext
     from pme_airflow.lifecycle.sweep import summary
 
-    outcome = _hook(conn_id).sweep(max_attempts, verify=verify, actor=RunContext.of_command("sweep"))
+    outcome = _hook(conn_id).sweep(max_attempts, verify=verify, run_context=RunContext.of_command("sweep"))
     result = summary(outcome)
     if form == "json":
         click.echo(json.dumps(result, indent=2))
@@ -312,11 +312,11 @@ def scan(conn_id: str, form: str, flag: bool, revoke: bool, reason: str, paths: 
         )
         found = list(haystack.told(search.hits(piece for place in places for piece in place)))
     marks = sorted({told["fingerprint"] for told in found})
-    actor = RunContext.of_command("scan")
+    run_context = RunContext.of_command("scan")
     if (flag or revoke) and marks:
-        hook.flag(tokens=marks, reason=reason, actor=actor)
+        hook.flag(tokens=marks, reason=reason, run_context=run_context)
     if revoke and marks:
-        hook.sweep(flagged_only=True, actor=actor)
+        hook.sweep(flagged_only=True, run_context=run_context)
     if form == "sarif":
         click.echo(json.dumps(as_sarif(found), indent=2))
     elif form == "json":

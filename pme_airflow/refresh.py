@@ -67,8 +67,8 @@ class _Refresh:
             services.learn_server_time()
             self._services = services
         services = self._services
-        with services.database.read() as connection:
-            row = newest_live(connection, services.client.client_id, self._audience, model_id)
+        with services.database.read() as tx:
+            row = newest_live(tx, services.client.client_id, self._audience, model_id)
         if row is None:
             return None
         left = int((row.valid_until - services.server_time_upper_bound()).total_seconds())

@@ -51,8 +51,8 @@ def test_a_user_who_may_see_a_model_gets_its_newest_link(services: Services, wor
 def test_a_flagged_link_is_not_handed_out(services: Services, world: World) -> None:
     mint(services, "monday", [ONE])
     (item,) = mint(services, "tuesday", [ONE]).items
-    with services.database.write() as connection:
-        revocations.flag(services.database, connection, RunContext("cli"), "leaked", link_ids=[item["link_id"]])
+    with services.database.write(RunContext("cli")) as tx:
+        revocations.flag(tx, "leaked", link_ids=[item["link_id"]])
     assert portal(services).get(f"/{ONE}", headers=ADA).json()["access_token"] == next(iter(world.tokens))
 
 

@@ -153,7 +153,7 @@ class PMEHook(BaseHook):
         valid_for: Validity | timedelta | str = "24h",
         audience: str = "default",
         renew_before: timedelta | str | None = None,
-        actor: RunContext | None = None,
+        run_context: RunContext | None = None,
     ) -> MintOutcome:
         """Make sure that every model has a link.
 
@@ -172,10 +172,12 @@ class PMEHook(BaseHook):
             )
         demand = Demand(self.settings.client_id, checked_audience(audience), validity, margin)
         wanted = self._wanted(models)
-        minter = Minter(self.services, actor or run_context_of())
+        minter = Minter(self.services, run_context or run_context_of())
         return minter.ensure_listed(demand, wanted) if isinstance(wanted, str) else minter.ensure(demand, wanted)
 
-    def list_models(self, models: object, audience: str = "default", actor: RunContext | None = None) -> list[str]:
+    def list_models(
+        self, models: object, audience: str = "default", run_context: RunContext | None = None
+    ) -> list[str]:
         """The ids of models, or of what the account lists.
 
         :param models: as for :meth:`mint`.
@@ -184,7 +186,7 @@ class PMEHook(BaseHook):
         wanted = self._wanted(models)
         if not isinstance(wanted, str):
             return wanted
-        minter = Minter(self.services, actor or run_context_of())
+        minter = Minter(self.services, run_context or run_context_of())
         return minter.list_models(self.settings.client_id, checked_audience(audience), wanted)
 
     def _wanted(self, models: object) -> list[str] | str:
@@ -224,8 +226,8 @@ class PMEHook(BaseHook):
         :raises LedgerError: where the slot shows a later link already.
         """
         shown = publications.Shown(slot, str(item["link_id"]), dict(details or {}), self.services.grace)
-        with self.database.write() as connection:
-            refused = publications.publish(self.database, connection, target, [shown], run_context_of(), claimed=False)
+        with self.database.write(run_context_of()) as tx:
+            refused = publications.publish(tx, target, [shown], claimed=False)
         if refused:
             raise LedgerError(f"{target}, {slot}: not recorded, since {refused[slot]}.")
 
@@ -236,7 +238,7 @@ class PMEHook(BaseHook):
         audiences: Iterable[str] = (),
         link_ids: Iterable[str] = (),
         reason: str = "",
-        actor: RunContext | None = None,
+        run_context: RunContext | None = None,
     ) -> Flagged:
         """Flag what leaked; the next sweep revokes it.
 
@@ -246,7 +248,7 @@ class PMEHook(BaseHook):
         problems: list[PMEError] = []
         given = {"tokens": tokens, "models": models, "audiences": audiences, "link_ids": link_ids}
         flagging = Flagging.gather(given, problems)
-        flagged = flagging.commit(self.database, actor or run_context_of(), reason) if flagging else None
+        flagged = flagging.commit(self.database, run_context or run_context_of(), reason) if flagging else None
         if problems:
             raise joined(problems)
         if flagged is None:
@@ -259,10 +261,10 @@ class PMEHook(BaseHook):
         *,
         verify: bool = False,
         flagged_only: bool = False,
-        actor: RunContext | None = None,
+        run_context: RunContext | None = None,
     ) -> SweepOutcome:
         """Revoke what is due."""
-        sweeper = Sweeper(self.services, actor or run_context_of(), max_attempts, verify=verify)
+        sweeper = Sweeper(self.services, run_context or run_context_of(), max_attempts, verify=verify)
         return sweeper.sweep(flagged_only=flagged_only)
 
 

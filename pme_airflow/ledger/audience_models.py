@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
-from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import note
-from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import events, links, publications
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = ["delist", "delisted_since", "known_models"]
 
@@ -19,31 +18,29 @@ _RECENTLY = timedelta(hours=26)
 _DELISTED = "delisted"
 
 
-def known_models(connection: Connection, client_id: str, audience: str, now: datetime) -> list[str]:
+def known_models(tx: ReadTransaction, client_id: str, audience: str, now: datetime) -> list[str]:
     """The models of an audience: what slots show, and what was asked for lately."""
     asked = select(links.c.model_id).where(
         links.c.audience == audience, links.c.client_id == client_id, links.c.requested_at > now - _RECENTLY
     )
     shown = select(publications.c.model_id).where(publications.c.audience == audience)
-    gone = delisted_since(connection, audience, now - _RECENTLY)
-    return sorted(set(connection.scalars(asked.union(shown))) - set(gone))
+    gone = delisted_since(tx, audience, now - _RECENTLY)
+    return sorted(set(tx.scalars(asked.union(shown))) - set(gone))
 
 
-def delist(
-    database: Database, connection: Connection, audience: str, listed: Iterable[str], actor: RunContext
-) -> list[str]:
+def delist(tx: WriteTransaction, audience: str, listed: Iterable[str]) -> list[str]:
     """Note which models of an audience the account lists no more; transfers clear their slots."""
     kept = set(listed)
-    shown = connection.scalars(select(publications.c.model_id).where(publications.c.audience == audience).distinct())
+    shown = tx.scalars(select(publications.c.model_id).where(publications.c.audience == audience).distinct())
     gone = sorted(set(shown) - kept)
     about = [{"model_id": model_id, "audience": audience} for model_id in gone]
-    note(connection, _DELISTED, about, actor, database.shared_now(connection), "the account does not list it any more")
+    note(tx, _DELISTED, about, tx.now(), "the account does not list it any more")
     return gone
 
 
-def delisted_since(connection: Connection, audience: str, since: datetime) -> dict[str, datetime]:
+def delisted_since(tx: ReadTransaction, audience: str, since: datetime) -> dict[str, datetime]:
     """When each model of an audience was last missed in the account's list."""
-    found = connection.execute(
+    found = tx.execute(
         select(events.c.model_id, func.max(events.c.at))
         .where(events.c.at >= since, events.c.event == _DELISTED, events.c.audience == audience)
         .group_by(events.c.model_id)

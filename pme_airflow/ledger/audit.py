@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, select, update
+from sqlalchemy import and_, delete, exists, select, update
 
 from pme_airflow.ledger.links import LinkRow, load, lock, note, query
-from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import events, links, publications, runs
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = ["as_json", "export_events", "history", "list_links", "purge", "replace_sealed", "sealed_rows"]
 
@@ -41,7 +41,7 @@ def as_json(row: LinkRow) -> dict[str, Any]:
 
 
 def list_links(
-    connection: Connection,
+    tx: ReadTransaction,
     states: Sequence[str] = (),
     models: Sequence[str] = (),
     audiences: Sequence[str] = (),
@@ -60,7 +60,7 @@ def list_links(
             page = page.where(links.c.audience.in_(list(audiences)))
         if before is not None:
             page = page.where(links.c.seq < before)
-        rows = [load(row) for row in connection.execute(page)]
+        rows = [load(row) for row in tx.execute(page)]
         yield from rows
         if len(rows) < _PAGE:
             return
@@ -68,17 +68,17 @@ def list_links(
         left = None if left is None else left - len(rows)
 
 
-def history(connection: Connection, link_id: str) -> list[dict[str, Any]]:
+def history(tx: ReadTransaction, link_id: str) -> list[dict[str, Any]]:
     """Everything that happened to one link, oldest first."""
-    rows = connection.execute(select(events).where(events.c.link_id == link_id).order_by(events.c.seq))
+    rows = tx.execute(select(events).where(events.c.link_id == link_id).order_by(events.c.seq))
     return [_event(row._mapping) for row in rows]
 
 
-def export_events(connection: Connection) -> Iterator[dict[str, Any]]:
+def export_events(tx: ReadTransaction) -> Iterator[dict[str, Any]]:
     """The whole audit, oldest first, read in pages."""
     after = 0
     while True:
-        rows = connection.execute(select(events).where(events.c.seq > after).order_by(events.c.seq).limit(_PAGE)).all()
+        rows = tx.execute(select(events).where(events.c.seq > after).order_by(events.c.seq).limit(_PAGE)).all()
         for row in rows:
             yield _event(row._mapping)
         if len(rows) < _PAGE:
@@ -86,13 +86,13 @@ def export_events(connection: Connection) -> Iterator[dict[str, Any]]:
         after = rows[-1].seq
 
 
-def shown_slots(connection: Connection, link_id: str) -> list[dict[str, Any]]:
+def shown_slots(tx: ReadTransaction, link_id: str) -> list[dict[str, Any]]:
     """Where a link is shown."""
-    rows = connection.execute(select(publications).where(publications.c.link_id == link_id))
+    rows = tx.execute(select(publications).where(publications.c.link_id == link_id))
     return [{"target": row.target, "slot": row.slot, "published_at": row.published_at.isoformat()} for row in rows]
 
 
-def purge(connection: Connection, before: datetime) -> int:
+def purge(tx: WriteTransaction, before: datetime) -> int:
     """Drop links that were over before a moment, and their events; never one whose token may be alive."""
     over = and_(
         links.c.state.in_(sorted(set(State) - ALIVE)),
@@ -102,28 +102,28 @@ def purge(connection: Connection, before: datetime) -> int:
     )
     dropped = 0
     while True:
-        ids = list(connection.scalars(select(links.c.link_id).where(over).limit(500)))
+        ids = list(tx.scalars(select(links.c.link_id).where(over).limit(500)))
         if not ids:
             break
-        connection.execute(delete(events).where(events.c.link_id.in_(ids)))
-        connection.execute(delete(links).where(links.c.link_id.in_(ids)))
+        tx.execute(delete(events).where(events.c.link_id.in_(ids)))
+        tx.execute(delete(links).where(links.c.link_id.in_(ids)))
         dropped += len(ids)
-    connection.execute(delete(runs).where(runs.c.seen_at < before - timedelta(days=1)))
+    tx.execute(delete(runs).where(runs.c.seen_at < before - timedelta(days=1)))
     return dropped
 
 
-def sealed_rows(connection: Connection, after: int, limit: int = 200) -> list[LinkRow]:
+def sealed_rows(tx: ReadTransaction, after: int, limit: int = 200) -> list[LinkRow]:
     """A page of the live links that hold a sealed text."""
     page = query().where(links.c.state == State.LIVE, links.c.sealed.is_not(None), links.c.seq > after)
-    return [load(row) for row in connection.execute(page.order_by(links.c.seq).limit(limit))]
+    return [load(row) for row in tx.execute(page.order_by(links.c.seq).limit(limit))]
 
 
-def replace_sealed(connection: Connection, row: LinkRow, sealed: str, actor: RunContext, at: datetime) -> None:
+def replace_sealed(tx: WriteTransaction, row: LinkRow, sealed: str, at: datetime) -> None:
     """Keep a link under another key."""
-    if row.link_id not in lock(connection, [row.link_id]):
+    if row.link_id not in lock(tx, [row.link_id]):
         return
-    connection.execute(update(links).where(links.c.seq == row.seq, links.c.sealed.is_not(None)).values(sealed=sealed))
-    note(connection, "resealed", [{"link_id": row.link_id}], actor, at, "the sealing key changed")
+    tx.execute(update(links).where(links.c.seq == row.seq, links.c.sealed.is_not(None)).values(sealed=sealed))
+    note(tx, "resealed", [{"link_id": row.link_id}], at, "the sealing key changed")
 
 
 def _event(row: Any) -> dict[str, Any]:

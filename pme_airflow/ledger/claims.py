@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 
-from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.run_context import RunContext, process_is_dead
+from pme_airflow.ledger.run_context import process_is_dead
 from pme_airflow.ledger.tables import claims
+from pme_airflow.ledger.transaction import WriteTransaction
 
 __all__ = ["CLAIM_TTL", "extend", "held", "release", "release_all", "take"]
 
@@ -17,51 +17,51 @@ __all__ = ["CLAIM_TTL", "extend", "held", "release", "release_all", "take"]
 CLAIM_TTL = timedelta(seconds=45)
 
 
-def take(database: Database, connection: Connection, keys: Iterable[str], actor: RunContext) -> set[str]:
+def take(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
     """Claim what is free, ours already, past its end, or owned by a process known to be dead; return what is ours."""
     wanted = sorted(set(keys))
-    now = database.shared_now(connection)
-    row = {"owner": actor.uid, "process": actor.process, "expires_at": now + CLAIM_TTL}
-    database.insert_missing(connection, claims, [{"claim_key": key, **row} for key in wanted])
+    now = tx.now()
+    row = {"owner": tx.run_context.uid, "process": tx.run_context.process, "expires_at": now + CLAIM_TTL}
+    tx.insert_missing(claims, [{"claim_key": key, **row} for key in wanted])
     query = select(claims).where(claims.c.claim_key.in_(wanted)).order_by(claims.c.claim_key).with_for_update()
-    found = connection.execute(query).all()
-    ours = {r.claim_key for r in found if r.owner == actor.uid}
-    free = {r.claim_key for r in found if r.owner != actor.uid and _is_free(r.expires_at, r.process, now)}
-    stale = free | {r.claim_key for r in found if r.owner == actor.uid and r.expires_at != row["expires_at"]}
+    found = tx.execute(query).all()
+    ours = {r.claim_key for r in found if r.owner == tx.run_context.uid}
+    free = {r.claim_key for r in found if r.owner != tx.run_context.uid and _is_free(r.expires_at, r.process, now)}
+    stale = free | {r.claim_key for r in found if r.owner == tx.run_context.uid and r.expires_at != row["expires_at"]}
     if stale:
-        connection.execute(update(claims).where(claims.c.claim_key.in_(sorted(stale))).values(**row))
+        tx.execute(update(claims).where(claims.c.claim_key.in_(sorted(stale))).values(**row))
     return ours | free
 
 
-def held(database: Database, connection: Connection, keys: Iterable[str], actor: RunContext) -> set[str]:
+def held(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
     """Which of the claims are still ours and not past their end."""
-    now = database.shared_now(connection)
-    return set(_lock_ours(connection, actor, claims.c.claim_key.in_(sorted(set(keys))), claims.c.expires_at > now))
+    now = tx.now()
+    return set(_lock_ours(tx, claims.c.claim_key.in_(sorted(set(keys))), claims.c.expires_at > now))
 
 
-def extend(database: Database, connection: Connection, actor: RunContext) -> None:
+def extend(tx: WriteTransaction) -> None:
     """Give every claim of ours that has not ended its full length again."""
-    now = database.shared_now(connection)
-    keys = _lock_ours(connection, actor, claims.c.expires_at > now)
-    connection.execute(update(claims).where(claims.c.claim_key.in_(keys)).values(expires_at=now + CLAIM_TTL))
+    now = tx.now()
+    keys = _lock_ours(tx, claims.c.expires_at > now)
+    tx.execute(update(claims).where(claims.c.claim_key.in_(keys)).values(expires_at=now + CLAIM_TTL))
 
 
-def release_all(connection: Connection, actor: RunContext) -> None:
+def release_all(tx: WriteTransaction) -> None:
     """Give every claim of ours back."""
-    connection.execute(delete(claims).where(claims.c.claim_key.in_(_lock_ours(connection, actor))))
+    tx.execute(delete(claims).where(claims.c.claim_key.in_(_lock_ours(tx))))
 
 
-def _lock_ours(connection: Connection, actor: RunContext, *which: ColumnElement[bool]) -> Sequence[str]:
+def _lock_ours(tx: WriteTransaction, *which: ColumnElement[bool]) -> Sequence[str]:
     """Our claims, locked in the order of their keys, so that none deadlock."""
-    ours = select(claims.c.claim_key).where(claims.c.owner == actor.uid, *which)
-    return connection.scalars(ours.order_by(claims.c.claim_key).with_for_update()).all()
+    ours = select(claims.c.claim_key).where(claims.c.owner == tx.run_context.uid, *which)
+    return tx.scalars(ours.order_by(claims.c.claim_key).with_for_update()).all()
 
 
-def release(connection: Connection, keys: Iterable[str], actor: RunContext) -> None:
+def release(tx: WriteTransaction, keys: Iterable[str]) -> None:
     """Give claims of ours back."""
     wanted = sorted(set(keys))
     if wanted:
-        connection.execute(delete(claims).where(claims.c.claim_key.in_(wanted), claims.c.owner == actor.uid))
+        tx.execute(delete(claims).where(claims.c.claim_key.in_(wanted), claims.c.owner == tx.run_context.uid))
 
 
 def _is_free(expires_at: datetime, process: str, now: datetime) -> bool:

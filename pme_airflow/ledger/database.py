@@ -9,15 +9,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from pme_airflow.clock import Clock
 from pme_airflow.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
+from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import EPOCH, HEAD_REVISION
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = ["Database", "sqlite_engine", "tuned"]
 
@@ -97,14 +98,15 @@ class Database:
         self._checked = False
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that writes: all of it is committed at the end, or nothing.
+    def write(self, run_context: RunContext | None = None) -> Iterator[WriteTransaction]:
+        """Open a transaction that writes: all of it is committed at the end, or nothing.
 
+        :param run_context: who writes; what claims or leaves a line in the audit needs one.
         :raises LedgerUnavailableError: where the database cannot be reached, is full, or went away.
         """
         self.check()
         with self._translated(), self.engine.connect() as connection, self._turn(connection), connection.begin():
-            yield connection
+            yield WriteTransaction(connection, self.shared_now, run_context)
 
     @contextmanager
     def _turn(self, connection: Connection) -> Iterator[None]:
@@ -129,37 +131,25 @@ class Database:
                 connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A transaction that only reads, and blocks no writer.
+    def read(self) -> Iterator[ReadTransaction]:
+        """Open a transaction that only reads, and blocks no writer.
 
         :raises LedgerUnavailableError: where the database cannot be reached.
         """
         self.check()
         with self._translated(), self.engine.connect() as connection:
-            yield connection.execution_options(pme_read_only=True)
+            yield ReadTransaction(connection.execution_options(pme_read_only=True), self.shared_now)
 
     def shared_now(self, connection: Connection) -> datetime:
-        """The time all workers of this ledger share: the database server's, or this machine's for SQLite."""
+        """Return the time all workers of this ledger share: the database server's, or this machine's for SQLite."""
         name = self.engine.dialect.name
         if name == "postgresql":
-            seconds = connection.scalar(text("SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000000"))
+            microseconds = connection.scalar(text("SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000000"))
         elif name in ("mysql", "mariadb"):
-            seconds = connection.scalar(text("SELECT UNIX_TIMESTAMP(NOW(6)) * 1000000"))
+            microseconds = connection.scalar(text("SELECT UNIX_TIMESTAMP(NOW(6)) * 1000000"))
         else:
             return self._clock.now()
-        return EPOCH + timedelta(microseconds=int(seconds))
-
-    def insert_missing(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-        """Insert rows, passing over those whose key is there."""
-        if not rows:
-            return
-        name = self.engine.dialect.name
-        if name == "postgresql":
-            connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
-        elif name == "sqlite":
-            connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
-        else:
-            connection.execute(mysql.insert(table).prefix_with("IGNORE"), rows)
+        return EPOCH + timedelta(microseconds=int(microseconds))
 
     def check(self) -> None:
         """Make sure, once, that the tables are of this package's version.

@@ -8,11 +8,11 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, insert, select, update
 
-from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import Event, State, next_state
 from pme_airflow.ledger.tables import events, links
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "by_ids", "item_of", "load", "lock",
            "newest_live", "newest_live_of", "note", "parts"]  # fmt: skip
@@ -86,9 +86,9 @@ def load(row: Row[Any]) -> LinkRow:
     return LinkRow(*values)
 
 
-def by_id(connection: Connection, link_id: str) -> LinkRow | None:
+def by_id(tx: ReadTransaction, link_id: str) -> LinkRow | None:
     """One link."""
-    return by_ids(connection, [link_id]).get(link_id)
+    return by_ids(tx, [link_id]).get(link_id)
 
 
 def parts(keys: Iterable[_Key]) -> Iterator[list[_Key]]:
@@ -98,65 +98,69 @@ def parts(keys: Iterable[_Key]) -> Iterator[list[_Key]]:
         yield part
 
 
-def by_ids(connection: Connection, link_ids: Iterable[str]) -> dict[str, LinkRow]:
+def by_ids(tx: ReadTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
     """Links by id."""
     return {
         row.link_id: load(row)
         for part in parts(sorted(set(link_ids)))
-        for row in connection.execute(query().where(links.c.link_id.in_(part)))
+        for row in tx.execute(query().where(links.c.link_id.in_(part)))
     }
 
 
-def newest_live(connection: Connection, client_id: str, audience: str, model_id: str) -> LinkRow | None:
+def newest_live(tx: ReadTransaction, client_id: str, audience: str, model_id: str) -> LinkRow | None:
     """The newest live link of a model that is neither flagged nor on its way out."""
-    return newest_live_of(connection, client_id, audience, [model_id]).get(model_id)
+    return newest_live_of(tx, client_id, audience, [model_id]).get(model_id)
 
 
-def newest_live_of(
-    connection: Connection, client_id: str, audience: str, model_ids: Sequence[str]
-) -> dict[str, LinkRow]:
+def newest_live_of(tx: ReadTransaction, client_id: str, audience: str, model_ids: Sequence[str]) -> dict[str, LinkRow]:
     """The newest live link of each model that is neither flagged nor on its way out."""
     ours = and_(links.c.client_id == client_id, links.c.audience == audience, links.c.model_id.in_(list(model_ids)))
     live = and_(links.c.state == State.LIVE, links.c.flagged_at.is_(None), links.c.retire_at.is_(None))
     held = query().where(ours, live, links.c.sealed.is_not(None)).order_by(links.c.seq)
-    return {row.model_id: load(row) for row in connection.execute(held)}
+    return {row.model_id: load(row) for row in tx.execute(held)}
 
 
-def lock(connection: Connection, link_ids: Iterable[str]) -> dict[str, LinkRow]:
+def lock(tx: WriteTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
     """Links by id, kept from other writers until the transaction ends; locked oldest first, so that none deadlock."""
     wanted = sorted(set(link_ids))
     if len(wanted) <= _AT_ONCE:
-        return _locked(connection, links.c.link_id.in_(wanted)) if wanted else {}
+        return _locked(tx, links.c.link_id.in_(wanted)) if wanted else {}
     order: list[int] = []
     for part in parts(wanted):
-        order += connection.scalars(select(links.c.seq).where(links.c.link_id.in_(part)))
+        order += tx.scalars(select(links.c.seq).where(links.c.link_id.in_(part)))
     held: dict[str, LinkRow] = {}
     for some in parts(sorted(order)):
-        held |= _locked(connection, links.c.seq.in_(some))
+        held |= _locked(tx, links.c.seq.in_(some))
     return held
 
 
-def _locked(connection: Connection, which: ColumnElement[bool]) -> dict[str, LinkRow]:
-    found = connection.execute(query().where(which).order_by(links.c.seq).with_for_update()).all()
+def _locked(tx: WriteTransaction, which: ColumnElement[bool]) -> dict[str, LinkRow]:
+    found = tx.execute(query().where(which).order_by(links.c.seq).with_for_update()).all()
     return {row.link_id: load(row) for row in found}
 
 
-def add(connection: Connection, rows: Sequence[dict[str, Any]], actor: RunContext, at: datetime, reason: str) -> None:
+def add(tx: WriteTransaction, rows: Sequence[dict[str, Any]], at: datetime, reason: str) -> None:
     """Record links about to be asked for."""
     state = next_state(None, Event.REQUESTED)
     whole = [
-        {**row, "state": state, "run": actor.run, "run_uid": actor.uid, "revoke_attempts": 0, "irrevocable": False}
+        {
+            **row,
+            "state": state,
+            "run": tx.run_context.run,
+            "run_uid": tx.run_context.uid,
+            "revoke_attempts": 0,
+            "irrevocable": False,
+        }
         for row in rows
     ]
-    connection.execute(insert(links), whole)
-    note(connection, Event.REQUESTED.value, whole, actor, at, reason)
+    tx.execute(insert(links), whole)
+    note(tx, Event.REQUESTED.value, whole, at, reason)
 
 
 def advance(
-    connection: Connection,
+    tx: WriteTransaction,
     row: LinkRow,
     event: Event,
-    actor: RunContext,
     at: datetime,
     reason: str,
     **values: Any,
@@ -165,14 +169,13 @@ def advance(
 
     :raises ~.states.LedgerStateError: where it may not happen in the link's state.
     """
-    advance_all(connection, [(row, values)], event, actor, at, reason)
+    advance_all(tx, [(row, values)], event, at, reason)
 
 
 def advance_all(
-    connection: Connection,
+    tx: WriteTransaction,
     changes: Sequence[tuple[LinkRow, dict[str, Any]]],
     event: Event,
-    actor: RunContext,
     at: datetime,
     reason: str,
 ) -> None:
@@ -192,22 +195,20 @@ def advance_all(
         {"b_seq": row.seq, "b_state": next_state(row.state, event), **{f"b_{k}": v for k, v in values.items()}}
         for row, values in changes
     ]
-    connection.execute(statement, parameters)
+    tx.execute(statement, parameters)
     noted = [
         {"link_id": r.link_id, "model_id": r.model_id, "audience": r.audience,
          "fingerprint": values.get("fingerprint", r.fingerprint)}
         for r, values in changes
     ]  # fmt: skip
-    note(connection, event.value, noted, actor, at, reason)
+    note(tx, event.value, noted, at, reason)
 
 
-def note(
-    connection: Connection, event: str, about: Sequence[dict[str, Any]], actor: RunContext, at: datetime, reason: str
-) -> None:
+def note(tx: WriteTransaction, event: str, about: Sequence[dict[str, Any]], at: datetime, reason: str) -> None:
     """Write lines of the audit."""
     if not about:
         return
-    connection.execute(
+    tx.execute(
         insert(events),
         [
             {
@@ -217,7 +218,7 @@ def note(
                 "model_id": row.get("model_id"),
                 "audience": row.get("audience"),
                 "fingerprint": row.get("fingerprint"),
-                "run": actor.run,
+                "run": tx.run_context.run,
                 "reason": str(row.get("reason") or reason)[:_REASON],
             }
             for row in about

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import delete, select, update
 
 from pme_airflow.errors import LedgerError
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import manifests
+from pme_airflow.ledger.transaction import WriteTransaction
 
 __all__ = ["keep", "pages"]
 
@@ -20,16 +21,15 @@ _KEPT = timedelta(days=7)
 _TOUCHED = timedelta(days=1)
 
 
-def keep(database: Database, connection: Connection, model_ids: Sequence[str]) -> str:
+def keep(tx: WriteTransaction, model_ids: Sequence[str]) -> str:
     """Keep a list of models, once however often it is handed out; its name."""
     name = "sha256:" + hashlib.sha256("\n".join(model_ids).encode()).hexdigest()
-    now = database.shared_now(connection)
+    now = tx.now()
     first = select(manifests.c.seen_at).where(manifests.c.manifest_id == name, manifests.c.page == 0)
-    seen: datetime | None = connection.scalar(first)
+    seen: datetime | None = tx.scalar(first)
     if seen is None:
-        connection.execute(delete(manifests).where(manifests.c.seen_at < now - _KEPT))
-        database.insert_missing(
-            connection,
+        tx.execute(delete(manifests).where(manifests.c.seen_at < now - _KEPT))
+        tx.insert_missing(
             manifests,
             [
                 {"manifest_id": name, "page": number, "models": list(model_ids[start : start + _PAGE]), "seen_at": now}
@@ -37,7 +37,7 @@ def keep(database: Database, connection: Connection, model_ids: Sequence[str]) -
             ],
         )
     elif seen < now - _TOUCHED:
-        connection.execute(update(manifests).where(manifests.c.manifest_id == name).values(seen_at=now))
+        tx.execute(update(manifests).where(manifests.c.manifest_id == name).values(seen_at=now))
     return name
 
 
@@ -49,8 +49,8 @@ def pages(database: Database, name: str) -> Iterator[list[str]]:
     number = 0
     while True:
         page = select(manifests.c.models).where(manifests.c.manifest_id == name, manifests.c.page == number)
-        with database.read() as connection:
-            models = connection.scalar(page)
+        with database.read() as tx:
+            models = tx.scalar(page)
         if models is None:
             break
         yield list(models)

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from pme_airflow.api.answers import Made, MintVerdict, NotMade, Unknown
 from pme_airflow.durations import Validity
 from pme_airflow.ledger import claims
-from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow, add, advance, advance_all, load, lock, query
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import Event, State
 from pme_airflow.ledger.tables import flags, links, runs
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = [
     "Busy",
@@ -58,13 +58,13 @@ class Demand:
 
 @dataclass(frozen=True)
 class MintRun:
-    """One mint's work from start to end: which links and which other sittings it overlaps with.
+    """One mint's work from start to end: which links and which other mint runs it overlaps with.
 
-    :param started_after_seq: links beyond this one were asked for since the sitting began.
-    :param concurrent_runs: the sittings that were under way when it began.
+    :param started_after_seq: links beyond this one were asked for since the mint run began.
+    :param concurrent_runs: the mint runs that were under way when it began.
     """
 
-    actor: RunContext
+    run_context: RunContext
     started_after_seq: int
     concurrent_runs: frozenset[str]
 
@@ -125,31 +125,31 @@ def claim_key(demand: Demand, model_id: str) -> str:
     return f"mint:{demand.audience}/{model_id}"
 
 
-def begin(database: Database, connection: Connection, actor: RunContext) -> MintRun:
-    """Begin a sitting."""
-    now = database.shared_now(connection)
+def begin(tx: WriteTransaction) -> MintRun:
+    """Begin a mint run."""
+    now = tx.now()
     recently = runs.c.seen_at > now - claims.CLAIM_TTL
-    concurrent_runs = connection.scalars(select(runs.c.run_uid).where(recently, runs.c.finished_at.is_(None)))
-    sitting = MintRun(actor, connection.scalar(select(func.max(links.c.seq))) or 0, frozenset(concurrent_runs))
-    connection.execute(insert(runs).values(run_uid=actor.uid, run=actor.run, started_at=now, seen_at=now))
-    return sitting
+    concurrent_runs = tx.scalars(select(runs.c.run_uid).where(recently, runs.c.finished_at.is_(None)))
+    mint_run = MintRun(tx.run_context, tx.scalar(select(func.max(links.c.seq))) or 0, frozenset(concurrent_runs))
+    tx.execute(insert(runs).values(run_uid=tx.run_context.uid, run=tx.run_context.run, started_at=now, seen_at=now))
+    return mint_run
 
 
-def keep_alive(database: Database, connection: Connection, sitting: MintRun) -> None:
-    """Say that the sitting goes on, and extend its claims."""
-    now = database.shared_now(connection)
-    connection.execute(update(runs).where(runs.c.run_uid == sitting.actor.uid).values(seen_at=now))
-    claims.extend(database, connection, sitting.actor)
+def keep_alive(tx: WriteTransaction, mint_run: MintRun) -> None:
+    """Say that the mint run goes on, and extend its claims."""
+    now = tx.now()
+    tx.execute(update(runs).where(runs.c.run_uid == tx.run_context.uid).values(seen_at=now))
+    claims.extend(tx)
 
 
-def finish(database: Database, connection: Connection, sitting: MintRun) -> None:
-    """End a sitting."""
-    now = database.shared_now(connection)
-    connection.execute(update(runs).where(runs.c.run_uid == sitting.actor.uid).values(seen_at=now, finished_at=now))
+def finish(tx: WriteTransaction, mint_run: MintRun) -> None:
+    """End a mint run."""
+    now = tx.now()
+    tx.execute(update(runs).where(runs.c.run_uid == tx.run_context.uid).values(seen_at=now, finished_at=now))
 
 
 def look(
-    connection: Connection,
+    tx: ReadTransaction,
     demand: Demand,
     model_ids: Sequence[str],
     server_now: datetime,
@@ -157,7 +157,7 @@ def look(
 ) -> dict[str, LinkRow]:
     """The links that have ``renew_before`` left at a moment; only reads."""
     found: dict[str, LinkRow] = {}
-    for model_id, rows in _links_of(connection, demand, model_ids).items():
+    for model_id, rows in _links_of(tx, demand, model_ids).items():
         fit = next((r for r in rows if _openable(r, can_open) and _has_left(r, demand, server_now)), None)
         if fit is not None:
             found[model_id] = fit
@@ -165,9 +165,8 @@ def look(
 
 
 def prepare(
-    database: Database,
-    connection: Connection,
-    sitting: MintRun,
+    tx: WriteTransaction,
+    mint_run: MintRun,
     demand: Demand,
     model_ids: Sequence[str],
     server_now: datetime,
@@ -180,38 +179,37 @@ def prepare(
     """
 
     def fits(wanted: Sequence[str]) -> tuple[dict[str, LinkRow], dict[str, list[LinkRow]]]:
-        found = _links_of(connection, demand, wanted)
+        found = _links_of(tx, demand, wanted)
         will_do = {
-            model_id: next((r for r in rows if _will_do(r, sitting, demand, server_now, can_open)), None)
+            model_id: next((r for r in rows if _will_do(r, mint_run, demand, server_now, can_open)), None)
             for model_id, rows in found.items()
         }
         return {model_id: row for model_id, row in will_do.items() if row is not None}, found
 
     fit, _ = fits(model_ids)
     keys = {model_id: claim_key(demand, model_id) for model_id in model_ids if model_id not in fit}
-    ours = claims.take(database, connection, keys.values(), sitting.actor) if keys else set()
+    ours = claims.take(tx, keys.values()) if keys else set()
     claimed = [model_id for model_id, key in keys.items() if key in ours]
     minted_meanwhile, found = fits(claimed) if claimed else ({}, {})
-    claims.release(connection, [keys[model_id] for model_id in minted_meanwhile], sitting.actor)
+    claims.release(tx, [keys[model_id] for model_id in minted_meanwhile])
     missing = [model_id for model_id in claimed if model_id not in minted_meanwhile]
     prepared: list[Prepared] = [Reuse(model_id, row) for model_id, row in {**fit, **minted_meanwhile}.items()]
     prepared += [Busy(model_id) for model_id, key in keys.items() if key not in ours]
     left_behind = [row for model_id in missing for row in found.get(model_id, ()) if row.state is State.MINTING]
-    abandoned = lock(connection, [row.link_id for row in left_behind])
+    abandoned = lock(tx, [row.link_id for row in left_behind])
     advance_all(
-        connection,
+        tx,
         [(row, {}) for row in abandoned.values() if row.state is State.MINTING],
         Event.ABANDONED,
-        sitting.actor,
         server_now,
         "its worker went away before the answer came",
     )
-    return prepared + _record(connection, sitting, demand, missing, server_now)
+    return prepared + _record(tx, mint_run, demand, missing, server_now)
 
 
-def _links_of(connection: Connection, demand: Demand, model_ids: Sequence[str]) -> dict[str, list[LinkRow]]:
+def _links_of(tx: ReadTransaction, demand: Demand, model_ids: Sequence[str]) -> dict[str, list[LinkRow]]:
     """The links of each model that are live or being minted, newest first."""
-    rows = connection.execute(
+    rows = tx.execute(
         query()
         .where(
             links.c.audience == demand.audience,
@@ -228,7 +226,7 @@ def _links_of(connection: Connection, demand: Demand, model_ids: Sequence[str]) 
 
 
 def _will_do(
-    row: LinkRow, sitting: MintRun, demand: Demand, server_now: datetime, can_open: Callable[[str], bool]
+    row: LinkRow, mint_run: MintRun, demand: Demand, server_now: datetime, can_open: Callable[[str], bool]
 ) -> bool:
     if not _openable(row, can_open):
         return False
@@ -236,8 +234,8 @@ def _will_do(
         return _has_left(row, demand, server_now)
     if row.valid_until - server_now <= demand.validity.duration / 4:
         return False
-    overlapping = row.seq > sitting.started_after_seq or row.run_uid in sitting.concurrent_runs
-    return sitting.actor.is_same_task(row.run) or overlapping
+    overlapping = row.seq > mint_run.started_after_seq or row.run_uid in mint_run.concurrent_runs
+    return mint_run.run_context.is_same_task(row.run) or overlapping
 
 
 def _openable(row: LinkRow, can_open: Callable[[str], bool]) -> bool:
@@ -249,7 +247,7 @@ def _has_left(row: LinkRow, demand: Demand, server_now: datetime) -> bool:
 
 
 def _record(
-    connection: Connection, sitting: MintRun, demand: Demand, model_ids: Sequence[str], server_now: datetime
+    tx: WriteTransaction, mint_run: MintRun, demand: Demand, model_ids: Sequence[str], server_now: datetime
 ) -> list[Prepared]:
     chance = os.urandom(16 * len(model_ids))
     asked = [
@@ -258,7 +256,7 @@ def _record(
     ]
     if asked:
         rows = [_row(demand, minting, server_now) for minting in asked]
-        add(connection, rows, sitting.actor, server_now, f"a link of {demand.validity} is asked for")
+        add(tx, rows, server_now, f"a link of {demand.validity} is asked for")
     return list(asked)
 
 
@@ -275,9 +273,8 @@ def _row(demand: Demand, minting: PendingMint, server_now: datetime) -> dict[str
 
 
 def settle(
-    database: Database,
-    connection: Connection,
-    sitting: MintRun,
+    tx: WriteTransaction,
+    mint_run: MintRun,
     demand: Demand,
     verdicts: Sequence[tuple[PendingMint, MintVerdict, str | None, str | None]],
     server_now: datetime,
@@ -291,16 +288,15 @@ def settle(
     :param server_now: the server's time.
     :param latest: a moment that has certainly not passed by the server's clock; a lost token's end is reckoned from it.
     """
-    actor = sitting.actor
     keys = {minting.link_id: claim_key(demand, minting.model_id) for minting, *_ in verdicts}
-    ours = claims.held(database, connection, keys.values(), actor)
-    rows = lock(connection, [minting.link_id for minting, *_ in verdicts])
+    ours = claims.held(tx, keys.values())
+    rows = lock(tx, [minting.link_id for minting, *_ in verdicts])
     purged = [minting for minting, *_ in verdicts if minting.link_id not in rows]
     if purged:
         reason = "its row was purged before its answer came"
-        add(connection, [_row(demand, minting, server_now) for minting in purged], actor, server_now, reason)
-        rows |= lock(connection, [minting.link_id for minting in purged])
-    now = database.shared_now(connection)
+        add(tx, [_row(demand, minting, server_now) for minting in purged], server_now, reason)
+        rows |= lock(tx, [minting.link_id for minting in purged])
+    now = tx.now()
     made: list[tuple[LinkRow, dict[str, Any]]] = []
     settled: list[Settled] = []
     for minting, verdict, sealed, mark in verdicts:
@@ -319,21 +315,20 @@ def settle(
             made.append((row, values))
             settled.append(Settled(row, values, late))
         else:
-            _settle_unmade(connection, row, verdict, actor, demand, server_now, latest or server_now)
+            _settle_unmade(tx, row, verdict, demand, server_now, latest or server_now)
             settled.append(Settled(row))
-    advance_all(connection, made, Event.MADE, actor, server_now, "the API answered with a token")
-    claims.release(connection, [keys[row.link_id] for row, _ in made], actor)
-    flagged = _heed_tombstones(connection, [values["fingerprint"] for _, values in made], now)
+    advance_all(tx, made, Event.MADE, server_now, "the API answered with a token")
+    claims.release(tx, [keys[row.link_id] for row, _ in made])
+    flagged = _heed_tombstones(tx, [values["fingerprint"] for _, values in made], now)
     for row, values in made:
         values["flagged_at"] = row.flagged_at or flagged.get(str(values["fingerprint"]))
     return settled
 
 
 def _settle_unmade(
-    connection: Connection,
+    tx: WriteTransaction,
     row: LinkRow,
     verdict: NotMade | Unknown,
-    actor: RunContext,
     demand: Demand,
     at: datetime,
     latest: datetime,
@@ -341,25 +336,25 @@ def _settle_unmade(
     open_states = (State.MINTING, State.UNACCOUNTED)
     if isinstance(verdict, NotMade):
         if row.state in open_states:
-            advance(connection, row, Event.NOT_MADE, actor, at, str(verdict.error))
+            advance(tx, row, Event.NOT_MADE, at, str(verdict.error))
         return
     until = latest + demand.validity.duration
     if row.state is State.UNACCOUNTED:
         later = max(until, row.valid_until)
-        connection.execute(update(links).where(links.c.seq == row.seq).values(valid_until=later))
+        tx.execute(update(links).where(links.c.seq == row.seq).values(valid_until=later))
     else:
-        advance(connection, row, Event.LOST, actor, at, f"the answer was lost: {verdict.reason}", valid_until=until)
+        advance(tx, row, Event.LOST, at, f"the answer was lost: {verdict.reason}", valid_until=until)
 
 
-def _heed_tombstones(connection: Connection, marks: Sequence[str], now: datetime) -> dict[str, datetime]:
+def _heed_tombstones(tx: WriteTransaction, marks: Sequence[str], now: datetime) -> dict[str, datetime]:
     """Flag at once what was flagged before it was known; which, and when."""
     met: dict[str, datetime] = {}
-    for stone in connection.execute(select(flags).where(flags.c.fingerprint.in_(list(marks)))).all():
-        connection.execute(
+    for stone in tx.execute(select(flags).where(flags.c.fingerprint.in_(list(marks)))).all():
+        tx.execute(
             update(links)
             .where(links.c.fingerprint == stone.fingerprint, links.c.flagged_at.is_(None))
             .values(flagged_at=now, flag_reason=stone.reason)
         )
-        connection.execute(update(flags).where(flags.c.fingerprint == stone.fingerprint).values(hit_at=now))
+        tx.execute(update(flags).where(flags.c.fingerprint == stone.fingerprint).values(hit_at=now))
         met[stone.fingerprint] = now
     return met

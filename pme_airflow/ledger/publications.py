@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from pme_airflow.ledger import claims
-from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow, by_ids, lock, note, parts
-from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import links, publications
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = [
     "DEFAULT_GRACE",
@@ -92,7 +91,7 @@ def slot_key(target: str, slot: str) -> str:
 
 
 def shown_at(
-    connection: Connection, target: str, audience: str | None = None, model_id: str | None = None
+    tx: ReadTransaction, target: str, audience: str | None = None, model_id: str | None = None
 ) -> list[Publication]:
     """All that a target shows; or what it shows to an audience, or of a model."""
     query = select(publications).where(publications.c.target == target)
@@ -100,55 +99,53 @@ def shown_at(
         query = query.where(publications.c.audience == audience)
     if model_id is not None:
         query = query.where(publications.c.model_id == model_id)
-    return [Publication(**row._mapping) for row in connection.execute(query.order_by(publications.c.slot))]
+    return [Publication(**row._mapping) for row in tx.execute(query.order_by(publications.c.slot))]
 
 
-def shown_in(connection: Connection, target: str, slots: Sequence[str]) -> dict[str, str]:
+def shown_in(tx: ReadTransaction, target: str, slots: Sequence[str]) -> dict[str, str]:
     """The link that each of some slots of a target surely shows."""
     keys = [slot_key(target, slot) for slot in slots]
     query = select(publications.c.slot, publications.c.link_id).where(
         publications.c.slot_key.in_(keys), publications.c.link_seq > 0
     )
-    return {row.slot: row.link_id for row in connection.execute(query)}
+    return {row.slot: row.link_id for row in tx.execute(query)}
 
 
-def models_at(connection: Connection, target: str, audience: str) -> dict[str, datetime]:
+def models_at(tx: ReadTransaction, target: str, audience: str) -> dict[str, datetime]:
     """The models of an audience that a target shows, each with the latest moment it was published there."""
     query = select(publications.c.model_id, func.max(publications.c.published_at)).where(
         publications.c.target == target, publications.c.audience == audience
     )
-    return {row[0]: row[1] for row in connection.execute(query.group_by(publications.c.model_id))}
+    return {row[0]: row[1] for row in tx.execute(query.group_by(publications.c.model_id))}
 
 
-def shown_to(connection: Connection, audience: str) -> list[Publication]:
+def shown_to(tx: ReadTransaction, audience: str) -> list[Publication]:
     """All that an audience is shown."""
-    rows = connection.execute(select(publications).where(publications.c.audience == audience))
+    rows = tx.execute(select(publications).where(publications.c.audience == audience))
     return [Publication(**row._mapping) for row in rows]
 
 
-def still_live(connection: Connection, link_ids: Sequence[str]) -> set[str]:
+def still_live(tx: ReadTransaction, link_ids: Sequence[str]) -> set[str]:
     """Which links are live and not flagged."""
     live: set[str] = set()
     for part in parts(link_ids):
         query = select(links.c.link_id).where(
             links.c.link_id.in_(part), links.c.state == State.LIVE, links.c.flagged_at.is_(None)
         )
-        live.update(connection.scalars(query))
+        live.update(tx.scalars(query))
     return live
 
 
-def doubt(connection: Connection, target: str, slots: Sequence[str]) -> None:
+def doubt(tx: WriteTransaction, target: str, slots: Sequence[str]) -> None:
     """Note that a late writer's links may stand in slots, so that what they are to show is put again."""
     keys = sorted(slot_key(target, slot) for slot in slots)
-    connection.execute(update(publications).where(publications.c.slot_key.in_(keys)).values(link_seq=0))
+    tx.execute(update(publications).where(publications.c.slot_key.in_(keys)).values(link_seq=0))
 
 
 def open_slots(
-    database: Database,
-    connection: Connection,
+    tx: WriteTransaction,
     target: str,
     wanted: Mapping[str, str],
-    actor: RunContext,
     grace: timedelta = DEFAULT_GRACE,
 ) -> dict[str, SlotPlan]:
     """Claim slots for links, or say why there is nothing to do.
@@ -158,18 +155,18 @@ def open_slots(
 
     :param wanted: the link wanted in each slot, by their ids.
     """
-    previous = _shown(connection, target, list(wanted))
-    known = by_ids(connection, [*wanted.values(), *(p.link_id for p in previous.values() if p.link_seq == 0)])
+    previous = _shown(tx, target, list(wanted))
+    known = by_ids(tx, [*wanted.values(), *(p.link_id for p in previous.values() if p.link_seq == 0)])
     plans = {slot: _plan(known.get(link_id), previous.get(slot), known) for slot, link_id in wanted.items()}
     keys = {slot: _claim_key(target, slot) for slot, plan in plans.items() if plan.action == "put"}
-    ours = claims.take(database, connection, keys.values(), actor) if keys else set()
+    ours = claims.take(tx, keys.values()) if keys else set()
     late = {
         link_id: (grace, f"too late for {target}, {slot}")
         for slot, link_id in wanted.items()
         if (link := plans[slot].link) is not None and (plans[slot].action == "newer" or link.link_id != link_id)
     }
     if late:
-        _retire_unshown(connection, lock(connection, late), late, actor, database.shared_now(connection))
+        _retire_unshown(tx, lock(tx, late), late, tx.now())
     busy = {slot: replace(plans[slot], action="busy") for slot, key in keys.items() if key not in ours}
     return plans | busy
 
@@ -197,11 +194,9 @@ def _shows_later(previous: Publication, link: LinkRow, known: Mapping[str, LinkR
 
 
 def publish(
-    database: Database,
-    connection: Connection,
+    tx: WriteTransaction,
     target: str,
     shown: Sequence[Shown],
-    actor: RunContext,
     *,
     claimed: bool = True,
 ) -> dict[str, str]:
@@ -213,9 +208,9 @@ def publish(
         the slot shows a later link.
     """
     keys = {entry.slot: _claim_key(target, entry.slot) for entry in shown}
-    held = claims.held(database, connection, keys.values(), actor) if claimed else set(keys.values())
-    previous = _shown(connection, target, list(keys))
-    known = lock(connection, [*(entry.link_id for entry in shown), *(p.link_id for p in previous.values())])
+    held = claims.held(tx, keys.values()) if claimed else set(keys.values())
+    previous = _shown(tx, target, list(keys))
+    known = lock(tx, [*(entry.link_id for entry in shown), *(p.link_id for p in previous.values())])
     refused: dict[str, str] = {}
     for entry in shown:
         link, before = known.get(entry.link_id), previous.get(entry.slot)
@@ -228,24 +223,24 @@ def publish(
     taken = [entry for entry in shown if entry.slot not in refused]
     if not taken:
         return refused
-    now = database.shared_now(connection)
-    _write(connection, [_row(target, entry, known[entry.link_id], now, actor) for entry in taken], set(previous))
+    now = tx.now()
+    _write(tx, [_row(tx, target, entry, known[entry.link_id], now) for entry in taken], set(previous))
     for part in parts(entry.link_id for entry in taken):
         wanted_again = links.c.link_id.in_(part), links.c.flagged_at.is_(None), links.c.retire_at.is_not(None)
-        connection.execute(update(links).where(*wanted_again).values(retire_at=None))
+        tx.execute(update(links).where(*wanted_again).values(retire_at=None))
     said = [{**_about(known[e.link_id]), "reason": f"{target} shows it at {e.slot}"} for e in taken]
-    note(connection, "published", said, actor, now, "")
+    note(tx, "published", said, now, "")
     replaced = {
         before.link_id: (entry.grace, f"replaced at {target}, {entry.slot}")
         for entry in taken
         if (before := previous.get(entry.slot)) is not None and before.link_id != entry.link_id
     }
-    _retire_unshown(connection, known, replaced, actor, now)
-    claims.release(connection, [keys[entry.slot] for entry in taken], actor)
+    _retire_unshown(tx, known, replaced, now)
+    claims.release(tx, [keys[entry.slot] for entry in taken])
     return refused
 
 
-def _row(target: str, entry: Shown, link: LinkRow, now: datetime, actor: RunContext) -> dict[str, Any]:
+def _row(tx: WriteTransaction, target: str, entry: Shown, link: LinkRow, now: datetime) -> dict[str, Any]:
     return {
         "slot_key": slot_key(target, entry.slot),
         "target": target,
@@ -255,53 +250,50 @@ def _row(target: str, entry: Shown, link: LinkRow, now: datetime, actor: RunCont
         "model_id": link.model_id,
         "audience": link.audience,
         "published_at": now,
-        "run": actor.run,
+        "run": tx.run_context.run,
         "details": entry.details,
     }
 
 
-def _write(connection: Connection, rows: Sequence[dict[str, Any]], there: set[str]) -> None:
+def _write(tx: WriteTransaction, rows: Sequence[dict[str, Any]], there: set[str]) -> None:
     """Insert publications, or replace those that are there."""
     fresh = [row for row in rows if row["slot"] not in there]
     if fresh:
-        connection.execute(insert(publications), fresh)
+        tx.execute(insert(publications), fresh)
     again = [{f"b_{name}": value for name, value in row.items()} for row in rows if row["slot"] in there]
     if again:
         named: dict[str, Any] = {
             column.name: bindparam(f"b_{column.name}") for column in publications.c if column.name != "slot_key"
         }
         which = publications.c.slot_key == bindparam("b_slot_key")
-        connection.execute(update(publications).where(which).values(**named), again)
+        tx.execute(update(publications).where(which).values(**named), again)
 
 
 def withdraw(
-    database: Database,
-    connection: Connection,
+    tx: WriteTransaction,
     gone: Sequence[Publication],
-    actor: RunContext,
     reason: str,
     grace: timedelta = DEFAULT_GRACE,
 ) -> None:
     """Record that slots show nothing any more, and retire what no slot shows."""
-    now = database.shared_now(connection)
-    known = lock(connection, [publication.link_id for publication in gone])
+    now = tx.now()
+    known = lock(tx, [publication.link_id for publication in gone])
     for publication in gone:
-        connection.execute(
+        tx.execute(
             delete(publications).where(
                 publications.c.slot_key == publication.slot_key, publications.c.link_id == publication.link_id
             )
         )
         about = {"link_id": publication.link_id, "model_id": publication.model_id, "audience": publication.audience}
         said = f"{publication.target} no longer shows it at {publication.slot}: {reason}"
-        note(connection, "withdrawn", [about], actor, now, said)
-    _retire_unshown(connection, known, {p.link_id: (grace, reason) for p in gone}, actor, now)
+        note(tx, "withdrawn", [about], now, said)
+    _retire_unshown(tx, known, {p.link_id: (grace, reason) for p in gone}, now)
 
 
 def _retire_unshown(
-    connection: Connection,
+    tx: WriteTransaction,
     locked: Mapping[str, LinkRow],
     why: Mapping[str, tuple[timedelta, str]],
-    actor: RunContext,
     now: datetime,
 ) -> None:
     """Retire links that :func:`lock` returned and no slot shows, each after a grace and for a reason."""
@@ -309,31 +301,31 @@ def _retire_unshown(
     wanted = [row for row in rows if row.state is State.LIVE and row.retire_at is None]
     shown: set[str] = set()
     for part in parts(row.link_id for row in wanted):
-        shown.update(connection.scalars(select(publications.c.link_id).where(publications.c.link_id.in_(part))))
+        shown.update(tx.scalars(select(publications.c.link_id).where(publications.c.link_id.in_(part))))
     going = [row for row in wanted if row.link_id not in shown]
     for grace in {why[row.link_id][0] for row in going}:
         for part in parts(row.link_id for row in going if why[row.link_id][0] == grace):
-            connection.execute(update(links).where(links.c.link_id.in_(part)).values(retire_at=now + grace))
+            tx.execute(update(links).where(links.c.link_id.in_(part)).values(retire_at=now + grace))
     said = [{**_about(row), "reason": why[row.link_id][1]} for row in going]
-    note(connection, "retiring", said, actor, now, "")
+    note(tx, "retiring", said, now, "")
 
 
-def acquire_index_lock(database: Database, connection: Connection, target: str, actor: RunContext) -> bool:
+def acquire_index_lock(tx: WriteTransaction, target: str) -> bool:
     """Keep others from finishing a target meanwhile; false while somebody else is at it."""
-    return bool(claims.take(database, connection, [_finish_key(target)], actor))
+    return bool(claims.take(tx, [_finish_key(target)]))
 
 
-def release_index_lock(connection: Connection, target: str, actor: RunContext) -> None:
+def release_index_lock(tx: WriteTransaction, target: str) -> None:
     """Let others finish a target again; nothing where :func:`acquire_index_lock` was false."""
-    claims.release(connection, [_finish_key(target)], actor)
+    claims.release(tx, [_finish_key(target)])
 
 
-def _shown(connection: Connection, target: str, slots: Sequence[str]) -> dict[str, Publication]:
+def _shown(tx: ReadTransaction, target: str, slots: Sequence[str]) -> dict[str, Publication]:
     """What some slots show, by slot."""
     found: dict[str, Publication] = {}
     for part in parts(slot_key(target, slot) for slot in slots):
         query = select(publications).where(publications.c.slot_key.in_(part))
-        found.update((row.slot, Publication(**row._mapping)) for row in connection.execute(query))
+        found.update((row.slot, Publication(**row._mapping)) for row in tx.execute(query))
     return found
 
 
@@ -350,6 +342,6 @@ def _finish_key(target: str) -> str:
     return f"finish:{slot_key(target, '')}"
 
 
-def release_slots(connection: Connection, target: str, slots: Sequence[str], actor: RunContext) -> None:
+def release_slots(tx: WriteTransaction, target: str, slots: Sequence[str]) -> None:
     """Give claimed slots back without a publication."""
-    claims.release(connection, [_claim_key(target, slot) for slot in slots], actor)
+    claims.release(tx, [_claim_key(target, slot) for slot in slots])

@@ -46,12 +46,12 @@ class SharedRateLimit(RateLimit):
     def _reserve(self, count: int) -> float:
         database = self._database
         mine = paces.c.pace_key == self._key
-        with database.write() as connection:
-            database.insert_missing(connection, paces, [{"pace_key": self._key, "next_at": EPOCH}])
-            begins = connection.scalars(select(paces.c.next_at).where(mine).with_for_update()).one()
-            now, moment = database.shared_now(connection), self._clock.monotonic()
+        with database.write() as tx:
+            tx.insert_missing(paces, [{"pace_key": self._key, "next_at": EPOCH}])
+            begins = tx.scalars(select(paces.c.next_at).where(mine).with_for_update()).one()
+            now, moment = tx.now(), self._clock.monotonic()
             start = max(now, begins)
             ends = start + timedelta(seconds=count / self.per_second)
-            connection.execute(update(paces).where(mine).values(next_at=ends))
+            tx.execute(update(paces).where(mine).values(next_at=ends))
         wait: timedelta = start - now
         return moment + wait.total_seconds()

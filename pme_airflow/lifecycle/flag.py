@@ -68,16 +68,14 @@ class Flagging:
         gathered = cls(tuple(marks), tuple(texts.get("link_ids", [])), tuple(models), tuple(texts.get("audiences", [])))
         return None if gathered == cls() else gathered
 
-    def commit(self, database: Database, actor: RunContext, reason: str) -> Flagged:
+    def commit(self, database: Database, run_context: RunContext, reason: str) -> Flagged:
         """Flag in one transaction.
 
         :raises LedgerUnavailableError: where the ledger cannot be written; nothing is flagged then.
         """
-        with database.write() as connection:
+        with database.write(run_context) as tx:
             return revocations.flag(
-                database,
-                connection,
-                actor,
+                tx,
                 reason.strip() or "flagged without a reason",
                 fingerprints=self.fingerprints,
                 link_ids=self.link_ids,

@@ -61,11 +61,11 @@ class LeakReport:
 
 
 class Responder:
-    """Flags and sweeps for one actor."""
+    """Flags and sweeps for one run_context."""
 
-    def __init__(self, services: Services, actor: RunContext) -> None:
+    def __init__(self, services: Services, run_context: RunContext) -> None:
         self._services = services
-        self._actor = actor
+        self._run_context = run_context
 
     def flag(self, flagging: Flagging | None, findings: Findings | None, reason: str) -> LeakReport:
         """Flag what was handed in and what a report found of ours, in one transaction.
@@ -85,13 +85,13 @@ class Responder:
         merged = Flagging(
             tuple(dict.fromkeys([*whole.fingerprints, *ours])), whole.link_ids, whole.models, whole.audiences
         )
-        flagged = merged.commit(self._services.database, self._actor, reason)
+        flagged = merged.commit(self._services.database, self._run_context, reason)
         return LeakReport(flagged, findings, len(ours))
 
     def sweep(self, report: LeakReport, max_attempts: int = 6) -> LeakReport:
         """Revoke what is flagged, and add to the report what became of each token."""
         if any(row.state is State.LIVE for row in report.flagged.links):
-            sweeper = Sweeper(self._services, self._actor, max_attempts)
+            sweeper = Sweeper(self._services, self._run_context, max_attempts)
             report.swept = sweeper.sweep(flagged_only=True)
         report.tokens = [_told(row) for row in self._reread(report.flagged.links)]
         for told in report.tokens:
@@ -105,16 +105,16 @@ class Responder:
         return report
 
     def _reread(self, rows: Sequence[LinkRow]) -> list[LinkRow]:
-        with self._services.database.read() as connection:
-            return list(by_ids(connection, (row.link_id for row in rows)).values())
+        with self._services.database.read() as tx:
+            return list(by_ids(tx, (row.link_id for row in rows)).values())
 
     def _ours(self, findings: Findings) -> list[str]:
         """The fingerprints in a report that the ledger knows."""
         known: dict[str, None] = {}
-        with self._services.database.read() as connection:
+        with self._services.database.read() as tx:
             for part in parts(findings.fingerprints):
                 held = select(links.c.fingerprint).where(links.c.fingerprint.in_(part))
-                known.update((mark, None) for mark in connection.scalars(held))
+                known.update((mark, None) for mark in tx.scalars(held))
         known.update((mark, None) for mark in self._by_sha1(findings.sha1))
         return list(known)
 

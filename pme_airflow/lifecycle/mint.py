@@ -126,15 +126,15 @@ _Landed = tuple[list[_Staged], list[MintVerdict]]
 
 
 class Minter:
-    """Makes sure of links for one actor.
+    """Makes sure of links for one run_context.
 
     :param services: the connection's client, ledger and keys.
-    :param actor: who acts; the same run, task and map index finds its own earlier links.
+    :param run_context: who acts; the same run, task and map index finds its own earlier links.
     """
 
-    def __init__(self, services: Services, actor: RunContext) -> None:
+    def __init__(self, services: Services, run_context: RunContext) -> None:
         self._services = services
-        self._actor = actor
+        self._run_context = run_context
 
     def ensure(self, demand: Demand, model_ids: Iterable[str]) -> MintOutcome:
         """Make sure that each model has a link that will do.
@@ -151,7 +151,7 @@ class Minter:
         missing = [model_id for model_id in wanted if model_id not in gathered]
         if missing:
             self._services.learn_server_time()
-            _Session(self._services, self._actor, demand, outcome, gathered).run(missing)
+            _Session(self._services, self._run_context, demand, outcome, gathered).run(missing)
         gathered.into(outcome, self._services.database, demand.audience)
         return outcome
 
@@ -164,8 +164,8 @@ class Minter:
         :raises PMEInputError: where the query finds no model.
         """
         services = self._services
-        with services.database.read() as connection:
-            known = audience_models.known_models(connection, demand.client_id, demand.audience, services.server_now())
+        with services.database.read() as tx:
+            known = audience_models.known_models(tx, demand.client_id, demand.audience, services.server_now())
         gathered, outcome = LinkCollector(known), MintOutcome()
         self._hand_on_surely(demand, known, gathered, outcome)
         if known and outcome.reused == len(known):
@@ -184,16 +184,16 @@ class Minter:
         try:
             listed = [model.model_id for model in services.client.models(query)]
         except PMEUnavailableError as error:
-            with services.database.read() as connection:
-                known = audience_models.known_models(connection, client_id, audience, services.server_now())
+            with services.database.read() as tx:
+                known = audience_models.known_models(tx, client_id, audience, services.server_now())
             if not known:
                 raise
             log.warning("The account's models cannot be listed (%s); the %d known ones are seen to.", error, len(known))
             return known
         if not listed:
             raise PMEInputError("models: the query found no model of the account. Widen it.")
-        with services.database.write() as connection:
-            gone = audience_models.delist(services.database, connection, audience, listed, self._actor)
+        with services.database.write(self._run_context) as tx:
+            gone = audience_models.delist(tx, audience, listed)
         if gone:
             log.warning("The account lists no more: %s. Their slots are cleared.", ", ".join(gone))
         return list(dict.fromkeys(listed))
@@ -207,21 +207,21 @@ class Minter:
         services = self._services
         for start in range(0, len(model_ids), _LOOK_AHEAD):
             part = model_ids[start : start + _LOOK_AHEAD]
-            with services.database.read() as connection:
-                rows = mints.look(connection, demand, part, services.server_time_upper_bound(), services.can_open)
+            with services.database.read() as tx:
+                rows = mints.look(tx, demand, part, services.server_time_upper_bound(), services.can_open)
             for model_id, row in rows.items():
                 gathered.add(model_id, Reuse(model_id, row))
             outcome.reused += len(rows)
 
 
 class _Session:
-    """One sitting: a window of requests under way, with the ledger written by this thread alone."""
+    """One mint_run: a window of requests under way, with the ledger written by this thread alone."""
 
     def __init__(
-        self, services: Services, actor: RunContext, demand: Demand, outcome: MintOutcome, gathered: LinkCollector
+        self, services: Services, run_context: RunContext, demand: Demand, outcome: MintOutcome, gathered: LinkCollector
     ) -> None:
         self._services = services
-        self._actor = actor
+        self._run_context = run_context
         self._demand = demand
         self._outcome = outcome
         self._gathered = gathered
@@ -232,14 +232,14 @@ class _Session:
         self._flying: dict[Future[list[MintVerdict]], list[_Staged]] = {}
         self._stopped: PMEError | None = None
         self._alive_at = services.clock.monotonic()
-        self._sitting: MintRun
+        self._mint_run: MintRun
 
     def run(self, model_ids: Sequence[str]) -> None:
         database = self._services.database
         self._ready.extend(_Work(model_id) for model_id in model_ids)
         self._progress = Progress(log, "minting", len(model_ids), self._services.clock)
-        with database.write() as connection:
-            self._sitting = mints.begin(database, connection, self._actor)
+        with database.write(self._run_context) as tx:
+            self._mint_run = mints.begin(tx)
         with ThreadPoolExecutor(self._services.client.limiter.max_ready, thread_name_prefix="pme-mint") as pool:
             try:
                 self._drive(pool)
@@ -273,9 +273,9 @@ class _Session:
                 self._settle(self._landed())
         with suppress(LedgerUnavailableError):
             self._unsend(PMEUnavailableError("The run ended before it could ask."))
-        with suppress(LedgerUnavailableError), self._services.database.write() as connection:
-            claims.release_all(connection, self._actor)
-            mints.finish(self._services.database, connection, self._sitting)
+        with suppress(LedgerUnavailableError), self._services.database.write(self._run_context) as tx:
+            claims.release_all(tx)
+            mints.finish(tx, self._mint_run)
 
     # ---------------------------------------------------------------- staging
 
@@ -288,11 +288,10 @@ class _Session:
             return
         services = self._services
         recorded_at = services.clock.monotonic()
-        with services.database.write() as connection:
+        with services.database.write(self._run_context) as tx:
             prepared = mints.prepare(
-                services.database,
-                connection,
-                self._sitting,
+                tx,
+                self._mint_run,
                 self._demand,
                 list(works),
                 services.server_now(),
@@ -366,11 +365,10 @@ class _Session:
                 works.append(staged.work)
         if not entries:
             return
-        with services.database.write() as connection:
+        with services.database.write(self._run_context) as tx:
             settled = mints.settle(
-                services.database,
-                connection,
-                self._sitting,
+                tx,
+                self._mint_run,
                 self._demand,
                 entries,
                 services.server_now(),
@@ -443,8 +441,8 @@ class _Session:
         now = self._services.clock.monotonic()
         if now - self._alive_at >= _KEEP_ALIVE_SECONDS:
             self._alive_at = now
-            with self._services.database.write() as connection:
-                mints.keep_alive(self._services.database, connection, self._sitting)
+            with self._services.database.write(self._run_context) as tx:
+                mints.keep_alive(tx, self._mint_run)
 
 
 def _verdicts(future: Future[list[MintVerdict]], count: int) -> list[MintVerdict]:

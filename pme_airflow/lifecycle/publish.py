@@ -85,7 +85,7 @@ class PublishOutcome:
 
 
 class Publisher:
-    """Publishes items to one target for one actor.
+    """Publishes items to one target for one run_context.
 
     :param open_item: opens a sealed item; a caller that keeps logs has it mask what it opened.
     """
@@ -93,19 +93,19 @@ class Publisher:
     def __init__(
         self,
         services: Services,
-        actor: RunContext,
+        run_context: RunContext,
         target: Target,
         open_item: Callable[[Mapping[str, Any]], OpenedLink] | None = None,
     ) -> None:
         self._services = services
-        self._actor = actor
+        self._run_context = run_context
         self._target = target
         self._open_item = open_item or (lambda item: services.open_item(dict(item)))
         self._outcome = PublishOutcome(target.name)
         self._names: dict[str, str] = {}
         self._listed: defaultdict[str, set[str]] = defaultdict(set)
         self._progress = Progress(log, "publishing", 0, services.clock)
-        self._work = SlotWork(services, actor, target.name, target.at_once, self._put, self._grace, self._tell)
+        self._work = SlotWork(services, run_context, target.name, target.at_once, self._put, self._grace, self._tell)
 
     def publish(self, items: Iterable[Mapping[str, Any]], *, finish: bool = False) -> PublishOutcome:
         """Put every item into its slots. One bad slot does not stop the rest: it is in the outcome.
@@ -139,10 +139,10 @@ class Publisher:
 
     def _all_but_shown(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Mapping[str, Any]]]:
         """What is left to do; slots that show their live link already cost one read together."""
-        with self._services.database.read() as connection:
-            shows = publications.shown_in(connection, self._target.name, [slot for slot, _ in wanted])
+        with self._services.database.read() as tx:
+            shows = publications.shown_in(tx, self._target.name, [slot for slot, _ in wanted])
             same = [str(item["link_id"]) for slot, item in wanted if shows.get(slot) == item["link_id"]]
-            live = publications.still_live(connection, same)
+            live = publications.still_live(tx, same)
         left: list[tuple[str, Mapping[str, Any]]] = []
         for slot, item in wanted:
             link_id = str(item["link_id"])
@@ -157,24 +157,24 @@ class Publisher:
 
         Models that had an item just now are kept, whatever was noted before.
         """
-        with self._services.database.read() as connection:
-            at = publications.models_at(connection, self._target.name, audience)
-            gone = audience_models.delisted_since(connection, audience, min(at.values())) if at else {}
+        with self._services.database.read() as tx:
+            at = publications.models_at(tx, self._target.name, audience)
+            gone = audience_models.delisted_since(tx, audience, min(at.values())) if at else {}
         kept = self._listed[audience]
         return self._clear(audience, [m for m, when in gone.items() if m in at and when >= at[m] and m not in kept])
 
     def retire_others(self, audience: str, model_ids: Iterable[str]) -> PublishOutcome:
         """Clear the slots this target still shows for an audience's models that are not listed any more."""
-        with self._services.database.read() as connection:
-            at = publications.models_at(connection, self._target.name, audience)
+        with self._services.database.read() as tx:
+            at = publications.models_at(tx, self._target.name, audience)
         return self._clear(audience, sorted(set(at) - set(model_ids)))
 
     def _clear(self, audience: str, model_ids: Sequence[str]) -> PublishOutcome:
         database = self._services.database
         removed_before = self._outcome.removed.total
         for model_id in model_ids:
-            with database.read() as connection:
-                shown = publications.shown_at(connection, self._target.name, audience, model_id)
+            with database.read() as tx:
+                shown = publications.shown_at(tx, self._target.name, audience, model_id)
             for publication in shown:
                 self._take_away(publication)
         if self._outcome.removed.total > removed_before:
@@ -192,9 +192,9 @@ class Publisher:
         if problem is not None:
             self._fail(publication.slot, {"model_id": publication.model_id}, problem)
             return
-        with database.write() as connection:
+        with database.write(self._run_context) as tx:
             reason = "not listed any more"
-            publications.withdraw(database, connection, [publication], self._actor, reason, self._grace(left))
+            publications.withdraw(tx, [publication], reason, self._grace(left))
         self._outcome.removed.append({"slot": publication.slot, "model_id": publication.model_id})
 
     def _slots(self, item: Mapping[str, Any]) -> tuple[Sequence[str], PMEError | None]:
@@ -254,21 +254,21 @@ class Publisher:
         problem: PMEError | None = None
         try:
             self._begin_finish()
-            with database.read() as connection:
-                shown = publications.shown_at(connection, name)
+            with database.read() as tx:
+                shown = publications.shown_at(tx, name)
             self._tried(lambda: self._target.finish(shown))
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
             problem = _slot_error(error)
-        with database.write() as connection:
-            publications.release_index_lock(connection, name, self._actor)
+        with database.write(self._run_context) as tx:
+            publications.release_index_lock(tx, name)
         if problem is not None:
             self._fail("index", {"model_id": "all"}, problem)
 
     def _begin_finish(self) -> None:
         database = self._services.database
         for _ in range(BUSY_TRIES):
-            with database.write() as connection:
-                if publications.acquire_index_lock(database, connection, self._target.name, self._actor):
+            with database.write(self._run_context) as tx:
+                if publications.acquire_index_lock(tx, self._target.name):
                     return
             self._services.clock.sleep(BUSY_SECONDS)
         raise SlotError("another run was at it all the while; try again", passing=True)
@@ -292,7 +292,7 @@ def _about(slot: str, item: Mapping[str, Any]) -> dict[str, str]:
 
 
 def retire_targets(
-    services: Services, actor: RunContext, audience: str, targets: Sequence[str], publishers: Sequence[str]
+    services: Services, run_context: RunContext, audience: str, targets: Sequence[str], publishers: Sequence[str]
 ) -> list[Publication]:
     """Retire what an audience is shown at targets that nothing publishes to any more.
 
@@ -302,15 +302,15 @@ def retire_targets(
     :param publishers: the ids of the DAGs whose publications these are; those of other DAGs are left alone.
     """
     database = services.database
-    with database.write() as connection:
+    with database.write(run_context) as tx:
         gone = [
             shown
-            for shown in publications.shown_to(connection, audience)
+            for shown in publications.shown_to(tx, audience)
             if shown.target not in set(targets) and shown.run.partition("/")[0] in set(publishers)
         ]
         if gone:
             reason = "its target is in no placement any more"
-            publications.withdraw(database, connection, gone, actor, reason, services.grace)
+            publications.withdraw(tx, gone, reason, services.grace)
     return gone
 
 

@@ -14,20 +14,20 @@ __all__ = ["reseal"]
 log = logging.getLogger(__name__)
 
 
-def reseal(services: Services, actor: RunContext) -> tuple[int, int]:
+def reseal(services: Services, run_context: RunContext) -> tuple[int, int]:
     """Seal every live link anew with the newest key.
 
     :return: how many were resealed, and how many no key at hand opens.
     """
     done = unopened = after = 0
     while True:
-        with services.database.read() as connection:
-            rows = audit.sealed_rows(connection, after)
+        with services.database.read() as tx:
+            rows = audit.sealed_rows(tx, after)
         if not rows:
             return done, unopened
         after = rows[-1].seq
-        with services.database.write() as connection:
-            now = services.database.shared_now(connection)
+        with services.database.write(run_context) as tx:
+            now = tx.now()
             for row in rows:
                 sealed = row.sealed or ""
                 if f":{services.sealer.key_id}:" in sealed:
@@ -39,5 +39,5 @@ def reseal(services: Services, actor: RunContext) -> tuple[int, int]:
                     unopened += 1
                     continue
                 fresh = services.sealer.seal(opened, row.link_id, row.model_id)
-                audit.replace_sealed(connection, row, fresh, actor, now)
+                audit.replace_sealed(tx, row, fresh, now)
                 done += 1

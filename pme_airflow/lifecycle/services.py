@@ -55,8 +55,8 @@ class Services:
         """Every live link that is held, read in pages and opened; ``None`` beside one that no key at hand opens."""
         after = 0
         while True:
-            with self.database.read() as connection:
-                rows = audit.sealed_rows(connection, after)
+            with self.database.read() as tx:
+                rows = audit.sealed_rows(tx, after)
             if not rows:
                 return
             after = rows[-1].seq

@@ -53,7 +53,7 @@ class SlotJob:
 
 
 class SlotWork:
-    """One target's slots, worked off by one actor.
+    """One target's slots, worked off by one run_context.
 
     :param at_once: how many slots are put at the same time. A slot waits with its claim for one round at most.
     :param grace: how long what a slot showed is left alive, by what putting it gave.
@@ -62,7 +62,7 @@ class SlotWork:
     def __init__(
         self,
         services: Services,
-        actor: RunContext,
+        run_context: RunContext,
         target: str,
         at_once: int,
         put: Put,
@@ -70,7 +70,7 @@ class SlotWork:
         tell: Tell,
     ) -> None:
         self._services = services
-        self._actor = actor
+        self._run_context = run_context
         self._target = target
         self._most = at_once if at_once == 1 else 2 * at_once
         self._put = put
@@ -126,13 +126,11 @@ class SlotWork:
         database = self._services.database
         doubtful = [turn.slot for turn in turns if turn.overwritten]
         if doubtful:  # by itself: these rows are locked before the claims, and after them everywhere else
-            with database.write() as connection:
-                publications.doubt(connection, self._target, doubtful)
+            with database.write(self._run_context) as tx:
+                publications.doubt(tx, self._target, doubtful)
         wanted = {turn.slot: str(turn.items[0]["link_id"]) for turn in turns}
-        with database.write() as connection:
-            plans = publications.open_slots(
-                database, connection, self._target, wanted, self._actor, self._services.grace
-            )
+        with database.write(self._run_context) as tx:
+            plans = publications.open_slots(tx, self._target, wanted, self._services.grace)
         return [plans[turn.slot] for turn in turns]
 
     def _landed(self) -> list[tuple[SlotJob, Future[dict[str, Any]]]]:
@@ -148,9 +146,9 @@ class SlotWork:
         shown = [
             Shown(turn.slot, str(turn.items[0]["link_id"]), details, self._grace(details)) for turn, details in put
         ]
-        with database.write() as connection:
-            publications.release_slots(connection, self._target, [turn.slot for turn, _ in failed], self._actor)
-            refused = publications.publish(database, connection, self._target, shown, self._actor) if shown else {}
+        with database.write(self._run_context) as tx:
+            publications.release_slots(tx, self._target, [turn.slot for turn, _ in failed])
+            refused = publications.publish(tx, self._target, shown) if shown else {}
         for turn, _ in put:
             if turn.slot not in refused:
                 self._done(turn, "published")

@@ -60,14 +60,16 @@ class Sweeper:
     """Revokes what is due, in batches, with several requests under way.
 
     :param services: the connection's client, ledger and keys.
-    :param actor: who acts.
+    :param run_context: who acts.
     :param max_attempts: after so many answers that are not ``true`` a link is irrevocable.
     :param verify: whether each revoked link is itself asked, and its HTTP status recorded.
     """
 
-    def __init__(self, services: Services, actor: RunContext, max_attempts: int = 6, *, verify: bool = False) -> None:
+    def __init__(
+        self, services: Services, run_context: RunContext, max_attempts: int = 6, *, verify: bool = False
+    ) -> None:
         self._services = services
-        self._actor = actor
+        self._run_context = run_context
         self._max_attempts = max_attempts
         self._verify = verify
         self._outcome = SweepOutcome()
@@ -92,12 +94,12 @@ class Sweeper:
 
     def _close_ended(self) -> None:
         services = self._services
-        with services.database.read() as connection:
-            if not revocations.anything_to_close(connection, services.server_time_lower_bound()):
+        with services.database.read() as tx:
+            if not revocations.anything_to_close(tx, services.server_time_lower_bound()):
                 return
-        with services.database.write() as connection:
+        with services.database.write(self._run_context) as tx:
             moment = services.server_time_lower_bound()
-            self._outcome.expired += revocations.expire(services.database, connection, self._actor, moment)
+            self._outcome.expired += revocations.expire(tx, moment)
 
     def _drive(self, pool: ThreadPoolExecutor, taken: list[Due], flagged_only: bool) -> None:
         """Keep every connection busy: what is next is taken, and the books are kept, while requests fly."""
@@ -129,12 +131,10 @@ class Sweeper:
     def _take(self, flagged_only: bool) -> list[Due]:
         services = self._services
         client = services.client
-        with services.database.write() as connection:
+        with services.database.write(self._run_context) as tx:
             return revocations.take_due(
-                services.database,
-                connection,
+                tx,
                 services.client.client_id,
-                self._actor,
                 client.settings.batch_size * client.limiter.ready,
                 flagged_only=flagged_only,
             )
@@ -160,13 +160,11 @@ class Sweeper:
             log.error("Link %s of model %s cannot be revoked: %s", row.link_id, row.model_id, error)
             self._outcome.unopened.append(row)
             services = self._services
-            with services.database.write() as connection:
+            with services.database.write(self._run_context) as tx:
                 answer = (row, str(error), False, _KEY_MISSING_WAIT)
                 revocations.denied(
-                    services.database,
-                    connection,
+                    tx,
                     [answer],
-                    self._actor,
                     self._max_attempts,
                     services.server_time_lower_bound(),
                 )
@@ -189,20 +187,18 @@ class Sweeper:
                     answers.append((row, verdict.reason, verdict.sent, self._wait(row, verdict)))
         verified = self._verified(confirmed)
         services = self._services
-        with services.database.write() as connection:
+        with services.database.write(self._run_context) as tx:
             rows = [row for row, _ in confirmed]
-            gone = revocations.revoked(services.database, connection, rows, self._actor, verified)
+            gone = revocations.revoked(tx, rows, verified)
             expired, given_up = revocations.denied(
-                services.database,
-                connection,
+                tx,
                 answers,
-                self._actor,
                 self._max_attempts,
                 services.server_time_lower_bound(),
             )
             leaked = {row.fingerprint or "": row.flagged_at for row in gone if row.flagged_at is not None}
-            self._outcome.tombstones += revocations.tombstones_among(connection, list(leaked))
-            now = services.database.shared_now(connection)
+            self._outcome.tombstones += revocations.tombstones_among(tx, list(leaked))
+            now = tx.now()
         self._outcome.exposures |= {mark: max(0.0, (now - at).total_seconds()) for mark, at in leaked.items()}
         self._outcome.revoked += gone
         self._outcome.expired += len(expired)
@@ -227,15 +223,15 @@ class Sweeper:
         """Wait for what is to be tried again soon; false where the next sweep is to see to it: nothing is, or the API
         was not reached time after time, each for the client's whole deadline."""
         services = self._services
-        with suppress(LedgerUnavailableError), services.database.read() as connection:
-            left = revocations.next_due_at(services.database, connection, services.client.client_id)
+        with suppress(LedgerUnavailableError), services.database.read() as tx:
+            left = revocations.next_due_at(tx, services.client.client_id)
             if left is None:
                 return False
             if left <= _PATIENCE and self._unreached < _UNREACHED_ROUNDS:
                 services.clock.sleep(left.total_seconds() + 0.01)
                 return True
-        with suppress(LedgerUnavailableError), services.database.read() as connection:
-            self._outcome.pending = revocations.count_due(connection, services.client.client_id)
+        with suppress(LedgerUnavailableError), services.database.read() as tx:
+            self._outcome.pending = revocations.count_due(tx, services.client.client_id)
         return False
 
 

@@ -37,8 +37,8 @@ def batches_payload(database: Database, batches: Sequence[list[str]]) -> list[An
 
 
 def _kept(database: Database, model_ids: Sequence[str]) -> str:
-    with database.write() as connection:
-        return manifests.keep(database, connection, model_ids)
+    with database.write() as tx:
+        return manifests.keep(tx, model_ids)
 
 
 def models_in(database: Database, models: Mapping[str, Any]) -> list[str]:
@@ -80,6 +80,6 @@ def _referred(services: Services, reference: Mapping[str, Any]) -> Iterator[Mapp
     """The newest live links of a reference's models, as they are now; models without one are passed over."""
     client_id, audience = services.client.client_id, str(reference.get("audience"))
     for page in manifests.pages(services.database, str(reference[_MANIFEST])):
-        with services.database.read() as connection:
-            rows = newest_live_of(connection, client_id, audience, page)
+        with services.database.read() as tx:
+            rows = newest_live_of(tx, client_id, audience, page)
         yield from (item_of(rows[model_id]) for model_id in page if model_id in rows)

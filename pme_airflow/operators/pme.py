@@ -89,7 +89,7 @@ class PMEMintLinksOperator(BaseOperator):
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
             outcome = hook.mint(
-                self.models, self.valid_for, self.audience, self.renew_before, actor=run_context_of(context)
+                self.models, self.valid_for, self.audience, self.renew_before, run_context=run_context_of(context)
             )
             self.model_page = _model_page(hook.settings.host, outcome)
         self.log.info(
@@ -264,7 +264,7 @@ class PMERevocationSweepOperator(BaseOperator):
 
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            outcome = hook.sweep(int(self.max_attempts), verify=self.verify, actor=run_context_of(context))
+            outcome = hook.sweep(int(self.max_attempts), verify=self.verify, run_context=run_context_of(context))
         result = summary(outcome)
         self.log.info(
             "%d revoked, %d expired, %d irrevocable, %d still due.",
@@ -326,9 +326,9 @@ class PMERetireTargetsOperator(BaseOperator):
             raise AirflowFailException("outcomes: one is missing. Give the output of every transfer of the audience.")
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            actor = run_context_of(context)
+            run_context = run_context_of(context)
             gone = retire_targets(
-                hook.services, actor, self.audience, sorted(set().union(*named)), list(self.publishers)
+                hook.services, run_context, self.audience, sorted(set().union(*named)), list(self.publishers)
             )
         for shown in gone:
             self.log.warning("%s, %s: in no placement any more; its link is retired.", shown.target, shown.slot)

@@ -64,7 +64,7 @@ class PMEScanOperator(BaseOperator):
             found = [told for place in places for told in haystack.told(scan.hits(scan_place(scan, place)))]
             marks = sorted({told["fingerprint"] for told in found})
             if self.flag and marks:
-                hook.flag(tokens=marks, reason=self.reason, actor=run_context_of(context))
+                hook.flag(tokens=marks, reason=self.reason, run_context=run_context_of(context))
         result = {"findings": found, "problems": scan.problems}
         for told in found:
             self.log.warning("%s at %s, byte %d.", told["fingerprint"], told["path"], told["offset"])

@@ -226,6 +226,6 @@ def test_without_the_sdk_the_iframe_is_loaded_anew_in_time(
 
 
 def _revoke_all(services: Services) -> None:
-    with services.database.write() as connection:
-        revocations.flag(services.database, connection, RunContext("cli"), "leaked", audiences=["intranet"])
+    with services.database.write(RunContext("cli")) as tx:
+        revocations.flag(tx, "leaked", audiences=["intranet"])
     Sweeper(services, RunContext("cli")).sweep()

@@ -114,8 +114,8 @@ def test_a_killed_rotation_is_whole_after_a_plain_rerun(
 
 def a_day_passes(address: str, ledger: str) -> None:
     """What was under way a minute ago is no longer beside the next night's run."""
-    with services(address, ledger).database.write() as connection:
-        connection.execute(delete(runs))
+    with services(address, ledger).database.write() as tx:
+        tx.execute(delete(runs))
 
 
 def truth(address: str) -> list[dict[str, Any]]:

@@ -36,8 +36,8 @@ def test_nothing_is_left_alive_but_what_is_listed_as_irrevocable(tmp_path: Path)
         mint(services, "long", models[half:LEAKED], demand("24h", audience="leaked"))
         mint(services, "bystanders", models[LEAKED:], demand(audience="kept"))
         world.set_faults(FAULTS)
-        with database.write() as connection:
-            revocations.flag(database, connection, RunContext("cli"), "all of it leaked", audiences=["leaked"])
+        with database.write(RunContext("cli")) as tx:
+            revocations.flag(tx, "all of it leaked", audiences=["leaked"])
         begun = world.now()
         outcome = Sweeper(services, RunContext("dag/sweep/sweep/-1")).sweep()
         world.set_faults({})

@@ -44,8 +44,8 @@ def database(ledger_address: str) -> Database:
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(database: Database) -> None:
     database.check()
-    with database.read() as connection:
-        found = inspect(connection)
+    with database.read() as tx:
+        found = inspect(tx.connection)
         for name, table in metadata.tables.items():
             columns = {column["name"]: column["nullable"] for column in found.get_columns(name)}
             assert columns == {column.name: column.nullable for column in table.columns}
@@ -64,8 +64,8 @@ def test_an_upgrade_from_every_earlier_revision_keeps_its_rows(ledger_address: s
     database = open_ledger(ledger_address)
     database.migrate()
     assert database.revision() == HEAD_REVISION
-    with database.read() as connection:
-        (kept,) = audit.list_links(connection)
+    with database.read() as tx:
+        (kept,) = audit.list_links(tx)
     assert (kept.link_id, kept.state.value) == (row["link_id"], "live")
 
 
@@ -79,8 +79,8 @@ def test_an_older_ledger_of_a_server_is_migrated_by_command_alone(ledger_address
 
 def test_a_ledger_newer_than_the_package_is_refused(database: Database, ledger_address: str) -> None:
     database.check()
-    with database.write() as connection:
-        connection.execute(text("UPDATE pme_version SET version_num = '9999'"))
+    with database.write() as tx:
+        tx.execute(text("UPDATE pme_version SET version_num = '9999'"))
     with pytest.raises(LedgerVersionError, match="Upgrade pme-airflow"):
         open_ledger(ledger_address).check()
 
@@ -88,8 +88,8 @@ def test_a_ledger_newer_than_the_package_is_refused(database: Database, ledger_a
 def _write_many(address: str, base: int, count: int) -> None:
     database = open_ledger(address)
     for index in range(count):
-        with database.write() as connection:
-            links.add(connection, [link(base + index)], RunContext(f"writer{base}"), NOW, "a test")
+        with database.write(RunContext(f"writer{base}")) as tx:
+            links.add(tx, [link(base + index)], NOW, "a test")
 
 
 def test_processes_that_write_at_once_wait_and_do_not_fail(database: Database, ledger_address: str) -> None:
@@ -101,8 +101,8 @@ def test_processes_that_write_at_once_wait_and_do_not_fail(database: Database, l
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
-    with database.read() as connection:
-        assert len(list(audit.list_links(connection))) == 120
+    with database.read() as tx:
+        assert len(list(audit.list_links(tx))) == 120
 
 
 def _migrate(address: str) -> None:
@@ -134,26 +134,26 @@ def test_many_first_users_of_a_fresh_file_wait_for_one_another(tmp_path: Path) -
 def test_a_purge_drops_what_is_long_over_and_never_what_may_be_alive(database: Database) -> None:
     old = timedelta(days=100)
     states = ("revoked", "expired", "failed", "live", "minting", "unaccounted")
-    with database.write() as connection:
-        connection.execute(insert(link_table), [link(index, state, old) for index, state in enumerate(states)])
-        connection.execute(insert(link_table), [link(50, "revoked")])
-        dropped = audit.purge(connection, NOW - timedelta(days=90))
+    with database.write() as tx:
+        tx.execute(insert(link_table), [link(index, state, old) for index, state in enumerate(states)])
+        tx.execute(insert(link_table), [link(50, "revoked")])
+        dropped = audit.purge(tx, NOW - timedelta(days=90))
     assert dropped == 3
-    with database.read() as connection:
-        left = sorted(connection.scalars(select(link_table.c.state)))
+    with database.read() as tx:
+        left = sorted(tx.scalars(select(link_table.c.state)))
     assert left == ["live", "minting", "revoked", "unaccounted"]
 
 
 def test_what_fails_in_the_middle_is_not_done(database: Database) -> None:
     def half() -> None:
-        with database.write() as connection:
-            links.add(connection, [link(1)], RunContext("x"), NOW, "a test")
+        with database.write(RunContext("x")) as tx:
+            links.add(tx, [link(1)], NOW, "a test")
             raise KeyError("half")
 
     with pytest.raises(KeyError, match="half"):
         half()
-    with database.read() as connection:
-        assert list(audit.list_links(connection)) == []
+    with database.read() as tx:
+        assert list(audit.list_links(tx)) == []
 
 
 def test_a_database_that_is_away_says_so_without_its_password() -> None:
@@ -177,16 +177,16 @@ def test_a_full_disk_is_told_and_nothing_is_half_done(tmp_path: Path) -> None:
 
     def fill(pages: Callable[[int], str]) -> None:
         for index in range(100_000):
-            with database.write() as connection:
-                connection.execute(text(pages(connection.scalar(text("PRAGMA page_count")) or 0)))
-                links.add(connection, [link(index)], RunContext("x" * 600), NOW, "r" * 500)
+            with database.write(RunContext("x" * 600)) as tx:
+                tx.execute(text(pages(tx.scalar(text("PRAGMA page_count")) or 0)))
+                links.add(tx, [link(index)], NOW, "r" * 500)
 
-    with database.read() as connection:
-        limit = connection.scalar(text("PRAGMA page_count")) or 0
+    with database.read() as tx:
+        limit = tx.scalar(text("PRAGMA page_count")) or 0
     with pytest.raises(LedgerUnavailableError, match="full"):
         fill(lambda _: f"PRAGMA max_page_count = {limit + 30}")
-    with database.read() as connection:
-        assert connection.scalar(text("PRAGMA integrity_check")) == "ok"
-        ids = {row.link_id for row in audit.list_links(connection)}
-        told = set(connection.scalars(text("SELECT link_id FROM pme_events")))
+    with database.read() as tx:
+        assert tx.scalar(text("PRAGMA integrity_check")) == "ok"
+        ids = {row.link_id for row in audit.list_links(tx)}
+        told = set(tx.scalars(text("SELECT link_id FROM pme_events")))
     assert ids == told

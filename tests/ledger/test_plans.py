@@ -21,6 +21,7 @@ from pme_airflow.ledger.links import newest_live_of
 from pme_airflow.ledger.lookup import by_fingerprint
 from pme_airflow.ledger.mints import Demand
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.transaction import WriteTransaction
 from tests.support.databases import fresh
 from tests.support.rooms import CLIENT
 
@@ -44,7 +45,7 @@ INDEXES = {
     "purge": {"pme_links_until"},
 }
 
-Ask = Callable[[Database, Connection], Any]
+Ask = Callable[[WriteTransaction], Any]
 
 
 @pytest.fixture(scope="module", params=["postgresql", "sqlite"])
@@ -56,64 +57,64 @@ def ledger(request: pytest.FixtureRequest, servers: Callable[[str], str]) -> Ite
     database.engine.dispose()
 
 
-def due(database: Database, connection: Connection) -> Any:
-    found = revocations.take_due(database, connection, CLIENT, ACTOR, 130)
+def due(tx: WriteTransaction) -> Any:
+    found = revocations.take_due(tx, CLIENT, 130)
     assert len(found) == 130
-    revocations.next_due_at(database, connection, CLIENT)
-    revocations.anything_to_close(connection, NOW)
-    return revocations.expire(database, connection, ACTOR, NOW)
+    revocations.next_due_at(tx, CLIENT)
+    revocations.anything_to_close(tx, NOW)
+    return revocations.expire(tx, NOW)
 
 
-def ensure(database: Database, connection: Connection) -> Any:
+def ensure(tx: WriteTransaction) -> Any:
     wanted = [model(index) for index in range(80)]
-    assert len(mints.look(connection, DEMAND, wanted, NOW, lambda _: True)) == 80
-    sitting = mints.begin(database, connection, ACTOR)
+    assert len(mints.look(tx, DEMAND, wanted, NOW, lambda _: True)) == 80
+    mint_run = mints.begin(tx)
     renew = Demand(CLIENT, AUDIENCE, DEMAND.validity)
-    return mints.prepare(database, connection, sitting, renew, wanted, NOW, lambda _: True)
+    return mints.prepare(tx, mint_run, renew, wanted, NOW, lambda _: True)
 
 
-def flag(database: Database, connection: Connection) -> Any:
-    flagged = revocations.flag(database, connection, ACTOR, "test", models=[HOT_MODEL])
+def flag(tx: WriteTransaction) -> Any:
+    flagged = revocations.flag(tx, "test", models=[HOT_MODEL])
     assert len(flagged.links) == HOT_LINKS
-    return revocations.count_due(connection, CLIENT)
+    return revocations.count_due(tx, CLIENT)
 
 
-def known(database: Database, connection: Connection) -> Any:
-    assert len(audience_models.known_models(connection, CLIENT, AUDIENCE, NOW)) == MODELS
-    return audience_models.delisted_since(connection, AUDIENCE, NOW - timedelta(hours=26))
+def known(tx: WriteTransaction) -> Any:
+    assert len(audience_models.known_models(tx, CLIENT, AUDIENCE, NOW)) == MODELS
+    return audience_models.delisted_since(tx, AUDIENCE, NOW - timedelta(hours=26))
 
 
-def purge(database: Database, connection: Connection) -> Any:
-    assert audit.purge(connection, NOW - timedelta(days=NIGHTS - 2.5)) == MODELS
+def purge(tx: WriteTransaction) -> Any:
+    assert audit.purge(tx, NOW - timedelta(days=NIGHTS - 2.5)) == MODELS
 
 
-def find(database: Database, connection: Connection) -> Any:
-    assert by_fingerprint(connection, f"sha256:{NIGHTS * MODELS - 7:064x}") is not None
-    assert newest_live_of(connection, CLIENT, AUDIENCE, [model(3), model(4)])
-    return audit.sealed_rows(connection, 0)
+def find(tx: WriteTransaction) -> Any:
+    assert by_fingerprint(tx, f"sha256:{NIGHTS * MODELS - 7:064x}") is not None
+    assert newest_live_of(tx, CLIENT, AUDIENCE, [model(3), model(4)])
+    return audit.sealed_rows(tx, 0)
 
 
-def publish(database: Database, connection: Connection) -> Any:
+def publish(tx: WriteTransaction) -> Any:
     target = TARGETS[0]
-    link = newest_live_of(connection, CLIENT, AUDIENCE, [model(5)])[model(5)]
-    publications.shown_in(connection, target, [model(5), model(6)])
-    publications.still_live(connection, [link.link_id])
-    plans = publications.open_slots(database, connection, target, {"a new slot": link.link_id}, ACTOR)
+    link = newest_live_of(tx, CLIENT, AUDIENCE, [model(5)])[model(5)]
+    publications.shown_in(tx, target, [model(5), model(6)])
+    publications.still_live(tx, [link.link_id])
+    plans = publications.open_slots(tx, target, {"a new slot": link.link_id})
     assert plans["a new slot"].action == "put"
     shown = publications.Shown("a new slot", link.link_id, {})
-    assert publications.publish(database, connection, target, [shown], ACTOR) == {}
-    return publications.shown_at(connection, target, AUDIENCE, model(5))
+    assert publications.publish(tx, target, [shown]) == {}
+    return publications.shown_at(tx, target, AUDIENCE, model(5))
 
 
 @pytest.mark.parametrize("ask", [due, ensure, known, find, publish, flag, purge], ids=lambda ask: ask.__name__)
 def test_it_reads_no_large_table_whole(ledger: Database, ask: Ask) -> None:
-    with ledger.write() as connection, recorded(connection) as asked:
-        ask(ledger, connection)
+    with ledger.write(ACTOR) as tx, recorded(tx.connection) as asked:
+        ask(tx)
     whole = {}
     used: set[str] = set()
-    with ledger.read() as connection:
+    with ledger.read() as tx:
         for statement, parameters in asked:
-            scanned, through = how(connection, statement, parameters)
+            scanned, through = how(tx.connection, statement, parameters)
             used |= through
             if scanned and not (ask.__name__ in READS_ALL_SHOWN and scanned == ["pme_publications"]):
                 whole[statement] = scanned
@@ -123,8 +124,8 @@ def test_it_reads_no_large_table_whole(ledger: Database, ask: Ask) -> None:
 
 
 def test_what_is_due_is_found_among_all(ledger: Database) -> None:
-    with ledger.write() as connection:
-        assert len(revocations.take_due(ledger, connection, CLIENT, RunContext("a/b/c/-1"), 5000)) >= DUE - 130
+    with ledger.write(RunContext("a/b/c/-1")) as tx:
+        assert len(revocations.take_due(tx, CLIENT, 5000)) >= DUE - 130
 
 
 @contextmanager

@@ -79,8 +79,8 @@ def test_the_same_list_is_kept_once_and_long_enough(make_services: MakeServices)
     for _ in range(10):
         clock.advance(timedelta(days=1, hours=1).total_seconds())
         reference_to_models(database, ALL)
-    with database.read() as connection:
-        assert len(connection.execute(table.select()).all()) == 6
+    with database.read() as tx:
+        assert len(tx.execute(table.select()).all()) == 6
     assert models_in(database, {"manifest": name}) == ALL
     clock.advance(timedelta(days=8).total_seconds())
     reference_to_models(database, ALL[:3])

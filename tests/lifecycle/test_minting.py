@@ -36,9 +36,9 @@ def test_a_row_is_committed_before_its_mint_is_sent(services: Services, make_ser
 
     def watched(requests: list[MintRequest]) -> list[MintVerdict]:
         models = [request.model_id for request in requests]
-        with other.database.read() as connection:
+        with other.database.read() as tx:
             query = select(func.count()).where(links.c.model_id.in_(models), links.c.state == "minting")
-            seen.append(connection.scalar(query) or 0)
+            seen.append(tx.scalar(query) or 0)
         return send(requests)
 
     with mock.patch.object(services.client, "mint", watched):
@@ -139,8 +139,8 @@ def test_a_late_owner_hands_nothing_on(services: Services, make_services: MakeSe
     def late(requests: list[MintRequest]) -> list[MintVerdict]:
         verdicts = send(requests)
         if not rows(services, "live"):
-            with other.database.write() as connection:
-                connection.execute(update(claims).values(expires_at=other.clock.now() - timedelta(seconds=1)))
+            with other.database.write() as tx:
+                tx.execute(update(claims).values(expires_at=other.clock.now() - timedelta(seconds=1)))
             mint(other, "second", ALL[:1])
         return verdicts
 
@@ -157,9 +157,9 @@ def test_what_a_killed_worker_left_becomes_unaccounted_when_the_next_run_meets_i
     from pme_airflow.ledger import mints
 
     dead = RunContext("dag/run/mint/-1", process=RunContext("x").process.rsplit("|", 2)[0] + "|999999|1")
-    with services.database.write() as connection:
-        sitting = mints.begin(services.database, connection, dead)
-        mints.prepare(services.database, connection, sitting, demand(), ALL[:1], services.server_now(), lambda _: True)
+    with services.database.write(dead) as tx:
+        mint_run = mints.begin(tx)
+        mints.prepare(tx, mint_run, demand(), ALL[:1], services.server_now(), lambda _: True)
     assert mint(services, "next", ALL[:1]).minted == 1
     (left,) = rows(services, "unaccounted")
     assert left.valid_until - left.requested_at >= timedelta(hours=24)
@@ -172,8 +172,8 @@ def test_a_token_flagged_before_it_was_known_is_revoked_at_once(services: Servic
         verdicts = send(requests)
         mark = fingerprint(verdicts[0].link.access_token)  # type: ignore[union-attr]
         if not rows(services, "live"):
-            with services.database.write() as connection:
-                found = revocations.flag(services.database, connection, RunContext("cli"), "seen", fingerprints=[mark])
+            with services.database.write(RunContext("cli")) as tx:
+                found = revocations.flag(tx, "seen", fingerprints=[mark])
             assert found.tombstones == (mark,)
         return verdicts
 

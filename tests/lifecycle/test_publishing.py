@@ -30,12 +30,12 @@ ONE, TWO = list(MODELS)[:2]
 
 def sweep_after_grace(services: Services) -> None:
     """Let the grace pass, and sweep."""
-    with services.database.write() as connection:
+    with services.database.write() as tx:
         moved = links.c.retire_at.is_not(None)
         for link in rows(services):
             if link.retire_at is not None:
                 earlier = link.retire_at - timedelta(minutes=16)
-                connection.execute(update(links).where(links.c.seq == link.seq, moved).values(retire_at=earlier))
+                tx.execute(update(links).where(links.c.seq == link.seq, moved).values(retire_at=earlier))
     Sweeper(services, RunContext("dag/sweep/sweep/-1")).sweep()
 
 
@@ -143,8 +143,8 @@ def test_a_late_writer_that_overwrote_a_newer_link_puts_it_back(
         outcome = publish(services, "monday", shelf, old)
     assert [about["link_id"] for about in outcome.published] == [new[0]["link_id"]]
     assert fingerprint(AccessToken(shelf.shown[ONE])) == new[0]["fingerprint"]
-    with services.database.read() as connection:
-        (shown,) = publications.shown_at(connection, "shelf")
+    with services.database.read() as tx:
+        (shown,) = publications.shown_at(tx, "shelf")
     assert shown.link_id == new[0]["link_id"]
     sweep_after_grace(services)
     assert alive(world) == {shelf.shown[ONE]}
@@ -174,8 +174,8 @@ def _late(
 
     def late(slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
         patch.stop()
-        with other.database.write() as connection:
-            connection.execute(update(claims).values(expires_at=other.clock.now() - timedelta(seconds=1)))
+        with other.database.write() as tx:
+            tx.execute(update(claims).values(expires_at=other.clock.now() - timedelta(seconds=1)))
         publish(other, "tuesday", shelf, items)
         details = put(slot, link, previous)
         then()
@@ -239,7 +239,7 @@ def test_a_publication_of_a_flagged_link_is_refused(services: Services) -> None:
     from pme_airflow.ledger import revocations
 
     items = mint(services, "monday", [ONE]).items
-    with services.database.write() as connection:
-        revocations.flag(services.database, connection, RunContext("cli"), "leaked", link_ids=[items[0]["link_id"]])
+    with services.database.write(RunContext("cli")) as tx:
+        revocations.flag(tx, "leaked", link_ids=[items[0]["link_id"]])
     outcome = publish(services, "monday", Shelf(), items)
     assert "flagged" in outcome.failed[0]["reason"]

@@ -44,8 +44,8 @@ class Wide(Shelf):
 
 
 def recorded(services: Services) -> dict[str, str]:
-    with services.database.read() as connection:
-        return {shown.slot: shown.link_id for shown in publications.shown_at(connection, "shelf")}
+    with services.database.read() as tx:
+        return {shown.slot: shown.link_id for shown in publications.shown_at(tx, "shelf")}
 
 
 def test_so_many_are_written_at_once_and_each_is_recorded(services: Services) -> None:

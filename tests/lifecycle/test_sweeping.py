@@ -27,8 +27,8 @@ ALL = list(MODELS)
 
 
 def flag(services: Services, **what: list[str]) -> revocations.Flagged:
-    with services.database.write() as connection:
-        return revocations.flag(services.database, connection, RunContext("cli"), "leaked", **what)  # type: ignore[arg-type]
+    with services.database.write(RunContext("cli")) as tx:
+        return revocations.flag(tx, "leaked", **what)  # type: ignore[arg-type]
 
 
 def sweep(services: Services, **how: object) -> Sweeper:
@@ -39,8 +39,8 @@ def sweep(services: Services, **how: object) -> Sweeper:
 
 def hurry(services: Services) -> None:
     """Make what waits to be tried again due now."""
-    with services.database.write() as connection:
-        connection.execute(update(links).values(next_attempt_at=None))
+    with services.database.write() as tx:
+        tx.execute(update(links).values(next_attempt_at=None))
 
 
 def test_a_flagged_link_is_revoked_and_its_sealed_text_erased(services: Services, world: World) -> None:
@@ -67,9 +67,9 @@ def test_leaks_go_before_retirements_newest_and_longest_lived_first(make_service
     mint(services, "run", ALL[:2], demand("2h"))
     mint(services, "run", ALL[2:4], demand("24h"))
     mint(services, "run", ALL[4:6], demand("12h"))
-    with services.database.write() as connection:
-        due = services.database.shared_now(connection) - timedelta(minutes=1)
-        connection.execute(update(links).where(links.c.model_id.in_(ALL[4:6])).values(retire_at=due))
+    with services.database.write() as tx:
+        due = tx.now() - timedelta(minutes=1)
+        tx.execute(update(links).where(links.c.model_id.in_(ALL[4:6])).values(retire_at=due))
     flag(services, models=ALL[:4])
     order: list[str] = []
     send = services.client.revoke
@@ -173,11 +173,11 @@ def test_two_sweeps_at_once_share_the_work(make_services: MakeServices, world: W
 def test_a_killed_sweeps_work_is_picked_up_by_the_next(services: Services, world: World) -> None:
     mint(services, "run", ALL[:4])
     flag(services, audiences=["intranet"])
-    with services.database.write() as connection:
-        taken = revocations.take_due(services.database, connection, "emulator-client", RunContext("dead"), 4)
+    with services.database.write(RunContext("dead")) as tx:
+        taken = revocations.take_due(tx, "emulator-client", 4)
     assert len(taken) == 4
-    with services.database.write() as connection:
-        connection.execute(update(links).values(sweep_until=services.clock.now() - timedelta(seconds=1)))
+    with services.database.write() as tx:
+        tx.execute(update(links).values(sweep_until=services.clock.now() - timedelta(seconds=1)))
     sweep(services)
     assert world.alive() == []
 

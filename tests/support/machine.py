@@ -56,7 +56,7 @@ PATHS: dict[str, set[str]] = {
 class Owner:
     """One worker: a run under way, its mints in flight, and a publish it has begun."""
 
-    sitting: MintRun
+    mint_run: MintRun
     demand: Demand
     flying: list[PendingMint] = field(default_factory=list)
     made: dict[str, IssuedToken] = field(default_factory=dict)
@@ -88,9 +88,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runs += 1
         margin = None if renew is None else timedelta(seconds=renew)
         demand = Demand("client", "default", Validity.parse("24h"), margin)
-        with self.database.write() as connection:
-            sitting = mints.begin(self.database, connection, RunContext(f"dag/run{self.runs}/mint/-1"))
-        return Owner(sitting, demand)
+        with self.database.write(RunContext(f"dag/run{self.runs}/mint/-1")) as tx:
+            mint_run = mints.begin(tx)
+        return Owner(mint_run, demand)
 
     # ------------------------------------------------------------------ mints
 
@@ -99,10 +99,8 @@ class LedgerMachine(RuleBasedStateMachine):
         owner = self.owners[who]
         if any(entry.model_id == model for entry in owner.flying):
             return
-        with self.database.write() as connection:
-            (entry,) = mints.prepare(
-                self.database, connection, owner.sitting, owner.demand, [model], self.clock.now(), lambda _: True
-            )
+        with self.database.write(owner.mint_run.run_context) as tx:
+            (entry,) = mints.prepare(tx, owner.mint_run, owner.demand, [model], self.clock.now(), lambda _: True)
         if isinstance(entry, PendingMint):
             for other in self.owners:
                 if other is not owner and any(e.model_id == model for e in other.flying):
@@ -115,10 +113,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _claims(self, owner: Owner, model: str) -> bool:
         key = mints.claim_key(owner.demand, model)
-        with self.database.read() as connection:
-            row = connection.execute(
+        with self.database.read() as tx:
+            row = tx.execute(
                 select(claims.claims).where(
-                    claims.claims.c.claim_key == key, claims.claims.c.owner == owner.sitting.actor.uid
+                    claims.claims.c.claim_key == key, claims.claims.c.owner == owner.mint_run.run_context.uid
                 )
             ).one_or_none()
         return row is not None and row.expires_at > self.clock.now()
@@ -144,14 +142,9 @@ class LedgerMachine(RuleBasedStateMachine):
         elif fate == "not_made" and issued is None:
             verdict = NotMade(PMEUnavailableError("busy"), resend=True)
         claimed = self._claims(owner, entry.model_id)
-        with self.database.write() as connection:
+        with self.database.write(owner.mint_run.run_context) as tx:
             (settled,) = mints.settle(
-                self.database,
-                connection,
-                owner.sitting,
-                owner.demand,
-                [(entry, verdict, sealed, mark)],
-                self.clock.now(),
+                tx, owner.mint_run, owner.demand, [(entry, verdict, sealed, mark)], self.clock.now()
             )
         if isinstance(verdict, Made) and not claimed:
             assert settled.orphan, "an owner whose claim has passed handed on what it minted"
@@ -172,8 +165,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _may_be_sent(self, entry: PendingMint) -> bool:
         """A worker that slept between its row and its request sends none."""
-        with self.database.read() as connection:
-            row = by_id(connection, entry.link_id)
+        with self.database.read() as tx:
+            row = by_id(tx, entry.link_id)
         return row is not None and self.clock.now() - row.requested_at < timedelta(minutes=15)
 
     @rule(who=st.integers(0, OWNERS - 1), keep=st.booleans())
@@ -181,9 +174,9 @@ class LedgerMachine(RuleBasedStateMachine):
         owner = self.owners[who]
         if owner.flying or owner.putting:
             return
-        with self.database.write() as connection:
-            claims.release_all(connection, owner.sitting.actor)
-            mints.finish(self.database, connection, owner.sitting)
+        with self.database.write(owner.mint_run.run_context) as tx:
+            claims.release_all(tx)
+            mints.finish(tx, owner.mint_run)
         self.owners[who] = self._fresh(12 * HOUR if keep else None)
 
     # ----------------------------------------------------------- publications
@@ -195,7 +188,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if owner.putting is not None or not rows:
             return
         row = rows[-1 - pick % len(rows)]
-        plan = self._plan(slot, row.link_id, owner.sitting.actor)
+        plan = self._plan(slot, row.link_id, owner.mint_run.run_context)
         if plan.action == "put":
             assert row.state is State.LIVE, "a link that is not live was let into a slot"
             assert row.flagged_at is None, "a flagged link was let into a slot"
@@ -203,8 +196,8 @@ class LedgerMachine(RuleBasedStateMachine):
             owner.putting = (slot, row.link_id)
 
     def _plan(self, slot: str, link_id: str, actor: RunContext) -> publications.SlotPlan:
-        with self.database.write() as connection:
-            return publications.open_slots(self.database, connection, "site", {slot: link_id}, actor)[slot]
+        with self.database.write(actor) as tx:
+            return publications.open_slots(tx, "site", {slot: link_id})[slot]
 
     @precondition(lambda self: any(owner.putting for owner in self.owners))
     @rule(who=st.integers(0, OWNERS - 1), fate=st.sampled_from(["shown", "shown", "failed", "killed"]))
@@ -213,12 +206,12 @@ class LedgerMachine(RuleBasedStateMachine):
         assert owner.putting is not None
         slot, link_id = owner.putting
         owner.putting = None
-        actor = owner.sitting.actor
+        actor = owner.mint_run.run_context
         if fate == "killed":
             return
         if fate == "failed":
-            with self.database.write() as connection:
-                publications.release_slots(connection, "site", [slot], actor)
+            with self.database.write(actor) as tx:
+                publications.release_slots(tx, "site", [slot])
             return
         if not self._publish(slot, link_id, actor, claimed=True):
             owner.putting = self._put_back(slot, link_id, actor)
@@ -226,8 +219,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def _put_back(self, slot: str, link_id: str, actor: RunContext) -> tuple[str, str] | None:
         """The writer was too late: what it overwrote is to be put again, unless that is of no use any more."""
         stood = next((row for row in self._rows() if row.link_id == self.shown.get(slot)), None)
-        with self.database.write() as connection:
-            publications.doubt(connection, "site", [slot])
+        with self.database.write() as tx:
+            publications.doubt(tx, "site", [slot])
         plan = self._plan(slot, link_id, actor)
         if stood is None or not stood.usable:
             self.put_at[slot] = 0
@@ -239,11 +232,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def _publish(self, slot: str, link_id: str, actor: RunContext, *, claimed: bool) -> bool:
         """Publish, and hold the ledger to what may be recorded; whether it was."""
         entry = publications.Shown(slot, link_id, {})
-        with self.database.write() as connection:
-            if publications.publish(self.database, connection, "site", [entry], actor, claimed=claimed):
+        with self.database.write(actor) as tx:
+            if publications.publish(tx, "site", [entry], claimed=claimed):
                 return False
-        with self.database.read() as connection:
-            row = by_id(connection, link_id)
+        with self.database.read() as tx:
+            row = by_id(tx, link_id)
         assert row is not None
         assert row.seq >= self.put_at.get(slot, 0), "a slot went back to an older link"
         self.put_at[slot] = row.seq
@@ -261,34 +254,32 @@ class LedgerMachine(RuleBasedStateMachine):
     def rotate(self, model: str, slots: set[str], shown: bool) -> None:
         """A whole run in which all goes well, or the target alone fails."""
         owner = self._fresh(None)
-        actor = owner.sitting.actor
-        with self.database.write() as connection:
-            (entry,) = mints.prepare(
-                self.database, connection, owner.sitting, owner.demand, [model], self.clock.now(), lambda _: True
-            )
+        actor = owner.mint_run.run_context
+        with self.database.write(owner.mint_run.run_context) as tx:
+            (entry,) = mints.prepare(tx, owner.mint_run, owner.demand, [model], self.clock.now(), lambda _: True)
         if not isinstance(entry, PendingMint):
             return
         issued = self.world.issue(model, 86400)
         token = AccessToken(issued.token)
         made = Made(EmbedLink(model, token, "showcase", SecretStr("https://x.test/"), issued.valid_until))
-        with self.database.write() as connection:
+        with self.database.write(owner.mint_run.run_context) as tx:
             answer = (entry, made, "pme-sealed:v1:k:text", fingerprint(token))
-            mints.settle(self.database, connection, owner.sitting, owner.demand, [answer], self.clock.now())
-            claims.release_all(connection, owner.sitting.actor)
-            mints.finish(self.database, connection, owner.sitting)
+            mints.settle(tx, owner.mint_run, owner.demand, [answer], self.clock.now())
+            claims.release_all(tx)
+            mints.finish(tx, owner.mint_run)
         for slot in sorted(slots):
             plan = self._plan(slot, entry.link_id, actor)
             if plan.action == "put" and shown:
                 self._publish(slot, entry.link_id, actor, claimed=True)
             elif plan.action == "put":
-                with self.database.write() as connection:
-                    publications.release_slots(connection, "site", [slot], actor)
+                with self.database.write(actor) as tx:
+                    publications.release_slots(tx, "site", [slot])
 
     @rule(slot=st.sampled_from(SLOTS))
     def take_away(self, slot: str) -> None:
-        with self.database.write() as connection:
-            gone = [p for p in publications.shown_at(connection, "site") if p.slot == slot]
-            publications.withdraw(self.database, connection, gone, self.owners[0].sitting.actor, "not listed any more")
+        with self.database.write(self.owners[0].mint_run.run_context) as tx:
+            gone = [p for p in publications.shown_at(tx, "site") if p.slot == slot]
+            publications.withdraw(tx, gone, "not listed any more")
         self.shown.pop(slot, None)
         self.put_at.pop(slot, None)
 
@@ -312,8 +303,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self._flag(fingerprint(AccessToken(owner.made[entry.link_id].token)))
 
     def _flag(self, mark: str) -> None:
-        with self.database.write() as connection:
-            revocations.flag(self.database, connection, RunContext("cli"), "leaked", fingerprints=[mark])
+        with self.database.write(RunContext("cli")) as tx:
+            revocations.flag(tx, "leaked", fingerprints=[mark])
 
     @rule(
         fate=st.sampled_from(["true", "true", "true", "false", "lost", "lost_though_done"]),
@@ -324,26 +315,26 @@ class LedgerMachine(RuleBasedStateMachine):
         if later:
             self.clock.advance(16 * 60)
         actor = RunContext("dag/sweep/sweep/-1")
-        with self.database.write() as connection:
-            due = revocations.take_due(self.database, connection, "client", actor, 10, flagged_only=not full)
+        with self.database.write(actor) as tx:
+            due = revocations.take_due(tx, "client", 10, flagged_only=not full)
         tokens = {fingerprint(AccessToken(token)): token for token in self.world.tokens}
         for taken in due:
             row = taken.row
             assert row.flagged_at is not None or (row.retire_at is not None and row.retire_at <= self.clock.now())
             done = fate in ("true", "lost_though_done") and self.world.revoke(tokens[row.fingerprint or ""])
-            with self.database.write() as connection:
+            with self.database.write(actor) as tx:
                 if done and fate == "true":
-                    revocations.revoked(self.database, connection, [row], actor, {})
+                    revocations.revoked(tx, [row], {})
                 else:
                     answer = (row, fate, True, timedelta(seconds=1))
-                    revocations.denied(self.database, connection, [answer], actor, 3, self.clock.now())
+                    revocations.denied(tx, [answer], 3, self.clock.now())
 
     @rule(drop=st.booleans())
     def close_what_ended(self, drop: bool) -> None:
-        with self.database.write() as connection:
-            revocations.expire(self.database, connection, RunContext("dag/sweep/sweep/-1"), self.clock.now())
+        with self.database.write(RunContext("dag/sweep/sweep/-1")) as tx:
+            revocations.expire(tx, self.clock.now())
             if drop:
-                audit.purge(connection, self.clock.now() - timedelta(days=2))
+                audit.purge(tx, self.clock.now() - timedelta(days=2))
 
     @rule(seconds=st.sampled_from([1.0, 20.0, 50.0, 16 * 60.0, 16 * 60.0, 5 * HOUR, 13 * HOUR, 23 * HOUR, 49 * HOUR]))
     def time_passes(self, seconds: float) -> None:
@@ -352,8 +343,8 @@ class LedgerMachine(RuleBasedStateMachine):
     # -------------------------------------------------------------- promises
 
     def _rows(self) -> list[links.LinkRow]:
-        with self.database.read() as connection:
-            return [load(row) for row in connection.execute(query().order_by(link_table.c.seq))]
+        with self.database.read() as tx:
+            return [load(row) for row in tx.execute(query().order_by(link_table.c.seq))]
 
     @invariant()
     def nothing_live_is_unknown(self) -> None:
@@ -393,16 +384,16 @@ class LedgerMachine(RuleBasedStateMachine):
             row = rows.get(link_id)
             if row is not None and row.state is State.REVOKED:
                 assert row.flagged_at is not None, f"{slot} shows a link that retirement revoked"
-        with self.database.read() as connection:
-            recorded = {p.slot: p.link_id for p in publications.shown_at(connection, "site")}
+        with self.database.read() as tx:
+            recorded = {p.slot: p.link_id for p in publications.shown_at(tx, "site")}
         assert recorded == self.shown, "the ledger's publications are not what the slots show"
 
     @invariant()
     def no_state_was_skipped(self) -> None:
         if not hasattr(self, "database"):
             return
-        with self.database.read() as connection:
-            told = connection.execute(
+        with self.database.read() as tx:
+            told = tx.execute(
                 select(events.c.link_id, events.c.event).where(events.c.link_id.is_not(None)).order_by(events.c.seq)
             ).all()
         now: dict[str, str] = {}
@@ -425,8 +416,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_tombstone_is_heeded(self) -> None:
         if not hasattr(self, "database"):
             return
-        with self.database.read() as connection:
-            stones = set(connection.scalars(select(flags.c.fingerprint)))
+        with self.database.read() as tx:
+            stones = set(tx.scalars(select(flags.c.fingerprint)))
         for row in self._rows():
             if row.fingerprint in stones and row.state is State.LIVE:
                 assert row.flagged_at is not None, "a token flagged before it was known is not flagged"
@@ -455,101 +446,97 @@ def _transition(before: State | None, event: Event, after: State) -> Any:
 
 
 def _late_owner(_: Any) -> Any:
-    return lambda database, connection, keys, actor: set(keys)
+    return lambda tx, keys: set(keys)
 
 
 def _lost_ends_early(original: Any) -> Any:
-    def settle(connection: Any, row: Any, verdict: Any, actor: Any, demand: Any, at: Any, latest: Any) -> None:
-        original(connection, row, verdict, actor, demand, at, latest)
-        connection.execute(update(link_table).where(link_table.c.seq == row.seq).values(valid_until=at))
+    def settle(tx: Any, row: Any, verdict: Any, demand: Any, at: Any, latest: Any) -> None:
+        original(tx, row, verdict, demand, at, latest)
+        tx.execute(update(link_table).where(link_table.c.seq == row.seq).values(valid_until=at))
 
     return settle
 
 
 def _lost_is_failed(original: Any) -> Any:
-    def settle(connection: Any, row: Any, verdict: Any, actor: Any, demand: Any, at: Any, latest: Any) -> None:
-        original(connection, row, NotMade(PMEUnavailableError("x"), resend=True), actor, demand, at, latest)
+    def settle(tx: Any, row: Any, verdict: Any, demand: Any, at: Any, latest: Any) -> None:
+        original(tx, row, NotMade(PMEUnavailableError("x"), resend=True), demand, at, latest)
 
     return settle
 
 
 def _retires_what_is_shown(_: Any) -> Any:
-    def retire(connection: Any, locked: Any, why: Any, actor: Any, now: Any) -> None:
-        connection.execute(update(link_table).where(link_table.c.link_id.in_(list(why))).values(retire_at=now))
+    def retire(tx: Any, locked: Any, why: Any, now: Any) -> None:
+        tx.execute(update(link_table).where(link_table.c.link_id.in_(list(why))).values(retire_at=now))
 
     return retire
 
 
 def _failure_retires(original: Any) -> Any:
-    def release_slots(connection: Any, target: str, slots: Any, actor: Any) -> None:
-        shown = [p.link_id for p in publications.shown_at(connection, target) if p.slot in slots]
-        connection.execute(
+    def release_slots(tx: Any, target: str, slots: Any) -> None:
+        shown = [p.link_id for p in publications.shown_at(tx, target) if p.slot in slots]
+        tx.execute(
             update(link_table)
             .where(link_table.c.link_id.in_(shown))
             .values(retire_at=datetime(2026, 1, 1, tzinfo=timezone.utc))
         )
-        original(connection, target, slots, actor)
+        original(tx, target, slots)
 
     return release_slots
 
 
 def _retirement_stays(original: Any) -> Any:
-    def publish(database: Any, connection: Any, target: str, shown: Any, *rest: Any, **named: Any) -> Any:
-        rows = [by_id(connection, entry.link_id) for entry in shown]
-        refused = original(database, connection, target, shown, *rest, **named)
+    def publish(tx: Any, target: str, shown: Any, *rest: Any, **named: Any) -> Any:
+        rows = [by_id(tx, entry.link_id) for entry in shown]
+        refused = original(tx, target, shown, *rest, **named)
         for row in rows:
             if row is not None:
-                connection.execute(
-                    update(link_table).where(link_table.c.seq == row.seq).values(retire_at=row.retire_at)
-                )
+                tx.execute(update(link_table).where(link_table.c.seq == row.seq).values(retire_at=row.retire_at))
         return refused
 
     return publish
 
 
 def _denied_is_revoked(_: Any) -> Any:
-    def denied(database: Any, connection: Any, answers: Any, actor: Any, most: int, now: Any) -> Any:
-        revocations.revoked(database, connection, [row for row, *_ in answers], actor, {})
+    def denied(tx: Any, answers: Any, most: int, now: Any) -> Any:
+        revocations.revoked(tx, [row for row, *_ in answers], {})
         return [], []
 
     return denied
 
 
 def _keeps_sealed(original: Any) -> Any:
-    def revoked(database: Any, connection: Any, rows: Any, actor: Any, verified: Any) -> Any:
+    def revoked(tx: Any, rows: Any, verified: Any) -> Any:
         held = {row.link_id: row.sealed for row in rows}
-        gone = original(database, connection, rows, actor, verified)
+        gone = original(tx, rows, verified)
         for row in gone:
-            connection.execute(update(link_table).where(link_table.c.seq == row.seq).values(sealed=held[row.link_id]))
+            tx.execute(update(link_table).where(link_table.c.seq == row.seq).values(sealed=held[row.link_id]))
         return gone
 
     return revoked
 
 
 def _expires_early(original: Any) -> Any:
-    return lambda database, connection, actor, now, limit=1000: original(
-        database, connection, actor, now + timedelta(hours=2), limit
-    )
+    return lambda tx, now, limit=1000: original(tx, now + timedelta(hours=2), limit)
 
 
 def _purges_the_living(original: Any) -> Any:
-    def purge(connection: Any, before: Any) -> int:
+    def purge(tx: Any, before: Any) -> int:
         with mock.patch.object(audit, "ALIVE", frozenset({State.LIVE, State.MINTING})):
-            return original(connection, before + timedelta(days=4))
+            return original(tx, before + timedelta(days=4))
 
     return purge
 
 
 def _everything_is_ours(_: Any) -> Any:
-    return lambda database, connection, keys, actor: set(keys)
+    return lambda tx, keys: set(keys)
 
 
 def _dead_links_are_put(_: Any) -> Any:
-    def open_slots(database: Any, connection: Any, target: str, wanted: Any, actor: Any) -> Any:
+    def open_slots(tx: Any, target: str, wanted: Any, *_: Any) -> Any:
         keys = {slot: publications._claim_key(target, slot) for slot in wanted}
-        taken = claims.take(database, connection, keys.values(), actor)
+        taken = claims.take(tx, keys.values())
         return {
-            slot: publications.SlotPlan("put" if keys[slot] in taken else "busy", by_id(connection, link_id))
+            slot: publications.SlotPlan("put" if keys[slot] in taken else "busy", by_id(tx, link_id))
             for slot, link_id in wanted.items()
         }
 

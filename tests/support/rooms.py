@@ -60,8 +60,8 @@ def publish(services: Services, run: str, target: Target, items: Sequence[Mappin
 
 def rows(services: Services, *states: str) -> list[LinkRow]:
     """The ledger's links, newest first."""
-    with services.database.read() as connection:
-        return list(audit.list_links(connection, states))
+    with services.database.read() as tx:
+        return list(audit.list_links(tx, states))
 
 
 class Shelf(Target):

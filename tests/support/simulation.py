@@ -291,11 +291,9 @@ class Simulation:
             f"killed/{self.runs}/mint/-1", process=RunContext("x").process.rsplit("|", 2)[0] + "|999999|1"
         )
         services.learn_server_time()
-        with self.database.write() as connection:
-            sitting = mints.begin(self.database, connection, actor)
-            sent = mints.prepare(
-                self.database, connection, sitting, demand, self.models[:5], services.server_now(), lambda _: True
-            )
+        with self.database.write(actor) as tx:
+            mint_run = mints.begin(tx)
+            sent = mints.prepare(tx, mint_run, demand, self.models[:5], services.server_now(), lambda _: True)
         for entry in sent:
             if isinstance(entry, PendingMint):
                 self.world.issue(entry.model_id, 86_400)
@@ -327,9 +325,9 @@ class _Fragile(Database):
         self.check()
         self._sim = sim
 
-    def write(self) -> Any:
+    def write(self, run_context: Any = None) -> Any:
         self._raise_if_away()
-        return super().write()
+        return super().write(run_context)
 
     def read(self) -> Any:
         self._raise_if_away()

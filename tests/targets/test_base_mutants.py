@@ -94,9 +94,9 @@ def _recorded_before_it_is_put() -> Iterator[None]:
     def early(self: Publisher, slot: str, item: Mapping[str, Any], previous: Any) -> dict[str, Any]:
         database, target = self._services.database, self._target.name
         shown = publications.Shown(slot, str(item["link_id"]), {}, timedelta(0))
-        with database.write() as connection:
-            publications.publish(database, connection, target, [shown], self._actor)
-            claims.take(database, connection, [publications._claim_key(target, slot)], self._actor)
+        with database.write(self._run_context) as tx:
+            publications.publish(tx, target, [shown])
+            claims.take(tx, [publications._claim_key(target, slot)])
         return whole(self, slot, item, previous)
 
     with mock.patch.object(Publisher, "_put", early):
