@@ -1,8 +1,8 @@
 <?php
 /**
- * Plugin Name: Revisions may be deleted by those who may delete their page
- * Description: WordPress lets nobody delete a single revision. With this, an account that may delete a page may also
- *              delete its revisions over REST, so that pme-airflow can take old private links out of them.
+ * Plugin Name: Delete single revisions over REST
+ * Description: WordPress lets nobody delete a single revision. With this plugin, an account that may delete a page may
+ *              also delete its revisions over REST, so that pme-airflow can remove old private links from them.
  *
  * Copy it to wp-content/mu-plugins/.
  */

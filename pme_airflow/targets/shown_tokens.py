@@ -1,4 +1,4 @@
-"""What a place shows of our links, read back as text."""
+"""The tokens of a model's links in what a target shows, read back as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["tokens_of"]
 
 
 def tokens_of(text: str, model_id: str) -> set[str]:
-    """The tokens in a model's links in a page or a JSON text, whatever the escapes."""
+    """Return the tokens of a model's links in a page or a JSON text, however they are escaped."""
     with suppress(ValueError):
         text = json.dumps(json.loads(text), ensure_ascii=False)
     plain = html.unescape(text)

@@ -15,10 +15,10 @@ __all__ = ["PMEToWordPressOperator"]
 
 
 class PMEToWordPressOperator(PMETransferOperator):
-    """Replace our own block in pages, and remove the revisions that still hold an old link.
+    """Replace the link's block in pages, and delete the revisions that still hold an old link.
 
     :param links: items as ``PMEMintLinksOperator`` returns them.
-    :param pages: the page's number of each model. (templated)
+    :param pages: the number of each model's page. (templated)
     :param wordpress_conn_id: an HTTP connection: the site's address, login, and an application password.
     :param kind: ``pages``, ``posts`` or a custom type's REST base.
     """

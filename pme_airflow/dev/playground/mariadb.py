@@ -1,4 +1,4 @@
-"""A MariaDB of one's own, where Debian's package is installed: on a socket in a folder, for as long as it is wanted."""
+"""A private MariaDB server on a socket in a folder, where Debian's package is installed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _TRIES = 200
 
 
 def program(name: str) -> str | None:
-    """Where a program is, also where Debian keeps servers and few paths lead."""
+    """Return the path of a program, also of one in ``/usr/sbin``, where Debian puts servers."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
 @contextmanager
 def serving_mariadb(folder: Path) -> Iterator[tuple[Path, str]]:
-    """A server in a folder.
+    """Run a server in a folder while the block runs.
 
     :return: its socket, and the address of its administrative database.
     :raises PlaygroundError: where it does not start.

@@ -1,4 +1,4 @@
-"""A real WordPress, where Debian's packages are: PHP's own server over a MariaDB of its own, made anew each time."""
+"""A real WordPress, where Debian's packages are installed: PHP's built-in server and a MariaDB, made anew each time."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ if (is_wp_error($id)) {{ fwrite(STDERR, $id->get_error_message()); exit(1); }}
 $wpdb->update($wpdb->blogs, ['domain' => DOMAIN_CURRENT_SITE], ['blog_id' => $id]);  // the colon was taken out
 clean_blog_cache($id);
 """
-#: What a web server's rules do for a network in folders: the site's folder is not part of a file's path.
+#: Drops a second site's folder from a file's path, as a web server's rewrite rules do for a multisite in folders.
 _ROUTER = """<?php
 $path = preg_replace('#^/second(?=/)#', '', parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH));
 if ($path !== '/' && is_file(__DIR__ . $path) && substr($path, -4) !== '.php') return false;
@@ -91,7 +91,7 @@ echo $password;
 
 
 def missing() -> str | None:
-    """Why WordPress cannot run here; ``None`` where it can."""
+    """Return why WordPress cannot run here; ``None`` where it can."""
     whole = _PACKAGE.is_dir() and shutil.which("php") and program("mariadbd")
     return None if whole else _MISSING
 
@@ -106,7 +106,7 @@ class Site:
     root: Path = _PACKAGE
 
     def set_up(self, *, revisions_plugin: bool, pretty: bool) -> None:
-        """With or without our plugin for revisions, and pretty permalinks."""
+        """Set whether the site has pretty permalinks and the plugin that allows revisions to be deleted."""
         plugins = self.root / "wp-content" / "mu-plugins"
         shutil.rmtree(plugins, ignore_errors=True)
         plugins.mkdir()
@@ -116,11 +116,11 @@ class Site:
         self._php(_PERMALINKS.format(root=self.root, structure="/%postname%/" if pretty else ""))
 
     def account(self, role: str) -> Site:
-        """The site as another account of a role sees it."""
+        """Return the site as a new account of a role sees it."""
         return replace(self, user=role, password=self._php(_ACCOUNT.format(root=self.root, role=role)))
 
     def network(self) -> Site:
-        """Make the site a network, and give a second site of it, in a folder."""
+        """Turn the site into a multisite, and return its second site, which is in a folder."""
         config = (self.root / "wp-config.php").read_text()
         allowed = config.replace("<?php", "<?php define('WP_ALLOW_MULTISITE', true);", 1)
         (self.root / "wp-config.php").write_text(allowed)
@@ -128,7 +128,7 @@ class Site:
         network = _NETWORK_CONFIG.format(host=self._host)
         (self.root / "wp-config.php").write_text(config.replace("<?php", f"<?php {network}", 1))
         self._php(_SECOND_SITE.format(root=self.root))
-        self.password = self._php(_PASSWORD.format(root=self.root))  # those of a single site do not count any more
+        self.password = self._php(_PASSWORD.format(root=self.root))  # those made before it was a multisite are refused
         return replace(self, address=f"{self.address}/second")
 
     @property
@@ -136,14 +136,14 @@ class Site:
         return self.address.removeprefix("http://")
 
     def _php(self, code: str) -> str:
-        """Run code inside of the site, and give what it prints."""
+        """Run PHP code inside the site, and return what it prints."""
         script = self.root / "run-once.php"
         script.write_text(code.replace("<?php", f"<?php $_SERVER['HTTP_HOST'] = '{self._host}';", 1))
         try:
             done = subprocess.run(["php", str(script)], capture_output=True, text=True)
             if done.returncode:
-                said = done.stdout.rpartition("wp-die-message")[2][:500] or done.stderr[-500:]
-                raise PlaygroundError(f"WordPress refused: {said}")
+                message = done.stdout.rpartition("wp-die-message")[2][:500] or done.stderr[-500:]
+                raise PlaygroundError(f"WordPress refused: {message}")
             return done.stdout.strip()
         finally:
             script.unlink()
@@ -163,21 +163,21 @@ class Site:
         return answer.json()
 
     def page(self, content: str, kind: str = "pages") -> int:
-        """A new page with so much content."""
+        """Create a page with some content, and return its number."""
         made = self.call("POST", kind, {"title": "Spaces", "status": "publish", "content": content})
         return int(made["id"])
 
     def content(self, page: int, kind: str = "pages") -> str:
-        """A page's source."""
+        """Return a page's source."""
         return str(self.call("GET", f"{kind}/{page}", context="edit")["content"]["raw"])
 
     def kept(self, page: int, kind: str = "pages") -> str:
-        """What a page's revisions and autosaves hold."""
+        """Return the source of all revisions and autosaves of a page."""
         held = [self.call("GET", f"{kind}/{page}/{what}", context="edit", per_page=100) for what in _HISTORIES]
         return "".join(entry["content"]["raw"] for entries in held for entry in entries)
 
     def seen(self, page: int, kind: str = "pages") -> str:
-        """What anybody may be shown of a page: the REST API's answer, the search's, the page itself; and its source."""
+        """Return all that shows a page: the REST API and its search for visitors, the page itself, and its source."""
         anonymous = str(self.call("GET", f"{kind}/{page}", anonymous=True)["content"]["rendered"])
         found = str(self.call("GET", kind, search="Spaces", include=page, anonymous=True)[0]["content"]["rendered"])
         seen = requests.get(f"{self.address}/?p={page}&page_id={page}", timeout=60).text
@@ -186,7 +186,7 @@ class Site:
 
 @contextmanager
 def serving_wordpress() -> Iterator[Site]:
-    """Install a WordPress and serve it."""
+    """Install a WordPress, and serve it while the block runs."""
     with tempfile.TemporaryDirectory(prefix="pme-wp-") as folder, serving_mariadb(Path(folder)) as (where, _):
         root = Path(folder) / "site"
         shutil.copytree(_PACKAGE, root, symlinks=False, ignore_dangling_symlinks=True)
@@ -204,7 +204,7 @@ def serving_wordpress() -> Iterator[Site]:
             yield _installed(address, root)
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)  # PHP's workers do not end with it
+                os.killpg(server.pid, signal.SIGTERM)  # PHP's workers outlive the server
             stop(server)
 
 

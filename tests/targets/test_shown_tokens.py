@@ -1,0 +1,52 @@
+"""The tokens of a model's links are found in a page or a JSON answer, however they are escaped."""
+
+from __future__ import annotations
+
+import html
+import json
+
+import pytest
+
+from pme_airflow.targets.shown_tokens import tokens_of
+
+MODEL, OTHER = "SxQL3iGyoDo", "yyHDFKzPzvN"
+TOKEN = "tok3n" * 5
+URL = f"https://my.matterport.com/show?m={MODEL}&auth=Bearer+{TOKEN}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        URL,
+        f'<iframe src="{html.escape(URL)}"></iframe>',
+        f"<iframe src='{URL}'></iframe>",
+        f"see <{URL}>, and more",
+        json.dumps({"link": URL}),
+        json.dumps({"rendered": f'<iframe src="{html.escape(URL)}"></iframe>'}),
+        json.dumps({"link": URL}).replace("&", "\\u0026").replace("/", "\\/"),
+        URL.replace("?m=", "?play=1&m="),
+        URL.replace("+", "%20"),
+    ],
+)
+def test_a_token_is_found_however_its_link_is_escaped(text: str) -> None:
+    assert tokens_of(text, MODEL) == {TOKEN}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        URL.replace(MODEL, OTHER),
+        URL.replace(MODEL, f"{MODEL}x"),
+        f"https://my.matterport.com/show?m={MODEL} auth=Bearer+{TOKEN}",
+        f"https://my.matterport.com/show?m={MODEL}",
+        f"Bearer {TOKEN}",
+    ],
+)
+def test_no_token_is_found_outside_of_the_models_links(text: str) -> None:
+    assert tokens_of(text, MODEL) == set()
+
+
+def test_all_tokens_of_several_links_are_found() -> None:
+    second = URL.replace(TOKEN, "other" * 5)
+    assert tokens_of(f"{URL} {second} {URL.replace(MODEL, OTHER)}", MODEL) == {TOKEN, "other" * 5}

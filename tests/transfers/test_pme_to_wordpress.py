@@ -1,0 +1,51 @@
+"""The WordPress transfer makes a target of its connection and pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from pme_airflow.errors import SlotError
+from pme_airflow.transfers.pme_to_wordpress import PMEToWordPressOperator
+
+MODEL = "SxQL3iGyoDo"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The connections that are asked for; each leads to one site."""
+    found: list[str] = []
+
+    def session_of(conn_id: str) -> tuple[requests.Session, str]:
+        found.append(conn_id)
+        return requests.Session(), "https://cms.example/"
+
+    monkeypatch.setattr("pme_airflow.hooks.http.http_session", session_of)
+    return found
+
+
+def operator(**options: Any) -> PMEToWordPressOperator:
+    return PMEToWordPressOperator(task_id="show", links=[], pages={MODEL: 42}, **options)
+
+
+def test_the_target_is_made_of_the_connection(asked: list[str]) -> None:
+    target = operator(wordpress_conn_id="cms").make_target(None)
+    assert asked == ["cms"]
+    assert target.name == "wordpress:https://cms.example"
+    assert target.slots({"model_id": MODEL}) == [f"pages/42#{MODEL}"]
+
+
+def test_defaults(asked: list[str]) -> None:
+    with pytest.raises(SlotError, match="no page is named"):
+        operator().make_target(None).slots({"model_id": "yyHDFKzPzvN"})
+    assert asked == ["wordpress_default"]
+
+
+def test_the_type_is_passed_on(asked: list[str]) -> None:
+    assert operator(kind="tours").make_target(None).slots({"model_id": MODEL}) == [f"tours/42#{MODEL}"]
+
+
+def test_pages_connection_and_type_are_templated() -> None:
+    assert {"links", "models", "pages", "wordpress_conn_id", "kind"} <= set(PMEToWordPressOperator.template_fields)
