@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pme_airflow.errors import SlotError
-from pme_airflow.targets.base import ShownLink, Target
+from pme_airflow.targets.base import ShownLink, SlotCheck, Target
 
 if TYPE_CHECKING:
     from pme_airflow.targets.http_json import HttpJsonTarget
@@ -23,6 +23,7 @@ __all__ = [
     "ObjectStorageTarget",
     "ShownLink",
     "SlackTarget",
+    "SlotCheck",
     "SlotError",
     "Target",
     "WordPressTarget",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.secrets import AccessToken, SecretStr
 
-__all__ = ["ShownLink", "Target"]
+__all__ = ["ShownLink", "SlotCheck", "Target"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,18 @@ class ShownLink:
     token: AccessToken
     valid_until: datetime
     name: str = ""
+
+
+@dataclass(frozen=True)
+class SlotCheck:
+    """What a check of slots found. A slot that is named in neither field shows its link as it was recorded.
+
+    :param lost: the slots that no longer show their link.
+    :param details: new details of slots that still show their link, as :meth:`Target.put` returns them.
+    """
+
+    lost: Collection[str] = ()
+    details: Mapping[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
 
 class Target(ABC):
@@ -67,3 +79,11 @@ class Target(ABC):
 
     def finish(self, shown: Sequence[Publication]) -> None:
         """Called once after the slots, with all the target shows; for an index, say."""
+
+    def check_shown(self, shown: Sequence[Publication]) -> SlotCheck | None:
+        """Check whether slots still show the link that was published there, cheaply: one request for many slots.
+
+        :param shown: what the ledger holds for shown; at most 500 slots, each at most once in 10 minutes.
+        :return: what was found; ``None`` where it cannot be found out cheaply.
+        """
+        return None
