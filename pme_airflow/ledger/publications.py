@@ -25,7 +25,9 @@ __all__ = [
     "doubt",
     "models_at",
     "open_slots",
+    "publications_in",
     "publish",
+    "record_details",
     "release_index_lock",
     "release_slots",
     "shown_at",
@@ -109,6 +111,22 @@ def shown_in(tx: ReadTransaction, target: str, slots: Sequence[str]) -> dict[str
         publications.c.slot_key.in_(keys), publications.c.link_seq > 0
     )
     return {row.slot: row.link_id for row in tx.execute(query)}
+
+
+def publications_in(tx: ReadTransaction, target: str, slots: Sequence[str]) -> dict[str, Publication]:
+    """Return what some slots of a target show, by slot."""
+    return _shown(tx, target, slots)
+
+
+def record_details(tx: WriteTransaction, details: Sequence[tuple[Publication, Mapping[str, Any]]]) -> None:
+    """Replace the details of publications that are still the same; those published anew meanwhile keep theirs."""
+    for publication, new in details:
+        same = (
+            publications.c.slot_key == publication.slot_key,
+            publications.c.link_id == publication.link_id,
+            publications.c.published_at == publication.published_at,
+        )
+        tx.execute(update(publications).where(*same).values(details=dict(new)))
 
 
 def models_at(tx: ReadTransaction, target: str, audience: str) -> dict[str, datetime]:

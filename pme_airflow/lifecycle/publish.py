@@ -21,6 +21,7 @@ from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.slot_checks import find_lost_slots
 from pme_airflow.lifecycle.slot_jobs import BUSY_SECONDS, BUSY_TRIES, SlotWork
 from pme_airflow.lifecycle.xcom_payload import MOST_ITEMS
 from pme_airflow.sealing import OpenedLink
@@ -143,10 +144,11 @@ class Publisher:
             shows = publications.shown_in(tx, self._target.name, [slot for slot, _ in wanted])
             same = [str(item["link_id"]) for slot, item in wanted if shows.get(slot) == item["link_id"]]
             live = publications.still_live(tx, same)
+        unchanged = [s for s, item in wanted if shows.get(s) == item["link_id"] and str(item["link_id"]) in live]
+        unchanged_slots = set(unchanged) - find_lost_slots(self._services, self._run_context, self._target, unchanged)
         left: list[tuple[str, Mapping[str, Any]]] = []
         for slot, item in wanted:
-            link_id = str(item["link_id"])
-            if shows.get(slot) == link_id and link_id in live:
+            if shows.get(slot) == item["link_id"] and slot in unchanged_slots:
                 self._outcome.unchanged.append(_about(slot, item))
             else:
                 left.append((slot, item))

@@ -1,0 +1,71 @@
+"""Checking at the target that slots still show what the ledger holds for shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pme_airflow.errors import PMEError
+from pme_airflow.ledger import publications
+from pme_airflow.ledger.publications import Publication
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.targets.base import SlotCheck, Target
+
+__all__ = ["CHECK_INTERVAL", "find_lost_slots"]
+
+#: A slot is checked at most once in this time. The keeper runs every 15 minutes.
+CHECK_INTERVAL = timedelta(minutes=10)
+#: The key in a publication's details that holds when the slot was checked last.
+_CHECKED_AT = "checked_at"
+
+log = logging.getLogger(__name__)
+
+
+def find_lost_slots(services: Services, run_context: RunContext, target: Target, slots: Sequence[str]) -> set[str]:
+    """Return the slots that no longer show their link: somebody deleted or overwrote it. They are then put again.
+
+    :param slots: slots that show their live link by the ledger.
+    """
+    if not slots or type(target).check_shown is Target.check_shown:
+        return set()
+    now = services.clock.now()
+    with services.database.read() as tx:
+        shown = publications.publications_in(tx, target.name, slots)
+    due = [publication for publication in shown.values() if _is_due(publication, now)]
+    check = _check(target, due) if due else None
+    if check is None:
+        return set()
+    lost = {publication.slot for publication in due} & set(check.lost)
+    kept = [publication for publication in due if publication.slot not in lost]
+    with services.database.write(run_context) as tx:
+        publications.record_details(tx, [(entry, _details(entry, check.details, now)) for entry in kept])
+        publications.doubt(tx, target.name, sorted(lost))
+    for slot in sorted(lost):
+        log.warning("%s, %s: the slot no longer shows its link; it is put again.", target.name, slot)
+    return lost
+
+
+def _is_due(publication: Publication, now: datetime) -> bool:
+    try:
+        checked = datetime.fromisoformat(str(publication.details.get(_CHECKED_AT)))
+        return not checked <= now < checked + CHECK_INTERVAL
+    except (TypeError, ValueError):
+        return True
+
+
+def _details(publication: Publication, changed: Mapping[str, dict[str, Any]], now: datetime) -> dict[str, Any]:
+    return {**changed.get(publication.slot, publication.details), _CHECKED_AT: now.isoformat()}
+
+
+def _check(target: Target, due: Sequence[Publication]) -> SlotCheck | None:
+    try:
+        return target.check_shown(due)
+    except PMEError as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+        reason = type(error).__name__
+    log.warning("%s: it could not be checked whether slots still show their links: %s", target.name, reason)
+    return None
