@@ -17,7 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.measure import RUNS, Figure, timed
-from pme_airflow.leaks.archives import Scan, files_under
+from pme_airflow.leaks.archives import ScanReader
+from pme_airflow.leaks.files import files_under
+from pme_airflow.leaks.stream_search import search
 from pme_airflow.leaks.token_matcher import TokenMatcher
 from pme_airflow.secrets import AccessToken
 
@@ -50,16 +52,16 @@ def figures() -> Iterator[Figure]:
         theirs = []
         for _ in range(RUNS):
             theirs.append(timed(lambda: _ripgrep(command, planted)) - min(ready))
-        for name, said, goal in (("ahocorasick", "default", "2.5"), ("hyperscan", "with the extra scan", "20")):
+        for name, label, goal in (("ahocorasick", "default", "2.5"), ("hyperscan", "with the extra scan", "20")):
             if name == "hyperscan" and find_spec(name) is None:
                 print("  hyperscan is not installed", file=sys.stderr)
                 continue
             begun = time.perf_counter()
-            needles = TokenMatcher(map(AccessToken, tokens), name)
+            matcher = TokenMatcher(map(AccessToken, tokens), name)
             took = time.perf_counter() - begun
-            ours = [timed(partial(_scan, needles, tree, planted)) for _ in range(RUNS)]
+            ours = [timed(partial(_scan, matcher, tree, planted)) for _ in range(RUNS)]
             ratios = [their / our for their, our in zip(theirs, ours, strict=True)]
-            what = f"scan for {TOKENS:,} tokens and their encodings against ripgrep -F -f, {said}"
+            what = f"scan for {TOKENS:,} tokens and their encodings against ripgrep -F -f, {label}"
             yield Figure(what, ratios, goal, " times")
             yield Figure(f"the same, seconds to make ready (ripgrep {min(ready):.2g} s)", [took], "", " s")
 
@@ -69,9 +71,9 @@ def _ripgrep(command: list[str], planted: int) -> None:
     assert len(found) == planted
 
 
-def _scan(needles: TokenMatcher, tree: Path, planted: int) -> None:
-    scan = Scan(needles)
-    assert len(list(scan.hits(piece for path in files_under(str(tree)) for piece in scan.file(path)))) == planted
+def _scan(matcher: TokenMatcher, tree: Path, planted: int) -> None:
+    reader = ScanReader(matcher.longest_form_bytes)
+    assert len(list(search(matcher, reader.chunks(files_under(str(tree)))))) == planted
 
 
 def _write(path: Path, planted: list[str], chance: random.Random, kind: str) -> None:

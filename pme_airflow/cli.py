@@ -285,56 +285,37 @@ def sweep(conn_id: str, form: str, max_attempts: int, verify: bool) -> None:
         sys.exit(1)
 
 
-@main.command()
+@main.command("scan")
 @_CONN
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
 @click.option("--flag", is_flag=True, help="Flag what is found.")
-@click.option("--sweep", "revoke", is_flag=True, help="Flag what is found and revoke it at once.")
+@click.option("--sweep", is_flag=True, help="Flag what is found and revoke it at once.")
 @click.option("--reason", default="found by a scan", show_default=True, help="Why; kept in the ledger with each flag.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @_in_words
-def scan(conn_id: str, form: str, flag: bool, revoke: bool, reason: str, paths: tuple[str, ...]) -> None:
-    """Search for the tokens the ledger holds alive in files, trees, archives, - or URLs such as s3://….
+def scan_command(conn_id: str, form: str, flag: bool, sweep: bool, reason: str, paths: tuple[str, ...]) -> None:
+    """Search for the tokens of live links in files, folders, archives, - (standard input) or URLs such as s3://….
 
-    Ends with 0 where nothing is found, 1 where something is, 2 where something could not be read.
+    Exit status: 0 where nothing is found, 1 where something is, 2 where something could not be read.
     """
-    from pme_airflow.hooks.scan_places import scan_place
-    from pme_airflow.leaks.archives import Scan
+    from pme_airflow.hooks.scan_places import open_place_or_stdin
     from pme_airflow.ledger.run_context import RunContext
-    from pme_airflow.lifecycle.scan import as_sarif, live_tokens
+    from pme_airflow.lifecycle.scan import ScanRequest, scan
+    from pme_airflow.lifecycle.scan_output import rendered, summary_lines
 
-    hook = _hook(conn_id)
-    haystack = live_tokens(hook.services)
-    with _progress() as on_read:
-        search = Scan(haystack.needles, on_read)
-        places = (
-            search.stream(sys.stdin.buffer, "-") if place == "-" else scan_place(search, place) for place in paths
-        )
-        found = list(haystack.told(search.hits(piece for place in places for piece in place)))
-    marks = sorted({told["fingerprint"] for told in found})
     run_context = RunContext.of_command("scan")
-    if (flag or revoke) and marks:
-        hook.flag(tokens=marks, reason=reason, run_context=run_context)
-    if revoke and marks:
-        hook.sweep(flagged_only=True, run_context=run_context)
-    if form == "sarif":
-        click.echo(json.dumps(as_sarif(found), indent=2))
-    elif form == "json":
-        _print_json_list(found)
-    else:
-        for told in found:
-            click.echo(
-                f"{told['path']}:{told['offset']}  {told['fingerprint']}  {told['model_id']}  {told['audience']}"
-            )
-        click.echo(f"{len(found)} places with {len(marks)} live links of ours.", err=True)
-    for problem in search.problems:
-        click.echo(f"pme-airflow: {problem}", err=True)
-    sys.exit(1 if found else 2 if search.problems else 0)
+    with _progress() as on_read:
+        request = ScanRequest(paths, open_place_or_stdin, run_context, flag, sweep, reason, on_read)
+        result = scan(_hook(conn_id).services, request)
+    click.echo(rendered(result, form), nl=False)
+    for line in summary_lines(result):
+        click.echo(line, err=True)
+    sys.exit(result.exit_status)
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int], None]]:
-    """A line on a terminal's standard error that says how much was read."""
+    """Show on a terminal's standard error how much was read."""
     from rich.console import Console
     from rich.progress import (
         DownloadColumn,
@@ -352,21 +333,21 @@ def _progress() -> Iterator[Callable[[int], None]]:
         yield lambda size: progress.advance(task, size)
 
 
-@main.command()
+@main.command("fingerprint")
 @_in_words
-def fingerprint() -> None:
+def fingerprint_command() -> None:
     """Print the fingerprint of each token or link on standard input."""
     from pme_airflow.errors import PMEInputError
     from pme_airflow.lifecycle.flag import fingerprints_of
 
     lines = [line for line in sys.stdin.read().splitlines() if line.strip()]
-    marks, unread = fingerprints_of(lines)
-    for mark in marks:
-        click.echo(mark)
+    fingerprints, unread = fingerprints_of(lines)
+    for fingerprint in fingerprints:
+        click.echo(fingerprint)
     if not lines:
-        raise PMEInputError("standard input: is empty. Give tokens or links, one a line.")
+        raise PMEInputError("Standard input is empty. Give tokens or links, one a line.")
     if unread:
-        raise PMEInputError(f"standard input: {unread} of {len(lines)} lines hold no token.")
+        raise PMEInputError(f"{unread} of {len(lines)} lines of standard input contain no token.")
 
 
 @main.command()

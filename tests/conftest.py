@@ -13,6 +13,7 @@ from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.server import serving
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.secrets import SecretStr
+from tests.support.buckets import Bucket, bucket_server
 from tests.support.databases import KINDS, available, fresh, serving_database
 from tests.support.rooms import services_at
 
@@ -51,6 +52,19 @@ def servers() -> Iterator[Callable[[str], str]]:
             return running[kind]
 
         yield of
+
+
+@pytest.fixture(scope="session")
+def buckets() -> Iterator[Callable[[], Bucket]]:
+    """Makes empty buckets on one S3 server."""
+    with bucket_server() as (client, conn_id):
+        yield lambda: Bucket(client, conn_id)
+
+
+@pytest.fixture
+def bucket(buckets: Callable[[], Bucket]) -> Bucket:
+    """An empty bucket."""
+    return buckets()
 
 
 @pytest.fixture(params=KINDS)

@@ -16,6 +16,7 @@ from pme_airflow.dev.emulator import World
 from pme_airflow.hooks.pme import PMEHook
 from tests.conftest import MODELS, SECRET
 from tests.support.home import pme_in_environment
+from tests.support.leaked import FINGERPRINT, TOKEN
 
 Run = Callable[..., Result]
 FIELDS = {
@@ -86,12 +87,19 @@ def test_a_flag_with_nothing_in_it_is_refused(run: Run) -> None:
 
 
 def test_fingerprints_are_printed_and_raw_tokens_are_not(run: Run) -> None:
-    done = run("fingerprint", stdin="Bearer k3f9x0a8q7w6e5r4t3y2u1i0p\nk3f9x0a8q7w6e5r4t3y2u1i0p\n")
-    assert (
-        done.stdout.split() == ["sha256:e13f4a7f7ddd6ff9e5a28b8a0a6da2e3f2a9fba9a4ab0e8b4ff7f3c1cf3d5b0a"]
-        or len(done.stdout.split()) == 1
-    )
-    assert done.stdout.startswith("sha256:")
+    other = "sha256:" + "0" * 64
+    done = run("fingerprint", stdin=f"Bearer {TOKEN}\n{TOKEN}\n\n{other}\n")
+    assert done.stdout.splitlines() == [FINGERPRINT, other]
+    assert done.stderr == ""
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize(("stdin", "message"), [("", "is empty"), (f"{TOKEN}\nno token here\n", "1 of 2 lines")])
+def test_fingerprint_without_a_token_ends_with_two(run: Run, stdin: str, message: str) -> None:
+    done = run("fingerprint", stdin=stdin)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert TOKEN not in done.output
 
 
 def test_a_scan_finds_flags_and_revokes(run: Run, tokens: list[str], world: World, tmp_path: Path) -> None:

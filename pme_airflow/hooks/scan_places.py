@@ -1,25 +1,26 @@
-"""What lies under a path or an object store's URL, as streams."""
+"""Listing what a scan reads at a path, or under a URL of any object store that Airflow knows."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from pme_airflow.errors import PMEInputError
-from pme_airflow.leaks.archives import Scan, files_under
-from pme_airflow.leaks.stream_search import Piece
+from pme_airflow.leaks.files import Source, Unread, files_under
 
-__all__ = ["scan_place"]
+__all__ = ["open_place", "open_place_or_stdin"]
 
 
-def scan_place(scan: Scan, place: str) -> Iterator[Piece]:
-    """The pieces of a file, a tree, or whatever lies under any ``ObjectStoragePath`` (``s3://…``, ``gs://…``).
+def open_place(place: str) -> Iterator[Source | Unread]:
+    """Yield the files of a path, or the objects under any ``ObjectStoragePath`` (``s3://…``, ``gs://…``).
 
-    :raises PMEInputError: where nothing is there.
+    :raises PMEInputError: if there is nothing at the place.
     """
     if "://" not in place or place.startswith("file://"):
-        for path in files_under(place.removeprefix("file://")):
-            yield from scan.file(path)
+        yield from files_under(place.removeprefix("file://"))
         return
     from airflow.sdk import ObjectStoragePath
 
@@ -32,9 +33,16 @@ def scan_place(scan: Scan, place: str) -> Iterator[Piece]:
         reason = "nothing is there"
     if not objects:
         raise PMEInputError(f"PATH: {place.split('@')[-1]} cannot be scanned ({reason}). Check it and its connection.")
-    for found in objects:
-        with found.open("rb") as stream:
-            yield from scan.stream(stream, str(found))
+    for item in objects:
+        yield Source(str(item), partial(item.open, "rb"))
+
+
+def open_place_or_stdin(place: str) -> Iterator[Source | Unread]:
+    """Yield what :func:`open_place` does; for ``-``, standard input."""
+    if place == "-":
+        yield Source("-", lambda: nullcontext(sys.stdin.buffer))
+    else:
+        yield from open_place(place)
 
 
 def _objects(root: Any) -> Iterator[Any]:

@@ -1,1 +1,1 @@
-"""What leaks look like: scanners' reports, and links in disguise. Plain Python."""
+"""Reading scanners' reports, and searching files, archives and streams for live tokens. Plain Python."""

@@ -1,4 +1,4 @@
-"""What a scan reads: files, trees, archives inside of archives, and standard input."""
+"""Reading what a scan searches: streams, and archives inside archives, as chunks. Nothing is written to a disk."""
 
 from __future__ import annotations
 
@@ -7,159 +7,148 @@ import gzip
 import io
 import lzma
 import os
-import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
-from pme_airflow.errors import PMEInputError, PMEScanError
-from pme_airflow.leaks.stream_search import Hit, Piece, Readable, pieces_of, search
-from pme_airflow.leaks.token_matcher import TokenMatcher
+from pme_airflow.errors import PMEScanError
+from pme_airflow.leaks.files import Source, Unread
+from pme_airflow.leaks.stream_search import Chunk, Readable, chunks_of
 
-__all__ = ["MAX_EXPANDED_BYTES", "Scan", "files_under"]
+__all__ = ["MAX_EXPANDED_BYTES", "ScanReader"]
 
-#: An archive that expands beyond this, and beyond so many times its size, is not read on.
+#: An archive that expands beyond this, and beyond ``_MAX_RATIO`` times its size, is not read further.
 MAX_EXPANDED_BYTES = 1 << 30
 _MAX_RATIO = 200
-_MAX_DEPTH = 4
+_MAX_LEVELS = 4
 _UNKNOWN_SIZE = 1 << 60
-_MAX_ZIP_INSIDE = 64 << 20
-_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError,
-           NotImplementedError, ValueError)  # fmt: skip
+_MAX_NESTED_ZIP_BYTES = 64 << 20
+_HEAD_BYTES = 512
+_ARCHIVE_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError,
+                   NotImplementedError, ValueError)  # fmt: skip
 
 
-def files_under(place: str) -> Iterator[Path]:
-    """The files of a path: itself, or all below it; links to folders are not followed, so no loop is.
+class _LimitedStream:
+    """A stream out of an archive that raises an error once it expands beyond the limit."""
 
-    :raises PMEInputError: where nothing is there.
-    """
-    root = Path(place)
-    if root.is_file():
-        yield root
-        return
-    if not root.is_dir():
-        raise PMEInputError(f"PATH: there is nothing at {place}. Name a file, a folder, - or a URL such as s3://….")
-    for folder, folders, names in os.walk(root, followlinks=False):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            with suppress(OSError):
-                if stat.S_ISREG(path.stat().st_mode):
-                    yield path
-
-
-class _Limited:
-    """A stream out of an archive, which ends in an error where it is a bomb."""
-
-    def __init__(self, stream: Readable, packed: int) -> None:
+    def __init__(self, stream: Readable, packed_bytes: int) -> None:
         self._stream = stream
-        self._limit = max(MAX_EXPANDED_BYTES, packed * _MAX_RATIO)
-        self._read = 0
+        self._limit = max(MAX_EXPANDED_BYTES, packed_bytes * _MAX_RATIO)
+        self._read_bytes = 0
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._stream.read(size)
-        self._read += len(data)
-        if self._read > self._limit:
-            raise PMEScanError(f"expands beyond {self._limit} bytes: unpack and scan it by hand if it is no bomb")
+        self._read_bytes += len(data)
+        if self._read_bytes > self._limit:
+            raise PMEScanError(f"expands beyond {self._limit} bytes. Unpack it and scan the files.")
         return data
 
 
-class Scan:
-    """One scan: what is to be searched, in pieces, and what of it could not be read.
+class ScanReader:
+    """Reads sources into chunks, archives opened, and lists what could not be read.
 
-    :param needles: what is looked for.
-    :param on_read: told how many bytes each piece had.
+    :param longest: bytes of the longest form that is searched for.
+    :param on_read: called with the number of bytes of each chunk.
     """
 
-    def __init__(self, needles: TokenMatcher, on_read: Callable[[int], None] | None = None) -> None:
-        self._needles = needles
+    def __init__(self, longest: int, on_read: Callable[[int], None] | None = None) -> None:
+        self._longest = longest
         self._on_read = on_read
-        self.problems: list[str] = []
+        self.unread: list[Unread] = []
 
-    def hits(self, pieces: Iterable[Piece]) -> Iterator[Hit]:
-        """What stands in the pieces of files and streams."""
-        return search(self._needles, pieces)
+    def chunks(self, sources: Iterable[Source | Unread]) -> Iterator[Chunk]:
+        """Yield the chunks of some sources."""
+        for source in sources:
+            if isinstance(source, Unread):
+                self.unread.append(source)
+            else:
+                yield from self._source(source)
 
-    def file(self, path: Path) -> Iterator[Piece]:
-        """Read a file."""
+    def _source(self, source: Source) -> Iterator[Chunk]:
         try:
-            with path.open("rb") as stream:
-                yield from self.stream(stream, str(path))
+            with source.open() as stream:
+                yield from self._stream(stream, source.path)
         except OSError as error:
-            self.problems.append(f"{path}: cannot be read ({error.strerror or type(error).__name__})")
+            self.skip(source.path, f"cannot be read ({error.strerror or type(error).__name__})")
 
-    def stream(self, stream: IO[bytes], path: str) -> Iterator[Piece]:
-        """Read a stream: what is packed inside of it, and its bytes as they are."""
+    def skip(self, path: str, reason: str) -> None:
+        """Record that something was not searched."""
+        self.unread.append(Unread(path, reason))
+
+    def _stream(self, stream: IO[bytes], path: str) -> Iterator[Chunk]:
+        """Read a stream: the members where it is an archive, and its own bytes."""
         if not stream.seekable():
-            yield from self.member(stream, path, _UNKNOWN_SIZE, _Depth())
+            yield from self.member(stream, path, _UNKNOWN_SIZE, _Nesting())
             return
-        opened = _kind(stream.read(512))
-        inside: set[str] = set()
-        if opened is not None:
+        open_archive = _archive_kind(stream.read(_HEAD_BYTES))
+        found_inside: set[str] = set()
+        if open_archive is not None:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(0)
-            yield from self._unpacked(opened, stream, path, size, _Depth(inside=inside))
+            yield from self._archive(open_archive, stream, path, size, _Nesting(found_inside=found_inside))
         stream.seek(0)
-        yield from pieces_of(stream, path, self._needles.longest, self._on_read, unless=inside)
+        yield from chunks_of(stream, path, self._longest, self._on_read, already_found=found_inside)
 
-    def _unpacked(self, opened: _Opened, stream: IO[bytes], path: str, size: int, depth: _Depth) -> Iterator[Piece]:
-        if depth.levels >= _MAX_DEPTH:
-            self.problems.append(f"{path}: archives are nested deeper than {_MAX_DEPTH}; unpack it and scan again")
+    def _archive(
+        self, open_archive: _OpenArchive, stream: IO[bytes], path: str, size: int, nesting: _Nesting
+    ) -> Iterator[Chunk]:
+        if nesting.levels >= _MAX_LEVELS:
+            self.skip(path, f"archives are nested deeper than {_MAX_LEVELS}. Unpack it and scan again")
             return
         problem = ""
         try:
-            yield from opened(self, stream, path, size, depth.below())
+            yield from open_archive(self, stream, path, size, nesting.below())
         except PMEScanError as error:
             problem = str(error)
-        except _BROKEN as error:
-            problem = f"is a broken or locked archive ({type(error).__name__}); what is whole of it was scanned"
+        except _ARCHIVE_ERRORS as error:
+            problem = f"is a broken or encrypted archive ({type(error).__name__}). Its readable part was searched"
         if problem:
-            self.problems.append(f"{path}: {problem}")
+            self.skip(path, problem)
 
-    def member(self, stream: Readable, path: str, packed: int, depth: _Depth) -> Iterator[Piece]:
-        """Read what can only be read on: a member of an archive, or standard input. Nothing is written to a disk."""
-        limited = _Limited(stream, packed)
-        head = limited.read(512)
-        whole = _Chained(head, limited)
-        opened = _kind(head)
-        if opened is None:
-            yield from pieces_of(whole, path, self._needles.longest, self._on_read, inside=depth.inside)
-        elif opened is _zip:
-            yield from self._zip_in_memory(whole, path, packed, depth)
+    def member(self, stream: Readable, path: str, packed_bytes: int, nesting: _Nesting) -> Iterator[Chunk]:
+        """Read a stream that cannot seek: a member of an archive, or standard input."""
+        limited = _LimitedStream(stream, packed_bytes)
+        head = limited.read(_HEAD_BYTES)
+        whole = _Rewound(head, limited)
+        open_archive = _archive_kind(head)
+        if open_archive is None:
+            yield from chunks_of(whole, path, self._longest, self._on_read, found_inside=nesting.found_inside)
+        elif open_archive is _open_zip:
+            yield from self._nested_zip(whole, path, packed_bytes, nesting)
         else:
-            yield from self._unpacked(opened, cast("IO[bytes]", whole), path, packed, depth)
+            yield from self._archive(open_archive, cast("IO[bytes]", whole), path, packed_bytes, nesting)
 
-    def _zip_in_memory(self, stream: Readable, path: str, packed: int, depth: _Depth) -> Iterator[Piece]:
-        """A zip's directory stands at its end, so that it is held whole."""
+    def _nested_zip(self, stream: Readable, path: str, packed_bytes: int, nesting: _Nesting) -> Iterator[Chunk]:
+        """Read a zip in memory: its directory is at its end."""
         held = io.BytesIO()
-        while piece := stream.read(1 << 20):
-            held.write(piece)
-            if held.tell() > _MAX_ZIP_INSIDE:
-                self.problems.append(
-                    f"{path}: is a zip of over {_MAX_ZIP_INSIDE} bytes inside another; unpack it first"
-                )
+        while fresh := stream.read(1 << 20):
+            held.write(fresh)
+            if held.tell() > _MAX_NESTED_ZIP_BYTES:
+                self.skip(path, f"is a zip of over {_MAX_NESTED_ZIP_BYTES} bytes inside an archive. Unpack it first")
                 return
-        yield from self._unpacked(_zip, held, path, packed, depth)
+        yield from self._archive(_open_zip, held, path, packed_bytes, nesting)
 
 
 @dataclass(frozen=True)
-class _Depth:
-    """How deep in archives something lies, and who is told what is found there."""
+class _Nesting:
+    """How deep inside archives a stream lies.
+
+    :param found_inside: collects the fingerprints found in it.
+    """
 
     levels: int = 0
-    inside: set[str] | None = None
+    found_inside: set[str] | None = None
 
-    def below(self) -> _Depth:
+    def below(self) -> _Nesting:
         return replace(self, levels=self.levels + 1)
 
 
-class _Chained:
-    """A stream whose beginning was read already."""
+class _Rewound:
+    """A stream whose first bytes were read already."""
 
     def __init__(self, head: bytes, rest: Readable) -> None:
         self._head = head
@@ -173,45 +162,51 @@ class _Chained:
         return head if len(head) == size else head + self._rest.read(size - len(head))
 
 
-_Opened = Callable[[Scan, IO[bytes], str, int, _Depth], Iterator[Piece]]
+_OpenArchive = Callable[[ScanReader, IO[bytes], str, int, _Nesting], Iterator[Chunk]]
 
 
-def _zip(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: _Depth) -> Iterator[Piece]:
+def _open_zip(
+    reader: ScanReader, stream: IO[bytes], path: str, packed_bytes: int, nesting: _Nesting
+) -> Iterator[Chunk]:
     with zipfile.ZipFile(stream) as archive:
         for entry in archive.infolist():
             if entry.is_dir():
                 continue
             try:
                 with archive.open(entry) as member:
-                    yield from scan.member(member, f"{path}!{entry.filename}", packed, depth)
-            except _BROKEN as error:
-                scan.problems.append(f"{path}!{entry.filename}: cannot be read ({type(error).__name__})")
+                    yield from reader.member(member, f"{path}!{entry.filename}", packed_bytes, nesting)
+            except _ARCHIVE_ERRORS as error:
+                reader.skip(f"{path}!{entry.filename}", f"cannot be read ({type(error).__name__})")
 
 
-def _tar(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: _Depth) -> Iterator[Piece]:
+def _open_tar(
+    reader: ScanReader, stream: IO[bytes], path: str, packed_bytes: int, nesting: _Nesting
+) -> Iterator[Chunk]:
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for entry in archive:
             member = archive.extractfile(entry) if entry.isreg() else None
             if member is not None:
-                yield from scan.member(member, f"{path}!{entry.name}", packed, depth)
+                yield from reader.member(member, f"{path}!{entry.name}", packed_bytes, nesting)
 
 
-def _packed_by(open_: Callable[[Any], Any]) -> _Opened:
-    def opened(scan: Scan, stream: IO[bytes], path: str, packed: int, depth: _Depth) -> Iterator[Piece]:
+def _open_compressed(decompressor: Callable[[Any], Any]) -> _OpenArchive:
+    def open_archive(
+        reader: ScanReader, stream: IO[bytes], path: str, packed_bytes: int, nesting: _Nesting
+    ) -> Iterator[Chunk]:
         name = Path(path).stem or "content"
-        yield from scan.member(open_(stream), f"{path}!{name}", packed, depth)
+        yield from reader.member(decompressor(stream), f"{path}!{name}", packed_bytes, nesting)
 
-    return opened
+    return open_archive
 
 
-def _kind(head: bytes) -> _Opened | None:
-    """How a file is opened, by its first bytes."""
-    for magic, opened in (
-        (b"PK\x03\x04", _zip),
-        (b"\x1f\x8b", _packed_by(lambda stream: gzip.GzipFile(fileobj=stream, mode="rb"))),
-        (b"BZh", _packed_by(bz2.BZ2File)),
-        (b"\xfd7zXZ\x00", _packed_by(lzma.LZMAFile)),
+def _archive_kind(head: bytes) -> _OpenArchive | None:
+    """Return how to open an archive, by its first bytes; ``None`` for other files."""
+    for magic, open_archive in (
+        (b"PK\x03\x04", _open_zip),
+        (b"\x1f\x8b", _open_compressed(lambda stream: gzip.GzipFile(fileobj=stream, mode="rb"))),
+        (b"BZh", _open_compressed(bz2.BZ2File)),
+        (b"\xfd7zXZ\x00", _open_compressed(lzma.LZMAFile)),
     ):
         if head.startswith(magic):
-            return opened
-    return _tar if head[257:262] == b"ustar" else None
+            return open_archive
+    return _open_tar if head[257:262] == b"ustar" else None

@@ -1,4 +1,4 @@
-"""Finding the tokens of private links in text, however the text was wrapped on its way."""
+"""Finding the tokens of private links in text, however the text was encoded on its way."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ __all__ = ["decodings", "tokens_in"]
 _BEARER = re.compile(r"Bearer(?:\+|\s|%20|%2B|&#43;|\\u002b|=20|&nbsp;)+([A-Za-z0-9._~-]{8,512})", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,512}\Z", re.ASCII)
 _SOFT_BREAK = re.compile(r"=\r?\n")
-_MAX_TEXT = 1_000_000
+_MAX_CHARACTERS = 1_000_000
 
 
 def decodings(text: str) -> list[str]:
-    """A text and its readings: unquoted (twice), without HTML's and quoted-printable's escapes."""
-    readings = [text]
+    """Return a text and its decodings: percent-decoded (twice), without HTML and quoted-printable escapes."""
+    decoded = [text]
     joined = _SOFT_BREAK.sub("", text)
-    readings.append(joined)
+    decoded.append(joined)
     if "=3D" in joined or "=20" in joined or "=2B" in joined:
-        readings.append(quopri.decodestring(joined.encode("utf-8", "replace")).decode("utf-8", "replace"))
-    for reading in list(readings):
-        unescaped = html.unescape(html.unescape(reading))
+        decoded.append(quopri.decodestring(joined.encode("utf-8", "replace")).decode("utf-8", "replace"))
+    for form in list(decoded):
+        unescaped = html.unescape(html.unescape(form))
         once = unquote(unescaped)
-        readings += [unescaped, once, unquote(once)]
-    return list(dict.fromkeys(readings))
+        decoded += [unescaped, once, unquote(once)]
+    return list(dict.fromkeys(decoded))
 
 
 def tokens_in(text: str, *, bare: bool = False) -> list[str]:
-    """The tokens that stand after ``Bearer`` in a text, in any disguise, each once.
+    """Return the tokens that follow ``Bearer`` in a text, in any encoding, each once.
 
-    :param bare: whether a text that is nothing but one word is itself a token.
+    :param bare: whether a text that is nothing but one word counts as a token.
     """
     stripped = text.strip().strip("<>\"'`")
     if bare and _TOKEN.match(stripped) and "://" not in stripped:
         return [stripped]
     found: dict[str, None] = {}
-    for reading in decodings(text[:_MAX_TEXT]):
-        found.update((match[1], None) for match in _BEARER.finditer(reading))
+    for form in decodings(text[:_MAX_CHARACTERS]):
+        found.update((match[1], None) for match in _BEARER.finditer(form))
     return list(found)

@@ -1,4 +1,4 @@
-"""Searching bytes for many texts at once: Aho-Corasick on a wheel that installs everywhere, or hyperscan."""
+"""Multi-pattern search in bytes: Aho-Corasick, whose wheel installs everywhere, or hyperscan, which is faster."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from pme_airflow.errors import PMEInputError
 
 __all__ = ["Engine", "engine_for"]
 
-#: Which of the texts may stand in some bytes, by their number: all that do, breaks inside of them apart, and perhaps
-#: others that share a part or differ in case. A break is a line's end, also as quoted-printable and folded lines have
-#: it, or a zero of UTF-16. No text may hold a part of one.
+#: Returns the indexes of the patterns that may occur in some bytes. Every pattern that occurs is among them, also one
+#: that line breaks interrupt; one that only shares a substring, or differs in case, may be among them too. A line
+#: break is any of CR and LF, with the ``=`` of quoted-printable before it and the indent of a folded line after it, or
+#: a zero byte of UTF-16. No pattern may contain one of these bytes.
 Engine = Callable[[bytes], set[int]]
 
-#: What the automaton looks for is the start of a text; the rest is compared. It keeps the automaton small.
-_PREFIX = 6
-#: What hyperscan looks for is a part of so many bytes of a text.
-_PART = 12
-#: How seldom a byte stands in prose and logs.
+#: Bytes of each pattern that the Aho-Corasick automaton holds; the rest is compared. Keeps the automaton small.
+_PREFIX_BYTES = 6
+#: Bytes of each pattern that hyperscan searches for.
+_LITERAL_BYTES = 12
+#: How rare each byte is in prose and logs: 0 for lower-case letters, 3 for digits, 2 for the rest.
 _RARITY = [3 if chr(byte).isdigit() else 0 if chr(byte).islower() else 2 for byte in range(128)] + [2] * 128
-#: Where runs long enough to hold a text make up more than this part of what was looked at, all of it is searched.
-_DENSE = 0.5
-#: So much is looked at before that is decided.
-_LOOK = 1 << 15
-#: What cutting a run out costs, in bytes that could be searched in the same time.
-_RUN_COST = 60
-#: What a text may be broken by.
+#: Search all of the data once candidate runs make up more than this share of it.
+_MAX_RUN_SHARE = 0.5
+#: Bytes to look at before that share is decided.
+_SHARE_SAMPLE_BYTES = 1 << 15
+#: What cutting one run out costs, in bytes that could be searched in the same time.
+_RUN_COST_BYTES = 60
 _BREAKS = b"\n\r="
 _FOLD = re.compile(rb"\n[ \t]+")
 
 
 def engine_for(patterns: Sequence[bytes], name: str | None = None) -> Engine:
-    """The named engine, or the fastest one that is installed.
+    """Build the named engine, or the fastest one that is installed.
 
-    :raises PMEInputError: where the named one is not installed.
+    :raises PMEInputError: if the named engine is not installed.
     """
     if name == "ahocorasick":
         return _ahocorasick(patterns)
@@ -44,127 +44,130 @@ def engine_for(patterns: Sequence[bytes], name: str | None = None) -> Engine:
     except ImportError:
         if name is None:
             return _ahocorasick(patterns)
-    raise PMEInputError(f"engine: {name} is not installed here. pip install 'pme-airflow[scan]'.")
+    raise PMEInputError(f"engine: {name} is not installed. Install it with: pip install 'pme-airflow[scan]'")
 
 
-def _unbroken(data: bytes) -> bytes:
-    """Bytes without line breaks, and without every ``=``: that is quicker than to look for those that end a line."""
+def _without_breaks(data: bytes) -> bytes:
+    """Remove line breaks and every ``=``; that is faster than finding the ``=`` that end a line."""
     return data.replace(b"\n", b"").replace(b"\r", b"").replace(b"=", b"")
 
 
-def _unfolded(data: bytes) -> bytes:
-    """Bytes without UTF-16's zeros, and without what a folded line begins with."""
+def _without_folds(data: bytes) -> bytes:
+    """Remove UTF-16's zero bytes and the indent of folded lines."""
     return _FOLD.sub(b"\n", data.replace(b"\0", b""))
 
 
 def _hyperscan(patterns: Sequence[bytes]) -> Engine:
-    """Intel's hyperscan, from the extra ``scan``.
+    """Build an engine on Intel's hyperscan, from the extra ``scan``.
 
-    Texts that differ in case alone are one to it, which halves the disguises in hex. It also tells which breaks but
-    plain ends of lines there are: to take out what is not there costs as much as the search.
+    Patterns that differ in case alone share one literal, which halves the number of hexadecimal forms. Hyperscan also
+    finds out which kinds of line breaks the data has: removing a kind that is absent costs as much as the search.
     """
-    groups: dict[bytes, list[int]] = {}
-    for number, pattern in enumerate(patterns):
-        groups.setdefault(pattern.lower(), []).append(number)
-    numbers = list(groups.values())
-    ends = [_telling_end(patterns[group[0]]) for group in numbers]
-    parts = [patterns[group[0]][max(0, end - _PART) : end] for group, end in zip(numbers, ends, strict=True)]
-    texts = _literals(parts, [len(group) > 1 for group in numbers])
-    breaks = _literals([b"\n ", b"\n\t", b"=\n"], [False] * 3, once=True)
+    by_lower_case: dict[bytes, list[int]] = {}
+    for index, pattern in enumerate(patterns):
+        by_lower_case.setdefault(pattern.lower(), []).append(index)
+    groups = list(by_lower_case.values())
+    ends = [_rarest_end(patterns[group[0]]) for group in groups]
+    literals = [patterns[group[0]][max(0, end - _LITERAL_BYTES) : end] for group, end in zip(groups, ends, strict=True)]
+    search_literals = _literal_search(literals, [len(group) > 1 for group in groups])
+    search_breaks = _literal_search([b"\n ", b"\n\t", b"=\n"], [False] * 3, once=True)
 
     def present(data: bytes) -> set[int]:
-        rare: list[int] = []
+        unusual_breaks: list[int] = []
         if b"\n" in data:
-            breaks(data, lambda number, *_: rare.append(number))
-        special = rare or b"\0" in data or b"\r" in data
-        joined = _unbroken(_unfolded(data)) if special else data.replace(b"\n", b"")
+            search_breaks(data, lambda index, *_: unusual_breaks.append(index))
+        unusual = unusual_breaks or b"\0" in data or b"\r" in data
+        joined = _without_breaks(_without_folds(data)) if unusual else data.replace(b"\n", b"")
         found: set[int] = set()
 
-        def met(group: int, _: int, to: int, *__: object) -> None:
+        def on_match(group: int, _: int, to: int, *__: object) -> None:
             start = to - ends[group]
             if start >= 0:
-                found.update(number for number in numbers[group] if joined.startswith(patterns[number], start))
+                found.update(index for index in groups[group] if joined.startswith(patterns[index], start))
 
-        texts(joined, met)
+        search_literals(joined, on_match)
         return found
 
     return present
 
 
-def _telling_end(text: bytes) -> int:
-    """Where the part of a text ends whose last two bytes prose has least.
+def _rarest_end(pattern: bytes) -> int:
+    """Return where the substring of a pattern ends whose last two bytes are rarest in prose.
 
-    Hyperscan's filter looks at the last bytes of a literal: with digits or capitals there, half of its time is saved.
+    Hyperscan filters by the last bytes of a literal: with digits or capitals there, half of its time is saved.
     """
-    ends = range(min(_PART, len(text)), len(text) + 1)
-    return max(ends, key=lambda end: _RARITY[text[end - 2]] + _RARITY[text[end - 1]])
+    ends = range(min(_LITERAL_BYTES, len(pattern)), len(pattern) + 1)
+    return max(ends, key=lambda end: _RARITY[pattern[end - 2]] + _RARITY[pattern[end - 1]])
 
 
-def _literals(
-    texts: Sequence[bytes], either_case: Sequence[bool], *, once: bool = False
+def _literal_search(
+    literals: Sequence[bytes], ignore_case: Sequence[bool], *, once: bool = False
 ) -> Callable[[bytes, Callable[..., None]], None]:
-    """A search that calls back with each text's number, 0, and where it ends. A scratch space serves one thread.
+    """Build a search that calls back with each literal's index, 0, and where it ends. One scratch space a thread.
 
-    :param either_case: which of them stand for their capitals too.
-    :param once: whether each is told once alone.
+    :param ignore_case: for each literal, whether it matches in either case.
+    :param once: whether each literal is reported once alone.
     """
     import hyperscan
 
     flags = hyperscan.HS_FLAG_SINGLEMATCH if once else 0
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
-        expressions=list(texts),
-        ids=list(range(len(texts))),
-        elements=len(texts),
-        flags=[flags | hyperscan.HS_FLAG_CASELESS if either else flags for either in either_case],
+        expressions=list(literals),
+        ids=list(range(len(literals))),
+        elements=len(literals),
+        flags=[flags | hyperscan.HS_FLAG_CASELESS if ignore else flags for ignore in ignore_case],
         literal=True,
     )
     local = threading.local()
 
-    def search(data: bytes, met: Callable[..., None]) -> None:
+    def search(data: bytes, on_match: Callable[..., None]) -> None:
         if not hasattr(local, "scratch"):
             local.scratch = hyperscan.Scratch(database)
-        database.scan(data, match_event_handler=met, scratch=local.scratch)
+        database.scan(data, match_event_handler=on_match, scratch=local.scratch)
 
     return search
 
 
 def _ahocorasick(patterns: Sequence[bytes]) -> Engine:
-    """Aho-Corasick over the parts of the data that are long enough runs of bytes which occur in the texts."""
+    """Build an engine on Aho-Corasick. It searches only runs of bytes that occur in patterns and are long enough."""
     import ahocorasick_rs
 
     by_prefix: dict[bytes, list[int]] = {}
-    for number, pattern in enumerate(patterns):
-        by_prefix.setdefault(pattern[:_PREFIX], []).append(number)
-    numbers = list(by_prefix.values())
+    for index, pattern in enumerate(patterns):
+        by_prefix.setdefault(pattern[:_PREFIX_BYTES], []).append(index)
+    groups = list(by_prefix.values())
     automaton = ahocorasick_rs.BytesAhoCorasick(list(by_prefix))
     alphabet = set(b"".join(patterns) + _BREAKS)
-    kinds = bytes(ord("x") if byte in alphabet else ord(" ") for byte in range(256))
+    byte_classes = bytes(ord("x") if byte in alphabet else ord(" ") for byte in range(256))
     shortest = min(map(len, patterns))
 
     def present(data: bytes) -> set[int]:
-        wanted = _unbroken(_long_runs(_unfolded(data), kinds, shortest))
+        candidates = _without_breaks(_candidate_runs(_without_folds(data), byte_classes, shortest))
         found: set[int] = set()
-        for prefix, start, _ in automaton.find_matches_as_indexes(wanted, overlapping=True):
-            found.update(number for number in numbers[prefix] if wanted.startswith(patterns[number], start))
+        for group, start, _ in automaton.find_matches_as_indexes(candidates, overlapping=True):
+            found.update(index for index in groups[group] if candidates.startswith(patterns[index], start))
         return found
 
     return present
 
 
-def _long_runs(data: bytes, kinds: bytes, shortest: int) -> bytes:
-    """The runs of ``x`` bytes that could hold a text, with a gap between them; all of the data where it is dense."""
-    told = data.translate(kinds)
+def _candidate_runs(data: bytes, byte_classes: bytes, shortest: int) -> bytes:
+    """Return the runs of class ``x`` that could hold a pattern, separated by spaces; all of the data where it is dense.
+
+    :param byte_classes: a translation table: ``x`` for a byte that occurs in a pattern, a space for any other.
+    """
+    classes = data.translate(byte_classes)
     run, gap = b"x" * shortest, b" "
-    parts: list[bytes] = []
-    held = 0
-    start = told.find(run)
+    runs: list[bytes] = []
+    cost = 0
+    start = classes.find(run)
     while start >= 0:
-        end = told.find(gap, start + shortest)
+        end = classes.find(gap, start + shortest)
         end = len(data) if end < 0 else end
-        parts.append(data[start:end])
-        held += end - start + _RUN_COST
-        if held > max(end, _LOOK) * _DENSE:
+        runs.append(data[start:end])
+        cost += end - start + _RUN_COST_BYTES
+        if cost > max(end, _SHARE_SAMPLE_BYTES) * _MAX_RUN_SHARE:
             return data
-        start = told.find(run, end)
-    return gap.join(parts)
+        start = classes.find(run, end)
+    return gap.join(runs)

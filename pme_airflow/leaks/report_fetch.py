@@ -1,4 +1,4 @@
-"""Fetching a report from where somebody says it is."""
+"""Reading a scanner's report from a path or an https URL."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from pme_airflow.leaks.reports import MAX_REPORT_BYTES
 
 __all__ = ["ALLOWED_HOSTS_VARIABLE", "fetch_report"]
 
-#: Names the hosts that reports may be fetched from, with commas between; a URL decides where a worker connects to.
+#: Environment variable with the hosts that reports may be fetched from, separated by commas. Without it none are, since
+#: whoever names the URL decides where a worker connects to.
 ALLOWED_HOSTS_VARIABLE = "PME_REPORT_HOSTS"
 _TIMEOUT = 30.0
 
 
 def fetch_report(place: str) -> bytes:
-    """The bytes of a report at a path or an https URL.
+    """Return the bytes of a report at a path or an https URL.
 
-    :raises PMEInputError: where the path matches no file, or the URL's host is not allowed.
-    :raises PMEReportError: where it is too big or cannot be fetched.
+    :raises PMEInputError: if the path matches no file, or the URL's host is not allowed.
+    :raises PMEReportError: if it is too large or cannot be fetched.
     """
     parts = urlsplit(place)
     if parts.scheme in ("http", "https"):
         return _fetch(place, parts.hostname or "")
     path = Path(parts.path if parts.scheme == "file" else place)
     if parts.scheme not in ("", "file"):
-        raise PMEInputError(f"findings: {parts.scheme}:// is no place reports are read from. Give a path or https URL.")
+        raise PMEInputError(f"findings: reports are not read from {parts.scheme}:// URLs. Give a path or an https URL.")
     if any(sign in str(path) for sign in "*?["):
         matches = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
         if len(matches) != 1:
@@ -38,7 +39,7 @@ def fetch_report(place: str) -> bytes:
     if not path.is_file():
         raise PMEInputError(f"findings: there is no file {path}. Name the report's path as the worker sees it.")
     if path.stat().st_size > MAX_REPORT_BYTES:
-        raise PMEReportError(f"findings: {path} is over the limit of {MAX_REPORT_BYTES} bytes. Hand it in parts.")
+        raise PMEReportError(f"findings: {path} is over the limit of {MAX_REPORT_BYTES} bytes. Split it.")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -50,15 +51,15 @@ def _fetch(url: str, host: str) -> bytes:
     if host not in allowed:
         raise PMEInputError(
             f"findings: reports are not fetched from {host}. Allow the host in the worker's environment "
-            f"({ALLOWED_HOSTS_VARIABLE}={host}), or hand in a path."
+            f"({ALLOWED_HOSTS_VARIABLE}={host}), or give a path."
         )
     raw = b""
     problem = ""
     try:
-        with requests.get(url, timeout=_TIMEOUT, stream=True, allow_redirects=False) as answer:
-            if answer.status_code != 200:
-                problem = f"answered HTTP {answer.status_code}"
-            for chunk in answer.iter_content(1 << 16):
+        with requests.get(url, timeout=_TIMEOUT, stream=True, allow_redirects=False) as response:
+            if response.status_code != 200:
+                problem = f"answered HTTP {response.status_code}"
+            for chunk in response.iter_content(1 << 16):
                 raw += chunk
                 if len(raw) > MAX_REPORT_BYTES:
                     problem = f"is over the limit of {MAX_REPORT_BYTES} bytes"

@@ -1,4 +1,4 @@
-"""Scanners' reports: what each says was found. BoundedList apart by content, never by name; a guess is never silent."""
+"""Reading secret scanners' reports. A report's format is recognised by its content, never by its file name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = ["MAX_REPORT_BYTES", "Findings", "merged", "read_report"]
 
-#: A larger report is refused: hand it in parts.
+#: A larger report is refused: split it.
 MAX_REPORT_BYTES = 64 * 1024 * 1024
 _MAX_DEPTH = 200
 _MASK = re.compile(r"\*{4,}|\bREDACTED\b")
@@ -24,12 +24,12 @@ _SHA1 = re.compile(r"[0-9a-f]{40}\Z", re.ASCII)
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report says.
+    """What a report contains.
 
-    :param form: the form it was read as.
+    :param form: the format it was read as.
     :param total: how many findings it lists.
-    :param fingerprints: of the tokens that stand in it.
-    :param sha1: hex SHA-1 digests of what a scanner captured, where it tells no more.
+    :param fingerprints: the fingerprints of the tokens in it.
+    :param sha1: hex SHA-1 digests of secrets, from scanners that report nothing else of them.
     """
 
     form: str
@@ -38,40 +38,40 @@ class Findings:
     sha1: frozenset[str] = frozenset()
 
     def as_json(self) -> dict[str, Any]:
-        """The findings as JSON; fingerprints and digests, never a token."""
+        """Return the findings as JSON: fingerprints and digests, never a token."""
         return {"form": self.form, "total": self.total, "fingerprints": list(self.fingerprints),
                 "sha1": sorted(self.sha1)}  # fmt: skip
 
     @classmethod
-    def of_json(cls, said: Mapping[str, Any]) -> Findings:
+    def of_json(cls, value: Mapping[str, Any]) -> Findings:
         """Read what :meth:`as_json` wrote."""
-        return cls(str(said["form"]), int(said["total"]), tuple(said["fingerprints"]), frozenset(said["sha1"]))
+        return cls(str(value["form"]), int(value["total"]), tuple(value["fingerprints"]), frozenset(value["sha1"]))
 
 
 def merged(reports: Iterable[Findings | None]) -> Findings | None:
-    """Several reports as one; ``None`` where there is none."""
+    """Merge several reports into one; ``None`` if there is none."""
     read = [report for report in reports if report is not None]
     if len(read) < 2:
         return read[0] if read else None
-    marks = tuple(dict.fromkeys(mark for report in read for mark in report.fingerprints))
+    fingerprints = tuple(dict.fromkeys(known for report in read for known in report.fingerprints))
     sha1 = frozenset(digest for report in read for digest in report.sha1)
-    return Findings(", ".join(report.form for report in read), sum(report.total for report in read), marks, sha1)
+    return Findings(", ".join(report.form for report in read), sum(report.total for report in read), fingerprints, sha1)
 
 
 def read_report(raw: bytes) -> Findings:
-    """Read a report in any known form, or as plain text.
+    """Read a report in any known format, or as plain text.
 
-    :raises PMEReportError: where it is in no known form, cut off, too big, or of a newer major version.
+    :raises PMEReportError: if its format is unknown or of a newer major version, or it is cut off or too large.
     """
     if len(raw) > MAX_REPORT_BYTES:
         raise PMEReportError(
-            f"findings: {len(raw)} bytes is over the limit of {MAX_REPORT_BYTES}. Hand it in parts, or scan the "
+            f"findings: {len(raw)} bytes is over the limit of {MAX_REPORT_BYTES}. Split it, or scan the "
             "sources with `pme-airflow scan`."
         )
     text = _text(raw)
     body = text.strip()
     if not body:
-        raise PMEReportError("findings: the report is empty. Did the scanner end well?")
+        raise PMEReportError("findings: the report is empty. Check that the scanner finished.")
     if body[0] in "[{":
         return _read_json(body)
     return _from_texts("plain text", body.splitlines())
@@ -88,7 +88,9 @@ def _text(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         pass
-    raise PMEReportError("findings: is neither UTF-8 nor marked UTF-16 text. Convert it, or scan it as a file.")
+    raise PMEReportError(
+        "findings: the report is neither UTF-8 nor UTF-16 text with a byte order mark. Convert it to UTF-8."
+    )
 
 
 def _read_json(body: str) -> Findings:
@@ -97,13 +99,13 @@ def _read_json(body: str) -> Findings:
     try:
         document = json.loads(body)
     except RecursionError:
-        problem = "is nested too deep to be a report"
+        problem = "the report is nested too deep"
     except ValueError as error:
         lines = _json_lines(body)
         if lines is not None:
             return _trufflehog(lines)
         where = getattr(error, "lineno", "?")
-        problem = f"is JSON up to line {where}, then broken or cut off. Run the scanner again"
+        problem = f"the report is JSON up to line {where}, then broken or cut off. Run the scanner again"
     if problem:
         raise PMEReportError(f"findings: {problem}.")
     for recognises, reader in _FORMS:
@@ -111,7 +113,7 @@ def _read_json(body: str) -> Findings:
             return reader(document)
     shape = f"an object with the keys {_names(document)}" if isinstance(document, dict) else "a list"
     raise PMEReportError(
-        f"findings: {shape} is no report known here. Known are gitleaks, SARIF 2.1, TruffleHog, "
+        f"findings: {shape} is no known report format. Known formats are gitleaks, SARIF 2.1, TruffleHog, "
         "GitHub secret scanning, detect-secrets, Kingfisher, secretlint and plain text."
     )
 
@@ -127,12 +129,12 @@ def _json_lines(body: str) -> list[Any] | None:
 
 
 def _names(document: Mapping[str, Any]) -> str:
-    """Keys that are plain words; anything else might be a secret."""
+    """Return the keys that are plain words; any other key might be a secret."""
     plain = [key for key in list(document)[:40] if re.fullmatch(r"[A-Za-z_$][A-Za-z_$-]{0,19}", key)]
     return ", ".join(plain[:8]) or "none that are words"
 
 
-# ---------------------------------------------------------------- the forms
+# ---------------------------------------------------------------- formats
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
@@ -160,7 +162,7 @@ def _sarif(document: Any) -> Findings:
     version = str(document.get("version"))
     if not re.match(r"2\.1(\.|$)", version):
         shown = version if re.fullmatch(r"[0-9.]{1,12}", version) else "unknown"
-        raise PMEReportError(f"findings: SARIF of version {shown}, and 2.1 is known here. Export it as SARIF 2.1.0.")
+        raise PMEReportError(f"findings: SARIF version {shown} is not supported. Export the report as SARIF 2.1.0.")
     results = [result for run in _dicts(document.get("runs")) for result in _dicts(run.get("results"))]
     return _unmasked(_from_values("SARIF", results, None), results)
 
@@ -169,7 +171,7 @@ def _trufflehog(document: Any) -> Findings:
     entries = _dicts(document if isinstance(document, list) else [document])
     found = [entry for entry in entries if "DetectorName" in entry or "Raw" in entry or "SourceMetadata" in entry]
     if not found:
-        raise PMEReportError("findings: JSON lines in no known form. Known is TruffleHog's (--json).")
+        raise PMEReportError("findings: these JSON lines are no known report format. TruffleHog's (--json) is.")
     return _from_values("TruffleHog", found, ("Raw", "RawV2", "Redacted"))
 
 
@@ -186,7 +188,7 @@ def _github_webhook(document: Any) -> Findings:
         return _github_alerts([document["alert"]])
     raise PMEReportError(
         "findings: a GitHub secret_scanning_alert webhook carries no secret. Fetch the alert with the REST API "
-        "(GET /repos/{owner}/{repo}/secret-scanning/alerts/{number}) and hand that in."
+        "(GET /repos/{owner}/{repo}/secret-scanning/alerts/{number}) and pass that."
     )
 
 
@@ -194,7 +196,7 @@ def _detect_secrets(document: Any) -> Findings:
     version = str(document.get("version", ""))
     if version and version.split(".")[0] not in ("0", "1"):
         shown = version if re.fullmatch(r"[0-9.]{1,12}", version) else "unknown"
-        raise PMEReportError(f"findings: a detect-secrets baseline of version {shown}, and 1 is known here.")
+        raise PMEReportError(f"findings: a detect-secrets baseline of version {shown} is not supported; version 1 is.")
     results = document["results"] if isinstance(document["results"], dict) else {}
     entries = [entry for per_file in results.values() for entry in _dicts(per_file)]
     digests = {str(entry.get("hashed_secret", "")).lower() for entry in entries}
@@ -202,7 +204,7 @@ def _detect_secrets(document: Any) -> Findings:
 
 
 def _secretlint(document: Any) -> Findings:
-    """secretlint's own JSON: it masks what it captured, and holds the source with the range of each finding."""
+    """Read secretlint's JSON: it masks each secret, but contains the source text and the range of each finding."""
     messages = [(file, message) for file in _dicts(document) for message in _dicts(file.get("messages"))]
     entries = [
         {**message, "captured": _range_of(file.get("sourceContent"), message.get("range"))}
@@ -219,20 +221,20 @@ def _range_of(source: Any, span: Any) -> str:
 
 
 def _unmasked(findings: Findings, entries: list[dict[str, Any]]) -> Findings:
-    """Findings in which something can be read; "none is ours" must not be said of stars.
+    """Return the findings unless all of them are masked, since those cannot be compared with the ledger.
 
-    :raises PMEReportError: where every finding is masked.
+    :raises PMEReportError: if every finding is masked.
     """
     texts = [_strings(entry) for entry in entries]
     masked = sum(
         1
-        for held in texts
-        if any(_MASK.search(text.reveal()) for text in held) and not any(tokens_in(text.reveal()) for text in held)
+        for fields in texts
+        if any(_MASK.search(text.reveal()) for text in fields) and not any(tokens_in(text.reveal()) for text in fields)
     )
     if not entries or masked < len(entries):
         return findings
     raise PMEReportError(
-        f"findings: all {masked} findings of this {findings.form} report are masked, so nothing can be told of them. "
+        f"findings: all {masked} findings of this {findings.form} report are masked and cannot be compared. "
         "Run the scanner without masking (gitleaks without --redact, secretlint with --no-maskSecrets), or "
         "`pme-airflow scan` over the same files."
     )
@@ -261,20 +263,19 @@ _FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Findings]], ...] = (
 
 
 def _from_values(form: str, entries: list[dict[str, Any]], keys: tuple[str, ...] | None) -> Findings:
-    """The tokens in some fields of each finding, or in all of them."""
+    """Collect the tokens in some fields of each finding, or in all of them."""
     texts: list[SecretStr] = []
     for entry in entries:
         if keys is None:
             texts += _strings(entry)
         else:
             texts += [SecretStr(value) for key in keys if isinstance(value := entry.get(key), str)]
-    return Findings(form, len(entries), _marks(texts))
+    return Findings(form, len(entries), _fingerprints(texts))
 
 
 def _from_texts(form: str, lines: list[str]) -> Findings:
-    return Findings(
-        form, sum(1 for line in lines if line.strip()), _marks([SecretStr("\n".join(lines)), *map(SecretStr, lines)])
-    )
+    texts = [SecretStr("\n".join(lines)), *map(SecretStr, lines)]
+    return Findings(form, sum(1 for line in lines if line.strip()), _fingerprints(texts))
 
 
 def _strings(value: Any, depth: int = 0) -> list[SecretStr]:
@@ -289,14 +290,14 @@ def _strings(value: Any, depth: int = 0) -> list[SecretStr]:
     return []
 
 
-def _marks(texts: Iterable[SecretStr]) -> tuple[str, ...]:
-    marks: dict[str, None] = {}
+def _fingerprints(texts: Iterable[SecretStr]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
     for text in texts:
         for token in tokens_in(text.reveal(), bare=True):
-            marks[token if _is_mark(token) else fingerprint(AccessToken(token))] = None
-        marks.update((mark.lower(), None) for mark in re.findall(r"sha256:[0-9a-fA-F]{64}", text.reveal()))
-    return tuple(marks)
+            found[token if _is_fingerprint(token) else fingerprint(AccessToken(token))] = None
+        found.update((known.lower(), None) for known in re.findall(r"sha256:[0-9a-fA-F]{64}", text.reveal()))
+    return tuple(found)
 
 
-def _is_mark(text: str) -> bool:
+def _is_fingerprint(text: str) -> bool:
     return text.startswith("sha256:")

@@ -1,4 +1,4 @@
-"""Searching streams of bytes for live tokens: in pieces, on all cores, with memory flat whatever their size."""
+"""Searching byte streams for live tokens: in chunks, on all cores, with constant memory whatever their size."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pme_airflow.leaks.token_matcher import TokenMatcher
+from pme_airflow.leaks.token_matcher import Match, TokenMatcher
 
-__all__ = ["Hit", "Piece", "Readable", "pieces_of", "search"]
+__all__ = ["Chunk", "Hit", "Readable", "chunks_of", "search"]
 
-_PIECE = 1 << 20
-#: How far line breaks may stretch a token: a wrapped base64 or quoted-printable text breaks every 76 characters or so.
-_STRETCH = 4
+_CHUNK_BYTES = 1 << 20
+#: How much longer line breaks may make a token: wrapped base64 or quoted-printable breaks every 76 characters or so.
+_MAX_STRETCH = 4
+_MIN_SEAM_BYTES = 256
 
 
 class Readable(Protocol):
-    """What can be read in pieces."""
+    """A stream that can be read in chunks."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """So many bytes, or fewer at the end."""
+        """Return so many bytes, or fewer at the end."""
         ...
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A token of ours that stands somewhere.
+    """A live token found at one place.
 
-    :param path: where; parts of archives after a ``!``.
+    :param path: the file or stream; members of archives follow a ``!``.
     :param offset: bytes from its start.
     """
 
@@ -40,77 +41,77 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part of a stream.
+class Chunk:
+    """A range of a stream.
 
-    :param path: where the stream lies.
+    :param path: the path of the stream.
     :param base: the offset of ``data`` in the stream.
     :param data: the bytes.
-    :param seam: where in them two pieces meet whose bytes are searched by themselves; 0 in a piece that is none.
-    :param inside: collects the fingerprints found in what is packed in an archive, for the archive's own bytes.
-    :param unless: fingerprints that are no news in this piece.
+    :param seam: where in ``data`` two chunks meet that are searched by themselves too; 0 for such a chunk itself.
+    :param found_inside: collects the fingerprints found in the members of an archive, for the archive's own bytes.
+    :param already_found: fingerprints that are not reported again for this chunk.
     """
 
     path: str
     base: int
     data: bytes = field(repr=False)
     seam: int = 0
-    inside: set[str] | None = None
-    unless: frozenset[str] | set[str] = frozenset()
+    found_inside: set[str] | None = None
+    already_found: frozenset[str] | set[str] = frozenset()
 
 
-def pieces_of(
+def chunks_of(
     stream: Readable,
     path: str,
     longest: int,
     on_read: Callable[[int], None] | None = None,
-    inside: set[str] | None = None,
-    unless: frozenset[str] | set[str] = frozenset(),
-) -> Iterator[Piece]:
-    """A stream in pieces, and the seams between them, so that what is searched for stands whole in one of the two.
+    found_inside: set[str] | None = None,
+    already_found: frozenset[str] | set[str] = frozenset(),
+) -> Iterator[Chunk]:
+    """Yield a stream in chunks, and the seams between them, so that each token lies whole in one of the two.
 
-    :param longest: how many bytes the longest text that is searched for has.
-    :param on_read: told how many bytes each piece had.
+    :param longest: bytes of the longest form that is searched for.
+    :param on_read: called with the number of bytes of each chunk.
     """
-    reach = max(256, longest * _STRETCH)
+    reach = max(_MIN_SEAM_BYTES, longest * _MAX_STRETCH)
     tail = b""
     base = 0
-    while fresh := stream.read(_PIECE):
+    while fresh := stream.read(_CHUNK_BYTES):
         if on_read is not None:
             on_read(len(fresh))
         if tail:
-            yield Piece(path, base - len(tail), tail + fresh[:reach], len(tail), inside, unless)
-        yield Piece(path, base, fresh, 0, inside, unless)
+            yield Chunk(path, base - len(tail), tail + fresh[:reach], len(tail), found_inside, already_found)
+        yield Chunk(path, base, fresh, 0, found_inside, already_found)
         base += len(fresh)
         tail = fresh[-reach:] if len(fresh) >= reach else (tail + fresh)[-reach:]
 
 
-def search(needles: TokenMatcher, pieces: Iterable[Piece], workers: int | None = None) -> Iterator[Hit]:
-    """Every token in some pieces, each place once, in their order. The engines free the interpreter's lock.
+def search(matcher: TokenMatcher, chunks: Iterable[Chunk], workers: int | None = None) -> Iterator[Hit]:
+    """Yield every token in some chunks, each place once, in order. The engines release the interpreter's lock.
 
-    :param workers: how many threads search; as many as this process may use cores where it is left out.
+    :param workers: how many threads search; by default as many as this process may use cores.
     """
     workers = workers or _cores()
-    under_way: deque[tuple[Piece, Future[list[tuple[str, int, int]]]]] = deque()
+    in_flight: deque[tuple[Chunk, Future[list[Match]]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="pme-scan") as pool:
-        for piece in pieces:
-            under_way.append((piece, pool.submit(needles.find, piece.data)))
-            while len(under_way) > 2 * workers or (under_way and under_way[0][1].done()):
-                yield from _news(*under_way.popleft())
-        while under_way:
-            yield from _news(*under_way.popleft())
+        for chunk in chunks:
+            in_flight.append((chunk, pool.submit(matcher.find, chunk.data)))
+            while len(in_flight) > 2 * workers or (in_flight and in_flight[0][1].done()):
+                yield from _new_hits(*in_flight.popleft())
+        while in_flight:
+            yield from _new_hits(*in_flight.popleft())
 
 
 def _cores() -> int:
-    """How many cores this process may use; not every system tells."""
+    """Return how many cores this process may use; macOS does not report an affinity."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _news(piece: Piece, found: Future[list[tuple[str, int, int]]]) -> Iterator[Hit]:
-    for mark, start, end in found.result():
-        across = start < piece.seam < end
-        if (piece.seam and not across) or mark in piece.unless:
+def _new_hits(chunk: Chunk, matches: Future[list[Match]]) -> Iterator[Hit]:
+    for match in matches.result():
+        crosses_seam = match.start < chunk.seam < match.end
+        if (chunk.seam and not crosses_seam) or match.fingerprint in chunk.already_found:
             continue
-        if piece.inside is not None:
-            piece.inside.add(mark)
-        yield Hit(mark, piece.path, piece.base + start)
+        if chunk.found_inside is not None:
+            chunk.found_inside.add(match.fingerprint)
+        yield Hit(match.fingerprint, chunk.path, chunk.base + match.start)

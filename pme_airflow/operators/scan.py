@@ -1,24 +1,29 @@
-"""The operator that looks for live links where they do not belong."""
+"""The operator that searches files and object stores for live links."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+if TYPE_CHECKING:
+    from pme_airflow.lifecycle.scan import ScanResult
+
 __all__ = ["PMEScanOperator"]
+
+_MAX_LISTED = 10
 
 
 class PMEScanOperator(BaseOperator):
-    """Search files, trees, archives and object stores for the very tokens the ledger holds alive.
+    """Search files, folders, archives and object stores for the tokens of the ledger's live links.
 
-    :param paths: files, folders, or URLs any ``ObjectStoragePath`` knows. (templated)
-    :param flag: whether what is found is flagged, so that the next sweep revokes it.
-    :param fail_on_find: whether the task fails where something is found, as a check in a DAG does.
-    :param reason: why, kept in the ledger with each flag. (templated)
-    :param pme_conn_id: the PME connection.
+    :param paths: files, folders, or URLs of any ``ObjectStoragePath``. (templated)
+    :param flag: whether to flag the links that are found, so that the next sweep revokes them.
+    :param fail_on_find: whether the task fails if a link is found, as a check in a DAG does.
+    :param reason: why; recorded in the ledger with each flag. (templated)
+    :param pme_conn_id: the PME connection. (templated)
     :return: ``{"findings": [{fingerprint, link_id, model_id, audience, path, offset}], "problems": […]}``.
     """
 
@@ -45,33 +50,29 @@ class PMEScanOperator(BaseOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Scan.
 
-        :raises AirflowFailException: where a path names nothing, or something was found and ``fail_on_find`` is set.
-        :raises AirflowException: where a part could not be read; what was found in the rest is in XCom, and flagged.
+        :raises AirflowFailException: if there is nothing at a path, or something was found and ``fail_on_find`` is set.
+        :raises AirflowException: if a part could not be read; what was found in the rest is in XCom, and flagged.
         """
         from pme_airflow.hooks.pme import PMEHook, run_context_of
-        from pme_airflow.hooks.scan_places import scan_place
-        from pme_airflow.leaks.archives import Scan
-        from pme_airflow.lifecycle.scan import live_tokens
+        from pme_airflow.hooks.scan_places import open_place
+        from pme_airflow.lifecycle.scan import ScanRequest, scan
         from pme_airflow.operators._errors import airflow_errors, push_result
 
         places = [self.paths] if isinstance(self.paths, str) else list(self.paths)
-        if not places:
-            raise AirflowFailException("paths: is empty. Name at least one file, folder or URL.")
+        request = ScanRequest(places, open_place, run_context_of(context), flag=self.flag, reason=self.reason)
         with airflow_errors():
-            hook = PMEHook(self.pme_conn_id)
-            haystack = live_tokens(hook.services)
-            scan = Scan(haystack.needles)
-            found = [told for place in places for told in haystack.told(scan.hits(scan_place(scan, place)))]
-            marks = sorted({told["fingerprint"] for told in found})
-            if self.flag and marks:
-                hook.flag(tokens=marks, reason=self.reason, run_context=run_context_of(context))
-        result = {"findings": found, "problems": scan.problems}
-        for told in found:
-            self.log.warning("%s at %s, byte %d.", told["fingerprint"], told["path"], told["offset"])
-        if scan.problems:
-            push_result(context, result)
-            raise AirflowException(f"{len(scan.problems)} parts were not read: {'; '.join(scan.problems[:10])}")
-        if found and self.fail_on_find:
-            push_result(context, result)
-            raise AirflowFailException(f"{len(marks)} live links stand where they do not belong; see the findings.")
-        return result
+            result = scan(PMEHook(self.pme_conn_id).services, request)
+        for finding in result.findings:
+            self.log.warning("%s at %s, byte %d.", finding.fingerprint, finding.path, finding.offset)
+        push_result(context, result.as_json())
+        self._fail_if_needed(result)
+        return result.as_json()
+
+    def _fail_if_needed(self, result: ScanResult) -> None:
+        if result.unread:
+            listed = "; ".join(map(str, result.unread[:_MAX_LISTED]))
+            raise AirflowException(f"{len(result.unread)} parts were not read: {listed}")
+        if result.findings and self.fail_on_find:
+            raise AirflowFailException(
+                f"{len(result.fingerprints)} live links were found where they do not belong. See the findings in XCom."
+            )

@@ -1,4 +1,4 @@
-"""A trigger that waits for scanners' reports in a drop folder or bucket, and starts the leak response with them."""
+"""The trigger that watches a folder or bucket for scanners' reports and starts the leak response."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _UNREADABLE = "unreadable"
 
 
 class PMEReportTrigger(BaseEventTrigger):
-    """Fires once for each report that is dropped under a path, and moves it to ``handled/`` or ``unreadable/`` there.
+    """Fires once for each report under a path, and moves it to ``handled/`` or ``unreadable/`` there.
 
     For an ``AssetWatcher`` on ``Asset("pme://leaks")``. The event carries fingerprints, never a token. A file is read
-    once its size has stood still from one look to the next, so that none is read half written.
+    once its size is the same in two successive listings, so that no half-written file is read.
 
     :param path: any ``ObjectStoragePath``: a folder or bucket that the triggerer can read and write.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two listings.
     """
 
     def __init__(self, path: str, poll_interval: float = 5.0) -> None:
@@ -31,25 +31,25 @@ class PMEReportTrigger(BaseEventTrigger):
         self.poll_interval = poll_interval
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and its arguments, for Airflow to make it again."""
+        """Return the class and its arguments, from which Airflow creates the trigger again."""
         name = f"{type(self).__module__}.{type(self).__qualname__}"
         return name, {"path": self.path, "poll_interval": self.poll_interval}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look for reports until the watcher is gone."""
+        """Yield an event for each report, until the watcher is removed."""
         sizes: dict[str, int] = {}
         while True:
             try:
-                sizes, whole = await asyncio.to_thread(self._look, sizes)
-                for name in whole:
+                sizes, unchanged = await asyncio.to_thread(self._list, sizes)
+                for name in unchanged:
                     payload, where = await asyncio.to_thread(self._read, name)
                     yield TriggerEvent(payload)
                     await asyncio.to_thread(self._move, name, where)
             except OSError as error:
-                self.log.warning("%s cannot be looked at now (%s).", self.path, type(error).__name__)
+                self.log.warning("%s cannot be listed now (%s).", self.path, type(error).__name__)
             await asyncio.sleep(self.poll_interval)
 
-    def _look(self, before: dict[str, int]) -> tuple[dict[str, int], list[str]]:
+    def _list(self, before: dict[str, int]) -> tuple[dict[str, int], list[str]]:
         root = ObjectStoragePath(self.path)
         if not root.exists():
             return {}, []

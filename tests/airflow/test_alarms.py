@@ -134,7 +134,7 @@ def test_the_trigger_reads_each_report_once_and_tells_no_token(tmp_path: Path) -
 
     good, bad = asyncio.run(two())
     assert good["report"]["total"] == 1
-    assert "no report known" in bad["report"]["problem"]
+    assert "no known report" in bad["report"]["problem"]
     assert token not in json.dumps([good, bad])
     assert (tmp_path / "handled" / "a.json").exists()
     assert (tmp_path / "unreadable" / "b.json").exists()

@@ -1,4 +1,4 @@
-"""A link that was opened is masked in whatever is logged after it, however many there are."""
+"""Opened links are masked in the log, however many there are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pme_airflow.secrets import AccessToken, SecretStr
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def log_output(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What the root logger's handler writes, with Airflow's own masking out of the way."""
     monkeypatch.setattr(log_masking, "mask_secret", lambda _: None)
     stream = io.StringIO()
@@ -30,21 +30,21 @@ def link(number: int) -> OpenedLink:
     return OpenedLink(SecretStr(f"https://my.matterport.com/show?m=x&auth=Bearer+{token}"), AccessToken(token))
 
 
-def test_every_link_of_many_is_masked_and_nothing_else(told: io.StringIO) -> None:
+def test_every_link_of_many_is_masked_and_nothing_else(log_output: io.StringIO) -> None:
     masks = LinkMasks()
     for number in range(1000):
         masks.add(link(number))
     log = logging.getLogger("careless.target")
     log.warning("shown: %s", link(999).url.reveal())
     log.warning("header: Bearer %s and %s", link(1).token.reveal(), link(1001).token.reveal())
-    said = told.getvalue()
-    assert link(999).token.reveal() not in said
-    assert link(1).token.reveal() not in said
-    assert link(1001).token.reveal() in said
-    assert "https://my.matterport.com/show?m=x&auth=Bearer+***" in said
+    written = log_output.getvalue()
+    assert link(999).token.reveal() not in written
+    assert link(1).token.reveal() not in written
+    assert link(1001).token.reveal() in written
+    assert "https://my.matterport.com/show?m=x&auth=Bearer+***" in written
 
 
-def test_airflow_is_told_of_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_airflow_masks_the_first_few_links_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     masked: list[str] = []
     monkeypatch.setattr(log_masking, "mask_secret", masked.append)
     masks = LinkMasks()

@@ -1,0 +1,60 @@
+"""A scan's result as text, JSON and SARIF; never a token in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pme_airflow import __version__
+from pme_airflow.lifecycle.scan import ScanFinding, ScanResult
+
+__all__ = ["as_sarif", "rendered", "summary_lines"]
+
+_RULE_ID = "pme-live-link"
+_RULE = {
+    "id": _RULE_ID,
+    "shortDescription": {"text": "A live private-embed link"},
+    "help": {"text": "Flag it: pme-airflow ledger flag --sweep FINGERPRINT"},
+}
+
+
+def rendered(result: ScanResult, form: str) -> str:
+    """Return the findings as ``text``, ``json`` or ``sarif``."""
+    if form == "sarif":
+        return json.dumps(as_sarif(result.findings), indent=2) + "\n"
+    if form == "json":
+        return json.dumps([finding.as_json() for finding in result.findings], indent=2) + "\n"
+    return "".join(f"{_line(finding)}\n" for finding in result.findings)
+
+
+def summary_lines(result: ScanResult) -> list[str]:
+    """Return what a person needs beside the findings: how many there are, and each part that was not searched."""
+    count = f"{len(result.findings)} places with {len(result.fingerprints)} live links."
+    return [count, *(f"pme-airflow: {unread}" for unread in result.unread)]
+
+
+def _line(finding: ScanFinding) -> str:
+    return f"{finding.path}:{finding.offset}  {finding.fingerprint}  {finding.model_id}  {finding.audience}"
+
+
+def as_sarif(findings: Iterable[ScanFinding]) -> dict[str, Any]:
+    """Return findings as SARIF 2.1.0 (OASIS), for code scanning tools."""
+    driver = {"name": "pme-airflow scan", "version": __version__, "rules": [_RULE]}
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": [_sarif_result(finding) for finding in findings]}],
+    }
+
+
+def _sarif_result(finding: ScanFinding) -> dict[str, Any]:
+    location = {"artifactLocation": {"uri": finding.path}, "region": {"byteOffset": finding.offset}}
+    text = f"A live link of model {finding.model_id} ({finding.audience}), {finding.fingerprint}."
+    return {
+        "ruleId": _RULE_ID,
+        "level": "error",
+        "message": {"text": text},
+        "locations": [{"physicalLocation": location}],
+        "partialFingerprints": {"pmeFingerprint/v1": finding.fingerprint},
+    }

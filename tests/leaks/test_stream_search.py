@@ -1,0 +1,108 @@
+"""A stream is searched in chunks, and each place of a token is found once."""
+
+from __future__ import annotations
+
+import io
+import random
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pme_airflow.leaks.stream_search import Hit, chunks_of, search
+from pme_airflow.leaks.token_matcher import TokenMatcher
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
+from tests.support.leaked import ENCODINGS, FINGERPRINT, TOKEN, link
+from tests.support.scale import scaled
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+def hits(stream: io.BytesIO, **options: int) -> list[Hit]:
+    matcher = TokenMatcher([AccessToken(TOKEN)])
+    return list(search(matcher, chunks_of(stream, "x", matcher.longest_form_bytes), **options))
+
+
+@pytest.mark.parametrize("at", [(1 << 20) - 30, (1 << 20) - 10, (1 << 20), (3 << 20) - 1])
+def test_a_token_across_two_chunks_is_found_once(at: int) -> None:
+    assert hits(io.BytesIO(b"." * at + TOKEN.encode() + b"." * (1 << 20))) == [Hit(FINGERPRINT, "x", at)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 26, 300])
+def test_a_token_is_found_once_in_a_stream_of_small_reads(size: int) -> None:
+    class SmallReads(io.BytesIO):
+        def read(self, _: int | None = -1, /) -> bytes:
+            return super().read(size)
+
+    data = b"." * 1000 + TOKEN.encode() + b"\n" * 500 + TOKEN[:9].encode() + b"\n" + TOKEN[9:].encode() + b".."
+    assert [hit.offset for hit in hits(SmallReads(data))] == [1000, 1525]
+
+
+def test_hits_keep_their_order_with_many_workers() -> None:
+    data = (TOKEN.encode() + b"." * ((1 << 20) - 100)) * 8
+    offsets = [hit.offset for hit in hits(io.BytesIO(data), workers=4)]
+    assert offsets == sorted(offsets)
+    assert len(offsets) == 8
+
+
+def test_progress_counts_every_byte_once() -> None:
+    counted: list[int] = []
+    list(chunks_of(io.BytesIO(b"x" * (5 << 19)), "x", 75, counted.append))
+    assert sum(counted) == 5 << 19
+
+
+def test_what_was_found_inside_an_archive_is_not_reported_for_its_own_bytes() -> None:
+    matcher = TokenMatcher([AccessToken(TOKEN)])
+    found_inside: set[str] = set()
+    inner = chunks_of(io.BytesIO(TOKEN.encode()), "a!b", 75, found_inside=found_inside)
+    assert [hit.path for hit in search(matcher, inner)] == ["a!b"]
+    assert found_inside == {FINGERPRINT}
+    outer = chunks_of(io.BytesIO(TOKEN.encode()), "a", 75, already_found=found_inside)
+    assert list(search(matcher, outer)) == []
+
+
+CAMPAIGN = """
+import sys
+from pme_airflow.leaks.archives import ScanReader
+from pme_airflow.leaks.files import files_under
+from pme_airflow.leaks.stream_search import search
+from pme_airflow.leaks.token_matcher import TokenMatcher
+from pme_airflow.secrets import AccessToken
+matcher = TokenMatcher(map(AccessToken, open(sys.argv[1]).read().split()), sys.argv[3])
+reader = ScanReader(matcher.longest_form_bytes)
+for hit in search(matcher, reader.chunks(files_under(sys.argv[2]))):
+    print(hit.fingerprint)
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(int(peak.split()[1]) // 1024, file=sys.stderr)
+"""
+
+
+@pytest.mark.timeout(scaled(120, 900))
+def test_a_thousand_planted_links_are_found_among_similar_ones_in_constant_memory(tmp_path: Path, engine: str) -> None:
+    """Each in one of twelve encodings, no false alarm, less than 200 MB."""
+    chance = random.Random(5)
+    alphabet = string.ascii_lowercase + string.digits
+    count, size = scaled(120, 1000), scaled(20, 200) << 20
+    tokens = ["".join(chance.choices(alphabet, k=25)) for _ in range(count)]
+    (tmp_path / "tokens").write_text("\n".join(tokens))
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    block = "\n".join(link("".join(chance.choices(alphabet, k=25))) for _ in range(2000)).encode()
+    forms = list(ENCODINGS.values())
+    for number in range(10):
+        with (tree / f"{number}.log").open("wb") as out:
+            for index in range(number, count, 10):
+                out.write(block[: max(1, size // count)] + b"\n" + forms[index % 12](tokens[index]) + b"\n")
+            while out.tell() < size // 10:
+                out.write(block[chance.randrange(1000) :])
+    done = subprocess.run(
+        [sys.executable, "-c", CAMPAIGN, str(tmp_path / "tokens"), str(tree), engine],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert sorted(done.stdout.split()) == sorted(fingerprint(AccessToken(token)) for token in tokens)
+    assert int(done.stderr.split()[-1]) < 200

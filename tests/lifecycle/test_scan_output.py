@@ -1,0 +1,41 @@
+"""A scan's result as text, JSON and SARIF."""
+
+from __future__ import annotations
+
+import json
+
+from pme_airflow.leaks.files import Unread
+from pme_airflow.lifecycle.scan import ScanFinding, ScanResult
+from pme_airflow.lifecycle.scan_output import as_sarif, rendered, summary_lines
+
+FINDING = ScanFinding("sha256:" + "a" * 64, "link-1", "yyHDFKzPzvN", "intranet", "wiki.zip!note.txt", 17)
+RESULT = ScanResult((FINDING, FINDING), (Unread("locked", "permission denied"),))
+EMPTY = ScanResult((), ())
+
+
+def test_text_is_one_line_a_finding() -> None:
+    line = f"wiki.zip!note.txt:17  {FINDING.fingerprint}  yyHDFKzPzvN  intranet\n"
+    assert rendered(RESULT, "text") == line * 2
+    assert rendered(EMPTY, "text") == ""
+
+
+def test_json_is_a_list_of_findings() -> None:
+    assert json.loads(rendered(RESULT, "json")) == [FINDING.as_json()] * 2
+    assert json.loads(rendered(EMPTY, "json")) == []
+
+
+def test_sarif_names_rule_place_and_fingerprint() -> None:
+    run = as_sarif([FINDING])["runs"][0]
+    assert run["tool"]["driver"]["rules"][0]["id"] == "pme-live-link"
+    (result,) = run["results"]
+    assert result["ruleId"] == "pme-live-link"
+    assert result["locations"][0]["physicalLocation"] == {
+        "artifactLocation": {"uri": "wiki.zip!note.txt"},
+        "region": {"byteOffset": 17},
+    }
+    assert result["partialFingerprints"] == {"pmeFingerprint/v1": FINDING.fingerprint}
+    assert json.loads(rendered(RESULT, "sarif"))["version"] == "2.1.0"
+
+
+def test_the_summary_counts_places_and_links_and_lists_what_was_not_read() -> None:
+    assert summary_lines(RESULT) == ["2 places with 1 live links.", "pme-airflow: locked: permission denied"]
