@@ -1,4 +1,4 @@
-"""Airflow's HTTP connections as a session and a base address."""
+"""Sessions for Airflow's HTTP connections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["http_session"]
 
 
 def http_session(conn_id: str) -> tuple[requests.Session, str]:
-    """A session with an HTTP connection's credentials and headers, and its base address."""
+    """Return a session with an HTTP connection's credentials and headers, and its base address."""
     from airflow.providers.http.hooks.http import HttpHook
 
     hook = HttpHook(http_conn_id=conn_id)

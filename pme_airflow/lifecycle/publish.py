@@ -25,7 +25,7 @@ from pme_airflow.lifecycle.slot_checks import find_lost_slots
 from pme_airflow.lifecycle.slot_jobs import BUSY_SECONDS, BUSY_TRIES, SlotWork
 from pme_airflow.lifecycle.xcom_payload import MOST_ITEMS
 from pme_airflow.sealing import OpenedLink
-from pme_airflow.targets.base import ShownLink, Target
+from pme_airflow.targets.base import ShownLink, SlotResult, Target
 
 __all__ = ["PublishOutcome", "Publisher", "retire_targets"]
 
@@ -186,9 +186,9 @@ class Publisher:
     def _take_away(self, publication: Publication) -> None:
         database = self._services.database
         problem: PMEError | None = None
-        left: Mapping[str, Any] | None = None
+        cleared = SlotResult()
         try:
-            left = self._target.take_away(publication.slot, publication.details)
+            cleared = SlotResult.of(self._target.take_away(publication.slot, publication.details))
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
             problem = _slot_error(error)
         if problem is not None:
@@ -196,7 +196,7 @@ class Publisher:
             return
         with database.write(self._run_context) as tx:
             reason = "not listed any more"
-            publications.withdraw(tx, [publication], reason, self._grace(left))
+            publications.withdraw(tx, [publication], reason, self._grace(cleared))
         self._outcome.removed.append({"slot": publication.slot, "model_id": publication.model_id})
 
     def _slots(self, item: Mapping[str, Any]) -> tuple[Sequence[str], PMEError | None]:
@@ -205,22 +205,22 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
             return [], _slot_error(error)
 
-    def _put(self, slot: str, item: Mapping[str, Any], previous: Publication | None) -> dict[str, Any]:
+    def _put(self, slot: str, item: Mapping[str, Any], previous: Publication | None) -> SlotResult:
         link = self._opened(item)
         held = dict(previous.details) if previous is not None else {}
         problem: PMEError | None = None
-        details: dict[str, Any] = {}
+        result = SlotResult()
         try:
-            details = self._tried(lambda: self._target.put(slot, link, held))
-            self._tried(lambda: self._target.read_back(slot, link, details))
+            result = SlotResult.of(self._tried(lambda: self._target.put(slot, link, held)))
+            self._tried(lambda: self._target.read_back(slot, link, result.details))
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
             problem = _slot_error(error)
         if problem is not None:
             raise problem
-        return details
+        return result
 
-    def _grace(self, details: Mapping[str, Any] | None) -> timedelta:
-        return timedelta(0) if details and details.get("left_behind") else self._services.grace
+    def _grace(self, result: SlotResult) -> timedelta:
+        return timedelta(0) if result.old_link_remains else self._services.grace
 
     def _tell(self, what: str, slot: str, item: Mapping[str, Any], problem: PMEError | None) -> None:
         if what == "published":

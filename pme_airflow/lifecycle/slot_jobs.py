@@ -17,6 +17,7 @@ from pme_airflow.ledger.links import item_of
 from pme_airflow.ledger.publications import Publication, Shown, SlotPlan
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.targets.base import SlotResult
 
 __all__ = ["BUSY_SECONDS", "BUSY_TRIES", "Put", "SlotWork", "Tell"]
 
@@ -33,7 +34,7 @@ Item = Mapping[str, Any]
 class Put(Protocol):
     """Puts a link into a slot and reads it back, in a thread; gives what the target needs to edit it in place."""
 
-    def __call__(self, slot: str, item: Item, previous: Publication | None, /) -> dict[str, Any]: ...
+    def __call__(self, slot: str, item: Item, previous: Publication | None, /) -> SlotResult: ...
 
 
 class Tell(Protocol):
@@ -66,7 +67,7 @@ class SlotWork:
         target: str,
         at_once: int,
         put: Put,
-        grace: Callable[[Mapping[str, Any]], timedelta],
+        grace: Callable[[SlotResult], timedelta],
         tell: Tell,
     ) -> None:
         self._services = services
@@ -78,7 +79,7 @@ class SlotWork:
         self._tell = tell
         self._ready: deque[SlotJob] = deque()
         self._later: deque[tuple[float, SlotJob]] = deque()
-        self._flying: dict[Future[dict[str, Any]], SlotJob] = {}
+        self._flying: dict[Future[SlotResult], SlotJob] = {}
 
     def run(self, pool: ThreadPoolExecutor, wanted: Iterable[tuple[str, Item]]) -> None:
         """Put every item into its slot, those of one slot in turn."""
@@ -133,18 +134,18 @@ class SlotWork:
             plans = publications.open_slots(tx, self._target, wanted, self._services.grace)
         return [plans[turn.slot] for turn in turns]
 
-    def _landed(self) -> list[tuple[SlotJob, Future[dict[str, Any]]]]:
+    def _landed(self) -> list[tuple[SlotJob, Future[SlotResult]]]:
         """What has landed, and what lands within a moment of it."""
         wait(self._flying, return_when=FIRST_COMPLETED)
         done, _ = wait(self._flying, timeout=_GATHER_SECONDS)
         return [(self._flying.pop(future), future) for future in done]
 
-    def _record(self, landed: Sequence[tuple[SlotJob, Future[dict[str, Any]]]]) -> None:
+    def _record(self, landed: Sequence[tuple[SlotJob, Future[SlotResult]]]) -> None:
         database = self._services.database
         failed = [(turn, error) for turn, future in landed if (error := future.exception()) is not None]
         put = [(turn, future.result()) for turn, future in landed if future.exception() is None]
         shown = [
-            Shown(turn.slot, str(turn.items[0]["link_id"]), details, self._grace(details)) for turn, details in put
+            Shown(turn.slot, str(turn.items[0]["link_id"]), result.details, self._grace(result)) for turn, result in put
         ]
         with database.write(self._run_context) as tx:
             publications.release_slots(tx, self._target, [turn.slot for turn, _ in failed])

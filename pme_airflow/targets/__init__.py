@@ -1,7 +1,7 @@
-"""Targets: places that show links in slots. The face for authors of targets of their own.
+"""Targets: places that show links in slots. Import from here to write a target.
 
-``Target``, ``ShownLink`` and ``SlotError`` are what an author needs. The shipped targets load when first named, since
-each brings its own client.
+``Target``, ``ShownLink``, ``SlotResult`` and ``SlotError`` are what a new target needs. A shipped target is imported
+when its name is first used, because each one loads its own client library.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pme_airflow.errors import SlotError
-from pme_airflow.targets.base import ShownLink, SlotCheck, Target
+from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
 
 if TYPE_CHECKING:
     from pme_airflow.targets.http_json import HttpJsonTarget
@@ -25,6 +25,7 @@ __all__ = [
     "SlackTarget",
     "SlotCheck",
     "SlotError",
+    "SlotResult",
     "Target",
     "WordPressTarget",
 ]

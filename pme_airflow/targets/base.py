@@ -1,4 +1,4 @@
-"""The base of every target: a place that shows links in slots."""
+"""The base class of every target, and the values that it exchanges with the publisher."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pme_airflow.errors import SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.secrets import AccessToken, SecretStr
 
-__all__ = ["ShownLink", "SlotCheck", "Target"]
+__all__ = ["ShownLink", "SlotCheck", "SlotResult", "Target"]
+
+#: The key by which a plain dict returned by ``put`` or ``take_away`` reports that the old link can still be read.
+_REMAINS = "left_behind"
 
 
 @dataclass(frozen=True)
 class ShownLink:
-    """An opened link on its way into a slot. ``url`` and ``token`` are hidden: reveal them where they are written.
+    """An opened link that is about to be written into a slot. Reveal ``url`` and ``token`` only where they are written.
 
-    :param name: what people call the model: its name where the API told it, else its id. It is what somebody typed:
-        escape it as the place wants it.
+    :param name: the model's name where the API gave one, else its id. People type it: escape it for the place.
     """
 
     link_id: str
@@ -43,42 +46,70 @@ class SlotCheck:
     details: Mapping[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
 
-class Target(ABC):
-    """A place that shows links. Write your own by giving it a name, slots, and a way to put, read back and take away.
+@dataclass(frozen=True)
+class SlotResult:
+    """The result of writing or clearing a slot.
 
-    A method that fails raises :class:`SlotError`; any other exception is reported by its type alone, since its text
-    may hold the link.
+    :param details: JSON that the next ``put`` needs to edit the slot in place; never a link or a token.
+    :param old_link_remains: whether the replaced link can still be read somewhere in the target, in a page's revision
+        for example. Such a link is revoked without a grace period.
     """
 
-    #: Names the target in the ledger; two targets that show in the same place must have the same name.
+    details: dict[str, Any] = field(default_factory=dict, repr=False)
+    old_link_remains: bool = False
+
+    @classmethod
+    def of(cls, returned: object) -> SlotResult:
+        """Convert what a target's ``put`` or ``take_away`` returned: a result, a dict, or nothing.
+
+        :raises SlotError: if it is something else.
+        """
+        if isinstance(returned, SlotResult):
+            return returned
+        if returned is None:
+            return cls()
+        if not isinstance(returned, Mapping):
+            raise SlotError(f"the target returned a {type(returned).__name__}: return a SlotResult or a dict")
+        details = {key: value for key, value in returned.items() if key != _REMAINS}
+        return cls(details, bool(returned.get(_REMAINS)))
+
+
+class Target(ABC):
+    """A place that shows links in slots. Subclass it with a name, and methods that write, read and clear a slot.
+
+    A method that fails raises :class:`SlotError`. Any other exception is reported by its type alone, because its text
+    may contain the link.
+    """
+
+    #: The target's name in the ledger. Two targets that write to the same place must have the same name.
     name: str
-    #: Whether models are shown by name, which the API is asked for.
+    #: Whether models are shown by name; the names are then read from the API.
     shows_names: bool = False
-    #: How many slots may be written at the same time, each in a thread of its own.
+    #: How many slots may be written at the same time, each in its own thread.
     at_once: int = 1
 
     def slots(self, item: Mapping[str, Any]) -> Sequence[str]:
-        """The slots an item is shown in; one named by the model unless overridden."""
+        """Return the slots that show an item; by default one slot with the model's id as its name."""
         return [str(item["model_id"])]
 
     @abstractmethod
-    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
-        """Show a link in a slot, in place of what it shows.
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> SlotResult | dict[str, Any]:
+        """Show a link in a slot, in place of the link that it shows now.
 
-        :param previous: what the last ``put`` returned for this slot; empty the first time.
-        :return: JSON the next ``put`` needs to edit in place; never a link or token. With the key ``left_behind`` set,
-            the old link still stands somewhere in the target (a page's revision, say): it is retired without grace.
+        :param previous: the details that the last ``put`` of this slot returned; empty the first time.
+        :return: the result, or only its details as a dict. In a dict the key ``left_behind`` means
+            ``old_link_remains``.
         """
 
     @abstractmethod
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
-        """Read the slot as a reader would, and raise unless it shows this link and no other one of ours."""
+        """Read the slot as a reader would, and raise unless it shows this link and no other link of the model."""
 
-    def take_away(self, slot: str, details: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Clear a slot that is to show nothing any more; may return ``left_behind`` as :meth:`put` does."""
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> SlotResult | Mapping[str, Any] | None:
+        """Clear a slot that is to show nothing any more; return a result as :meth:`put` does, or nothing."""
 
     def finish(self, shown: Sequence[Publication]) -> None:
-        """Called once after the slots, with all the target shows; for an index, say."""
+        """Write what depends on all slots together, an index for example; called once after the slots."""
 
     def check_shown(self, shown: Sequence[Publication]) -> SlotCheck | None:
         """Check whether slots still show the link that was published there, cheaply: one request for many slots.

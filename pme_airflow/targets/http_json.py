@@ -1,4 +1,4 @@
-"""A slot in a headless CMS or any other JSON API over HTTP."""
+"""Entries of a headless CMS, or of any other JSON API over HTTP."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from typing import Any
 import requests
 
 from pme_airflow.errors import SlotError
-from pme_airflow.targets.base import ShownLink, Target
+from pme_airflow.targets.base import ShownLink, SlotResult, Target
 from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.web import WebApi, WebRefusal
 
 __all__ = ["HttpJsonTarget"]
 
-#: Somebody else wrote meanwhile: another try reads anew what they did.
-_PASSING = frozenset({409, 412})
-_CURES = {
+#: Statuses of a concurrent change: the next try reads the entry again.
+_CONFLICTS = frozenset({409, 412})
+_ADVICE = {
     401: ": check the credentials of the connection",
-    403: ": the account may not write there. Give it the right to",
-    404: ": there is nothing at the endpoint. Make the entry first, or check the path",
-    405: ": the endpoint does not take this method. Check method",
-    415: ": the endpoint takes no JSON. Check the path",
+    403: ": the account has no right to write there. Grant it",
+    404: ": nothing exists at the endpoint. Create the entry first, or correct endpoint",
+    405: ": the endpoint does not accept this method. Correct method",
+    415: ": the endpoint does not accept JSON. Correct endpoint",
 }
 
 
 class HttpJsonTarget(Target):
-    """One request a slot; the endpoint, headers and body are templates over the link.
+    """Sends one request for each slot. The endpoint, headers and body are templates.
 
-    Templates know ``{model_id} {audience} {link} {access_token} {valid_until} {link_id}``.
+    Templates may contain ``{model_id} {audience} {link} {access_token} {valid_until} {link_id}``.
 
     :param session: a ``requests`` session that carries the connection's credentials.
     :param base_url: the connection's base address.
-    :param name: names the target in the ledger.
-    :param read_endpoint: where a reader would find the link; a template. Without it the answer alone is looked at.
+    :param name: the target's name in the ledger.
+    :param expected: the statuses that count as success.
+    :param read_endpoint: the endpoint that readers get the link from; a template. Without it nothing is read back.
+    :param clear_json: the body that clears a slot.
     """
 
     def __init__(
@@ -63,64 +65,70 @@ class HttpJsonTarget(Target):
         self._clear_json = clear_json
 
     def slots(self, item: Mapping[str, Any]) -> list[str]:
-        known = {key: str(item[key]) for key in ("model_id", "audience")}
-        return [f"{self._method} {_filled(self._endpoint, known)}"]
+        values = {key: str(item[key]) for key in ("model_id", "audience")}
+        return [f"{self._method} {_filled(self._endpoint, values)}"]
 
-    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> SlotResult:
         values = _values(link)
+        endpoint = _filled(self._endpoint, values)
         headers = {name: _filled(text, values) for name, text in self._headers.items()}
-        headers.setdefault("Idempotency-Key", hashlib.sha256(f"{self.name}{slot}{link.link_id}".encode()).hexdigest())
+        headers.setdefault("Idempotency-Key", self._idempotency_key(slot, link))
         if self._read_endpoint == self._endpoint and "If-Match" not in headers:
-            headers |= self._only_if_unchanged(_filled(self._endpoint, values))
-        self._ask(self._method, _filled(self._endpoint, values), headers, _deep(self._json, values))
-        return {"endpoint": _filled(self._endpoint, _public(link))}
+            headers |= self._only_if_unchanged(endpoint)
+        self._request(self._method, endpoint, headers, _deep(self._json, values))
+        return SlotResult({"endpoint": _filled(self._endpoint, _public(link))})
+
+    def _idempotency_key(self, slot: str, link: ShownLink) -> str:
+        return hashlib.sha256(f"{self.name}{slot}{link.link_id}".encode()).hexdigest()
 
     def _only_if_unchanged(self, endpoint: str) -> dict[str, str]:
-        """``If-Match`` with the ``ETag`` the slot has now, where a strong one is offered (RFC 9110, 13.1.1)."""
+        """Return ``If-Match`` with the entry's present ``ETag`` if that is a strong one (RFC 9110, 13.1.1)."""
         try:
-            tag = self._ask("GET", endpoint, {}, None).headers.get("ETag", "")
+            etag = self._request("GET", endpoint, {}, None).headers.get("ETag", "")
         except WebRefusal:
             return {}
-        return {"If-Match": tag} if tag.startswith('"') else {}
+        return {"If-Match": etag} if etag.startswith('"') else {}
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         if self._read_endpoint is None:
             return
-        answer = self._ask("GET", _filled(self._read_endpoint, _values(link)), {}, None)
-        if link.token.reveal() not in answer.text:
-            raise SlotError("the target confirmed, but does not show the new link when read back", passing=True)
-        if tokens_of(answer.text, link.model_id) - {link.token.reveal()}:
+        response = self._request("GET", _filled(self._read_endpoint, _values(link)), {}, None)
+        if link.token.reveal() not in response.text:
+            raise SlotError("the write was confirmed, but read_endpoint does not show the new link", passing=True)
+        if tokens_of(response.text, link.model_id) - {link.token.reveal()}:
             raise SlotError(
-                "it shows the new link and another of the model beside it: let read_endpoint name the slot alone, or "
-                "json replace what stands there"
+                "read_endpoint shows the new link and another link of the same model: let read_endpoint name the slot "
+                "alone, or let json replace what is there"
             )
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
         if self._clear_json is None:
-            raise SlotError("it is not known how to clear this slot: give clear_json, or take the link out by hand")
-        self._ask(self._method, str(details["endpoint"]), {}, self._clear_json)
+            raise SlotError("the slot cannot be cleared without clear_json: set it, or remove the link by hand")
+        self._request(self._method, str(details["endpoint"]), {}, self._clear_json)
 
-    def _ask(self, method: str, endpoint: str, headers: Mapping[str, str], body: Any) -> requests.Response:
+    def _request(self, method: str, endpoint: str, headers: Mapping[str, str], body: Any) -> requests.Response:
         expected = self._expected if method == self._method else frozenset({200})
-        return self._web.ask(method, endpoint, lambda answer: _judged(answer, expected), headers=headers, body=body)
+        return self._web.request(method, endpoint, lambda r: _problem_of(r, expected), headers=headers, body=body)
 
 
-def _judged(answer: requests.Response, expected: Collection[int]) -> SlotError | None:
-    status = answer.status_code
+def _problem_of(response: requests.Response, expected: Collection[int]) -> SlotError | None:
+    status = response.status_code
     if status not in expected:
-        said = f"HTTP {status} instead of {sorted(expected)}{_CURES.get(status, '')}"
-        return WebRefusal(said, status, passing=status in _PASSING)
-    return _said_error(answer)
+        message = f"HTTP {status} instead of {sorted(expected)}{_ADVICE.get(status, '')}"
+        return WebRefusal(message, status, passing=status in _CONFLICTS)
+    return _error_in_success(response)
 
 
-def _said_error(answer: requests.Response) -> SlotError | None:
-    """An error inside of an answer that calls itself a success."""
+def _error_in_success(response: requests.Response) -> SlotError | None:
+    """Return the error that the body of a successful response reports."""
     try:
-        body = answer.json()
+        body = response.json()
     except ValueError:
         return None
     if isinstance(body, dict) and (body.get("errors") or body.get("error") or body.get("ok") is False):
-        return WebRefusal(f"HTTP {answer.status_code} with an error inside", answer.status_code)
+        return WebRefusal(
+            f"HTTP {response.status_code}, but the response's body reports an error", response.status_code
+        )
     return None
 
 

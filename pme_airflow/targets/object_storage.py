@@ -1,4 +1,4 @@
-"""Pages in object storage: any path Airflow's ``ObjectStoragePath`` knows."""
+"""Pages in object storage, under any path that Airflow's ``ObjectStoragePath`` supports."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from typing import Any
 
 from pme_airflow.errors import SlotError
 from pme_airflow.ledger.publications import Publication
-from pme_airflow.targets.base import ShownLink, Target
+from pme_airflow.targets.base import ShownLink, SlotResult, Target
 from pme_airflow.targets.pages import render, source
 
 __all__ = ["ObjectStorageTarget"]
 
 _FILES = ("link.json", "embed.html")
-#: What embed pages load, so that an open space outlives its link.
+#: The script of embed pages, which gives an open space each new link.
 _SCRIPT = "pme-embed.js"
+_CONTENT_TYPES = {".json": "application/json", ".html": "text/html; charset=utf-8", ".js": "text/javascript"}
+
 log = logging.getLogger(__name__)
-_TYPES = {".json": "application/json", ".html": "text/html; charset=utf-8", ".js": "text/javascript"}
 
 
 class ObjectStorageTarget(Target):
-    """``<model_id>/link.json``, ``<model_id>/embed.html`` and a gallery, each replaced whole.
+    """Writes ``<model_id>/link.json``, ``<model_id>/embed.html`` and a gallery. Readers see each file whole.
 
     :param root: an ``ObjectStoragePath``.
-    :param sdk_url: where a page loads the vendor's SDK for Embeds from, so that an open space takes each fresh link.
+    :param sdk_url: the address of the vendor's SDK for Embeds, which gives open spaces each new link.
     :param sdk_key: your SDK key.
     """
 
@@ -40,7 +41,7 @@ class ObjectStorageTarget(Target):
         self._sdk = {"sdk_url": sdk_url, "sdk_key": sdk_key}
         self.name = f"object_storage:{str(root).rstrip('/')}"
 
-    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> SlotResult:
         folder = self._root / slot
         until = _utc(link)
         record = {
@@ -53,7 +54,8 @@ class ObjectStorageTarget(Target):
         page = render("embed.html.j2", link=link.url.reveal(), title=link.name, valid_until=until, **self._sdk)
         self._replace(folder / "embed.html", page)
         self._replace(folder / "link.json", json.dumps(record, indent=2) + "\n")
-        return {"folder": str(folder), "name": link.name, **self._drop_old_versions(folder)}
+        details = {"folder": str(folder), "name": link.name}
+        return SlotResult(details, old_link_remains=self._delete_old_versions(folder) > 0)
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         folder = self._root / slot
@@ -65,41 +67,40 @@ class ObjectStorageTarget(Target):
             elif link.token.reveal() not in (folder / "embed.html").read_text():
                 problem = "embed.html shows another link"
         except (ValueError, AttributeError):
-            problem = "link.json is not whole"
+            problem = "link.json is incomplete"
         if problem:
-            raise SlotError(f"{problem} right after it was written: does something else write there?", passing=True)
+            raise SlotError(f"{problem} right after it was written: does another program write there?", passing=True)
 
-    def take_away(self, slot: str, details: Mapping[str, Any]) -> Mapping[str, Any]:
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> SlotResult:
         folder = self._root / slot
         for name in _FILES:
             (folder / name).unlink(missing_ok=True)
-        return self._drop_old_versions(folder)
+        return SlotResult(old_link_remains=self._delete_old_versions(folder) > 0)
 
-    def _drop_old_versions(self, folder: Any) -> dict[str, Any]:
-        """A versioned bucket keeps what was replaced, and the old link in it: remove those versions, or say why not."""
+    def _delete_old_versions(self, folder: Any) -> int:
+        """Delete the old versions that a versioned bucket keeps, with the old link in them; return how many remain."""
         call = getattr(folder.fs, "call_s3", None)
         if call is None:
-            return {}
+            return 0
         kept = 0
         for name in _FILES:
             bucket, _, key = (folder / name).path.lstrip("/").partition("/")
             try:
                 listed = call("list_object_versions", Bucket=bucket, Prefix=key).get("Versions", [])
-            except Exception as error:  # noqa: BLE001 - a store of any kind may refuse in its own way
+            except Exception as error:  # noqa: BLE001 - each store raises its own errors
                 reason = type(error).__name__
-                log.warning("%s: old versions cannot be looked for (%s): allow s3:ListBucketVersions.", folder, reason)
-                return {}
+                log.warning("%s: old versions cannot be listed (%s): allow s3:ListBucketVersions.", folder, reason)
+                return 0
             for version in listed:
                 if version["Key"] == key and not version["IsLatest"]:
                     kept += not _deleted(call, bucket, key, version["VersionId"])
-        if not kept:
-            return {}
-        log.warning(
-            "%s: %d old versions keep links, which are revoked without grace. Allow s3:DeleteObjectVersion.",
-            folder,
-            kept,
-        )
-        return {"left_behind": kept}
+        if kept:
+            log.warning(
+                "%s: %d old versions still contain links, which are revoked at once. Allow s3:DeleteObjectVersion.",
+                folder,
+                kept,
+            )
+        return kept
 
     def finish(self, shown: Sequence[Publication]) -> None:
         pages = [
@@ -118,14 +119,14 @@ class ObjectStorageTarget(Target):
         self._replace(self._root / "index.html", render("index.html.j2", pages=pages))
 
     def _replace(self, path: Any, text: str) -> None:
-        """Write a file so that a reader sees the old one or the new one, whole."""
+        """Write a file so that a reader sees either the old text or the new one, whole."""
         if path.protocol in ("file", "local", ""):
             _replace_local(Path(path.path), text)
             return
-        kind = _TYPES[os.path.splitext(path.name)[1]]
         extra: dict[str, Any] = {}
         if path.protocol in ("s3", "s3a"):
-            extra = {"CacheControl": "no-store", "ContentType": kind}
+            content_type = _CONTENT_TYPES[os.path.splitext(path.name)[1]]
+            extra = {"CacheControl": "no-store", "ContentType": content_type}
         with path.open("wb", **extra) as stream:
             stream.write(text.encode())
 
@@ -133,7 +134,7 @@ class ObjectStorageTarget(Target):
 def _deleted(call: Callable[..., Any], bucket: str, key: str, version: str) -> bool:
     try:
         call("delete_object", Bucket=bucket, Key=key, VersionId=version)
-    except Exception:  # noqa: BLE001 - a store of any kind may refuse in its own way
+    except Exception:  # noqa: BLE001 - each store raises its own errors
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Asking a target's web API: no redirect followed, passing trouble tried again, and its refusals in words."""
+"""Requests to a target's web API: no redirects, retries of temporary failures, and errors without secrets."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from pme_airflow.errors import SlotError
 __all__ = ["WebApi", "WebRefusal"]
 
 _TRIES = 4
+#: The longest pause between two tries, in seconds, whatever ``Retry-After`` asks for.
 _MAX_WAIT = 30.0
-_PASSING = frozenset({408, 425, 429})
-_SAFE = frozenset({"GET", "HEAD", "DELETE"})
-_PAGES = ("<!doctype html", "<html")
+_TEMPORARY = frozenset({408, 425, 429})
+#: Methods that can be repeated after an answer was lost. POST, PUT and PATCH are sent once.
+_REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
+_HTML_STARTS = ("<!doctype html", "<html")
 
-Judge = Callable[[requests.Response], SlotError | None]
+ResponseCheck = Callable[[requests.Response], SlotError | None]
 
 
 class WebRefusal(SlotError):
-    """An answer that is no success.
+    """A response that is not a success.
 
     :param status: its HTTP status.
-    :param code: the word the API names the error by, where it does.
-    :param retry_after: seconds it asks to be left alone for.
+    :param code: the API's code for the error, where it gives one.
+    :param retry_after: seconds to wait before the next request, where the API gives them.
     """
 
     def __init__(
@@ -42,11 +44,11 @@ class WebRefusal(SlotError):
 
 
 class _TimedOutError(SlotError):
-    """No answer in time: another try may help, but not at once."""
+    """No response in time. A later try may help; an immediate one would only wait again."""
 
 
-class _Nobody(AuthBase):
-    """Sends no credentials, so that a page is read as anybody would."""
+class _Anonymous(AuthBase):
+    """Sends no credentials, so that a page is read as a visitor reads it."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers.pop("Authorization", None)
@@ -57,8 +59,8 @@ class WebApi:
     """A web API under one base address.
 
     :param session: carries the credentials.
-    :param base_url: its address.
-    :param timeout: seconds to wait for an answer.
+    :param base_url: the base address.
+    :param timeout: seconds to wait for a response.
     """
 
     def __init__(self, session: requests.Session, base_url: str, timeout: float) -> None:
@@ -66,30 +68,30 @@ class WebApi:
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
 
-    def ask(
+    def request(
         self,
         method: str,
         path: str,
-        judge: Judge,
+        check: ResponseCheck,
         *,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Any = None,
         anonymous: bool = False,
     ) -> requests.Response:
-        """Ask once; what changes nothing, or nothing more the second time, up to four times unless it takes too long.
+        """Send a request. GET, HEAD and DELETE are sent up to 4 times while the failure is temporary.
 
-        :param judge: what is wrong with an answer that is neither a redirect nor a passing refusal.
-        :raises SlotError: in words that hold neither the address' query nor the body.
+        :param check: returns the error of a response that is neither a redirect nor a temporary failure, or ``None``.
+        :raises SlotError: with a message that contains neither the address's query nor the body.
         """
 
         def once() -> requests.Response:
-            return self._once(method, path, judge, params, headers, body, anonymous)
+            return self._once(method, path, check, params, headers, body, anonymous)
 
-        if method not in _SAFE:
+        if method not in _REPEATABLE:
             return once()
         retrying = Retrying(
-            retry=retry_if_exception(_may_pass_soon),
+            retry=retry_if_exception(_is_temporary),
             stop=stop_after_attempt(_TRIES),
             wait=_pause,
             sleep=time.sleep,
@@ -101,7 +103,7 @@ class WebApi:
         self,
         method: str,
         path: str,
-        judge: Judge,
+        check: ResponseCheck,
         params: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
         body: Any,
@@ -109,7 +111,7 @@ class WebApi:
     ) -> requests.Response:
         problem: SlotError | None = None
         try:
-            answer = self._session.request(
+            response = self._session.request(
                 method,
                 f"{self.base_url}/{path.lstrip('/')}",
                 params=params,
@@ -117,44 +119,46 @@ class WebApi:
                 json=body,
                 timeout=self._timeout,
                 allow_redirects=False,
-                auth=_Nobody() if anonymous else None,
+                auth=_Anonymous() if anonymous else None,
             )
-            problem = _passing_or_astray(answer) or judge(answer)
+            problem = _problem_of(response) or check(response)
         except requests.Timeout:
-            problem = _TimedOutError(f"it did not answer within {self._timeout:g} s", passing=True)
+            problem = _TimedOutError(f"no response within {self._timeout:g} s", passing=True)
         except requests.RequestException as error:
-            problem = SlotError(f"it was not reached, or broke off ({type(error).__name__})", passing=True)
+            problem = SlotError(f"the connection failed ({type(error).__name__})", passing=True)
         if problem is not None:
             raise problem
-        return answer
+        return response
 
 
-def _passing_or_astray(answer: requests.Response) -> SlotError | None:
-    status = answer.status_code
+def _problem_of(response: requests.Response) -> SlotError | None:
+    """Return the error of a redirect, a temporary failure, or a page of HTML in place of JSON."""
+    status = response.status_code
     if 300 <= status < 400:
-        return WebRefusal(f"HTTP {status}, a redirect: the link was not sent on. Name the final address", status)
-    if status in _PASSING or status >= 500:
-        wait = HttpResponse(status, answer.headers, b"").retry_after
+        message = f"HTTP {status}, a redirect, which is not followed. Give the final address in the connection"
+        return WebRefusal(message, status)
+    if status in _TEMPORARY or status >= 500:
+        wait = HttpResponse(status, response.headers, b"").retry_after
         return WebRefusal(f"HTTP {status}", status, passing=True, retry_after=wait)
-    if status < 300 and _is_page(answer):
-        said = (
-            f"HTTP {status}, but a page of HTML instead of JSON: a login page, say. Check the address and credentials"
-        )
-        return WebRefusal(said, status)
+    if status < 300 and _is_html(response):
+        message = f"HTTP {status} with HTML in place of JSON, perhaps a login page. Check the address and credentials"
+        return WebRefusal(message, status)
     return None
 
 
-def _is_page(answer: requests.Response) -> bool:
-    kind = answer.headers.get("Content-Type", "")
-    start = answer.content[:200].decode("utf-8", "replace").lstrip().lower()
-    return bool(answer.content) and ("text/html" in kind or start.startswith(_PAGES))
+def _is_html(response: requests.Response) -> bool:
+    content_type = response.headers.get("Content-Type", "")
+    start = response.content[:200].decode("utf-8", "replace").lstrip().lower()
+    return bool(response.content) and ("text/html" in content_type or start.startswith(_HTML_STARTS))
 
 
-def _may_pass_soon(error: BaseException) -> bool:
+def _is_temporary(error: BaseException) -> bool:
     return isinstance(error, SlotError) and not error.permanent and not isinstance(error, _TimedOutError)
 
 
 def _pause(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
-    asked = error.retry_after if isinstance(error, WebRefusal) else None
-    return min(asked, _MAX_WAIT) if asked is not None else wait_random_exponential(multiplier=0.2, max=2)(state)
+    retry_after = error.retry_after if isinstance(error, WebRefusal) else None
+    if retry_after is not None:
+        return min(retry_after, _MAX_WAIT)
+    return wait_random_exponential(multiplier=0.2, max=2)(state)

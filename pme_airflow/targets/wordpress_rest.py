@@ -106,7 +106,7 @@ class WordPressApi:
     ) -> Any:
         where = f"wp-json/wp/v2/{path}" if pretty else ""
         params = dict(query) if pretty else {"rest_route": f"/wp/v2/{path}", **query}
-        answer = self._web.ask(method, where, _problem, params=params, body=body, anonymous=anonymous)
+        answer = self._web.request(method, where, _problem, params=params, body=body, anonymous=anonymous)
         try:
             return answer.json()
         except ValueError:

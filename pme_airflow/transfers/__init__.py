@@ -1,1 +1,1 @@
-"""Transfers: links to where people look at them."""
+"""Transfers: operators that publish links to the places where people open them."""

@@ -1,4 +1,4 @@
-"""What every transfer shares: reading items, publishing them, and how a task ends."""
+"""The base class of transfers: reads items, publishes them, and decides how the task ends."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ if TYPE_CHECKING:
 
 __all__ = ["PMETransferOperator"]
 
+#: How many failed slots an error message names.
+_NAMED_SLOTS = 20
+
 
 class PMETransferOperator(BaseOperator):
-    """Base of the transfers. Give it :meth:`make_target` to write your own.
+    """Base class of the transfers. Override :meth:`make_target` to write one.
 
-    It runs when its upstream tasks are done, whether or not they succeeded, so that the links a mint did get are shown
-    although a model failed; the task then ends failed too, after publishing, so that the run does.
+    It runs when its upstream tasks have ended, whether or not they succeeded, so that the links that were minted are
+    published although one model failed. In that case the task fails after publishing, and the run with it.
 
     :param links: what ``PMEMintLinksOperator`` returns: items, or a reference to many; lists of them, as mapped tasks
-        give, are flattened.
-    :param models: the ids of all models this target is to show. Slots of other models of the items' audience are
-        cleared and their links retired; without it nothing is cleared.
-    :param audience: the audience that ``models`` speaks of.
+        return, are flattened.
+    :param models: the ids of all models that this target shows. Slots of other models of ``audience`` are cleared and
+        their links retired; without it only slots of models that the account no longer lists are cleared.
+    :param audience: the audience of ``models``.
     :param pme_conn_id: the PME connection.
     """
 
@@ -52,14 +55,14 @@ class PMETransferOperator(BaseOperator):
 
     @abstractmethod
     def make_target(self, hook: PMEHook) -> Target:
-        """The target to publish to."""
+        """Return the target to publish to."""
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Publish every item.
 
         :return: the outcome as JSON, without links.
-        :raises AirflowFailException: where a slot failed for good, or an upstream task had.
-        :raises AirflowException: where a slot failed and another try may help.
+        :raises AirflowFailException: if every failed slot failed permanently, or an upstream task failed.
+        :raises AirflowException: if a slot failed and another try may help.
         """
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.lifecycle.publish import Publisher
@@ -71,7 +74,7 @@ class PMETransferOperator(BaseOperator):
             publisher = Publisher(hook.services, run_context_of(context), self.make_target(hook), hook.open_link)
             outcome = publisher.publish(hook.items(self.links), finish=_is_retry(context))
             if not outcome.links and failed_upstream:
-                raise AirflowFailException(f"There is no link to publish, since {failed_upstream} failed. See its log.")
+                raise AirflowFailException(f"There is no link to publish: {failed_upstream} failed. See its log.")
             if self.models is not None:
                 outcome = publisher.retire_others(self.audience, list(self.models))
             else:
@@ -93,26 +96,33 @@ class PMETransferOperator(BaseOperator):
 
         count("published", outcome.published.total)
         count("publish_failures", outcome.failed.total)
-        _tell_assets(context, outcome)
+        _describe_asset_events(context, outcome)
         push_result(context, outcome.target, key="target")
         if outcome.failed:
             push_result(context, outcome.as_json())
-            said = "; ".join(f"{f['slot']} (model {f['model_id']}): {f['reason']}" for f in outcome.failed[:20])
-            more = f"; and {outcome.failed.total - 20} more" if outcome.failed.total > 20 else ""
             error = AirflowFailException if outcome.permanent else AirflowException
-            raise error(f"{outcome.target}: {outcome.failed.total} slots were not published: {said}{more}")
+            raise error(_failures(outcome))
         if failed_upstream:
             push_result(context, outcome.as_json())
             raise AirflowFailException(
-                f"{outcome.target}: all {outcome.links} links at hand are shown, but {failed_upstream} failed, so the "
-                "run is not whole. Its log names what is missing."
+                f"{outcome.target}: all {outcome.links} links that were minted are shown, but {failed_upstream} "
+                "failed. Its log names the models without a link."
             )
 
 
-def _failed_upstream(operator: BaseOperator, context: Any) -> str:
-    """The direct upstream tasks that failed in this run, in words; empty where none did.
+def _failures(outcome: PublishOutcome) -> str:
+    """Return an error message that names the first 20 slots that failed."""
+    shown = outcome.failed[:_NAMED_SLOTS]
+    named = "; ".join(f"{slot['slot']} (model {slot['model_id']}): {slot['reason']}" for slot in shown)
+    unnamed = outcome.failed.total - len(shown)
+    more = f"; and {unnamed} more" if unnamed else ""
+    return f"{outcome.target}: {outcome.failed.total} slots were not published: {named}{more}"
 
-    Of upstream tasks that are mapped as this one is, only the one with its own index counts.
+
+def _failed_upstream(operator: BaseOperator, context: Any) -> str:
+    """Return the names of the direct upstream tasks that failed in this run; empty if none did.
+
+    If this task is mapped, only the instance with the same map index counts of a mapped upstream task.
     """
     ti = context.get("ti")
     upstream = sorted(operator.upstream_task_ids)
@@ -131,8 +141,8 @@ def _is_retry(context: Any) -> bool:
     return int(getattr(context.get("ti"), "try_number", 1) or 1) > 1
 
 
-def _tell_assets(context: Any, outcome: PublishOutcome) -> None:
-    """Say in the events of the task's assets how much was published."""
+def _describe_asset_events(context: Any, outcome: PublishOutcome) -> None:
+    """Add the number of published slots and links to the events of the task's assets."""
     events = context.get("outlet_events")
     task = context.get("task")
     if events is None or task is None:

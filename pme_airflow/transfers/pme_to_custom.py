@@ -1,4 +1,4 @@
-"""Links to a target class of your own."""
+"""Publish links to a target class of your own."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["PMEToCustomTargetOperator"]
 
 
 class PMEToCustomTargetOperator(PMETransferOperator):
-    """Publish to a subclass of :class:`pme_airflow.lifecycle.publish.Target`.
+    """Publish to a subclass of :class:`pme_airflow.targets.Target`.
 
     :param links: items as ``PMEMintLinksOperator`` returns them.
     :param target_class: its import path, ``package.module.Class``.
-    :param options: what its constructor is given. (templated)
+    :param options: the arguments of its constructor. (templated)
     """
 
     template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "options")

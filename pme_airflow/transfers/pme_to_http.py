@@ -1,4 +1,4 @@
-"""Links to a JSON API over HTTP."""
+"""Publish links to a JSON API over HTTP."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class PMEToHttpOperator(PMETransferOperator):
     """Send each link to a JSON API.
 
     The endpoint, headers and body are templates over an item: ``{model_id} {audience} {link} {access_token}
-    {valid_until} {link_id}``. They are filled when a link is sent, so rendered fields never hold one.
+    {valid_until} {link_id}``. They are filled in when a link is sent, so that rendered fields never contain one.
 
     :param links: items as ``PMEMintLinksOperator`` returns them.
-    :param endpoint: the path under the connection's address, for instance ``items/spaces/{model_id}``.
+    :param endpoint: the path under the connection's address, for example ``items/spaces/{model_id}``.
     :param json: the body.
     :param http_conn_id: Airflow's HTTP connection.
     :param method: the HTTP method.
-    :param headers: more headers; ``Idempotency-Key`` is set for you.
-    :param expected_statuses: what counts as success.
-    :param read_endpoint: where a reader finds the link; read after each write.
-    :param clear_json: the body that empties a slot, for a model that is not listed any more.
-    :param timeout: seconds to wait for the target.
+    :param headers: further headers; ``Idempotency-Key`` is set if it is not among them.
+    :param expected_statuses: the statuses that count as success.
+    :param read_endpoint: the endpoint that readers get the link from; it is read after each write.
+    :param clear_json: the body that clears a slot, for a model that is no longer listed.
+    :param timeout: seconds to wait for a response.
     """
 
     template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "http_conn_id")

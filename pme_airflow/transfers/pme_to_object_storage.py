@@ -1,4 +1,4 @@
-"""Links to pages in object storage."""
+"""Publish links as pages in object storage."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["PMEGalleryLink", "PMEToObjectStorageOperator"]
 
 
 class PMEGalleryLink(BaseOperatorLink):
-    """Leads to the published gallery. A presigned address would be one more place where a link lies in clear."""
+    """Opens the published gallery. It is no presigned address: that would show links in clear to whoever sees it."""
 
     name = "Gallery"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The address; it holds no token."""
+        """Return the gallery's address; it contains no token."""
         base = str(getattr(operator, "public_url", "") or "")
         return f"{base.rstrip('/')}/index.html" if base else ""
 
@@ -31,11 +31,11 @@ class PMEToObjectStorageOperator(PMETransferOperator):
     """Write ``<model_id>/link.json``, ``<model_id>/embed.html`` and an ``index.html`` under a path.
 
     :param links: items as ``PMEMintLinksOperator`` returns them.
-    :param path: any path ``ObjectStoragePath`` knows: ``file:///srv/embeds``, ``s3://bucket/embeds``. (templated)
-    :param conn_id: the connection of the storage, where it needs one.
-    :param sdk_url: where embed pages load the vendor's SDK for Embeds from, so that open spaces take fresh links.
+    :param path: any path that ``ObjectStoragePath`` supports, such as ``s3://bucket/embeds``. (templated)
+    :param conn_id: the storage's connection, if it needs one. (templated)
+    :param sdk_url: the address of the vendor's SDK for Embeds, which gives open spaces each new link.
     :param sdk_key: your SDK key.
-    :param public_url: the address under which people reach the path; shown as a link of the task.
+    :param public_url: the address at which people open the path; the task has a link to it. (templated)
     """
 
     template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "path", "conn_id", "public_url")

@@ -1,4 +1,4 @@
-"""Links to a Slack channel."""
+"""Publish links to a Slack channel."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["PMEToSlackOperator"]
 
 
 class PMEToSlackOperator(PMETransferOperator):
-    """Post one message a model, and edit it in place from then on.
+    """Post one message for each model, and edit it in place from then on.
 
     :param links: items as ``PMEMintLinksOperator`` returns them.
     :param channel: the channel's name or id. (templated)
-    :param slack_conn_id: the Slack provider's connection.
+    :param slack_conn_id: the Slack provider's connection. (templated)
     """
 
     template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "channel", "slack_conn_id")
@@ -36,8 +36,8 @@ class PMEToSlackOperator(PMETransferOperator):
 
         from pme_airflow.targets.slack import SlackTarget
 
-        quiet = logging.getLogger(f"{__name__}.client")
-        quiet.setLevel(logging.CRITICAL)  # it would log whole requests and answers, the link in them
-        patient = [RateLimitErrorRetryHandler(max_retry_count=3)]
-        slack = SlackHook(slack_conn_id=self.slack_conn_id, retry_handlers=patient, logger=quiet)
+        client_log = logging.getLogger(f"{__name__}.client")
+        client_log.setLevel(logging.CRITICAL)  # below that it logs whole requests and responses with the link in them
+        retries = [RateLimitErrorRetryHandler(max_retry_count=3)]
+        slack = SlackHook(slack_conn_id=self.slack_conn_id, retry_handlers=retries, logger=client_log)
         return SlackTarget(slack.client, self.channel)

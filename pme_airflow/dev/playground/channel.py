@@ -1,4 +1,4 @@
-"""A stand-in of a Slack workspace's Web API, as strict as Slack about what it is sent, and a page of its channel."""
+"""A stand-in for a Slack workspace's Web API, as strict as Slack about requests, and a page of its channel."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ _TOKEN = re.compile(r"Bearer (xox[bp]-[A-Za-z0-9-]+)\Z")
 
 
 class _Refused(Exception):
-    """An answer ``{"ok": false, "error": …}``."""
+    """Slack's response ``{"ok": false, "error": …}``."""
 
 
 class Channel:
-    """One channel's messages, by their ``ts``.
+    """One channel and its messages by their ``ts``.
 
-    :param name: the channel's, without ``#``.
+    :param name: the channel's name without ``#``.
+    :ivar refuse: the error code that every call is answered with; empty for none.
+    :ivar may_read: whether the bot has the scopes that reading needs.
+    :ivar throttle: how many of the next requests are answered with 429.
     """
 
     def __init__(self, name: str = "tours") -> None:
@@ -41,84 +44,84 @@ class Channel:
         self.unfurled: list[str] = []
         self._last = 1_700_000_000_000_000
 
-    def answer(self, method: str, said: dict[str, Any]) -> dict[str, Any]:
-        """What Slack would answer a call.
+    def answer(self, method: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return Slack's response to a call.
 
-        :raises _Refused: with Slack's word for what is wrong.
+        :raises _Refused: with Slack's error code.
         """
         self.calls.append(method)
         if self.refuse:
             raise _Refused(self.refuse)
-        known = {
+        methods = {
             "chat.postMessage": self._post,
             "chat.update": self._update,
             "chat.delete": self._delete,
             "conversations.history": self._history,
             "conversations.list": self._list,
         }
-        if method not in known:
+        if method not in methods:
             raise _Refused("unknown_method")
-        return {"ok": True, **known[method](said)}
+        return {"ok": True, **methods[method](arguments)}
 
-    def _post(self, said: dict[str, Any]) -> dict[str, Any]:
-        if said.get("channel") not in (self.id, self.name, f"#{self.name}"):
+    def _post(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if arguments.get("channel") not in (self.id, self.name, f"#{self.name}"):
             raise _Refused("channel_not_found")
         self._last += 1
         ts = f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
-        self.messages[ts] = self._message(ts, said)
-        if not all(_is_false(said.get(key)) for key in ("unfurl_links", "unfurl_media")):
+        self.messages[ts] = self._message(ts, arguments)
+        if not all(_is_false(arguments.get(key)) for key in ("unfurl_links", "unfurl_media")):
             self.unfurled.append(ts)
         return {"channel": self.id, "ts": ts, "message": self.messages[ts]}
 
-    def _update(self, said: dict[str, Any]) -> dict[str, Any]:
-        ts = self._of(said)
-        self.messages[ts] = {**self._message(ts, said), "edited": {"ts": ts}}
-        return {"channel": self.id, "ts": ts, "text": said.get("text", "")}
+    def _update(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        ts = self._ts_of(arguments)
+        self.messages[ts] = {**self._message(ts, arguments), "edited": {"ts": ts}}
+        return {"channel": self.id, "ts": ts, "text": arguments.get("text", "")}
 
-    def _delete(self, said: dict[str, Any]) -> dict[str, Any]:
-        ts = self._of(said)
+    def _delete(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        ts = self._ts_of(arguments)
         del self.messages[ts]
         return {"channel": self.id, "ts": ts}
 
-    def _history(self, said: dict[str, Any]) -> dict[str, Any]:
-        self._in(said)
+    def _history(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self._check_channel(arguments)
         if not self.may_read:
             raise _Refused("missing_scope")
-        inclusive = str(said.get("inclusive", "")).lower() in ("1", "true")
-        latest, oldest = str(said.get("latest") or "9"), str(said.get("oldest") or "0")
+        inclusive = str(arguments.get("inclusive", "")).lower() in ("1", "true")
+        latest, oldest = str(arguments.get("latest") or "9"), str(arguments.get("oldest") or "0")
         fit = [m for ts, m in self.messages.items() if oldest < ts < latest or (inclusive and ts in (latest, oldest))]
         newest = sorted(fit, key=lambda message: str(message["ts"]), reverse=True)
-        limit, start = int(said.get("limit") or 100), int(said.get("cursor") or 0)
+        limit, start = int(arguments.get("limit") or 100), int(arguments.get("cursor") or 0)
         more = len(newest) > start + limit
         cursor = {"response_metadata": {"next_cursor": str(start + limit) if more else ""}}
         return {"messages": newest[start : start + limit], "has_more": more, **cursor}
 
-    def _list(self, said: dict[str, Any]) -> dict[str, Any]:
+    def _list(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if not self.may_read:
             raise _Refused("missing_scope")
         return {"channels": [{"id": self.id, "name": self.name}], "response_metadata": {"next_cursor": ""}}
 
-    def _in(self, said: dict[str, Any]) -> None:
-        if said.get("channel") != self.id:  # all but posting want the id
+    def _check_channel(self, arguments: dict[str, Any]) -> None:
+        if arguments.get("channel") != self.id:  # every method but chat.postMessage requires the id
             raise _Refused("channel_not_found")
 
-    def _of(self, said: dict[str, Any]) -> str:
-        self._in(said)
-        ts = str(said.get("ts"))
+    def _ts_of(self, arguments: dict[str, Any]) -> str:
+        self._check_channel(arguments)
+        ts = str(arguments.get("ts"))
         if ts not in self.messages:
             raise _Refused("message_not_found")
         return ts
 
-    def _message(self, ts: str, said: dict[str, Any]) -> dict[str, Any]:
-        blocks = said.get("blocks") or []
+    def _message(self, ts: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        blocks = arguments.get("blocks") or []
         blocks = json.loads(blocks) if isinstance(blocks, str) else blocks
-        if not said.get("text") and not blocks:
+        if not arguments.get("text") and not blocks:
             raise _Refused("no_text")
         if len(blocks) > _BLOCKS or len({b.get("block_id") for b in blocks}) < len(blocks):
             raise _Refused("invalid_blocks")
         for block in blocks:
             self._check(block)
-        return {"type": "message", "ts": ts, "bot_id": "B01", "text": said.get("text", ""), "blocks": blocks}
+        return {"type": "message", "ts": ts, "bot_id": "B01", "text": arguments.get("text", ""), "blocks": blocks}
 
     def _check(self, block: dict[str, Any]) -> None:
         text, button = block.get("text") or {}, block.get("accessory") or {}
@@ -151,16 +154,16 @@ class _Workspace:
         if not _TOKEN.match(request.headers.get("Authorization", "")):
             return JSONResponse({"ok": False, "error": "not_authed"})
         body = (await request.body()).decode()
-        said: dict[str, Any] = {key: values[0] for key, values in parse_qs(body).items()}
+        arguments: dict[str, Any] = {key: values[0] for key, values in parse_qs(body).items()}
         if "json" in request.headers.get("Content-Type", ""):
-            said = json.loads(body or "{}")
+            arguments = json.loads(body or "{}")
         try:
-            return JSONResponse(channel.answer(request.path_params["method"], {**request.query_params, **said}))
+            return JSONResponse(channel.answer(request.path_params["method"], {**request.query_params, **arguments}))
         except _Refused as refused:
             return JSONResponse({"ok": False, "error": str(refused)})
 
     async def page(self, request: Request) -> Response:
-        """The channel as its members see it."""
+        """Return the channel as its members see it."""
         shown = "".join(_shown(message) for message in self.channel.messages.values())
         return HTMLResponse(_PAGE.format(name=html.escape(self.channel.name), messages=shown))
 
@@ -168,18 +171,18 @@ class _Workspace:
 def _shown(message: dict[str, Any]) -> str:
     parts = []
     for block in message["blocks"]:
-        words = html.escape(html.unescape(str((block.get("text") or {}).get("text", ""))))
-        words = re.sub(r"&lt;!date\^(\d+)\^[^|]*\|[^&]*&gt;", lambda found: _moment(int(found[1])), words)
-        words = re.sub(r"\*([^*\n]+)\*", r"<b>\1</b>", words)
-        words = re.sub(r"`([^`]+)`", r"<code>\1</code>", words).replace("\n", "<br>")
+        text = html.escape(html.unescape(str((block.get("text") or {}).get("text", ""))))
+        text = re.sub(r"&lt;!date\^(\d+)\^[^|]*\|[^&]*&gt;", lambda match: _date(int(match[1])), text)
+        text = re.sub(r"\*([^*\n]+)\*", r"<b>\1</b>", text)
+        text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text).replace("\n", "<br>")
         button = block.get("accessory") or {}
         link = f'<a rel="noreferrer" href="{html.escape(button["url"])}">{html.escape(button["text"]["text"])}</a>'
-        parts.append(f"<p>{words}</p>{link if button else ''}")
+        parts.append(f"<p>{text}</p>{link if button else ''}")
     edited = " <small>(edited)</small>" if "edited" in message else ""
     return f"<li><strong>pme-airflow</strong> <small>APP</small>{edited}{''.join(parts)}</li>"
 
 
-def _moment(seconds: int) -> str:
+def _date(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%b %d, %H:%M UTC")
 
 
@@ -193,7 +196,7 @@ small {{ color: #616061 }}</style></head><body><h1># {name}</h1><ul>{messages}</
 
 
 def create_channel_app(channel: Channel) -> Starlette:
-    """The workspace as an ASGI app: Slack's methods under ``/api/``, and the channel's page at ``/``."""
+    """Return the workspace as an ASGI app: Slack's methods under ``/api/``, and the channel's page at ``/``."""
     workspace = _Workspace(channel)
     return Starlette(
         routes=[Route("/api/{method}", workspace.call, methods=["POST", "GET"]), Route("/", workspace.page)]

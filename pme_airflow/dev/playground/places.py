@@ -1,4 +1,4 @@
-"""Places to publish to in a playground: a channel of a stand-in Slack, and a real WordPress where it is installed."""
+"""The playground's targets: a channel of a stand-in Slack, and a real WordPress if it is installed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ __all__ = ["Places", "serving_places", "serving_showroom"]
 
 @dataclass(frozen=True)
 class Places:
-    """Where a playground publishes to, besides files.
+    """The targets of a playground, apart from files.
 
     :param channel: the address of the channel's page.
-    :param page: the address of the WordPress page; ``None`` where there is none, and then ``why``.
-    :param environment: the connections that lead there.
+    :param page: the address of the WordPress page, or ``None``.
+    :param why: the reason why there is no WordPress.
+    :param environment: the targets' connections, as environment variables.
     :param targets: lines of ``placements.yaml``.
     """
 
@@ -45,7 +46,7 @@ class Places:
 
 @contextmanager
 def serving_places(models: Mapping[str, str]) -> Iterator[Places]:
-    """Serve the channel and, where it can be, the WordPress, which gets a page with a mark for each model.
+    """Serve the channel and, if possible, a WordPress with a page that has a placeholder for each model.
 
     :param models: names by id.
     """
@@ -77,7 +78,7 @@ def serving_places(models: Mapping[str, str]) -> Iterator[Places]:
 
 @contextmanager
 def serving_showroom(published: Path, places: Places) -> Iterator[str]:
-    """Serve the published folder under ``/gallery/``, and beside it on one page all that is shown elsewhere."""
+    """Serve the published folder under ``/gallery/``, and a page that shows all targets side by side."""
     shown = {"Gallery": "/gallery/index.html", "Channel": places.channel}
     if places.page is not None:
         shown["WordPress page"] = places.page

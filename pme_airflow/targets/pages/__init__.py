@@ -1,4 +1,4 @@
-"""The pages a target shows, from templates that escape what they are given."""
+"""The HTML pages of targets, rendered from templates that escape every value."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _environment() -> Environment:
 
 
 def source(name: str) -> str:
-    """One of the package's scripts."""
+    """Return the text of one of the package's scripts."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def render(template: str, **values: Any) -> str:
-    """Render one of the package's templates."""
+    """Return one of the package's templates, filled in."""
     return _environment().get_template(template).render(**values)
