@@ -1,10 +1,9 @@
-"""The hook: one connection's client, ledger and keys inside Airflow."""
+"""The hook: the API client, the ledger and the keys of one PME connection."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from pme_airflow.api.client import PMEClient, limiter_of
 from pme_airflow.clock import Clock, SystemClock
 from pme_airflow.durations import Validity, parse_duration
 from pme_airflow.errors import LedgerError, PMEError, PMEInputError
+from pme_airflow.hooks.arguments import checked_audience, read_models
 from pme_airflow.hooks.connection import ConnectionSettings
 from pme_airflow.hooks.log_masking import LinkMasks
 from pme_airflow.ledger import publications
@@ -31,7 +31,6 @@ from pme_airflow.lifecycle.mint import Minter, MintOutcome
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import Sweeper, SweepOutcome
 from pme_airflow.lifecycle.xcom_payload import items_in, models_in
-from pme_airflow.model_ids import model_ids_of
 from pme_airflow.sealing import OpenedLink, Sealer
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor", "DebugExecutor")
 
 
 def run_context_of(context: Mapping[str, Any] | None = None) -> RunContext:
-    """Who acts: the running task; outside of one, each call is a run of its own."""
+    """Return the run context of the running task; outside of a task, each call is a run of its own."""
     if context is None:
         try:
             from airflow.sdk import get_current_context
@@ -66,7 +65,7 @@ class PMEHook(BaseHook):
     """Mint, open, publish, flag and sweep links over one ``pme`` connection.
 
     :param pme_conn_id: the connection.
-    :param clock: what time and waiting are taken from.
+    :param clock: the source of time; the system clock if omitted.
     """
 
     conn_name_attr = "pme_conn_id"
@@ -79,13 +78,11 @@ class PMEHook(BaseHook):
         self.pme_conn_id = pme_conn_id
         self._clock = clock or SystemClock()
 
-    # ----------------------------------------------------------- what it holds
-
     @cached_property
     def settings(self) -> ConnectionSettings:
-        """The connection, read once.
+        """The connection's settings, read once.
 
-        :raises PMEInputError: where something in it cannot be right.
+        :raises PMEInputError: for a setting that cannot be right.
         """
         settings = ConnectionSettings.read(self.get_connection(self.pme_conn_id))
         for secret in (settings.client_secret, *settings.extras.seal_keys):
@@ -109,7 +106,7 @@ class PMEHook(BaseHook):
         return Services(client, self.database, sealer, self._clock)
 
     def _ceiling(self) -> SharedRateLimit | None:
-        """The ceiling that all tasks of the connection share, by way of the ledger."""
+        """The request rate that all tasks of the connection share, through the ledger."""
         settings = self.settings
         per_second = settings.extras.requests_per_second
         if per_second is None:
@@ -120,7 +117,7 @@ class PMEHook(BaseHook):
     def database(self) -> Database:
         """The ledger.
 
-        :raises LedgerError: where it cannot be used as it is set up.
+        :raises LedgerError: if it cannot be used as it is set up.
         """
         conn_id = self.settings.extras.ledger_conn_id
         if conn_id is not None:
@@ -130,11 +127,11 @@ class PMEHook(BaseHook):
         return Database(sqlite_engine(home / LEDGER_FILE), self._clock, migrate=True)
 
     def get_conn(self) -> PMEClient:
-        """The client."""
+        """Return the API client."""
         return self.services.client
 
     def test_connection(self) -> tuple[bool, str]:
-        """Prove credentials, host, PME and ledger; what the Test button says."""
+        """Test credentials, API address, PME and ledger; return whether all work, and a message for the Test button."""
         try:
             self.services.client.check_enabled()
         except PMEError as error:
@@ -145,8 +142,6 @@ class PMEHook(BaseHook):
             return False, f"The credentials are good, but the ledger is not: {error}"
         return True, f"{self.settings.host} accepts the credentials for Private Model Embed, and the ledger answers."
 
-    # ------------------------------------------------------------ what it does
-
     def mint(
         self,
         models: object,
@@ -155,13 +150,13 @@ class PMEHook(BaseHook):
         renew_before: timedelta | str | None = None,
         run_context: RunContext | None = None,
     ) -> MintOutcome:
-        """Make sure that every model has a link.
+        """Mint a link for every model that needs one.
 
         :param models: ids, share URLs, ``{"query": "*"}`` for what the account lists, or a reference to many.
-        :param valid_for: how long a new link is asked to live.
-        :param audience: for whom.
-        :param renew_before: a link with at least this left is handed on; ``None`` renews all.
-        :raises PMEError: where nothing could be done at all; single models' failures are in the outcome.
+        :param valid_for: the validity that new links are requested with.
+        :param audience: who the links are for.
+        :param renew_before: a link with at least this left is reused; ``None`` renews all.
+        :raises PMEError: if nothing could be done at all; single models' failures are in the outcome.
         """
         validity = Validity.parse(valid_for)
         margin = None if renew_before in (None, "") else parse_duration(renew_before, "renew_before")
@@ -178,10 +173,10 @@ class PMEHook(BaseHook):
     def list_models(
         self, models: object, audience: str = "default", run_context: RunContext | None = None
     ) -> list[str]:
-        """The ids of models, or of what the account lists.
+        """Return the ids of models, or of what the account lists.
 
         :param models: as for :meth:`mint`.
-        :param audience: whose slots are cleared of what the account lists no more.
+        :param audience: whose slots are cleared of models that the account has stopped listing.
         """
         wanted = self._wanted(models)
         if not isinstance(wanted, str):
@@ -194,36 +189,36 @@ class PMEHook(BaseHook):
         return models_in(self.database, read) if isinstance(read, Mapping) else read
 
     def open(self, item: Mapping[str, Any]) -> str:
-        """The clear URL of one XCom item. Airflow's logs mask it from here on; keep it out of XCom.
+        """Return the clear URL of one XCom item. Airflow's logs mask it from then on; keep it out of XCom.
 
-        :raises PMESealError: where the item is not as the mint returned it, or the key is gone.
+        :raises PMESealError: if the item is not as the mint returned it, or the key is gone.
         """
         return self.open_link(item).url.reveal()
 
     def open_link(self, item: Mapping[str, Any]) -> OpenedLink:
-        """The URL and token of one XCom item, both hidden."""
+        """Return the URL and token of one XCom item, both hidden, and mask them in the logs from then on."""
         opened = self.services.open_item(dict(item))
         _masks.add(opened)
         return opened
 
     def items(self, links: Any) -> Iterator[Mapping[str, Any]]:
-        """The items in what a mint handed on: items, a reference to many, or lists of them as mapped tasks give.
+        """Yield the items of a mint task's output: items, a reference to many, or lists of them as mapped tasks give.
 
-        :raises PMEInputError: where something else is in it.
+        :raises PMEInputError: for anything else.
         """
         return items_in(self.services, links)
 
     def record_publication(
         self, item: Mapping[str, Any], target: str, slot: str, details: Mapping[str, Any] | None = None
     ) -> None:
-        """Record that a task of your own has put an item's link into a slot, once the target has confirmed it.
+        """Record that a task of your own put an item's link into a slot. Call it once the target has confirmed that.
 
-        The link the slot showed before is retired where no other slot shows it.
+        The link that the slot showed before is retired if no other slot shows it.
 
-        :param target: names where it is shown, for instance ``intranet``.
-        :param slot: names the place inside it, for instance a page.
+        :param target: the name of the target, for instance ``intranet``.
+        :param slot: the name of the place inside it, for instance a page.
         :param details: JSON the next run needs to edit the slot in place; never a link or token.
-        :raises LedgerError: where the slot shows a later link already.
+        :raises LedgerError: if the slot already shows a later link.
         """
         shown = publications.Shown(slot, str(item["link_id"]), dict(details or {}), self.services.grace)
         with self.database.write(run_context_of()) as tx:
@@ -240,10 +235,10 @@ class PMEHook(BaseHook):
         reason: str = "",
         run_context: RunContext | None = None,
     ) -> Flagged:
-        """Flag what leaked; the next sweep revokes it.
+        """Flag leaked links; the next sweep revokes them.
 
-        :param tokens: raw tokens, whole links in any disguise, or fingerprints; fingerprinted before anything else.
-        :raises PMEInputError: where there is nothing to flag, or a part cannot be read; the rest is flagged.
+        :param tokens: raw tokens, links in any encoding, or fingerprints; raw tokens are fingerprinted first.
+        :raises PMEInputError: if there is nothing to flag, or a value cannot be read; the rest is flagged.
         """
         problems: list[PMEError] = []
         given = {"tokens": tokens, "models": models, "audiences": audiences, "link_ids": link_ids}
@@ -252,7 +247,7 @@ class PMEHook(BaseHook):
         if problems:
             raise joined(problems)
         if flagged is None:
-            raise PMEInputError("flag: there is nothing in it. Give tokens, models, audiences or link_ids.")
+            raise PMEInputError("There is nothing to flag. Give tokens, models, audiences or link_ids.")
         return flagged
 
     def sweep(
@@ -263,53 +258,9 @@ class PMEHook(BaseHook):
         flagged_only: bool = False,
         run_context: RunContext | None = None,
     ) -> SweepOutcome:
-        """Revoke what is due."""
+        """Revoke what is due, and return what came of it."""
         sweeper = Sweeper(self.services, run_context or run_context_of(), max_attempts, verify=verify)
         return sweeper.sweep(flagged_only=flagged_only)
-
-
-def read_models(models: object) -> list[str] | str | Mapping[str, Any]:
-    """Model ids, the query of ``{"query": …}`` as a text, or a reference; each also as a template renders it.
-
-    :raises PMEInputError: for anything else.
-    """
-    if isinstance(models, str):
-        models = _of_text(models.strip())
-    if isinstance(models, Mapping):
-        if "query" not in models:
-            return models
-        query = models["query"]
-        if len(models) > 1 or not isinstance(query, str) or not query.strip():
-            raise PMEInputError('models: a mapping must be {"query": "…"}, with "*" for all.')
-        return query
-    if isinstance(models, Sequence | set | frozenset) or hasattr(models, "__iter__"):
-        return model_ids_of(models)
-    raise PMEInputError(f"models: expected a list of ids or URLs, or a query, got a {type(models).__name__}.")
-
-
-def _of_text(text: str) -> object:
-    """What a text says: JSON, a value as Python writes it, or ids apart by commas or lines."""
-    import ast
-    import json
-
-    if text.startswith(("[", "{")):
-        for read in (json.loads, ast.literal_eval):
-            with suppress(ValueError, SyntaxError):
-                return read(text)
-        return [text]
-    return [part for part in text.replace("\n", ",").split(",") if part.strip()]
-
-
-def checked_audience(audience: object) -> str:
-    """An audience's label.
-
-    :raises PMEInputError: where it is empty, longer than 64 characters, or not of letters, digits, ``.``, ``_``, ``-``.
-    """
-    import re
-
-    if isinstance(audience, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", audience):
-        return audience
-    raise PMEInputError("audience: give 1 to 64 letters, digits, dots, dashes or underscores, such as broker-portal.")
 
 
 def _engine_of(conn_id: str) -> Engine:

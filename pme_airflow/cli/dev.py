@@ -1,0 +1,70 @@
+"""The commands that run stand-ins to try the package with: an emulator, a demo, a whole Airflow."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pme_airflow.cli.output import fail
+
+__all__ = ["demo_command", "emulator_command", "up_command"]
+
+
+@click.command("emulator")
+@click.option("--port", type=click.IntRange(0, 65535), default=8799, show_default=True)
+@click.option("--models", type=click.IntRange(0), default=5, show_default=True, help="How many models there are.")
+@click.option("--client-id", default="emulator-client", show_default=True)
+@click.option("--client-secret", envvar="PME_EMULATOR_SECRET", default="emulator-secret-of-some-length")
+@click.option("--latency", type=click.FloatRange(0), default=0.0, help="Seconds each request takes.")
+@click.option("--token-lifetime", type=click.IntRange(1), default=3599, help="Seconds an application token lives.")
+@click.option("--fault", "faults", multiple=True, metavar="NAME=RATE", help="A fault and its rate, 0 to 1.")
+@click.option("--second-spelling", is_flag=True, help="Know only the FAQ's names of the mutations.")
+@click.option("--drop-nulls", is_flag=True, help="Leave null fields out of answers.")
+@click.option("--max-aliases", type=click.IntRange(0), default=0, help="Mutations a request may hold; 0: any.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Where the address is written once served.")
+def emulator_command(
+    port: int, models: int, client_id: str, client_secret: str, latency: float, token_lifetime: int,
+    faults: tuple[str, ...], second_spelling: bool, drop_nulls: bool, max_aliases: int, seed: int,
+    ready_file: Path | None,
+) -> None:  # fmt: skip
+    """Serve a stand-in PME API on 127.0.0.1."""
+    from pme_airflow.dev.emulator import Settings, World
+    from pme_airflow.dev.emulator.samples import sample_models
+    from pme_airflow.dev.emulator.server import serve
+
+    settings = Settings(
+        client_id, client_secret, sample_models(models), token_lifetime, latency, max_aliases, second_spelling,
+        drop_nulls, seed=seed,
+    )  # fmt: skip
+    world = World(settings)
+    try:
+        world.set_faults({name: float(rate) for name, _, rate in (fault.partition("=") for fault in faults)})
+        click.echo(f"The emulator serves {len(world.models)} models on http://127.0.0.1:{port}", err=True)
+        serve(world, port, ready_file)
+    except ValueError as error:
+        fail(f"--fault: {error}")
+    except OSError as error:
+        fail(f"--port {port}: cannot be served ({error.strerror}). Choose another.")
+
+
+@click.command("demo")
+@click.option("--keep", is_flag=True, help="Keep the folder, to look around in.")
+def demo_command(keep: bool) -> None:
+    """Run the whole path once: emulator, a real Airflow, and what came of it."""
+    from pme_airflow.dev.playground.demo import run_demo
+
+    sys.exit(run_demo(keep=keep))
+
+
+@click.command("up")
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path), default=Path(".up"), show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Airflow's.")
+@click.option("--emulator-port", type=click.IntRange(1, 65535), default=8799, show_default=True)
+def up_command(home: Path, port: int, emulator_port: int) -> None:
+    """Run an emulator and a whole Airflow, configured, until Ctrl-C."""
+    from pme_airflow.dev.playground.up import run_up
+
+    sys.exit(run_up(home.resolve(), port, emulator_port))

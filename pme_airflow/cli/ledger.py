@@ -1,0 +1,135 @@
+"""The commands that read the ledger and look after its tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from datetime import datetime, timedelta, timezone
+from typing import Any, TextIO
+
+import click
+
+from pme_airflow.cli.output import fail, print_json, print_json_list, print_table
+from pme_airflow.cli.session import conn_option, format_option, open_hook
+
+__all__ = ["group"]
+
+_STATES = ["minting", "live", "revoked", "expired", "failed", "unaccounted"]
+_LIST_COLUMNS = (
+    "link_id", "model_id", "audience", "state", "valid_until", "flagged_at", "retire_at", "irrevocable",
+)  # fmt: skip
+_EXPORT_COLUMNS = ("at", "event", "link_id", "model_id", "audience", "fingerprint", "run", "reason")
+
+
+@click.group("ledger")
+def group() -> None:
+    """Read the ledger, flag links, and look after its tables."""
+
+
+@group.command("list")
+@conn_option
+@format_option
+@click.option("--state", "states", type=click.Choice(_STATES), multiple=True)
+@click.option("--model", "models", multiple=True)
+@click.option("--audience", "audiences", multiple=True)
+@click.option("--limit", type=click.IntRange(1), default=None)
+def list_command(
+    conn_id: str, form: str, states: tuple[str, ...], models: tuple[str, ...], audiences: tuple[str, ...],
+    limit: int | None,
+) -> None:  # fmt: skip
+    """List links, newest first."""
+    from pme_airflow.ledger.audit import as_json, list_links
+
+    with open_hook(conn_id).database.read() as tx:
+        rows = (as_json(row) for row in list_links(tx, states, models, audiences, limit))
+        if form == "json":
+            print_json_list(rows)
+        else:
+            print_table(_LIST_COLUMNS, rows)
+
+
+@group.command("show")
+@conn_option
+@format_option
+@click.argument("link_id")
+def show_command(conn_id: str, form: str, link_id: str) -> None:
+    """Show one link: what it is, where it is shown, what happened to it. LINK_ID may be a fingerprint."""
+    from pme_airflow.ledger import audit
+    from pme_airflow.ledger.links import by_id
+    from pme_airflow.ledger.lookup import by_fingerprint
+    from pme_airflow.sealing import is_fingerprint
+
+    with open_hook(conn_id).database.read() as tx:
+        row = by_fingerprint(tx, link_id) if is_fingerprint(link_id) else by_id(tx, link_id)
+        if row is None:
+            fail(f"the ledger has no link {link_id}. `pme-airflow ledger list` lists its links.")
+        slots, events = audit.shown_slots(tx, row.link_id), audit.history(tx, row.link_id)
+    link = {**audit.as_json(row), "slots": slots, "events": events}
+    if form == "json":
+        print_json(link)
+    else:
+        _print_link(link)
+
+
+def _print_link(link: dict[str, Any]) -> None:
+    for key, value in link.items():
+        if key not in ("slots", "events"):
+            click.echo(f"{key:>16}  {'' if value is None else value}")
+    for slot in link["slots"]:
+        click.echo(f"{'shown at':>16}  {slot['target']}, {slot['slot']}")
+    print_table(("at", "event", "run", "reason"), link["events"])
+
+
+@group.command("export")
+@conn_option
+@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option("--output", type=click.File("w", encoding="utf-8"), default="-")
+def export_command(conn_id: str, form: str, output: TextIO) -> None:
+    """Write the audit: every event, oldest first, as JSON lines or CSV."""
+    from pme_airflow.ledger.audit import export_events
+
+    with open_hook(conn_id).database.read() as tx:
+        if form == "csv":
+            writer = csv.DictWriter(output, _EXPORT_COLUMNS)
+            writer.writeheader()
+            writer.writerows(export_events(tx))
+        else:
+            output.writelines(json.dumps(event) + "\n" for event in export_events(tx))
+
+
+@group.command("migrate")
+@conn_option
+def migrate_command(conn_id: str) -> None:
+    """Migrate the ledger's tables to this version."""
+    database = open_hook(conn_id).database
+    before = database.revision()
+    database.migrate()
+    click.echo(f"The ledger's tables are of version {database.revision()} (before: {before or 'none'}).")
+
+
+@group.command("purge")
+@conn_option
+@click.option("--older-than", default="90d", show_default=True, help="Days, as in 90d.")
+def purge_command(conn_id: str, older_than: str) -> None:
+    """Delete links that ended longer ago than this; never one whose token may be alive."""
+    from pme_airflow.durations import parse_duration
+    from pme_airflow.ledger.audit import purge
+
+    age = parse_duration(older_than, "older-than")
+    if age < timedelta(days=2):
+        fail(f"--older-than: {older_than} is less than 2d, and answers for so young a link may still come. Give more.")
+    with open_hook(conn_id).database.write() as tx:
+        click.echo(f"{purge(tx, datetime.now(timezone.utc) - age)} links deleted.")
+
+
+@group.command("reseal")
+@conn_option
+def reseal_command(conn_id: str) -> None:
+    """Seal every live link with the connection's newest key, after a change of secret or keys."""
+    from pme_airflow.ledger.run_context import RunContext
+    from pme_airflow.lifecycle.reseal import reseal
+
+    done, unopened = reseal(open_hook(conn_id).services, RunContext.of_command("ledger reseal"))
+    click.echo(f"{done} links resealed, {unopened} could not be opened.")
+    sys.exit(1 if unopened else 0)

@@ -1,0 +1,60 @@
+"""The command that searches files for live links."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from pme_airflow.cli.session import conn_option, open_hook
+
+__all__ = ["scan_command"]
+
+
+@click.command("scan")
+@conn_option
+@click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
+@click.option("--flag", is_flag=True, help="Flag what is found.")
+@click.option("--sweep", is_flag=True, help="Flag what is found and revoke it at once.")
+@click.option("--reason", default="found by a scan", show_default=True, help="Why; kept in the ledger with each flag.")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+def scan_command(conn_id: str, form: str, flag: bool, sweep: bool, reason: str, paths: tuple[str, ...]) -> None:
+    """Search for the tokens of live links in files, folders, archives, - (standard input) or URLs such as s3://….
+
+    Exit status: 0 where nothing is found, 1 where something is, 2 where something could not be read.
+    """
+    from pme_airflow.hooks.scan_places import open_place_or_stdin
+    from pme_airflow.ledger.run_context import RunContext
+    from pme_airflow.lifecycle.scan import ScanRequest, scan
+    from pme_airflow.lifecycle.scan_output import rendered, summary_lines
+
+    run_context = RunContext.of_command("scan")
+    with _progress() as on_read:
+        request = ScanRequest(paths, open_place_or_stdin, run_context, flag, sweep, reason, on_read)
+        result = scan(open_hook(conn_id).services, request)
+    click.echo(rendered(result, form), nl=False)
+    for line in summary_lines(result):
+        click.echo(line, err=True)
+    sys.exit(result.exit_status)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """Show on a terminal's standard error how much was read."""
+    from rich.console import Console
+    from rich.progress import (
+        DownloadColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TransferSpeedColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("scanning"), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("scan", total=None)
+        yield lambda size: progress.advance(task, size)

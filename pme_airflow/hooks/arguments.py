@@ -1,0 +1,76 @@
+"""Reading the arguments of hook methods and operators, also as Airflow's templates render them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from pme_airflow.errors import PMEInputError
+from pme_airflow.model_ids import model_ids_of
+
+__all__ = ["checked_audience", "read_list", "read_models"]
+
+_AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def read_models(models: object) -> list[str] | str | Mapping[str, Any]:
+    """Return model ids, the query of ``{"query": …}`` as a string, or a reference to models in the ledger.
+
+    :raises PMEInputError: for anything else.
+    """
+    if isinstance(models, str):
+        models = _parsed(models.strip())
+    if isinstance(models, Mapping):
+        return _query_or_reference(models)
+    if isinstance(models, Sequence | set | frozenset) or hasattr(models, "__iter__"):
+        return model_ids_of(models)
+    raise PMEInputError(f"models: expected a list of ids or URLs, or a query, got a {type(models).__name__}.")
+
+
+def _query_or_reference(models: Mapping[str, Any]) -> str | Mapping[str, Any]:
+    if "query" not in models:
+        return models
+    query = models["query"]
+    if len(models) > 1 or not isinstance(query, str) or not query.strip():
+        raise PMEInputError('models: a mapping must be {"query": "…"}, with "*" for all.')
+    return query
+
+
+def _parsed(text: str) -> Any:
+    """Parse a string: JSON, a Python literal, or ids separated by commas or lines."""
+    if text.startswith(("[", "{")):
+        return _literal(text, [text])
+    return [part for part in text.replace("\n", ",").split(",") if part.strip()]
+
+
+def read_list(value: Any) -> list[Any]:
+    """Return a list argument, also one that a template rendered into a string; ``None`` and empty are an empty list."""
+    if value is None or value == "" or value == "None":
+        return []
+    if isinstance(value, str):
+        parsed = _literal(value, value) if value.lstrip().startswith("[") else value
+        return parsed if isinstance(parsed, list) else [value]
+    return list(value) if isinstance(value, list | tuple | set) else [value]
+
+
+def _literal(text: str, default: Any) -> Any:
+    """Parse JSON or a Python literal."""
+    for parse in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return parse(text)
+    return default
+
+
+def checked_audience(audience: object) -> str:
+    """Return an audience's label.
+
+    :raises PMEInputError: if it is empty, longer than 64 characters, or has other than letters, digits, ``.``, ``_``
+        and ``-``.
+    """
+    if isinstance(audience, str) and _AUDIENCE.fullmatch(audience):
+        return audience
+    raise PMEInputError("audience: give 1 to 64 letters, digits, dots, dashes or underscores, such as broker-portal.")
