@@ -1,4 +1,4 @@
-"""HTTP dates (RFC 9110, section 5.6.7)."""
+"""Parsing HTTP dates (RFC 9110, section 5.6.7)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from email.utils import parsedate_to_datetime
 
 __all__ = ["parse_http_date"]
 
+#: A later year is unreadable, so that no sum of a date and a duration leaves the range of ``datetime``.
+_MAX_YEAR = 9000
+
 
 def parse_http_date(text: str | None) -> datetime | None:
-    """Read an HTTP date (RFC 9110, 5.6.7); ``None`` where it is absent or unreadable."""
+    """Parse an HTTP date in any form that RFC 9110 allows.
+
+    :return: the time, aware and in UTC; ``None`` where the text is absent or unreadable.
+    """
     if not text:
         return None
     try:
-        moment = parsedate_to_datetime(text)
+        timestamp = parsedate_to_datetime(text)
+        if timestamp.tzinfo is None:
+            timestamp = timestamp.replace(tzinfo=timezone.utc)
+        timestamp = timestamp.astimezone(timezone.utc)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc)
+    return timestamp if timestamp.year <= _MAX_YEAR else None
