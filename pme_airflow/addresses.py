@@ -1,4 +1,4 @@
-"""Network addresses that secrets are sent to: checked once, here."""
+"""Checking the network addresses that secrets are sent to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def checked_host(host: str) -> str:
-    """The API's base address, whole and without a trailing slash.
+    """Return the API's base address with its scheme and without a trailing slash.
 
     :raises PMEInputError: for an address that is no http(s) base, holds credentials, or is plain http and not loopback.
     """
@@ -25,7 +25,7 @@ def checked_host(host: str) -> str:
         name = None
     if not name or parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
         raise PMEInputError(
-            "host: is no base address of an API. Give one such as https://api.matterport.com, without credentials, "
+            "host: is not a base address of an API. Give one such as https://api.matterport.com, without credentials, "
             "query or fragment."
         )
     loopback = name in _LOOPBACK or name.startswith("127.")

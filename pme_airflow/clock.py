@@ -1,4 +1,4 @@
-"""Time: the worker's own, and the server's as its ``Date`` headers tell it."""
+"""Time: this machine's own, and the API server's as its ``Date`` headers give it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["Clock", "ServerClock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """What decides anything by time is handed one of these."""
+    """The source of time for everything that decides by it; tests pass one that stands still."""
 
     def now(self) -> datetime:
-        """The wall clock, aware and in UTC."""
+        """Return the wall clock's time, aware and in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards."""
+        """Return seconds that never run backwards."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds."""
+        """Wait for a number of seconds."""
         ...
 
 
@@ -42,35 +42,39 @@ class SystemClock:
 
 
 class ServerClock:
-    """The server's time: its last ``Date``, counted on from there by a monotonic clock.
+    """The server's time: its last ``Date`` header, counted on from there by a monotonic clock.
 
-    Until a ``Date`` was seen it is the worker's own clock, and ``known`` is false.
+    Until a ``Date`` was received it is the worker's own wall clock, and ``known`` is false. Safe to share between
+    threads.
 
     :param clock: the worker's clock.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._seen: tuple[datetime, float] | None = None
+        self._last: tuple[datetime, float] | None = None
         self._lock = threading.Lock()
 
     @property
     def known(self) -> bool:
-        """Whether an answer's ``Date`` was ever seen."""
-        return self._seen is not None
+        """Whether a readable ``Date`` was received."""
+        return self._last is not None
 
     def observe(self, date_header: str | None) -> datetime | None:
-        """Take note of an answer's ``Date`` header and return it read."""
-        moment = parse_http_date(date_header)
-        if moment is not None:
+        """Take the server's time from a response's ``Date`` header.
+
+        :return: the header's time, or ``None`` where it is absent or unreadable; then nothing changes.
+        """
+        timestamp = parse_http_date(date_header)
+        if timestamp is not None:
             with self._lock:
-                self._seen = (moment, self._clock.monotonic())
-        return moment
+                self._last = (timestamp, self._clock.monotonic())
+        return timestamp
 
     def now(self) -> datetime:
-        """The server's time, aware and in UTC; exact to the second that ``Date`` is rounded to."""
+        """Return the server's time, aware and in UTC; exact to the second that ``Date`` is rounded to."""
         with self._lock:
-            if self._seen is None:
+            if self._last is None:
                 return self._clock.now()
-            date, at = self._seen
-        return date + timedelta(seconds=self._clock.monotonic() - at)
+            timestamp, received_at = self._last
+        return timestamp + timedelta(seconds=self._clock.monotonic() - received_at)

@@ -1,4 +1,4 @@
-"""How long a link is asked to live."""
+"""Durations as users write them, and the validity that a link is requested with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pme_airflow.errors import PMEInputError
 
 __all__ = ["MAX_VALIDITY", "Validity", "parse_duration"]
 
-#: The most the API sells ("The max amount of time that can be configured is 24 hours", the vendor's FAQ).
+#: The longest validity the API grants ("The max amount of time that can be configured is 24 hours", the vendor's FAQ).
 MAX_VALIDITY = timedelta(hours=24)
 
 _SHORTHAND = re.compile(r"([0-9]{1,9})([dhms])\Z", re.ASCII)
@@ -22,10 +22,11 @@ _FORMS = "digits and a unit (24h, 10m, 30s), an ISO-8601 duration (PT10M, P1D) o
 
 
 def parse_duration(value: object, field: str = "valid_for") -> timedelta:
-    """Read a positive duration of whole seconds in any documented form.
+    """Parse a positive duration of whole seconds in any documented form.
 
     :param value: ``"24h"``, ``"10m"``, ``"30s"``, ``"PT10M"``, ``"P1D"`` or a :class:`~datetime.timedelta`.
-    :param field: the name an error gives the value.
+    :param field: the setting's name, for error messages.
+    :return: the duration.
     :raises PMEInputError: where the form is unknown, or the duration is zero, negative or not of whole seconds.
     """
     if isinstance(value, timedelta):
@@ -52,26 +53,30 @@ def _parse_text(text: str, field: str) -> timedelta:
         if isinstance(duration, pendulum.Duration):
             return timedelta(seconds=int(duration.total_seconds()))
     shown = repr(text) if len(text) <= 20 and text.isprintable() else f"{len(text)} characters"
-    raise PMEInputError(f"{field}: {shown} is no duration known here. Give {_FORMS}.")
+    raise PMEInputError(f"{field}: {shown} is not a duration. Give {_FORMS}.")
 
 
 @dataclass(frozen=True, order=True)
 class Validity:
-    """The life a link is asked for: whole seconds, more than zero, at most 24 hours."""
+    """The validity that a link is requested with.
+
+    :param seconds: whole seconds, from 1 to 86,400 (24 hours).
+    :raises PMEInputError: for any other number.
+    """
 
     seconds: int
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= MAX_VALIDITY.total_seconds():
             raise PMEInputError(
-                f"valid_for: {self.seconds} s is outside of 1 s to 24 h, the most the API sells. Ask for at most 24h."
+                f"valid_for: {self.seconds} s is outside of 1 s to 24 h, the longest the API grants. Give at most 24h."
             )
 
     @classmethod
     def parse(cls, value: Validity | timedelta | str) -> Validity:
-        """Read a validity in any documented form.
+        """Parse a validity in any documented form.
 
-        :raises PMEInputError: zero, negative, over 24 h, of an unknown unit or not of whole seconds.
+        :raises PMEInputError: where it is zero, negative, over 24 h, of an unknown unit or not of whole seconds.
         """
         if isinstance(value, Validity):
             return value
@@ -83,7 +88,7 @@ class Validity:
         return timedelta(seconds=self.seconds)
 
     def __str__(self) -> str:
-        """The shortest exact shorthand the API reads: ``24h``, ``90m``, ``3661s``."""
+        """Return the shortest exact form that the API accepts: ``24h``, ``90m``, ``3661s``."""
         for unit in "hm":
             if self.seconds % _UNIT_SECONDS[unit] == 0:
                 return f"{self.seconds // _UNIT_SECONDS[unit]}{unit}"

@@ -1,7 +1,7 @@
 """Errors, split by what the caller can do about them.
 
-No message here ever holds a secret, a token, a query text or an answer's body: a server may echo what it was sent,
-so of its own words only a status and a short code are passed on.
+No message holds a secret, a token, a query text or a response's body: a server may echo what it was sent, so of its
+own words only a status and a short code are repeated.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ __all__ = [
     "PMEScanError",
     "PMESealError",
     "PMEUnavailableError",
+    "PMEUnreachableError",
     "SlotError",
 ]
 
 
 class PMEError(Exception):
-    """Base of everything this package raises on purpose.
+    """Base of every error this package raises on purpose."""
 
-    ``permanent`` says whether trying again without a change by a person is a waste.
-    """
-
+    #: Whether trying again cannot succeed before a person changes something.
     permanent = True
 
 
@@ -61,12 +60,16 @@ class PMEUnavailableError(PMEError):
     permanent = False
 
 
+class PMEUnreachableError(PMEUnavailableError):
+    """The API could not be reached for the client's whole deadline, so other requests would not reach it either."""
+
+
 class PMELostAnswerError(PMEUnavailableError):
-    """Answers were lost after the request was sent, so a token may exist that nobody holds."""
+    """Responses were lost after the request was sent, so a token may exist that nobody holds."""
 
 
 class LedgerError(PMEError):
-    """The ledger cannot be used as it is set up: fix the set-up."""
+    """The ledger cannot be used as it is configured: fix the configuration."""
 
 
 class LedgerVersionError(LedgerError):
@@ -74,13 +77,13 @@ class LedgerVersionError(LedgerError):
 
 
 class LedgerUnavailableError(PMEError):
-    """The database did not answer, is full or went away: nothing was changed; try again."""
+    """The database did not answer, is full or went away: nothing was changed, so try again."""
 
     permanent = False
 
 
 class LedgerStateError(PMEError):
-    """An event that may not happen to a link in its state: a defect, or a second writer."""
+    """An event that is not allowed in a link's state: a defect, or a second writer."""
 
 
 class PMESealError(PMEError):
@@ -88,11 +91,11 @@ class PMESealError(PMEError):
 
 
 class PMEReportError(PMEError):
-    """A report cannot be read: mend it, or hand it in another form."""
+    """A report cannot be read: repair it, or give it in another form."""
 
 
 class PMEScanError(PMEError):
-    """A part of what was to be scanned could not be read."""
+    """A part of what was to be scanned could not be read: see the message for the place."""
 
 
 class SlotError(PMEError):

@@ -1,4 +1,4 @@
-"""Model ids: reading them out of ids and share URLs."""
+"""Reading model ids out of ids and share URLs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _MODEL_PATH = re.compile(r"/models/([^/]+)")
 
 
 def model_id_of(value: object, name: str = "models") -> str:
-    """The model id in an id or a share URL (``…/show/?m=<id>``, ``…/models/<id>``).
+    """Return the model id in an id or a share URL (``…/show/?m=<id>``, ``…/models/<id>``).
 
+    :param value: the text to read.
+    :param name: the setting's name, for error messages.
     :raises PMEInputError: where there is none; ids are 11 characters of ``[A-Za-z0-9]``.
     """
     if isinstance(value, str):
@@ -28,13 +30,15 @@ def model_id_of(value: object, name: str = "models") -> str:
     else:
         shape = f"a {type(value).__name__}"
     raise PMEInputError(
-        f"{name}: {shape} is no model id. Give 11 characters of [A-Za-z0-9], as in yyHDFKzPzvN, or a share URL."
+        f"{name}: {shape} is not a model id. Give 11 characters of [A-Za-z0-9], as in yyHDFKzPzvN, or a share URL."
     )
 
 
 def model_ids_of(values: Iterable[object], name: str = "models") -> list[str]:
-    """The model ids in ids and share URLs, each once, in the order given.
+    """Return the model ids in ids and share URLs, each once, in the order given.
 
+    :param values: the texts to read.
+    :param name: the setting's name, for error messages.
     :raises PMEInputError: for a value without one, or for none at all.
     """
     found = list(dict.fromkeys(model_id_of(value, name) for value in values))

@@ -1,11 +1,11 @@
-"""A small ASGI app that serves a portal's signed-in users fresh links, for ``pme-embed.js``: ``GET /<model_id>``.
+"""An ASGI app that serves fresh links to a portal's signed-in users, for ``pme-embed.js``: ``GET /<model_id>``.
 
-Mount it where your users are known::
+Mount it in the app that knows your users::
 
     portal.mount("/tours", create_refresh_app(authorize=who_may_see))
 
-It hands out the model-scoped token of the newest live link in the ledger, with the seconds it has left. It never mints,
-and it never hands out the application token, which reads every model of the organisation.
+It returns the model-scoped token of the newest live link in the ledger, with the seconds it has left. It never mints,
+and it never returns the application token, which can read every model of the organisation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from pme_airflow.lifecycle.services import Services
 
 __all__ = ["Authorize", "create_refresh_app"]
 
-#: Called with the request and the model's id: who the user is, if that user may see the model, or else ``None``.
+#: Called with the request and the model id; returns the name of the user where that user may see the model, or else
+#: ``None``.
 Authorize = Callable[[Request, str], "str | Awaitable[str | None] | None"]
 
 log = logging.getLogger(__name__)
@@ -48,18 +49,20 @@ class _Refresh:
 
     async def serve(self, request: Request) -> Response:
         model_id = request.path_params["model_id"]
-        answer = self._authorize(request, model_id)
-        user = await answer if inspect.isawaitable(answer) else answer
+        granted = self._authorize(request, model_id)
+        user = await granted if inspect.isawaitable(granted) else granted
         if not user:
-            return _said("sign in, or ask for the right to see this space", 401)
+            return _error_response("sign in, or request access to this space", 401)
         if not self._limiter.hit(self._limit, str(user)):
-            return _said("asked too often", 429, {"Retry-After": "60"})
+            return _error_response("too many requests", 429, {"Retry-After": "60"})
         try:
             found = await run_in_threadpool(self._newest, model_id)
         except PMEError as error:
             log.error("No link of model %s could be served: %s", model_id, error)
-            return _said("try again later", 503, {"Retry-After": "15"})
-        return _said("this space has no live link", 404) if found is None else JSONResponse(found, headers=_HEADERS)
+            return _error_response("try again later", 503, {"Retry-After": "15"})
+        if found is None:
+            return _error_response("this space has no live link", 404)
+        return JSONResponse(found, headers=_HEADERS)
 
     def _newest(self, model_id: str) -> dict[str, object] | None:
         if self._services is None:
@@ -83,8 +86,8 @@ class _Refresh:
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 
 
-def _said(reason: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"error": reason}, status, {**_HEADERS, **(headers or {})})
+def _error_response(message: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": message}, status, {**_HEADERS, **(headers or {})})
 
 
 def create_refresh_app(
@@ -96,19 +99,19 @@ def create_refresh_app(
     pme_conn_id: str = "pme_default",
     services: Callable[[], Services] | None = None,
 ) -> Starlette:
-    """The app.
+    """Make the app.
 
-    :param authorize: your check, plain or ``async``: given the request and the model's id, it names the user who may
-        see that model, or returns ``None``.
-    :param audience: whose links are served.
-    :param allow_origins: other origins whose pages may read the answers; none unless named, and never all of them.
-    :param requests_per_minute: how often one user may ask, in each process that serves.
-    :param pme_conn_id: the PME connection, as Airflow finds it (``AIRFLOW_CONN_PME_DEFAULT``, say).
-    :param services: makes what the app works with, in place of that connection.
-    :raises PMEInputError: without a check, with an origin of ``*``, or with a rate that is none.
+    :param authorize: your check, plain or ``async``: given the request and the model id, it returns the name of the
+        user who may see that model, or ``None``.
+    :param audience: the audience whose links are served.
+    :param allow_origins: other origins whose pages may read the responses; none unless named, and never ``*``.
+    :param requests_per_minute: requests that one user may make a minute, in each process that serves.
+    :param pme_conn_id: the PME connection's id, as Airflow resolves it (``AIRFLOW_CONN_PME_DEFAULT``, say).
+    :param services: makes the client, ledger and keys, in place of that connection.
+    :raises PMEInputError: without a check, for an origin of ``*``, or for a rate below 1.
     """
     if not callable(authorize):
-        raise PMEInputError("authorize: is missing. Give the function that knows which user may see which model.")
+        raise PMEInputError("authorize: is missing. Give the function that decides which user may see which model.")
     if "*" in allow_origins:
         raise PMEInputError("allow_origins: * would let any page read private links. Name the origins of your pages.")
     if isinstance(requests_per_minute, bool) or requests_per_minute < 1:

@@ -1,4 +1,4 @@
-"""Sealing links for rest, and naming tokens without holding them.
+"""Encrypting links at rest, and the fingerprints that name tokens without holding them.
 
 A link is encrypted with AES-256-GCM under a key derived by HKDF-SHA256 (RFC 5869), one purpose a key, from the client
 secret or from ``seal_keys``. The link id and model id are authenticated with it, so that one item's sealed text cannot
@@ -31,17 +31,21 @@ _MIN_KEY = 16
 
 
 def fingerprint(token: AccessToken) -> str:
-    """``sha256:`` and the hex SHA-256 of the token."""
+    """Return ``sha256:`` and the hex SHA-256 of the token."""
     return "sha256:" + hashlib.sha256(token.reveal().encode()).hexdigest()
 
 
 def is_fingerprint(text: str) -> bool:
-    """Whether a text is a whole fingerprint."""
+    """Return whether a text is a fingerprint and nothing else."""
     return bool(_FINGERPRINT.match(text))
 
 
 class OpenedLink:
-    """What a sealed text holds: the address and its token, both hidden."""
+    """The contents of a sealed text: the link's address and its token.
+
+    :param url: the whole address.
+    :param token: the model-scoped token in it.
+    """
 
     __slots__ = ("token", "url")
 
@@ -70,54 +74,57 @@ def _derive(material: bytes, purpose: bytes, length: int) -> bytes:
 
 
 class Sealer:
-    """Seals with the newest key and opens with any.
+    """Seals links with one key and opens them with any of several. Make one with :meth:`of_connection`."""
 
-    :param keys: the keys, newest first; where the connection has no ``seal_keys`` this is its client secret alone.
-    :raises PMEInputError: for no key, or one shorter than 16 characters among several.
-    """
-
-    def __init__(self, keys: Sequence[SecretStr]) -> None:
-        if not keys:
-            raise PMEInputError("seal_keys: is empty. Give at least one key, or leave it out to use the secret.")
-        self._keys = [_Key(key) for key in keys]
+    def __init__(self, sealing: _Key, opening: Sequence[_Key]) -> None:
+        self._sealing = sealing
+        self._opening = {key.key_id: key for key in opening}
 
     @classmethod
     def of_connection(cls, client_secret: SecretStr, seal_keys: Sequence[SecretStr] = ()) -> Sealer:
-        """The sealer of a connection; its client secret goes on opening what it sealed before keys were set.
+        """Make the sealer of a connection: the first seal key seals, or the client secret where there is none.
 
+        The client secret always opens, so that links sealed before keys were set stay readable.
+
+        :param client_secret: the connection's client secret.
+        :param seal_keys: the connection's seal keys, newest first.
         :raises PMEInputError: for a seal key shorter than 16 characters.
         """
         for index, key in enumerate(seal_keys):
             if len(key.reveal()) < _MIN_KEY:
                 raise PMEInputError(f"seal_keys[{index}]: is shorter than {_MIN_KEY} characters. Use a random one.")
-        return cls([*seal_keys, client_secret])
+        keys = [_Key(secret) for secret in (*seal_keys, client_secret)]
+        return cls(keys[0], keys)
 
     @property
     def key_id(self) -> str:
-        """The name of the key that seals."""
-        return self._keys[0].key_id
+        """The id of the key that seals: 8 hex digits derived from it."""
+        return self._sealing.key_id
 
     def knows(self, sealed: str) -> bool:
-        """Whether one of the keys sealed a text, by the key it names."""
+        """Return whether the key that a sealed text names is among the keys."""
         parts = sealed.split(":")
-        return len(parts) == 4 and any(key.key_id == parts[2] for key in self._keys)
+        return len(parts) == 4 and parts[2] in self._opening
 
     def seal(self, opened: OpenedLink, link_id: str, model_id: str) -> str:
-        """Seal an address and its token for one link of one model."""
+        """Seal an address and its token for one link of one model.
+
+        :return: ``pme-sealed:v1:<key id>:<base64>``.
+        """
         plain = SecretStr(json.dumps({"url": opened.url.reveal(), "token": opened.token.reveal()}))
-        return self._keys[0].seal(plain, _bound(link_id, model_id))
+        return self._sealing.seal(plain, _bound(link_id, model_id))
 
     def open(self, sealed: str, link_id: str, model_id: str) -> OpenedLink:
-        """Open what :meth:`seal` sealed for the same link and model.
+        """Open a text that :meth:`seal` returned for the same link and model.
 
         :raises PMESealError: where no key fits, or the text was changed or belongs to another link.
         """
         parts = sealed.split(":")
         if len(parts) != 4 or f"{parts[0]}:" != PREFIX or parts[1] != "v1":
-            raise PMESealError(f"Link {link_id}: is no sealed text of this package (pme-sealed:v1:…). Mint anew.")
-        key = next((key for key in self._keys if key.key_id == parts[2]), None)
+            raise PMESealError(f"Link {link_id}: is not a sealed text of this package (pme-sealed:v1:…). Mint anew.")
+        key = self._opening.get(parts[2])
         if key is None:
-            held = ", ".join(key.key_id for key in self._keys)
+            held = ", ".join(self._opening)
             raise PMESealError(
                 f"Link {link_id} was sealed with key {parts[2]}, and the connection holds {held}. Add the key, or the "
                 "earlier client secret, to the end of the connection's seal_keys; or mint anew."

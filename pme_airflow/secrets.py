@@ -1,4 +1,4 @@
-"""Secret values that no log, ``repr`` or traceback shows."""
+"""Types for secrets, which no ``repr``, log line or traceback shows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ __all__ = ["AccessToken", "SecretStr"]
 
 
 class SecretStr:
-    """A text that no ``repr``, ``str``, format or traceback shows; :meth:`reveal` gives it."""
+    """A secret text. ``repr``, ``str`` and format never show it; :meth:`reveal` returns it.
+
+    It refuses to be pickled, so that it does not reach XCom or a worker's queue in clear.
+
+    :param text: the secret.
+    """
 
     __slots__ = ("_text",)
 
@@ -14,7 +19,7 @@ class SecretStr:
         self._text = text
 
     def reveal(self) -> str:
-        """The text in clear. Keep what it returns out of names that live long."""
+        """Return the secret in clear. Do not keep it in a variable that a traceback with local values would show."""
         return self._text
 
     def __repr__(self) -> str:
@@ -31,6 +36,6 @@ class SecretStr:
 
 
 class AccessToken(SecretStr):
-    """A model-scoped access token (opaque; every published example is 25 characters of ``[a-z0-9]``)."""
+    """A model-scoped access token. It is opaque; every published example is 25 characters of ``[a-z0-9]``."""
 
     __slots__ = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from pme_airflow.ledger import revocations
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.refresh import create_refresh_app
-from tests.conftest import MODELS
+from tests.conftest import MODELS, MakeServices
+from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
 from tests.support.rooms import mint
 
@@ -39,13 +41,34 @@ def test_a_user_who_may_see_a_model_gets_its_newest_link(services: Services, wor
     mint(services, "monday", [ONE])
     mint(services, "tuesday", [ONE])
     answer = portal(services).get(f"/{ONE}", headers=ADA)
-    said = answer.json()
+    body = answer.json()
     newest = next(reversed(world.tokens))
-    assert said["access_token"] == newest
-    assert said["link"].endswith(newest)
-    assert 86_000 < said["expires_in"] <= 86_400
+    assert body["access_token"] == newest
+    assert body["link"].endswith(newest)
+    assert 86_000 < body["expires_in"] <= 86_400
     assert answer.headers["Cache-Control"] == "no-store"
     assert not any(application in answer.text for application in world.applications)
+
+
+@pytest.mark.parametrize("lead", [timedelta(minutes=-10), timedelta(0), timedelta(minutes=10)])
+def test_the_seconds_left_are_counted_by_the_servers_clock_and_never_too_many(
+    make_services: MakeServices, world: World, lead: timedelta
+) -> None:
+    world.freeze_clock(datetime(2026, 5, 1, 12, tzinfo=timezone.utc))
+    services = make_services(FakeClock(start=world.now(), lead=lead))
+    mint(services, "monday", [ONE])
+    left = portal(services).get(f"/{ONE}", headers=ADA).json()["expires_in"]
+    assert 86_400 - 5 < left <= 86_400 - 2
+
+
+def test_a_link_that_may_have_ended_is_not_handed_out(make_services: MakeServices, world: World) -> None:
+    world.freeze_clock(datetime(2026, 5, 1, 12, tzinfo=timezone.utc))
+    clock = FakeClock(start=world.now())
+    services = make_services(clock)
+    mint(services, "monday", [ONE])
+    for passed, status in ((86_397, 200), (1, 404)):
+        clock.advance(passed)
+        assert portal(services).get(f"/{ONE}", headers=ADA).status_code == status
 
 
 def test_a_flagged_link_is_not_handed_out(services: Services, world: World) -> None:
@@ -71,8 +94,8 @@ def test_a_model_without_a_live_link_is_not_found(services: Services) -> None:
 def test_a_user_who_asks_too_often_waits_and_others_do_not(services: Services) -> None:
     mint(services, "monday", [ONE])
     client = portal(services, requests_per_minute=3)
-    said = [client.get(f"/{ONE}", headers=ADA).status_code for _ in range(4)]
-    assert said == [200, 200, 200, 429]
+    statuses = [client.get(f"/{ONE}", headers=ADA).status_code for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
     assert client.get(f"/{ONE}", headers={"Cookie": "user=bob"}).status_code == 200
 
 
@@ -109,6 +132,7 @@ def test_a_ledger_that_is_away_is_a_503_without_details() -> None:
         ({"authorize": None}, "authorize"),
         ({"allow_origins": ["*"]}, "allow_origins"),
         ({"requests_per_minute": 0}, "requests_per_minute"),
+        ({"requests_per_minute": True}, "requests_per_minute"),
     ],
 )
 def test_a_setup_that_is_not_safe_is_refused(options: dict[str, Any], field: str) -> None:

@@ -64,7 +64,7 @@ def test_a_wrong_key_is_named_with_the_cure() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "pme-sealed:", "pme-sealed:v2:a:b", "pme-sealed:v1:a:b:c", "https://x"])
-def test_what_is_no_sealed_text_is_said_to_be_none(text: str) -> None:
+def test_what_is_not_a_sealed_text_is_refused(text: str) -> None:
     with pytest.raises(PMESealError):
         Sealer.of_connection(SECRET).open(text, "lnk_1", "m")
 
@@ -75,11 +75,11 @@ def test_a_short_seal_key_is_refused() -> None:
 
 
 def test_a_fingerprint_names_a_token_and_nothing_else_does() -> None:
-    mark = fingerprint(AccessToken("abc"))
-    assert mark == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert is_fingerprint(mark)
-    assert not is_fingerprint(mark.upper())
-    assert not is_fingerprint(mark[:-1])
+    name = fingerprint(AccessToken("abc"))
+    assert name == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert is_fingerprint(name)
+    assert not is_fingerprint(name.upper())
+    assert not is_fingerprint(name[:-1])
 
 
 def test_hidden_texts_show_themselves_nowhere() -> None:

@@ -1,1 +1,1 @@
-"""The PME API in plain Python: client, documents, answers, errors, validity. Imports nothing of Airflow."""
+"""The PME API in plain Python: calls, application token, retries, documents, outcomes and their judge, limiter."""

@@ -1,7 +1,7 @@
-"""How hard the API is leaned on: a ceiling that is never passed, and below it what the API itself welcomes.
+"""Limiting requests: a rate that is never exceeded, and below it the concurrency and rate that the API accepts.
 
-Additive up and multiplicative down, as TCP does (RFC 5681); a rate that was too much is approached again slowly and
-left behind fast, as CUBIC does (RFC 9438).
+Additive increase and multiplicative decrease, as in TCP (RFC 5681); a rate that was refused is approached again slowly
+and then exceeded quickly, as in CUBIC (RFC 9438).
 """
 
 from __future__ import annotations
@@ -14,49 +14,56 @@ from pme_airflow.clock import Clock
 
 __all__ = ["Limiter", "LocalRateLimit", "RateLimit"]
 
-#: How much of a ceiling is sent.
-_MARGIN = 0.97
-#: How many seconds' worth of starts are reserved at once, and the most of them.
-_AHEAD_SECONDS = 0.25
-_AHEAD_MOST = 50
-#: A start that was reserved is forfeit so many seconds after its time: others may be starting then.
+#: The part of a named rate limit that is sent, since requests arrive a little early or late.
+_RATE_MARGIN = 0.97
+#: Starts are reserved for so many seconds at once, and at most so many of them.
+_RESERVE_SECONDS = 0.25
+_MAX_RESERVED = 50
+#: A reserved start is dropped so many seconds after its time: other processes may be starting then.
 _STALE_SECONDS = 0.05
-#: So many refusals within a second, and so large a part of all answers, are a limit on the rate and not a fault.
-_MEANT_COUNT = 5
-_MEANT_PART = 0.3
-#: What the API took in a second, a little less, is sent from then on; after each further refusal a little less again.
-_BACK_TO = 0.95
-#: A rate that was cut to so little of what it began with, and is refused all the same, was not what was refused.
-_NOT_IT = 0.85
-_LEAST_RATE = 0.5
-#: Seconds without a request after the first refusal that was meant, and after each further one.
+#: Treat 429s as a rate limit once at least 5 arrive within 1 s and are at least 30 % of the responses.
+_RATE_LIMIT_COUNT = 5
+_RATE_LIMIT_PART = 0.3
+#: After a refusal for the rate, send 95 % of what the API accepted in the last second; 95 % of that after the next.
+_DECREASE = 0.95
+#: A rate cut to less than 85 % of its first value and still refused was not the cause: measure it anew.
+_REMEASURE_PART = 0.85
+_MIN_RATE = 0.5
+#: Seconds without a request after the rate limit is found, and after each further refusal.
 _FIRST_PAUSE = 1.0
 _PAUSE = 0.25
-#: The longest that all requests wait for one refusal; whoever was asked to wait for longer gives up by a deadline.
-_LONGEST_PAUSE = 30.0
-#: Seconds after which a rate is back where it was refused; before that it hardly grows, and after that fast.
-_PLATEAU = 15.0
-#: A latency of so many times the least, and so many seconds more, is the API's way of saying no.
+#: The longest pause in seconds that one refusal imposes on all requests; a longer ``Retry-After`` ends by the deadline.
+_MAX_PAUSE = 30.0
+#: Seconds after which the rate is back where it was refused: it hardly grows before that, and fast after it.
+_PLATEAU_SECONDS = 15.0
+#: A latency above twice the lowest plus 0.1 s means that the API is overloaded.
 _SLOW_FACTOR = 2.0
 _SLOW_SECONDS = 0.1
 
 
 class RateLimit(ABC):
-    """Requests a second that are never passed.
+    """A number of requests a second that is never exceeded.
 
-    :param per_second: how many the API allows; a little less is sent, since requests arrive a little early or late.
+    :param per_second: how many the API allows; 97 % of it is sent.
     """
 
     def __init__(self, per_second: float) -> None:
-        self.per_second = per_second * _MARGIN
+        self.per_second = per_second * _RATE_MARGIN
 
     @abstractmethod
     def reserve(self, count: int) -> float:
-        """Reserve so many starts, evenly spaced; the moment of the first by the clock's monotonic time."""
+        """Reserve a number of evenly spaced starts.
+
+        :return: the time of the first, in seconds of the clock's monotonic time.
+        """
 
 
 class LocalRateLimit(RateLimit):
-    """A ceiling of one process."""
+    """A rate limit of one process.
+
+    :param per_second: requests a second that the API allows.
+    :param clock: the source of time.
+    """
 
     def __init__(self, per_second: float, clock: Clock) -> None:
         super().__init__(per_second)
@@ -73,66 +80,71 @@ class LocalRateLimit(RateLimit):
 
 
 class Limiter:
-    """Says when the next request may start, and how many may be under way. Safe to share between threads.
+    """Decides when the next request starts and how many are in flight. Safe to share between threads.
 
-    :param at_once: how many requests are under way to begin with.
-    :param most: how many there may become where the API welcomes it.
-    :param clock: what time and waiting are taken from.
-    :param ceiling: a ceiling on requests a second, or ``None`` for none.
+    :param concurrency: how many requests are in flight to begin with.
+    :param max_concurrency: how many there may become while latencies do not rise.
+    :param clock: the source of time and of waiting.
+    :param rate_limit: a limit that is never exceeded, or ``None`` for none.
     """
 
-    def __init__(self, at_once: int, most: int, clock: Clock, ceiling: RateLimit | None = None) -> None:
-        self.most = max(at_once, most)
+    def __init__(
+        self, concurrency: int, max_concurrency: int, clock: Clock, rate_limit: RateLimit | None = None
+    ) -> None:
+        self.most = max(concurrency, max_concurrency)
         self._clock = clock
-        self._ceiling = ceiling
+        self._rate_limit = rate_limit
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
-        self._under_way = 0
+        self._in_flight = 0
         self._reserving = threading.Lock()
         self._starts: deque[float] = deque()
-        self._first_at_once = self._at_once = float(at_once)
-        self._cut_at = self._free_at = clock.monotonic()
+        self._first_concurrency = self._concurrency = float(concurrency)
+        self._decreased_at = self._paused_until = clock.monotonic()
         self._rate: float | None = None
         self._first_rate = 0.0
         self._next = 0.0
-        self._taken: deque[float] = deque()
+        self._accepted: deque[float] = deque()
         self._refused: deque[float] = deque()
-        self._least_latency: dict[object, float] = {}
+        self._lowest_latency: dict[object, float] = {}
 
     @property
     def at_once(self) -> int:
-        """How many requests may be under way now."""
-        return int(self._at_once)
+        """How many requests may be in flight now."""
+        return int(self._concurrency)
 
     @property
     def ready(self) -> int:
-        """How many requests are worth having ready, so that one starts the moment another ends."""
+        """How many requests to prepare, so that one starts as soon as another ends."""
         return self.at_once + self.at_once // 2 + 1
 
     @property
     def max_ready(self) -> int:
-        """The most there can be of them."""
+        """The largest value that ``ready`` can have."""
         return self.most + self.most // 2 + 1
 
     def start(self) -> float:
-        """Wait until a request may start; the moment it does, which :meth:`ended` must be told."""
+        """Wait until a request may start.
+
+        :return: its start in seconds of monotonic time, to be passed to :meth:`ended`.
+        """
         with self._room:
-            self._room.wait_for(lambda: self._under_way < self.at_once)
-            self._under_way += 1
-        while (left := self._left()) > 0:
+            self._room.wait_for(lambda: self._in_flight < self.at_once)
+            self._in_flight += 1
+        while (left := self._seconds_left()) > 0:
             self._clock.sleep(left)
-        if self._ceiling is not None:
-            moment = self._reserved(self._ceiling)
-            while (left := moment - self._clock.monotonic()) > 0:
+        if self._rate_limit is not None:
+            start = self._next_start(self._rate_limit)
+            while (left := start - self._clock.monotonic()) > 0:
                 self._clock.sleep(left)
         return self._clock.monotonic()
 
-    def _left(self) -> float:
-        """How long until a request may start; nothing where one may, and then the next may not before its turn."""
+    def _seconds_left(self) -> float:
+        """Return the seconds until a request may start; zero takes the turn, so that the next one waits for its own."""
         with self._lock:
             now = self._clock.monotonic()
-            if now < self._free_at:
-                return self._free_at - now
+            if now < self._paused_until:
+                return self._paused_until - now
             if self._rate is None:
                 return 0.0
             if now < self._next:
@@ -141,81 +153,82 @@ class Limiter:
             return 0.0
 
     def ended(self, started: float, status: int | None, retry_after: float | None = None, kind: object = None) -> None:
-        """Learn from what became of a request.
+        """Adjust the limits to the result of a request.
 
         :param started: what :meth:`start` returned.
+        :param status: the response's HTTP status; ``None`` where there was no response.
+        :param retry_after: seconds the API asks to wait.
         :param kind: names requests whose latencies can be compared.
-        :param status: the answer's HTTP status; ``None`` where none came.
-        :param retry_after: seconds the API asks to be left alone for.
         """
         with self._lock:
-            self._under_way -= 1
+            self._in_flight -= 1
             self._room.notify_all()
             now = self._clock.monotonic()
             if status not in (429, 503, None):
-                self._taken.append(now)
-                _lately(self._taken, now)
-                self._grow(now - started, kind)
+                self._accepted.append(now)
+                _count_last_second(self._accepted, now)
+                self._adjust_concurrency(now - started, kind)
                 return
             if retry_after:
-                self._free_at = max(self._free_at, now + min(retry_after, _LONGEST_PAUSE))
+                self._paused_until = max(self._paused_until, now + min(retry_after, _MAX_PAUSE))
             if status == 429:
                 self._refused.append(now)
-            if started >= self._cut_at:
-                self._cut_at = now
-                self._at_once = max(1.0, self._at_once / 2)
+            if started >= self._decreased_at:
+                self._decreased_at = now
+                self._concurrency = max(1.0, self._concurrency / 2)
                 if self._rate is not None and status == 429:
-                    self._slow_down(now)
-            if self._rate is None and status == 429 and self._meant(now):
-                self._pace(now, _FIRST_PAUSE)
+                    self._decrease_rate(now)
+            if self._rate is None and status == 429 and self._is_rate_limit(now):
+                self._set_rate(now, _FIRST_PAUSE)
 
-    def _meant(self, now: float) -> bool:
-        """Whether what was refused lately was refused for its rate."""
-        refused = _lately(self._refused, now)
-        return refused >= _MEANT_COUNT and refused >= _MEANT_PART * (refused + _lately(self._taken, now))
+    def _is_rate_limit(self, now: float) -> bool:
+        """Return whether the 429s of the last second are a rate limit rather than a fault."""
+        refused = _count_last_second(self._refused, now)
+        responses = refused + _count_last_second(self._accepted, now)
+        return refused >= _RATE_LIMIT_COUNT and refused >= _RATE_LIMIT_PART * responses
 
-    def _pace(self, now: float, pause: float) -> None:
-        """From now on, send what the API took in the last second."""
-        self._rate = self._first_rate = max(_LEAST_RATE, _lately(self._taken, now) * _BACK_TO)
-        self._free_at = self._next = max(self._free_at, now + pause)
+    def _set_rate(self, now: float, pause: float) -> None:
+        """Limit the rate to a little less than the API accepted in the last second, after a pause in seconds."""
+        self._rate = self._first_rate = max(_MIN_RATE, _count_last_second(self._accepted, now) * _DECREASE)
+        self._paused_until = self._next = max(self._paused_until, now + pause)
 
-    def _slow_down(self, now: float) -> None:
-        rate = self._rate_at(now) * _BACK_TO
-        if rate > self._first_rate * _NOT_IT:
+    def _decrease_rate(self, now: float) -> None:
+        rate = self._rate_at(now) * _DECREASE
+        if rate > self._first_rate * _REMEASURE_PART:
             self._rate = rate
-            self._free_at = self._next = max(self._free_at, now + _PAUSE)
-        elif self._meant(now):
-            self._pace(now, _PAUSE)
+            self._paused_until = self._next = max(self._paused_until, now + _PAUSE)
+        elif self._is_rate_limit(now):
+            self._set_rate(now, _PAUSE)
         else:
             self._rate = None
 
-    def _grow(self, latency: float, kind: object) -> None:
-        """One more a round trip; where answers have become slow, one less, down to what it began with."""
-        least = self._least_latency[kind] = min(latency, self._least_latency.get(kind, latency))
-        step = 1.0 / self._at_once
-        if latency <= least * _SLOW_FACTOR + _SLOW_SECONDS:
-            self._at_once = min(float(self.most), self._at_once + step)
-        elif self._at_once > self._first_at_once:
-            self._at_once = max(self._first_at_once, self._at_once - step)
+    def _adjust_concurrency(self, latency: float, kind: object) -> None:
+        """Allow one more request a round trip; where responses have become slow one less, down to the first value."""
+        lowest = self._lowest_latency[kind] = min(latency, self._lowest_latency.get(kind, latency))
+        step = 1.0 / self._concurrency
+        if latency <= lowest * _SLOW_FACTOR + _SLOW_SECONDS:
+            self._concurrency = min(float(self.most), self._concurrency + step)
+        elif self._concurrency > self._first_concurrency:
+            self._concurrency = max(self._first_concurrency, self._concurrency - step)
 
-    def _rate_at(self, moment: float) -> float:
+    def _rate_at(self, timestamp: float) -> float:
         assert self._rate is not None
-        since = max(0.0, moment - self._free_at)
-        return self._rate * (1.0 + (1.0 / _BACK_TO - 1.0) * (since / _PLATEAU) ** 3)
+        since = max(0.0, timestamp - self._paused_until)
+        return self._rate * (1.0 + (1.0 / _DECREASE - 1.0) * (since / _PLATEAU_SECONDS) ** 3)
 
-    def _reserved(self, ceiling: RateLimit) -> float:
+    def _next_start(self, rate_limit: RateLimit) -> float:
         with self._reserving:
             while self._starts and self._starts[0] < self._clock.monotonic() - _STALE_SECONDS:
                 self._starts.popleft()
             if not self._starts:
-                count = max(1, min(_AHEAD_MOST, int(ceiling.per_second * _AHEAD_SECONDS)))
-                first = ceiling.reserve(count)
-                self._starts.extend(first + index / ceiling.per_second for index in range(count))
+                count = max(1, min(_MAX_RESERVED, int(rate_limit.per_second * _RESERVE_SECONDS)))
+                first = rate_limit.reserve(count)
+                self._starts.extend(first + index / rate_limit.per_second for index in range(count))
             return self._starts.popleft()
 
 
-def _lately(moments: deque[float], now: float) -> int:
-    """How many moments lie within the last second; forgets the others."""
-    while moments and moments[0] <= now - 1.0:
-        moments.popleft()
-    return len(moments)
+def _count_last_second(timestamps: deque[float], now: float) -> int:
+    """Count the timestamps of the last second and drop the others."""
+    while timestamps and timestamps[0] <= now - 1.0:
+        timestamps.popleft()
+    return len(timestamps)

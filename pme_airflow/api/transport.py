@@ -1,4 +1,4 @@
-"""One pooled session, and for every request the knowledge whether anything of it was written to the socket."""
+"""HTTP over one pooled session, which records for each request whether any of it was written to the socket."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pme_airflow.addresses import checked_host
-from pme_airflow.api.answers import HttpResponse, NoResponse
+from pme_airflow.api.outcomes import Exchange, HttpResponse, NoResponse
 from pme_airflow.secrets import SecretStr
 
 __all__ = ["Transport"]
 
+#: The longest body in bytes that is read; what follows is dropped, and the response counts as incomplete.
 _MAX_BODY = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
+#: Whether the thread's current request was written: false before its first byte, ``None`` where nothing recorded it.
 _sent = threading.local()
 
 
-class _Noting:
-    """Notes the moment from which a request may have reached the server."""
+class _WriteRecorder:
+    """Records that a request may have reached the server, just before its first byte is written."""
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if getattr(self, "sock", None) is None:
@@ -34,23 +36,23 @@ class _Noting:
         super().request(*args, **kwargs)  # type: ignore[misc]
 
 
-class _NotingHTTP(_Noting, HTTPConnection):
+class _RecordingHTTP(_WriteRecorder, HTTPConnection):
     pass
 
 
-class _NotingHTTPS(_Noting, HTTPSConnection):
+class _RecordingHTTPS(_WriteRecorder, HTTPSConnection):
     pass
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _NotingHTTP
+    ConnectionCls = _RecordingHTTP
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _NotingHTTPS
+    ConnectionCls = _RecordingHTTPS
 
 
-class _NotingAdapter(HTTPAdapter):
+class _RecordingAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
@@ -61,7 +63,7 @@ class _NotingAdapter(HTTPAdapter):
 
 
 class _Bearer(AuthBase):
-    """Sets the header by itself, so that no ``.netrc`` entry replaces it; without a token it sets none."""
+    """Sets the ``Authorization`` header, or none without a token, so that no ``.netrc`` entry does."""
 
     def __init__(self, token: SecretStr | None) -> None:
         self._token = token
@@ -73,32 +75,34 @@ class _Bearer(AuthBase):
 
 
 class Transport:
-    """Sends requests to one host and never raises: what went wrong comes back as :class:`NoResponse`.
+    """Sends requests to one host. A failure is returned as :class:`NoResponse`, never raised.
 
     :param host: the API's base address.
-    :param timeout: seconds to wait for a connection, and for each part of an answer.
-    :param connections: how many connections are kept.
+    :param timeout: seconds to wait for a connection, and for each read of a response.
+    :param connections: how many idle connections are kept.
+    :param session: a session to use instead of one of its own.
+    :raises PMEInputError: for a host that cannot be right.
     """
 
     def __init__(self, host: str, timeout: float, connections: int, session: requests.Session | None = None) -> None:
         self.host = checked_host(host)
         self._timeout = timeout
         self.session = session or requests.Session()
-        adapter = _NotingAdapter(pool_connections=2, pool_maxsize=connections, pool_block=False)
+        adapter = _RecordingAdapter(pool_connections=2, pool_maxsize=connections, pool_block=False)
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, adapter)
 
-    def post_form(self, path: str, form: SecretStr) -> HttpResponse | NoResponse:
+    def post_form(self, path: str, form: SecretStr) -> Exchange:
         """POST a form body that is already encoded."""
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         return self._send("POST", self.host + path, headers, form, None)
 
-    def post_json(self, path: str, body: SecretStr, token: SecretStr) -> HttpResponse | NoResponse:
+    def post_json(self, path: str, body: SecretStr, token: SecretStr) -> Exchange:
         """POST a JSON text with a bearer token."""
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         return self._send("POST", self.host + path, headers, body, token)
 
-    def get(self, url: SecretStr) -> HttpResponse | NoResponse:
+    def get(self, url: SecretStr) -> Exchange:
         """GET a whole address without credentials."""
         return self._send("GET", url.reveal(), {}, None, None)
 
@@ -108,7 +112,7 @@ class Transport:
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: SecretStr | None, token: SecretStr | None
-    ) -> HttpResponse | NoResponse:
+    ) -> Exchange:
         _sent.written = None
         try:
             response = self.session.request(
@@ -128,7 +132,7 @@ class Transport:
         return _received(response)
 
 
-def _received(response: requests.Response) -> HttpResponse | NoResponse:
+def _received(response: requests.Response) -> Exchange:
     chunks: list[bytes] = []
     complete = True
     try:
@@ -147,7 +151,7 @@ def _received(response: requests.Response) -> HttpResponse | NoResponse:
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:
-    """A body as it comes in: reading by whole buffers would throw away what came before a connection broke."""
+    """Yield a body as it arrives: reading whole buffers would drop what arrived before a connection broke."""
     if response.raw.chunked:
         yield from response.raw.stream(_CHUNK, decode_content=True)
         return
@@ -156,7 +160,7 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
 
 
 def _reason(error: BaseException) -> str:
-    """Words for a failure of the connection; never the exception's own text, which holds the address."""
+    """Describe a failure of the connection, without the exception's own text, which holds the address."""
     if isinstance(error, requests.exceptions.Timeout):
         return "timed out"
     if isinstance(error, requests.exceptions.ProxyError):

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
-from pme_airflow.api.answers import Made, MintVerdict, NotMade, Unknown
+from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, Unknown
 from pme_airflow.durations import Validity
 from pme_airflow.ledger import claims
 from pme_airflow.ledger.links import LinkRow, add, advance, advance_all, load, lock, query

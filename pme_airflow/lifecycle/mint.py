@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pme_airflow.api.answers import Made, MintVerdict, NotMade, Unknown
 from pme_airflow.api.messages import MintRequest
+from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, Unknown
 from pme_airflow.errors import (
     LedgerUnavailableError,
     PMECredentialsError,
@@ -22,6 +22,7 @@ from pme_airflow.errors import (
     PMEInputError,
     PMELostAnswerError,
     PMEUnavailableError,
+    PMEUnreachableError,
 )
 from pme_airflow.ledger import audience_models, claims, mints
 from pme_airflow.ledger.database import Database
@@ -410,7 +411,7 @@ class _Session:
         whole = isinstance(error, PMECredentialsError) or (
             isinstance(error, PMEUnavailableError) and work.refused >= _MAX_REFUSALS
         )
-        if whole or _unreachable(error):
+        if whole or isinstance(error, PMEUnreachableError):
             self._stopped = self._stopped or error
         if not verdict.resend or self._stopped is not None or work.refused >= _MAX_REFUSALS:
             self._fail(work, error)
@@ -453,11 +454,6 @@ def _verdicts(future: Future[list[MintVerdict]], count: int) -> list[MintVerdict
     if isinstance(error, PMEError):
         return [NotMade(error, resend=False)] * count
     return [Unknown(f"{type(error).__name__} in the worker")] * count
-
-
-def _unreachable(error: PMEError) -> bool:
-    """Whether the client gave the API up after its whole deadline, so that others would fare no better."""
-    return isinstance(error, PMEUnavailableError) and "not reached" in str(error)
 
 
 def _backoff(tries: int) -> float:

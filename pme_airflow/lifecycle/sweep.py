@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from pme_airflow.api.answers import NotRevoked, Revoked, RevokeVerdict
+from pme_airflow.api.outcomes import NotRevoked, Revoked, RevokeVerdict
 from pme_airflow.errors import LedgerUnavailableError, PMECredentialsError, PMEError, PMESealError
 from pme_airflow.ledger import revocations
 from pme_airflow.ledger.links import LinkRow

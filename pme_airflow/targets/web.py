@@ -10,7 +10,7 @@ import requests
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from pme_airflow.api.answers import HttpResponse
+from pme_airflow.api.outcomes import HttpResponse
 from pme_airflow.errors import SlotError
 
 __all__ = ["WebApi", "WebRefusal"]

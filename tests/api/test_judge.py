@@ -1,4 +1,4 @@
-"""What an answer says about a mint: the table of what is known of the API, row by row."""
+"""What a response says about a mint or a revocation: the table of what is known of the API, row by row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.api.answers import (
+from pme_airflow.api.judge import judge_mint, judge_revoke, refusal_of
+from pme_airflow.api.messages import MintRequest
+from pme_airflow.api.outcomes import (
     HttpResponse,
     Made,
     NoResponse,
@@ -17,11 +19,7 @@ from pme_airflow.api.answers import (
     RefusalKind,
     Revoked,
     Unknown,
-    judge_mint,
-    judge_revoke,
-    refusal_of,
 )
-from pme_airflow.api.messages import MintRequest
 from pme_airflow.durations import Validity
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
@@ -34,12 +32,12 @@ LINK = {
 }
 
 
-def answer(body: Any, status: int = 200, **headers: str) -> HttpResponse:
+def response(body: Any, status: int = 200, **headers: str) -> HttpResponse:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return HttpResponse(status, {"Date": "Fri, 01 May 2026 12:00:00 GMT", **headers}, raw)
 
 
-def said(exchange: HttpResponse | NoResponse) -> dict[str, str]:
+def verdicts_of(exchange: HttpResponse | NoResponse) -> dict[str, str]:
     """For each alias: ``made``, ``not`` or ``maybe``."""
     refusal = refusal_of(exchange, len(ASKED))
     if refusal is not None:
@@ -57,58 +55,58 @@ BARE = {"message": "x", "path": ["a1"]}
     ("exchange", "first", "second"),
     [
         pytest.param(NoResponse(False, "could not connect"), "not", "not", id="could not connect"),
-        pytest.param(answer({"error": "invalid_grant"}, 400), "not", "not", id="400 invalid_grant"),
-        pytest.param(answer(b"no", 401), "not", "not", id="401"),
-        pytest.param(answer(b"no", 403), "not", "not", id="403"),
-        pytest.param(answer(b"no", 415), "not", "not", id="415"),
-        pytest.param(answer(b"no", 429), "not", "not", id="429"),
-        pytest.param(answer(b"no", 503, **{"Retry-After": "3"}), "not", "not", id="503 with Retry-After"),
+        pytest.param(response({"error": "invalid_grant"}, 400), "not", "not", id="400 invalid_grant"),
+        pytest.param(response(b"no", 401), "not", "not", id="401"),
+        pytest.param(response(b"no", 403), "not", "not", id="403"),
+        pytest.param(response(b"no", 415), "not", "not", id="415"),
+        pytest.param(response(b"no", 429), "not", "not", id="429"),
+        pytest.param(response(b"no", 503, **{"Retry-After": "3"}), "not", "not", id="503 with Retry-After"),
         pytest.param(
-            answer({"errors": [{"message": "x", "locations": [{"line": 1, "column": 1}]}]}, 400), "not", "not",
+            response({"errors": [{"message": "x", "locations": [{"line": 1, "column": 1}]}]}, 400), "not", "not",
             id="validation error",
         ),
         pytest.param(
-            answer({"data": None, "errors": [{"message": "x", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}]}),
+            response({"data": None, "errors": [{"message": "x", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}]}),
             "not", "not", id="validation error with 200 and data null",
         ),
         pytest.param(
-            answer({"errors": [{"message": "x", "httpStatus": 422}]}), "not", "not", id="4xx error, data absent"
+            response({"errors": [{"message": "x", "httpStatus": 422}]}), "not", "not", id="4xx error, data absent"
         ),
-        pytest.param(answer({"data": {"a0": LINK, "a1": None}, "errors": [ERROR_4XX]}), "made", "not", id="alias 4xx"),
-        pytest.param(answer({"data": {"a0": LINK}, "errors": [ERROR_4XX]}), "made", "not", id="alias 4xx, null dropped"),
+        pytest.param(response({"data": {"a0": LINK, "a1": None}, "errors": [ERROR_4XX]}), "made", "not", id="alias 4xx"),
+        pytest.param(response({"data": {"a0": LINK}, "errors": [ERROR_4XX]}), "made", "not", id="alias 4xx, null dropped"),
         pytest.param(
-            answer({"data": {"a0": LINK, "a1": None}, "errors": [{"path": ["a1"], "code": "model.inactive"}]}),
+            response({"data": {"a0": LINK, "a1": None}, "errors": [{"path": ["a1"], "code": "model.inactive"}]}),
             "made", "not", id="alias with a code of the 4xx kind",
         ),
-        pytest.param(answer({"data": {"a0": LINK, "a1": LINK}, "errors": [BARE]}), "made", "made", id="error beside it"),
+        pytest.param(response({"data": {"a0": LINK, "a1": LINK}, "errors": [BARE]}), "made", "made", id="error with a link"),
         pytest.param(
-            answer({"data": {"a0": {"accessToken": "t" * 25, "link": None, "validUntil": None}, "a1": LINK}}),
+            response({"data": {"a0": {"accessToken": "t" * 25, "link": None, "validUntil": None}, "a1": LINK}}),
             "made", "made", id="link and validUntil null",
         ),
-        pytest.param(answer({"data": {"a0": LINK}}, 500), "made", "maybe", id="made whatever the status"),
+        pytest.param(response({"data": {"a0": LINK}}, 500), "made", "maybe", id="made whatever the status"),
         pytest.param(
-            answer({"data": {"a0": LINK}}, 429), "made", "maybe", id="made although the status asks for patience"
+            response({"data": {"a0": LINK}}, 429), "made", "maybe", id="made although the status asks for patience"
         ),
         pytest.param(NoResponse(True, "timed out"), "maybe", "maybe", id="time-out after the request was written"),
-        pytest.param(answer(b"<html>", 500), "maybe", "maybe", id="500"),
-        pytest.param(answer(b"<html>", 502), "maybe", "maybe", id="502"),
-        pytest.param(answer(b"<html>", 504), "maybe", "maybe", id="504"),
-        pytest.param(answer(b"<html>", 503), "maybe", "maybe", id="503 without Retry-After"),
-        pytest.param(answer(b"<html>"), "maybe", "maybe", id="a body that is no JSON"),
-        pytest.param(answer({"data": None}), "maybe", "maybe", id="data null and no error"),
-        pytest.param(answer({"data": None, "errors": [{"message": "x"}]}), "maybe", "maybe", id="an error of no kind"),
-        pytest.param(answer({"data": {"a0": LINK, "a1": None}}), "made", "maybe", id="alias null without an error"),
-        pytest.param(answer({"data": {"a0": LINK, "a1": None}, "errors": [ERROR_5XX]}), "made", "maybe", id="alias 5xx"),
-        pytest.param(answer({"data": {"a0": LINK, "a1": None}, "errors": [BARE]}), "made", "maybe", id="alias, no kind"),
+        pytest.param(response(b"<html>", 500), "maybe", "maybe", id="500"),
+        pytest.param(response(b"<html>", 502), "maybe", "maybe", id="502"),
+        pytest.param(response(b"<html>", 504), "maybe", "maybe", id="504"),
+        pytest.param(response(b"<html>", 503), "maybe", "maybe", id="503 without Retry-After"),
+        pytest.param(response(b"<html>"), "maybe", "maybe", id="a body that is no JSON"),
+        pytest.param(response({"data": None}), "maybe", "maybe", id="data null and no error"),
+        pytest.param(response({"data": None, "errors": [{"message": "x"}]}), "maybe", "maybe", id="an error of no kind"),
+        pytest.param(response({"data": {"a0": LINK, "a1": None}}), "made", "maybe", id="alias null without an error"),
+        pytest.param(response({"data": {"a0": LINK, "a1": None}, "errors": [ERROR_5XX]}), "made", "maybe", id="alias 5xx"),
+        pytest.param(response({"data": {"a0": LINK, "a1": None}, "errors": [BARE]}), "made", "maybe", id="alias, no kind"),
         pytest.param(
-            answer({"data": {"a0": LINK, "a1": None}, "errors": [ERROR_4XX, ERROR_5XX]}), "made", "maybe",
+            response({"data": {"a0": LINK, "a1": None}, "errors": [ERROR_4XX, ERROR_5XX]}), "made", "maybe",
             id="a failing sub-field can hide a made token",
         ),
-        pytest.param(answer([]), "maybe", "maybe", id="JSON of another shape"),
+        pytest.param(response([]), "maybe", "maybe", id="JSON of another shape"),
     ],
 )  # fmt: skip
 def test_each_alias_is_judged_on_its_own(exchange: HttpResponse | NoResponse, first: str, second: str) -> None:
-    assert said(exchange) == {"a0": first, "a1": second}
+    assert verdicts_of(exchange) == {"a0": first, "a1": second}
 
 
 def test_a_body_cut_off_after_the_token_gives_the_token() -> None:
@@ -124,7 +122,7 @@ def test_a_body_cut_off_after_the_token_gives_the_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "moment"),
+    ("text", "timestamp"),
     [
         ("2026-05-01T12:10:00Z", NOW + timedelta(minutes=10)),
         ("2026-05-01T14:10:00+02:00", NOW + timedelta(minutes=10)),
@@ -135,19 +133,10 @@ def test_a_body_cut_off_after_the_token_gives_the_token() -> None:
         (17, NOW + timedelta(minutes=10)),
     ],
 )
-def test_valid_until_is_read_in_any_spelling_and_reckoned_where_unreadable(text: object, moment: datetime) -> None:
-    verdict = judge_mint(answer({"data": {"a0": {**LINK, "validUntil": text}}}), {"a0": ASKED["a0"]}, NOW)["a0"]
+def test_valid_until_is_read_in_any_form_and_computed_where_unreadable(text: object, timestamp: datetime) -> None:
+    verdict = judge_mint(response({"data": {"a0": {**LINK, "validUntil": text}}}), {"a0": ASKED["a0"]}, NOW)["a0"]
     assert isinstance(verdict, Made)
-    assert verdict.link.valid_until == moment
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [("7", 7.0), ("Fri, 01 May 2026 12:00:30 GMT", 30.0), ("Fri, 01 May 2026 11:00:00 GMT", 0.0), ("soon", None),
-     ("", None), ("-5", None)],
-)  # fmt: skip
-def test_retry_after_is_read_both_ways_and_against_the_answers_date(header: str, seconds: float | None) -> None:
-    assert answer({}, 429, **{"Retry-After": header}).retry_after == seconds
+    assert verdict.link.valid_until == timestamp
 
 
 @pytest.mark.parametrize(
@@ -163,23 +152,23 @@ def test_retry_after_is_read_both_ways_and_against_the_answers_date(header: str,
     ],
 )
 def test_only_true_is_a_revocation(body: Any, confirmed: bool) -> None:
-    verdict = judge_revoke(answer(body), ["a0"])["a0"]
+    verdict = judge_revoke(response(body), ["a0"])["a0"]
     assert isinstance(verdict, Revoked if confirmed else NotRevoked)
 
 
 @pytest.mark.parametrize("extensions", [True, False])
-def test_the_second_spelling_is_asked_for_where_the_field_is_unknown(extensions: bool) -> None:
+def test_an_unknown_field_asks_for_the_other_mutation_names(extensions: bool) -> None:
     error: dict[str, Any] = {"message": "Cannot query field 'createPrivateModelEmbedLink' on type 'Mutation'"}
     place = {"code": "GRAPHQL_VALIDATION_FAILED"}
     error |= {"extensions": place} if extensions else place
-    refusal = refusal_of(answer({"errors": [error]}, 400), 2)
+    refusal = refusal_of(response({"errors": [error]}, 400), 2)
     assert refusal is not None
-    assert refusal.kind is RefusalKind.OTHER_SPELLING
+    assert refusal.kind is RefusalKind.OTHER_MUTATION_NAMES
 
 
-def test_no_error_repeats_what_the_server_said() -> None:
+def test_no_error_repeats_what_the_server_verdicts_of() -> None:
     body = {"errors": [{"message": 'bad secret "hunter2hunter2"', "httpStatus": 400}]}
-    refusal = refusal_of(answer(body, 400), 2)
+    refusal = refusal_of(response(body, 400), 2)
     assert refusal is not None
     assert "hunter2" not in str(refusal.error)
-    assert "hunter2" not in repr(answer(body))
+    assert "hunter2" not in repr(response(body))

@@ -1,4 +1,4 @@
-"""The limiter finds what an API takes, keeps to a ceiling, and is not fooled by faults. In virtual time."""
+"""The limiter finds what an API takes, keeps to a named rate, and ignores faults. In virtual time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LATENCY = 0.01
 
 
 class Server:
-    """An API of one caller; ``answer`` gives the status of a request that arrives at a moment."""
+    """An API of one caller; ``answer`` gives the status of a request that arrives at a time."""
 
     def __init__(self, limiter: Limiter, clock: FakeClock, answer: Callable[[float], int]) -> None:
         self.limiter, self.clock, self.answer = limiter, clock, answer
@@ -41,19 +41,19 @@ def limit_of(per_second: float) -> Callable[[float], int]:
     """At most so many in any second."""
     taken: deque[float] = deque()
 
-    def answer(moment: float) -> int:
-        while taken and taken[0] <= moment - 1.0:
+    def answer(timestamp: float) -> int:
+        while taken and taken[0] <= timestamp - 1.0:
             taken.popleft()
         if len(taken) >= per_second:
             return 429
-        taken.append(moment)
+        taken.append(timestamp)
         return 200
 
     return answer
 
 
 @pytest.mark.parametrize("per_second", [5, 20, 60])
-def test_a_limit_that_nobody_named_is_used_and_seldom_met(per_second: int) -> None:
+def test_a_rate_limit_nobody_named_is_found_used_and_seldom_refused(per_second: int) -> None:
     clock = FakeClock()
     server = Server(Limiter(8, 32, clock), clock, limit_of(per_second))
     server.run(10)
@@ -78,7 +78,7 @@ def test_faults_that_come_by_chance_do_not_slow_it_down() -> None:
     assert taken / 60 > 0.7 / LATENCY
 
 
-def test_a_ceiling_is_never_passed() -> None:
+def test_a_named_rate_is_never_exceeded() -> None:
     clock = FakeClock()
     server = Server(Limiter(8, 32, clock, LocalRateLimit(20, clock)), clock, limit_of(20))
     taken, refused = server.run(60)
@@ -87,14 +87,14 @@ def test_a_ceiling_is_never_passed() -> None:
     assert max(sum(1 for other in server.starts if start <= other < start + 1) for start in server.starts) <= 20
 
 
-def test_nothing_starts_while_the_api_asks_to_be_left_alone() -> None:
+def test_nothing_starts_before_retry_after_has_passed() -> None:
     clock = FakeClock()
     limiter = Limiter(8, 32, clock)
     limiter.ended(limiter.start(), 503, retry_after=7.0)
     assert limiter.start() == pytest.approx(7.0)
 
 
-def test_more_are_under_way_where_it_is_welcome_and_half_where_it_is_not() -> None:
+def test_concurrency_grows_while_latency_is_low_and_halves_at_a_refusal() -> None:
     clock = FakeClock()
     limiter = Limiter(8, 32, clock)
     server = Server(limiter, clock, lambda _: 200)
@@ -105,7 +105,7 @@ def test_more_are_under_way_where_it_is_welcome_and_half_where_it_is_not() -> No
     assert limiter.at_once == 16
 
 
-def test_one_refusal_of_many_that_flew_together_halves_once() -> None:
+def test_refusals_of_requests_in_flight_together_halve_once() -> None:
     clock = FakeClock()
     limiter = Limiter(8, 32, clock)
     clock.advance(1)
@@ -116,7 +116,7 @@ def test_one_refusal_of_many_that_flew_together_halves_once() -> None:
     assert limiter.at_once == 4
 
 
-def test_an_api_that_grows_slow_is_leaned_on_as_in_the_beginning() -> None:
+def test_an_api_that_grows_slow_gets_the_first_concurrency_again() -> None:
     clock = FakeClock()
     limiter = Limiter(8, 32, clock)
     Server(limiter, clock, lambda _: 200).run(30)
@@ -145,7 +145,7 @@ def test_a_refusal_for_an_hour_does_not_hold_others_for_an_hour() -> None:
     assert limiter.start() <= 30.0
 
 
-def test_a_named_concurrency_is_never_passed() -> None:
+def test_a_named_concurrency_is_never_exceeded() -> None:
     clock = FakeClock()
     limiter = Limiter(8, 0, clock)
     Server(limiter, clock, lambda _: 200).run(30)

@@ -10,8 +10,8 @@ from unittest import mock
 import pytest
 from sqlalchemy import func, select, update
 
-from pme_airflow.api.answers import MintVerdict
 from pme_airflow.api.messages import MintRequest
+from pme_airflow.api.outcomes import MintVerdict
 from pme_airflow.dev.emulator import World
 from pme_airflow.ledger import revocations
 from pme_airflow.ledger.run_context import RunContext

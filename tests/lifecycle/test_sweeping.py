@@ -9,7 +9,7 @@ from unittest import mock
 
 from sqlalchemy import update
 
-from pme_airflow.api.answers import RevokeVerdict
+from pme_airflow.api.outcomes import RevokeVerdict
 from pme_airflow.dev.emulator import World
 from pme_airflow.ledger import revocations
 from pme_airflow.ledger.run_context import RunContext

@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import create_engine, select, update
 from sqlalchemy.pool import StaticPool
 
-from pme_airflow.api.answers import Made, NotMade, Unknown
 from pme_airflow.api.messages import EmbedLink
+from pme_airflow.api.outcomes import Made, NotMade, Unknown
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.world import IssuedToken
 from pme_airflow.durations import Validity

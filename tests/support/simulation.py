@@ -18,9 +18,9 @@ from typing import Any
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
-from pme_airflow.api.answers import Made, MintVerdict, NotMade, NotRevoked, Revoked, RevokeVerdict, Unknown
 from pme_airflow.api.client import ClientSettings, limiter_of
 from pme_airflow.api.messages import EmbedLink, MintRequest
+from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, NotRevoked, Revoked, RevokeVerdict, Unknown
 from pme_airflow.clock import ServerClock
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.samples import sample_models

@@ -1,0 +1,165 @@
+"""Parsing the GraphQL responses of the PME API, also those that were cut off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import from_json
+
+from pme_airflow.api.documents import MutationNames
+from pme_airflow.api.outcomes import HttpResponse
+
+__all__ = ["GraphError", "GraphResponse", "parse_graph_response", "parse_json"]
+
+_CODE = re.compile(r"[A-Za-z]+([._-][A-Za-z]+){0,5}\Z", re.ASCII)
+_VALIDATION_CODES = frozenset({"GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "VALIDATIONERROR", "INVALIDSYNTAX"})
+_MODEL_STATUSES = frozenset({403, 404, 410})
+_THROTTLING_STATUSES = frozenset({408, 425, 429})
+_THROTTLING_WORDS = ("throttl", "rate", "too_many", "toomany", "too.many", "limit")
+_CLIENT_ERROR_WORDS = (
+    "not_found",
+    "not.found",
+    "notfound",
+    "invalid",
+    "forbidden",
+    "unauthorized",
+    "unauthenticated",
+    "bad_",
+    *_THROTTLING_WORDS,
+)
+
+
+@dataclass(frozen=True)
+class GraphError:
+    """The parts of a GraphQL error that are safe to repeat: its path, status and code, never its message.
+
+    Where the vendor puts ``code`` and ``httpStatus`` (top level or ``extensions``) is not documented; both are read.
+
+    :param path: the error's path, the alias first; ``None`` for an error of the whole request.
+    :param status: the vendor's ``httpStatus``, "the equivalent HTTP status for each sub-error".
+    :param code: a short code such as ``model.inactive``.
+    :param validation: whether the query was rejected before it was executed.
+    :param names_mutation: whether the message names one of the mutations, as "Cannot query field …" does.
+    """
+
+    path: tuple[str | int, ...] | None
+    status: int | None
+    code: str | None
+    validation: bool
+    names_mutation: bool
+
+    @property
+    def is_client_error(self) -> bool:
+        """Whether it is of the 4xx kind, so that nothing was done."""
+        if self.status is not None:
+            return 400 <= self.status < 500
+        if self.code is None:
+            return False
+        lowered = self.code.lower()
+        return lowered.startswith(("request.", "model.")) or any(word in lowered for word in _CLIENT_ERROR_WORDS)
+
+    @property
+    def is_throttling(self) -> bool:
+        """Whether the same request may succeed after a pause."""
+        if self.status is not None:
+            return self.status in _THROTTLING_STATUSES
+        return self.code is not None and any(word in self.code.lower() for word in _THROTTLING_WORDS)
+
+    @property
+    def is_about_model(self) -> bool:
+        """Whether the model itself was refused, so that the same request cannot succeed."""
+        by_code = self.code is not None and (self.code.startswith("model.") or "not" in self.code.lower())
+        return by_code or self.status in _MODEL_STATUSES
+
+    @property
+    def summary(self) -> str:
+        """The status and the code in words."""
+        parts = [f"status {self.status}" if self.status else "", f"code {self.code}" if self.code else ""]
+        return ", ".join(part for part in parts if part) or "no status and no code"
+
+
+@dataclass(frozen=True)
+class GraphResponse:
+    """The two halves of a GraphQL response.
+
+    :param data: the values by alias; ``None`` where ``data`` is null, absent or of another type.
+    :param errors: the errors; empty where there are none.
+    :param oauth_error: the text of a top-level ``error``, as an OAuth refusal has it instead of ``data``.
+    """
+
+    data: Mapping[str, Any] | None = field(repr=False)
+    errors: tuple[GraphError, ...]
+    oauth_error: str | None = None
+
+    def value(self, alias: str) -> Any:
+        """The value under an alias; ``None`` where it is null or absent."""
+        return (self.data or {}).get(alias)
+
+    def errors_at(self, alias: str) -> list[GraphError]:
+        """The errors whose path begins with an alias."""
+        return [error for error in self.errors if error.path and error.path[0] == alias]
+
+    @property
+    def has_value(self) -> bool:
+        """Whether any field has a value, so that the request was executed."""
+        return self.data is not None and any(value is not None for value in self.data.values())
+
+
+def parse_graph_response(response: HttpResponse) -> GraphResponse | None:
+    """Parse a body as a GraphQL response; ``None`` where it is no JSON object.
+
+    Of a body that was cut off, whatever its status or headers say, everything before the cut is parsed. A string that
+    the cut left open is dropped, so that no token is read in part.
+    """
+    body = parse_json(response.body, cut=not response.complete)
+    if not isinstance(body, dict):
+        return None
+    data = body.get("data")
+    raw = body.get("errors")
+    errors = tuple(_parse_error(error) for error in raw) if isinstance(raw, list) else ()
+    oauth = body.get("error")
+    return GraphResponse(data if isinstance(data, dict) else None, errors, oauth if isinstance(oauth, str) else None)
+
+
+def parse_json(body: bytes, *, cut: bool = False) -> object:
+    """Parse a JSON text, or what precedes the place where it breaks off; ``None`` where it is no JSON.
+
+    :param cut: whether the text is known to break off.
+    """
+    for allow_partial in (True,) if cut else (False, True):
+        try:
+            return from_json(body, allow_partial=allow_partial)
+        except ValueError:
+            continue
+    return None
+
+
+def _parse_error(raw: object) -> GraphError:
+    error = raw if isinstance(raw, dict) else {}
+    extensions = error.get("extensions")
+    places = [error, extensions if isinstance(extensions, dict) else {}]
+    path = error.get("path")
+    status = next((read for place in places if (read := _parse_status(place.get("httpStatus"))) is not None), None)
+    code = next((c for place in places if isinstance(c := place.get("code"), str) and _CODE.match(c)), None)
+    kind = next((str(place["classification"]) for place in places if "classification" in place), "")
+    known = {text.upper() for text in (code or "", kind)}
+    by_form = path is None and bool(error.get("locations")) and (status is None or 400 <= status < 500)
+    message = str(error.get("message", ""))
+    return GraphError(
+        path=tuple(path) if isinstance(path, list) else None,
+        status=status,
+        code=code,
+        validation=bool(known & _VALIDATION_CODES) or by_form,
+        names_mutation=any(name in message for names in MutationNames for name in names.value),
+    )
+
+
+def _parse_status(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:4])
+    return value if isinstance(value, int) and 100 <= value <= 599 else None

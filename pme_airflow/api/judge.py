@@ -1,0 +1,220 @@
+"""Judging what a response, or the lack of one, says about a mint or a revocation.
+
+Each alias of a batch is judged on its own. A mint was *made*, *not made* or its result is *unknown*; only what was not
+made may be sent again. Pure functions: nothing here sends a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+import pendulum
+
+from pme_airflow.api.graph_response import GraphError, GraphResponse, parse_graph_response
+from pme_airflow.api.messages import EmbedLink, MintRequest
+from pme_airflow.api.outcomes import (
+    Exchange,
+    HttpResponse,
+    Made,
+    MintVerdict,
+    NoResponse,
+    NotMade,
+    NotRevoked,
+    Refusal,
+    RefusalKind,
+    Revoked,
+    RevokeVerdict,
+    Unknown,
+)
+from pme_airflow.errors import (
+    PMECredentialsError,
+    PMEModelError,
+    PMENotEnabledError,
+    PMEProtocolError,
+    PMEUnavailableError,
+    PMEUnreachableError,
+)
+from pme_airflow.secrets import AccessToken, SecretStr
+
+__all__ = ["judge_mint", "judge_revoke", "not_enabled_error", "refusal_of"]
+
+_CHECK_MODEL = (
+    "Check that it exists, is active and belongs to the organisation of the connection, or take it from the list."
+)
+_SHOWCASE = "https://my.matterport.com/show"
+
+
+def refusal_of(exchange: Exchange, fields: int = 1) -> Refusal | None:
+    """Decide whether a request was refused whole, so that it certainly had no effect.
+
+    Facts: ``400 invalid_grant`` stands for an expired application token (the vendor's OAuth use-case page); the other
+    rows are those of "What an answer says about a mint", read conservatively where the vendor documents nothing.
+
+    :param exchange: the response, or the lack of one.
+    :param fields: how many aliases the request held.
+    :return: ``None`` where the request may have had an effect.
+    """
+    if isinstance(exchange, NoResponse):
+        if exchange.written:
+            return None
+        error = PMEUnreachableError(f"The PME API was not reached: {exchange.reason}.")
+        return Refusal(RefusalKind.RETRY_LATER, error)
+    graph = parse_graph_response(exchange)
+    if graph is not None and graph.has_value:
+        return None
+    status = exchange.status
+    if status == 401 or (status == 400 and graph is not None and graph.oauth_error == "invalid_grant"):
+        return Refusal(RefusalKind.RENEW_TOKEN, _token_refused_error(status))
+    if status == 429 or (status == 503 and exchange.retry_after is not None):
+        busy = PMEUnavailableError(f"The PME API is busy (HTTP {status}).")
+        return Refusal(RefusalKind.RETRY_LATER, busy, exchange.retry_after)
+    if status == 403:
+        return Refusal(RefusalKind.GIVE_UP, not_enabled_error())
+    if status == 415:
+        return Refusal(RefusalKind.GIVE_UP, PMEProtocolError("The host refused JSON (HTTP 415): is it the PME API?"))
+    if graph is None or graph.data is not None or not graph.errors or status >= 500:
+        return None
+    return _refused_query(graph, status, fields)
+
+
+def _refused_query(graph: GraphResponse, status: int, fields: int) -> Refusal | None:
+    """Decide about a response without data, by its errors alone."""
+    if any(error.path for error in graph.errors):
+        return None
+    whole_4xx = 400 <= status < 500
+    if not all(e.validation or e.is_client_error or (whole_4xx and e.status is None) for e in graph.errors):
+        return None
+    first = graph.errors[0]
+    error = _refused_query_error(first, status)
+    if any(error.names_mutation and not error.is_throttling for error in graph.errors):
+        return Refusal(RefusalKind.OTHER_MUTATION_NAMES, error)
+    if any(error.is_throttling for error in graph.errors):
+        return Refusal(RefusalKind.RETRY_LATER, PMEUnavailableError(f"The PME API is busy ({first.summary})."))
+    if any(error.status == 401 for error in graph.errors):
+        return Refusal(RefusalKind.RENEW_TOKEN, _token_refused_error(401))
+    if any(error.status == 403 for error in graph.errors):
+        return Refusal(RefusalKind.GIVE_UP, not_enabled_error())
+    return Refusal(RefusalKind.SPLIT_BATCH if fields > 1 else RefusalKind.GIVE_UP, error)
+
+
+def _refused_query_error(first: GraphError, status: int) -> PMEModelError | PMEProtocolError:
+    summary = first.summary if first.status or first.code else f"HTTP {status}, a validation error"
+    if first.is_about_model:
+        return PMEModelError(f"The model was refused ({summary}). {_CHECK_MODEL}")
+    return PMEProtocolError(f"The PME API refused the query ({summary}).")
+
+
+def _token_refused_error(status: int) -> PMECredentialsError:
+    return PMECredentialsError(
+        f"The PME API refused a fresh application token (HTTP {status}). Check that the client id and secret of the "
+        "connection belong to this host, or reset the secret (Settings > Developer Tools) and enter it anew."
+    )
+
+
+def not_enabled_error() -> PMENotEnabledError:
+    """Make the error for credentials that are right but may not use Private Model Embed."""
+    return PMENotEnabledError(
+        "The PME API answered 403: these credentials may not use Private Model Embed. It needs an Enterprise "
+        "subscription with PME enabled; ask the vendor's sales team."
+    )
+
+
+def judge_mint(
+    exchange: Exchange, requests: Mapping[str, MintRequest], received_at: datetime
+) -> dict[str, MintVerdict]:
+    """Judge each alias of a mint that was not refused whole.
+
+    :param exchange: the response, or the lack of one.
+    :param requests: the request under each alias.
+    :param received_at: the best known server time in UTC; used where the response has no ``Date``.
+    """
+    if isinstance(exchange, NoResponse):
+        return dict.fromkeys(requests, Unknown(exchange.reason))
+    graph = parse_graph_response(exchange)
+    if graph is None:
+        return dict.fromkeys(requests, Unknown(_unreadable(exchange)))
+    now = exchange.date or received_at
+    return {alias: _judge_alias(graph, alias, request, now, exchange.status) for alias, request in requests.items()}
+
+
+def _unreadable(response: HttpResponse) -> str:
+    return f"HTTP {response.status} with a body that is {'no JSON' if response.complete else 'cut off'}"
+
+
+def _judge_alias(graph: GraphResponse, alias: str, request: MintRequest, now: datetime, status: int) -> MintVerdict:
+    value = graph.value(alias)
+    if isinstance(value, dict) and isinstance(token := value.get("accessToken"), str) and token:
+        return Made(_read_link(value, AccessToken(token), request, now))
+    errors = graph.errors_at(alias)
+    if value is None and status < 500 and errors and all(error.is_client_error for error in errors):
+        return _refused_alias(errors[0], request)
+    if errors:
+        return Unknown(f"null with {errors[0].summary}")
+    return Unknown(f"HTTP {status} without an answer for the model")
+
+
+def _refused_alias(error: GraphError, request: MintRequest) -> NotMade:
+    if error.is_throttling:
+        return NotMade(PMEUnavailableError(f"Model {request.model_id}: busy ({error.summary})."), resend=True)
+    message = f"Model {request.model_id} was refused ({error.summary}). {_CHECK_MODEL}"
+    return NotMade(PMEModelError(message), resend=not error.is_about_model)
+
+
+def _read_link(value: Mapping[str, Any], token: AccessToken, request: MintRequest, now: datetime) -> EmbedLink:
+    """Read a made link; what is null or unreadable in it is replaced, since its token is live either way."""
+    url = value.get("link")
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        url = f"{_SHOWCASE}?m={request.model_id}&auth=Bearer+{quote(token.reveal(), safe='')}"
+    application = value.get("application")
+    return EmbedLink(
+        model_id=request.model_id,
+        access_token=token,
+        application=application if isinstance(application, str) and application else "showcase",
+        url=SecretStr(url),
+        valid_until=_read_timestamp(value.get("validUntil")) or now + request.validity.duration,
+    )
+
+
+def _read_timestamp(value: object) -> datetime | None:
+    """Read ``validUntil``: ``Z``, an offset or fractions of a second; a time without a zone is UTC."""
+    return _parse_timestamp(value) if isinstance(value, str) and value[:4].isdigit() else None
+
+
+@lru_cache(maxsize=128)
+def _parse_timestamp(value: str) -> datetime | None:
+    """Parse an ISO 8601 timestamp; cached, since the links of one request share it and parsing it is slow."""
+    try:
+        timestamp = pendulum.parse(value, tz="UTC")
+    except (ValueError, OverflowError):
+        return None
+    if not isinstance(timestamp, pendulum.DateTime):
+        return None
+    return datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=timestamp.float_timestamp)
+
+
+def judge_revoke(exchange: Exchange, aliases: Sequence[str]) -> dict[str, RevokeVerdict]:
+    """Judge each alias of a revocation that was not refused whole; only the API's own ``true`` confirms it.
+
+    :param exchange: the response, or the lack of one.
+    :param aliases: the aliases of the request.
+    """
+    if isinstance(exchange, NoResponse):
+        return dict.fromkeys(aliases, NotRevoked(exchange.reason, sent=exchange.written))
+    graph = parse_graph_response(exchange)
+    if graph is None:
+        return dict.fromkeys(aliases, NotRevoked(_unreadable(exchange)))
+    return {alias: _judge_revoked(graph, alias, exchange) for alias in aliases}
+
+
+def _judge_revoked(graph: GraphResponse, alias: str, response: HttpResponse) -> RevokeVerdict:
+    value = graph.value(alias)
+    if value is True:
+        return Revoked()
+    errors = graph.errors_at(alias)
+    if errors:
+        return NotRevoked(f"refused ({errors[0].summary})", retry_after=response.retry_after)
+    return NotRevoked("the API answered false" if value is False else f"HTTP {response.status} without an answer")

@@ -1,0 +1,67 @@
+"""Sending a client's requests: when the limiter allows it, and with the server's time taken from each response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pme_airflow.api.limiter import Limiter
+from pme_airflow.api.outcomes import Exchange, HttpResponse
+from pme_airflow.api.transport import Transport
+from pme_airflow.clock import Clock, ServerClock
+from pme_airflow.secrets import SecretStr
+
+__all__ = ["Network"]
+
+
+class Network:
+    """Sends requests to one host, within the limiter's limits. Safe to share between threads.
+
+    :param transport: the pooled connections to the host.
+    :param limiter: decides when a request starts, and learns from each response.
+    :param clock: the clock that the server's time is counted on with.
+    """
+
+    def __init__(self, transport: Transport, limiter: Limiter, clock: Clock) -> None:
+        self.limiter = limiter
+        self.server_clock = ServerClock(clock)
+        self._transport = transport
+
+    @property
+    def host(self) -> str:
+        """The API's base address, without a trailing slash."""
+        return self._transport.host
+
+    def post_form(self, path: str, form: SecretStr) -> Exchange:
+        """POST a form body that is already encoded."""
+        return self._limited(lambda: self._transport.post_form(path, form), path)
+
+    def post_json(self, path: str, body: SecretStr, token: SecretStr, kind: object) -> Exchange:
+        """POST a JSON text with a bearer token.
+
+        :param kind: names requests whose latencies can be compared.
+        """
+        return self._limited(lambda: self._transport.post_json(path, body, token), kind)
+
+    def get(self, url: SecretStr) -> Exchange:
+        """GET a whole address without credentials, redirects not followed and outside of the limits."""
+        return self._observed(self._transport.get(url))
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._transport.close()
+
+    def _limited(self, send: Callable[[], Exchange], kind: object) -> Exchange:
+        started = self.limiter.start()
+        response: HttpResponse | None = None
+        try:
+            exchange = send()
+            response = exchange if isinstance(exchange, HttpResponse) else None
+        finally:
+            status, retry_after = (response.status, response.retry_after) if response else (None, None)
+            self.limiter.ended(started, status, retry_after, kind)
+        return self._observed(exchange)
+
+    def _observed(self, exchange: Exchange) -> Exchange:
+        if isinstance(exchange, HttpResponse):
+            self.server_clock.observe(exchange.headers.get("Date"))
+        return exchange

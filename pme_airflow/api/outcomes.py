@@ -1,0 +1,165 @@
+"""Outcomes of requests to the PME API: exchanges, refusals, and verdicts on mints and revocations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from enum import Enum, auto
+
+from pme_airflow.api.messages import EmbedLink
+from pme_airflow.errors import PMEError
+from pme_airflow.http_dates import parse_http_date
+
+__all__ = [
+    "Exchange",
+    "HttpResponse",
+    "Made",
+    "MintVerdict",
+    "NoResponse",
+    "NotMade",
+    "NotRevoked",
+    "Refusal",
+    "RefusalKind",
+    "RevokeVerdict",
+    "Revoked",
+    "Unknown",
+]
+
+_DELAY_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z", re.ASCII)
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """One HTTP response, as far as it was received.
+
+    :param status: the HTTP status code.
+    :param headers: the header fields; the mapping must ignore case, as that of ``requests`` does.
+    :param body: the bytes that were received, content coding removed.
+    :param complete: false where the connection broke, or a limit was reached, before the body's end.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    complete: bool = True
+
+    @property
+    def date(self) -> datetime | None:
+        """The server's time from the ``Date`` header, aware and in UTC; ``None`` where it is absent or unreadable."""
+        return parse_http_date(self.headers.get("Date"))
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds to wait from ``Retry-After`` (RFC 9110, 10.2.3); ``None`` where it is absent or unreadable.
+
+        A date is compared with the response's own ``Date``, so that a wrong clock of this machine does not matter.
+        """
+        text = (self.headers.get("Retry-After") or "").strip()
+        if _DELAY_SECONDS.match(text):
+            return float(text)
+        timestamp = parse_http_date(text)
+        if timestamp is None:
+            return None
+        reference = self.date or datetime.now(timezone.utc)
+        return max(0.0, (timestamp - reference).total_seconds())
+
+
+@dataclass(frozen=True)
+class NoResponse:
+    """A request without a response.
+
+    :param written: whether the request may have reached the server.
+    :param reason: the cause in words, without addresses and secrets.
+    """
+
+    written: bool
+    reason: str
+
+
+Exchange = HttpResponse | NoResponse
+
+
+class RefusalKind(Enum):
+    """What the client does about a request that was refused whole."""
+
+    #: Buy a new application token and send the request again at once.
+    RENEW_TOKEN = auto()
+    #: Send the same request again after a pause.
+    RETRY_LATER = auto()
+    #: Send the request again with the other names of the mutations.
+    OTHER_MUTATION_NAMES = auto()
+    #: The server knows the mutation under neither pair of names: do not send the request again.
+    UNKNOWN_MUTATION = auto()
+    #: Send the fields of the request one by one.
+    SPLIT_BATCH = auto()
+    #: Do not send the request again.
+    GIVE_UP = auto()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request that certainly had no effect.
+
+    :param kind: what to do about it.
+    :param error: the error to raise or report where nothing more is tried.
+    :param retry_after: seconds the API asks to wait, or ``None`` where it does not say.
+    """
+
+    kind: RefusalKind
+    error: PMEError
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A link that was minted and is live."""
+
+    link: EmbedLink
+
+
+@dataclass(frozen=True)
+class NotMade:
+    """A mint that certainly made no token.
+
+    :param error: why.
+    :param resend: whether the same request may succeed later.
+    :param retry_after: seconds the API asks to wait, or ``None`` where it does not say.
+    """
+
+    error: PMEError
+    resend: bool
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A mint after which a token may exist that nobody holds."""
+
+    reason: str
+
+
+MintVerdict = Made | NotMade | Unknown
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """A revocation that the API confirmed with ``true``."""
+
+
+@dataclass(frozen=True)
+class NotRevoked:
+    """A revocation that the API did not confirm.
+
+    :param reason: why, in words.
+    :param sent: false where the request certainly did not reach the API.
+    :param retry_after: seconds the API asks to wait, or ``None`` where it does not say.
+    """
+
+    reason: str
+    sent: bool = True
+    retry_after: float | None = None
+
+
+RevokeVerdict = Revoked | NotRevoked

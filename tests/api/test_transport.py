@@ -1,0 +1,157 @@
+"""HTTP to a real server of this machine: what was written, what was received, and what is never followed or shown."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from pme_airflow.api.outcomes import HttpResponse, NoResponse
+from pme_airflow.api.transport import Transport
+from pme_airflow.secrets import SecretStr
+from tests.support.handlers import serving_handler
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers by the path; keeps the headers of each request."""
+
+    protocol_version = "HTTP/1.1"
+    seen: list[dict[str, str]]
+
+    def do_POST(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        self.seen.append({"path": self.path, **self.headers, "body": self.rfile.read(length).decode()})
+        getattr(self, "answer_" + self.path.strip("/").replace("/", "_"), self.answer)()
+
+    do_GET = do_POST  # noqa: N815
+
+    def answer(self) -> None:
+        self._send(200, b'{"data": {}}')
+
+    def answer_redirect(self) -> None:
+        self._send(307, b"", Location="/elsewhere")
+
+    def answer_reset(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.rfile.close()
+        self.connection.close()
+
+    def answer_cut(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"data"')
+        self.close_connection = True
+
+    def answer_chunked(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b'3\r\n{"a\r\n4\r\n": 1\r\n1\r\n}\r\n0\r\n\r\n')
+
+    def _send(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def seen() -> list[dict[str, str]]:
+    return []
+
+
+@pytest.fixture
+def transport(seen: list[dict[str, str]]) -> Iterator[Transport]:
+    with serving_handler(type("Server", (Handler,), {"seen": seen})) as address:
+        made = Transport(address, 5.0, 2)
+        yield made
+        made.close()
+
+
+def post(transport: Transport, path: str) -> HttpResponse | NoResponse:
+    return transport.post_json(path, SecretStr('{"query": "ü"}'), SecretStr("app"))
+
+
+def test_a_json_request_carries_the_bearer_token_and_a_form_none(
+    transport: Transport, seen: list[dict[str, str]]
+) -> None:
+    post(transport, "/a")
+    transport.post_form("/b", SecretStr("x=1"))
+    json_request, form = seen
+    assert (json_request["Authorization"], json_request["Content-Type"]) == ("Bearer app", "application/json")
+    assert json_request["body"] == '{"query": "ü"}'
+    assert "Authorization" not in form
+    assert (form["Content-Type"], form["body"]) == ("application/x-www-form-urlencoded", "x=1")
+
+
+def test_no_netrc_entry_is_sent(
+    transport: Transport, seen: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login ada password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    post(transport, "/a")
+    transport.get(SecretStr(transport.host + "/b"))
+    assert [request.get("Authorization") for request in seen] == ["Bearer app", None]
+
+
+def test_a_redirect_is_returned_and_not_followed(transport: Transport, seen: list[dict[str, str]]) -> None:
+    for exchange in (post(transport, "/redirect"), transport.get(SecretStr(transport.host + "/redirect"))):
+        assert isinstance(exchange, HttpResponse)
+        assert exchange.status == 307
+    assert {request["path"] for request in seen} == {"/redirect"}
+
+
+def test_a_reset_after_the_request_may_have_acted(transport: Transport) -> None:
+    assert post(transport, "/reset") == NoResponse(True, "the connection broke")
+
+
+def test_a_reused_connection_that_is_reset_may_have_acted(transport: Transport) -> None:
+    post(transport, "/a")
+    assert post(transport, "/reset") == NoResponse(True, "the connection broke")
+
+
+def test_a_body_that_is_cut_off_is_kept_and_incomplete(transport: Transport) -> None:
+    exchange = post(transport, "/cut")
+    assert isinstance(exchange, HttpResponse)
+    assert (exchange.body, exchange.complete) == (b'{"data"', False)
+
+
+def test_a_chunked_body_is_read_whole(transport: Transport) -> None:
+    exchange = post(transport, "/chunked")
+    assert isinstance(exchange, HttpResponse)
+    assert (exchange.body, exchange.complete) == (b'{"a": 1}', True)
+
+
+def test_a_closed_port_was_not_written_to() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        transport = Transport(f"http://127.0.0.1:{bound.getsockname()[1]}", 5.0, 2)
+        assert post(transport, "/a") == NoResponse(False, "could not connect")
+
+
+def test_a_server_that_speaks_no_tls_was_not_written_to(transport: Transport) -> None:
+    secure = Transport(transport.host.replace("http://", "https://"), 5.0, 2)
+    exchange = post(secure, "/a")
+    assert isinstance(exchange, NoResponse)
+    assert not exchange.written
+    assert "TLS" in exchange.reason
+
+
+def test_a_server_that_never_answers_may_have_acted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        transport = Transport(f"http://127.0.0.1:{silent.getsockname()[1]}", 0.2, 2)
+        assert post(transport, "/a") == NoResponse(True, "timed out")
+
+
+def test_a_name_that_does_not_resolve_was_not_written_to() -> None:
+    assert post(Transport("https://api.invalid", 5.0, 2), "/a") == NoResponse(False, "the host's name does not resolve")
