@@ -13,7 +13,7 @@ from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pme_airflow.addresses import checked_host
+from pme_airflow.addresses import checked_base_url
 from pme_airflow.api.outcomes import Exchange, HttpResponse, NoResponse
 from pme_airflow.secrets import SecretStr
 
@@ -85,7 +85,7 @@ class Transport:
     """
 
     def __init__(self, host: str, timeout: float, connections: int, session: requests.Session | None = None) -> None:
-        self.host = checked_host(host)
+        self.host = checked_base_url(host, field="host")
         self._timeout = timeout
         self.session = session or requests.Session()
         adapter = _RecordingAdapter(pool_connections=2, pool_maxsize=connections, pool_block=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from pme_airflow.addresses import checked_host
+from pme_airflow.addresses import checked_base_url
 from pme_airflow.api.client import DEFAULT_HOST, ClientSettings
 from pme_airflow.errors import PMEInputError
 from pme_airflow.secrets import SecretStr
@@ -104,11 +104,9 @@ def _host(connection: Any) -> str:
     host = (connection.host or "").strip()
     if not host:
         return DEFAULT_HOST
-    if "://" not in host:
-        loopback = host.split(":")[0] in ("localhost",) or host.startswith("127.")
-        scheme = connection.schema if connection.schema in ("http", "https") else ("http" if loopback else "https")
-        host = f"{scheme}://{host}"
-    base = checked_host(host)
+    if "://" not in host and connection.schema in ("http", "https"):
+        host = f"{connection.schema}://{host}"
+    base = checked_base_url(host, field="host")
     parts = urlsplit(base)
     port = int(connection.port or 0) or parts.port
     if parts.port not in (None, port):
