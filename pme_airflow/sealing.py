@@ -1,8 +1,9 @@
 """Encrypting links at rest, and the fingerprints that name tokens without holding them.
 
 A link is encrypted with AES-256-GCM under a key derived by HKDF-SHA256 (RFC 5869), one purpose a key, from the client
-secret or from ``seal_keys``. The link id and model id are authenticated with it, so that one item's sealed text cannot
-be put in another's place.
+secret or a seal key. Where both seal, a random key encrypts the link and each of the two encrypts that key, so that
+either opens it. The link id and model id are authenticated with it, so that one item's sealed text cannot be put in
+another's place.
 """
 
 from __future__ import annotations
@@ -22,17 +23,22 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pme_airflow.errors import PMEInputError, PMESealError
 from pme_airflow.secrets import AccessToken, SecretStr
 
-__all__ = ["PREFIX", "OpenedLink", "Sealer", "fingerprint", "is_fingerprint"]
+__all__ = ["OPEN_ONLY", "PREFIX", "OpenedLink", "Sealer", "fingerprint", "is_fingerprint", "key_text"]
 
 PREFIX = "pme-sealed:"
+#: What precedes an entry of ``seal_keys`` that opens links and never seals one, such as an earlier client secret.
+OPEN_ONLY = "open:"
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}\Z", re.ASCII)
 _NONCE_BYTES = 12
+_TAG_BYTES = 16
+_LINK_KEY_BYTES = 32
+_WRAPPED_BYTES = _NONCE_BYTES + _LINK_KEY_BYTES + _TAG_BYTES
 _MIN_KEY = 16
 
 
 def fingerprint(token: AccessToken) -> str:
     """Return ``sha256:`` and the hex SHA-256 of the token."""
-    return "sha256:" + hashlib.sha256(token.reveal().encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_fingerprint(text: str) -> bool:
@@ -54,84 +60,119 @@ class OpenedLink:
         self.token = token
 
 
+def key_text(entry: SecretStr) -> SecretStr:
+    """Return an entry of ``seal_keys`` without the ``open:`` before it."""
+    return SecretStr(entry.reveal().removeprefix(OPEN_ONLY))
+
+
 class _Key:
+    """A key derived from a secret; white space around the secret does not matter, since forms and files add it."""
+
     def __init__(self, secret: SecretStr) -> None:
-        material = secret.reveal().encode()
-        self._aead = AESGCM(_derive(material, b"pme-airflow seal links v1", 32))
+        material = secret.reveal().strip().encode("utf-8", "surrogatepass")
+        self._derived = _derive(material, b"pme-airflow seal links v1", 32)
         self.key_id = _derive(material, b"pme-airflow name key v1", 4).hex()
 
-    def seal(self, plain: SecretStr, bound: bytes) -> str:
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._aead.encrypt(nonce, plain.reveal().encode(), bound)
-        return f"{PREFIX}v1:{self.key_id}:{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+    def encrypt(self, plain: bytes, bound: bytes) -> bytes:
+        return _encrypt(self._derived, plain, bound)
 
-    def open(self, raw: bytes, bound: bytes) -> SecretStr:
-        return SecretStr(self._aead.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound).decode())
+    def decrypt(self, sealed: bytes, bound: bytes) -> bytes:
+        return _decrypt(self._derived, sealed, bound)
 
 
 def _derive(material: bytes, purpose: bytes, length: int) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=purpose).derive(material)
 
 
-class Sealer:
-    """Seals links with one key and opens them with any of several. Make one with :meth:`of_connection`."""
+def _encrypt(key: bytes, plain: bytes, bound: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, plain, bound)
 
-    def __init__(self, sealing: _Key, opening: Sequence[_Key]) -> None:
-        self._sealing = sealing
+
+def _decrypt(key: bytes, sealed: bytes, bound: bytes) -> bytes:
+    return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound)
+
+
+class Sealer:
+    """Seals links so that any of the current keys opens them. Make one with :meth:`of_connection`."""
+
+    def __init__(self, sealing: Sequence[_Key], opening: Sequence[_Key]) -> None:
+        self._sealing = {key.key_id: key for key in sealing}
         self._opening = {key.key_id: key for key in opening}
 
     @classmethod
     def of_connection(cls, client_secret: SecretStr, seal_keys: Sequence[SecretStr] = ()) -> Sealer:
-        """Make the sealer of a connection: the first seal key seals, or the client secret where there is none.
+        """Make the sealer of a connection.
 
-        The client secret always opens, so that links sealed before keys were set stay readable.
+        Links are sealed for the current client secret *and*, where there is one, the first seal key that is not
+        ``open:``. Either alone opens them, so no step of a rotation locks a link:
+
+        - the secret is reset: a link sealed for a seal key too stays open, and any other is opened by the earlier
+          secret in ``seal_keys``, as ``open:<secret>`` or plain; ``ledger reseal`` moves it to the new secret;
+        - a new seal key is put first: the earlier one opens what it sealed until ``ledger reseal`` has moved it.
+
+        After ``ledger reseal`` every entry but the first seal key may be taken out. An earlier secret that leaked is
+        to be given as ``open:<secret>``: a plain one, put first, would go on sealing beside the current secret.
 
         :param client_secret: the connection's client secret.
-        :param seal_keys: the connection's seal keys, newest first.
-        :raises PMEInputError: for a seal key shorter than 16 characters.
+        :param seal_keys: the connection's seal keys, newest first; an entry ``open:<key>`` opens and never seals.
+        :raises PMEInputError: for a seal key shorter than 16 characters, or an empty ``open:``.
         """
-        for index, key in enumerate(seal_keys):
-            if len(key.reveal()) < _MIN_KEY:
-                raise PMEInputError(f"seal_keys[{index}]: is shorter than {_MIN_KEY} characters. Use a random one.")
-        keys = [_Key(secret) for secret in (*seal_keys, client_secret)]
-        return cls(keys[0], keys)
-
-    @property
-    def key_id(self) -> str:
-        """The id of the key that seals: 8 hex digits derived from it."""
-        return self._sealing.key_id
+        own = [entry for entry in seal_keys if not entry.reveal().startswith(OPEN_ONLY)]
+        for index, entry in enumerate(seal_keys):
+            length = len(key_text(entry).reveal())
+            if length < (_MIN_KEY if entry in own else 1):
+                raise PMEInputError(
+                    f"seal_keys[{index}]: is shorter than {_MIN_KEY} characters. Use a random key, or write open:KEY "
+                    "for an earlier client secret that only opens."
+                )
+        sealing = [_Key(secret) for secret in (*own[:1], client_secret)]
+        return cls(sealing, [*sealing, *(_Key(key_text(entry)) for entry in seal_keys)])
 
     def knows(self, sealed: str) -> bool:
-        """Return whether the key that a sealed text names is among the keys."""
-        parts = sealed.split(":")
-        return len(parts) == 4 and parts[2] in self._opening
+        """Return whether one of the keys that a sealed text names is among the keys."""
+        return any(key_id in self._opening for key_id in _key_ids(sealed))
+
+    def is_current(self, sealed: str) -> bool:
+        """Return whether a sealed text is sealed for the current keys and no other, so that it needs no resealing."""
+        return set(_key_ids(sealed)) == set(self._sealing)
 
     def seal(self, opened: OpenedLink, link_id: str, model_id: str) -> str:
         """Seal an address and its token for one link of one model.
 
-        :return: ``pme-sealed:v1:<key id>:<base64>``.
+        :return: ``pme-sealed:v1:<key id>:<base64>``, or ``pme-sealed:v1:<key id>+<key id>:<base64>`` for two keys. A
+            key id is 8 hex digits derived from the key.
         """
-        plain = SecretStr(json.dumps({"url": opened.url.reveal(), "token": opened.token.reveal()}))
-        return self._sealing.seal(plain, _bound(link_id, model_id))
+        plain = json.dumps({"url": opened.url.reveal(), "token": opened.token.reveal()}).encode()
+        bound = _bound(link_id, model_id)
+        keys = list(self._sealing.values())
+        key_ids = "+".join(self._sealing)
+        if len(keys) == 1:
+            sealed = keys[0].encrypt(plain, bound)
+        else:
+            link_key = os.urandom(_LINK_KEY_BYTES)
+            wrapped = b"".join(key.encrypt(link_key, bound) for key in keys)
+            sealed = wrapped + _encrypt(link_key, plain, bound + key_ids.encode() + wrapped)
+        return f"{PREFIX}v1:{key_ids}:{base64.urlsafe_b64encode(sealed).decode()}"
 
     def open(self, sealed: str, link_id: str, model_id: str) -> OpenedLink:
         """Open a text that :meth:`seal` returned for the same link and model.
 
         :raises PMESealError: where no key fits, or the text was changed or belongs to another link.
         """
-        parts = sealed.split(":")
-        if len(parts) != 4 or f"{parts[0]}:" != PREFIX or parts[1] != "v1":
+        key_ids = _key_ids(sealed)
+        if not key_ids:
             raise PMESealError(f"Link {link_id}: is not a sealed text of this package (pme-sealed:v1:…). Mint anew.")
-        key = self._opening.get(parts[2])
-        if key is None:
-            held = ", ".join(self._opening)
+        index = next((index for index, key_id in enumerate(key_ids) if key_id in self._opening), None)
+        if index is None:
             raise PMESealError(
-                f"Link {link_id} was sealed with key {parts[2]}, and the connection holds {held}. Add the key, or the "
-                "earlier client secret, to the end of the connection's seal_keys; or mint anew."
+                f"Link {link_id} was sealed with key {' and '.join(key_ids)}, and the connection holds "
+                f"{', '.join(self._opening)}. Add the earlier seal key to the end of the connection's seal_keys, or "
+                "the earlier client secret as open:SECRET; or mint anew."
             )
-        plain: SecretStr | None = None
+        plain: bytes | None = None
         try:
-            plain = key.open(base64.urlsafe_b64decode(parts[3].encode()), _bound(link_id, model_id))
+            plain = self._decrypt(_decode(sealed.split(":")[3]), key_ids, index, link_id, model_id)
         except (InvalidTag, ValueError):
             plain = None
         if plain is None:
@@ -141,9 +182,31 @@ class Sealer:
             )
         return _opened(plain)
 
+    def _decrypt(self, sealed: bytes, key_ids: Sequence[str], index: int, link_id: str, model_id: str) -> bytes:
+        key, bound = self._opening[key_ids[index]], _bound(link_id, model_id)
+        if len(key_ids) == 1:
+            return key.decrypt(sealed, bound)
+        wrapped, rest = sealed[: len(key_ids) * _WRAPPED_BYTES], sealed[len(key_ids) * _WRAPPED_BYTES :]
+        link_key = key.decrypt(wrapped[index * _WRAPPED_BYTES : (index + 1) * _WRAPPED_BYTES], bound)
+        return _decrypt(link_key, rest, bound + "+".join(key_ids).encode() + wrapped)
 
-def _opened(plain: SecretStr) -> OpenedLink:
-    held = json.loads(plain.reveal())
+
+def _key_ids(sealed: str) -> list[str]:
+    """Return the ids of the keys that open a sealed text; none where it is no sealed text of this package."""
+    parts = sealed.split(":")
+    return parts[2].split("+") if len(parts) == 4 and f"{parts[0]}:{parts[1]}" == f"{PREFIX}v1" else []
+
+
+def _decode(text: str) -> bytes:
+    """Decode base64 in its one canonical form, so that no two texts are the same sealed link."""
+    raw = base64.urlsafe_b64decode(text)
+    if base64.urlsafe_b64encode(raw).decode() != text:
+        raise ValueError("not canonical base64")
+    return raw
+
+
+def _opened(plain: bytes) -> OpenedLink:
+    held = json.loads(plain)
     return OpenedLink(SecretStr(held["url"]), AccessToken(held["token"]))
 
 

@@ -17,9 +17,9 @@ LINK = OpenedLink(SecretStr("https://my.matterport.com/show?m=yyHDFKzPzvN&auth=B
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
 def test_what_was_sealed_is_opened_whole(url: str, token: str) -> None:
-    sealer = Sealer.of_connection(SECRET)
-    opened = sealer.open(sealer.seal(OpenedLink(SecretStr(url), AccessToken(token)), "lnk_1", "m"), "lnk_1", "m")
-    assert (opened.url.reveal(), opened.token.reveal()) == (url, token)
+    for sealer in (Sealer.of_connection(SECRET), Sealer.of_connection(SECRET, KEYS)):
+        opened = sealer.open(sealer.seal(OpenedLink(SecretStr(url), AccessToken(token)), "lnk_1", "m"), "lnk_1", "m")
+        assert (opened.url.reveal(), opened.token.reveal()) == (url, token)
 
 
 def test_the_same_link_is_never_sealed_the_same_way_twice() -> None:
@@ -27,40 +27,137 @@ def test_the_same_link_is_never_sealed_the_same_way_twice() -> None:
     assert sealer.seal(LINK, "lnk_1", "m") != sealer.seal(LINK, "lnk_1", "m")
 
 
+@pytest.mark.parametrize("keys", [[], KEYS[:1]])
 @pytest.mark.parametrize(("link_id", "model_id"), [("lnk_2", "m"), ("lnk_1", "n")])
-def test_sealed_text_cannot_be_put_in_anothers_place(link_id: str, model_id: str) -> None:
-    sealer = Sealer.of_connection(SECRET)
+def test_sealed_text_cannot_be_put_in_anothers_place(link_id: str, model_id: str, keys: list[SecretStr]) -> None:
+    sealer = Sealer.of_connection(SECRET, keys)
     with pytest.raises(PMESealError, match=link_id):
         sealer.open(sealer.seal(LINK, "lnk_1", "m"), link_id, model_id)
 
 
-@given(st.integers(0, 10_000))
-def test_a_changed_text_is_refused(place: int) -> None:
-    sealer = Sealer.of_connection(SECRET)
-    sealed = sealer.seal(LINK, "lnk_1", "m")
-    place %= len(sealed) - 2
-    other = "A" if sealed[place] != "A" else "B"
-    with pytest.raises(PMESealError):
-        sealer.open(sealed[:place] + other + sealed[place + 1 :], "lnk_1", "m")
+def seal(secret: SecretStr, *keys: str | SecretStr) -> str:
+    """A link as a connection with this secret and these seal keys seals it."""
+    return connection(secret, *keys).seal(LINK, "lnk_1", "m")
 
 
-def test_the_newest_key_seals_and_every_key_opens() -> None:
-    old = Sealer.of_connection(SECRET).seal(LINK, "lnk_1", "m")
-    middle = Sealer.of_connection(SECRET, KEYS[1:]).seal(LINK, "lnk_1", "m")
-    sealer = Sealer.of_connection(SECRET, KEYS)
-    assert sealer.key_id in sealer.seal(LINK, "lnk_1", "m")
-    for sealed in (old, middle):
-        assert sealer.knows(sealed)
+def connection(secret: SecretStr, *keys: str | SecretStr) -> Sealer:
+    return Sealer.of_connection(secret, [key if isinstance(key, SecretStr) else SecretStr(key) for key in keys])
+
+
+def opens(sealer: Sealer, sealed: str) -> bool:
+    try:
         assert sealer.open(sealed, "lnk_1", "m").token.reveal() == "abc"
+    except PMESealError:
+        assert not sealer.knows(sealed)
+        return False
+    assert sealer.knows(sealed)
+    return True
+
+
+def test_every_key_opens_what_it_sealed() -> None:
+    sealer = connection(SECRET, *KEYS)
+    for sealed in (seal(SECRET), seal(SECRET, KEYS[1], KEYS[2]), seal(SECRET, KEYS[2]), seal(SECRET, *KEYS)):
+        assert opens(sealer, sealed)
 
 
 def test_a_wrong_key_is_named_with_the_cure() -> None:
-    sealer = Sealer.of_connection(SECRET)
-    sealed = sealer.seal(LINK, "lnk_1", "m")
-    other = Sealer.of_connection(SecretStr("another secret"))
+    sealed = seal(SECRET)
+    key_id = sealed.split(":")[2]
+    other = connection(SecretStr("another secret"))
     assert not other.knows(sealed)
-    with pytest.raises(PMESealError, match=f"{sealer.key_id}.*seal_keys"):
+    with pytest.raises(PMESealError, match=f"{key_id}.*seal_keys.*open:SECRET"):
         other.open(sealed, "lnk_1", "m")
+
+
+OLD, NEW = SecretStr("client secret before its reset"), SecretStr("client secret after its reset")
+
+
+@pytest.mark.parametrize("written", [OLD.reveal(), f"open:{OLD.reveal()}"])
+@pytest.mark.parametrize("own", [[], [KEYS[0]]])
+def test_a_reset_of_the_secret_locks_no_link_at_any_step(own: list[SecretStr], written: str) -> None:
+    """As docs/operations.md walks through it: the old secret at the end of seal_keys, reseal, take it out again."""
+    before, during, after = connection(OLD, *own), connection(NEW, *own, written), connection(NEW, *own)
+    minted_before, minted_during = before.seal(LINK, "lnk_1", "m"), during.seal(LINK, "lnk_1", "m")
+    assert opens(during, minted_before)
+    assert opens(during, minted_during)
+    resealed = during.seal(during.open(minted_before, "lnk_1", "m"), "lnk_1", "m")
+    assert during.is_current(resealed)
+    assert during.is_current(minted_before) is (before.is_current(minted_before) and set_of(during) == set_of(before))
+    for sealed in (resealed, minted_during, after.seal(LINK, "lnk_1", "m")):
+        assert opens(after, sealed)
+        assert opens(during, sealed)
+
+
+def set_of(sealer: Sealer) -> set[str]:
+    return set(sealer.seal(LINK, "lnk_1", "m").split(":")[2].split("+"))
+
+
+def test_two_resets_before_the_first_reseal_lock_no_link() -> None:
+    third = SecretStr("client secret after a second reset")
+    for keys in ([OLD, NEW], [NEW, OLD], [f"open:{NEW.reveal()}", f"open:{OLD.reveal()}"]):
+        during = connection(third, *keys)
+        for sealed in (seal(OLD), seal(NEW), seal(NEW, OLD), during.seal(LINK, "lnk_1", "m")):
+            resealed = during.seal(during.open(sealed, "lnk_1", "m"), "lnk_1", "m")
+            assert opens(connection(third), resealed)
+
+
+def test_a_new_seal_key_locks_no_link_at_any_step() -> None:
+    before, during, after = connection(SECRET, KEYS[1]), connection(SECRET, *KEYS[:2]), connection(SECRET, KEYS[0])
+    minted_before, minted_during = before.seal(LINK, "lnk_1", "m"), during.seal(LINK, "lnk_1", "m")
+    assert opens(during, minted_before)
+    assert not during.is_current(minted_before)
+    assert during.is_current(minted_during)
+    assert opens(after, minted_during)
+    assert opens(after, during.seal(during.open(minted_before, "lnk_1", "m"), "lnk_1", "m"))
+
+
+def test_seal_keys_that_are_set_or_taken_out_for_good_lock_no_link() -> None:
+    assert opens(connection(SECRET, KEYS[0]), seal(SECRET))
+    assert opens(connection(SECRET), seal(SECRET, KEYS[0]))
+
+
+def test_a_seal_key_opens_across_a_reset_of_the_secret_without_the_old_one() -> None:
+    assert opens(connection(NEW, KEYS[0]), seal(OLD, KEYS[0]))
+    assert not opens(connection(NEW), seal(OLD, KEYS[0]))
+
+
+def test_an_entry_that_only_opens_never_seals() -> None:
+    sealed = seal(NEW, f"open:{OLD.reveal()}", KEYS[0])
+    assert not opens(connection(OLD), sealed)
+    assert opens(connection(OLD, KEYS[0]), sealed)
+    assert opens(connection(NEW, "open:short"), seal(SecretStr("short")))
+
+
+def test_white_space_around_a_secret_does_not_change_its_key() -> None:
+    assert opens(connection(NEW, f" {OLD.reveal()}\n"), seal(OLD))
+    assert opens(connection(SecretStr("secret\n")), seal(SecretStr("secret")))
+
+
+@pytest.mark.parametrize("keys", [[], KEYS[:1]])
+def test_only_what_is_sealed_for_the_current_keys_and_no_other_is_current(keys: list[SecretStr]) -> None:
+    sealer = connection(SECRET, *keys)
+    assert sealer.is_current(sealer.seal(LINK, "lnk_1", "m"))
+    for other in (seal(NEW, *keys), seal(SECRET, KEYS[2]), seal(NEW), "", "pme-sealed:v1:x"):
+        assert not sealer.is_current(other)
+
+
+@pytest.mark.parametrize("keys", [[], KEYS[:1]])
+@given(place=st.integers(0, 10_000), other=st.characters())
+def test_a_changed_text_is_refused(keys: list[SecretStr], place: int, other: str) -> None:
+    sealer = connection(SECRET, *keys)
+    sealed = sealer.seal(LINK, "lnk_1", "m")
+    place %= len(sealed)
+    changed = [sealed[:place] + other + sealed[place + 1 :], sealed[:place] + other + sealed[place:], sealed[:place]]
+    for text in changed:
+        if text != sealed:
+            with pytest.raises(PMESealError):
+                sealer.open(text, "lnk_1", "m")
+
+
+def test_half_a_character_in_a_secret_or_token_is_no_traceback() -> None:
+    broken = SecretStr("a secret with half a character \ud800")
+    assert opens(connection(broken), seal(broken))
+    assert is_fingerprint(fingerprint(AccessToken("\ud800")))
 
 
 @pytest.mark.parametrize("text", ["", "pme-sealed:", "pme-sealed:v2:a:b", "pme-sealed:v1:a:b:c", "https://x"])

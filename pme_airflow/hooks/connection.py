@@ -24,7 +24,7 @@ class Extras:
     """The connection's extras.
 
     :param ledger_conn_id: the SQL connection the ledger lives in; without it, an SQLite file in ``$AIRFLOW_HOME``.
-    :param seal_keys: keys that seal links at rest, newest first; without them a key derived from the client secret.
+    :param seal_keys: keys that seal links at rest, newest first, besides the client secret; ``open:<key>`` only opens.
     :param batch_size: aliased mutations in one request.
     :param max_concurrency: requests under way at once, never more; ``None`` to begin with 8 and find what is welcome.
     :param requests_per_second: a hard ceiling that all tasks of the connection share, or ``None``.

@@ -31,7 +31,7 @@ from pme_airflow.lifecycle.mint import Minter, MintOutcome
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import Sweeper, SweepOutcome
 from pme_airflow.lifecycle.xcom_payload import items_in, models_in
-from pme_airflow.sealing import OpenedLink, Sealer
+from pme_airflow.sealing import OpenedLink, Sealer, key_text
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -85,7 +85,7 @@ class PMEHook(BaseHook):
         :raises PMEInputError: for a setting that cannot be right.
         """
         settings = ConnectionSettings.read(self.get_connection(self.pme_conn_id))
-        for secret in (settings.client_secret, *settings.extras.seal_keys):
+        for secret in (settings.client_secret, *map(key_text, settings.extras.seal_keys)):
             if secret.reveal():
                 mask_secret(secret.reveal())
         return settings

@@ -30,7 +30,7 @@ def reseal(services: Services, run_context: RunContext) -> tuple[int, int]:
             now = tx.now()
             for row in rows:
                 sealed = row.sealed or ""
-                if f":{services.sealer.key_id}:" in sealed:
+                if services.sealer.is_current(sealed):
                     continue
                 try:
                     opened = services.sealer.open(sealed, row.link_id, row.model_id)
