@@ -14,10 +14,10 @@ from benchmarks.measure import CLIENT_ID, Figure, timed
 from benchmarks.years import AUDIENCE, HOT_LINKS, HOT_MODEL, fill, model
 from pme_airflow.clock import SystemClock
 from pme_airflow.durations import Validity
-from pme_airflow.ledger import audience_models, audit, mints, revocations
+from pme_airflow.ledger import audience_models, audit, flags, mint_requests, mint_runs, sweep_queue
 from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.lookup import by_fingerprint
-from pme_airflow.ledger.mints import Demand
+from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.run_context import RunContext
 from tests.support.databases import fresh, serving_database
 
@@ -47,20 +47,20 @@ def _questions(database: Database, nights: int, models: int) -> Iterator[tuple[s
 
     def due() -> None:
         with database.write(RunContext("bench")) as tx:
-            revocations.take_due(tx, CLIENT_ID, 130)
+            sweep_queue.take_due(tx, CLIENT_ID, 130)
 
     def look() -> None:
         first = next(turns) * 500 % models
         with database.read() as tx:
             wanted = [model((first + index) % models) for index in range(500)]
-            assert len(mints.look(tx, keep, wanted, now, lambda _: True)) == 500
+            assert len(mint_requests.look(tx, keep, wanted, now, lambda _: True)) == 500
 
     def ensure() -> None:
         actor, first = RunContext(f"bench/{next(turns)}/mint/-1"), next(turns) * 80 % models
         with database.write(actor) as tx:
-            mint_run = mints.begin(tx)
+            mint_run = mint_runs.begin(tx)
             wanted = [model((first + index) % models) for index in range(80)]
-            mints.prepare(tx, mint_run, renew, wanted, now, lambda _: True)
+            mint_requests.prepare(tx, mint_run, renew, wanted, now, lambda _: True)
 
     def find() -> None:
         with database.read() as tx:
@@ -72,7 +72,7 @@ def _questions(database: Database, nights: int, models: int) -> Iterator[tuple[s
 
     def flag(reason: str) -> None:
         with database.write(RunContext("bench")) as tx:
-            flagged = revocations.flag(tx, reason, models=[HOT_MODEL])
+            flagged = flags.flag(tx, reason, models=[HOT_MODEL])
             assert len(flagged.links) == HOT_LINKS
 
     def purge() -> None:

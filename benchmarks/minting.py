@@ -8,8 +8,8 @@ from datetime import timedelta
 from benchmarks.measure import CLIENT_ID, RUNS, Figure, api, plain_mint, services, timed
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.durations import Validity
-from pme_airflow.ledger import revocations
-from pme_airflow.ledger.mints import Demand
+from pme_airflow.ledger import flags
+from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.mint import Minter
 from pme_airflow.lifecycle.services import Services
@@ -32,7 +32,7 @@ def ensure(made: Services, models: list[str]) -> None:
 def flag_all(made: Services) -> None:
     """Flag every link there is."""
     with made.database.write(RunContext("bench")) as tx:
-        revocations.flag(tx, "benchmark", audiences=["default"])
+        flags.flag(tx, "benchmark", audiences=["default"])
 
 
 def figures() -> Iterator[Figure]:

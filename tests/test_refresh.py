@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import LedgerUnavailableError, PMEInputError
-from pme_airflow.ledger import revocations
+from pme_airflow.ledger import flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.refresh import create_refresh_app
@@ -75,7 +75,7 @@ def test_a_flagged_link_is_not_handed_out(services: Services, world: World) -> N
     mint(services, "monday", [ONE])
     (item,) = mint(services, "tuesday", [ONE]).items
     with services.database.write(RunContext("cli")) as tx:
-        revocations.flag(tx, "leaked", link_ids=[item["link_id"]])
+        flags.flag(tx, "leaked", link_ids=[item["link_id"]])
     assert portal(services).get(f"/{ONE}", headers=ADA).json()["access_token"] == next(iter(world.tokens))
 
 

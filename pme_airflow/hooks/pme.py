@@ -21,9 +21,9 @@ from pme_airflow.hooks.connection import ConnectionSettings
 from pme_airflow.hooks.log_masking import LinkMasks
 from pme_airflow.ledger import publications
 from pme_airflow.ledger.database import Database, sqlite_engine, tuned
-from pme_airflow.ledger.mints import Demand
+from pme_airflow.ledger.flags import Flagged
+from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.rate_limit import SharedRateLimit
-from pme_airflow.ledger.revocations import Flagged
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.flag import Flagging
 from pme_airflow.lifecycle.leak_response import joined

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
-from pme_airflow.ledger.links import note
+from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.tables import events, links, publications
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
@@ -33,8 +33,8 @@ def delist(tx: WriteTransaction, audience: str, listed: Iterable[str]) -> list[s
     kept = set(listed)
     shown = tx.scalars(select(publications.c.model_id).where(publications.c.audience == audience).distinct())
     gone = sorted(set(shown) - kept)
-    about = [{"model_id": model_id, "audience": audience} for model_id in gone]
-    note(tx, _DELISTED, about, tx.now(), "the account does not list it any more")
+    subjects = [{"model_id": model_id, "audience": audience} for model_id in gone]
+    record_events(tx, _DELISTED, subjects, tx.now(), "the account does not list it any more")
     return gone
 
 

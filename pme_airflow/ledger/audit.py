@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import and_, delete, exists, select, update
 
-from pme_airflow.ledger.links import LinkRow, load, lock, note, query
+from pme_airflow.ledger.events import record_events
+from pme_airflow.ledger.links import LinkRow, load, lock, query
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import events, links, publications, runs
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
@@ -123,7 +124,7 @@ def replace_sealed(tx: WriteTransaction, row: LinkRow, sealed: str, at: datetime
     if row.link_id not in lock(tx, [row.link_id]):
         return
     tx.execute(update(links).where(links.c.seq == row.seq, links.c.sealed.is_not(None)).values(sealed=sealed))
-    note(tx, "resealed", [{"link_id": row.link_id}], at, "the sealing key changed")
+    record_events(tx, "resealed", [{"link_id": row.link_id}], at, "the sealing key changed")
 
 
 def _event(row: Any) -> dict[str, Any]:

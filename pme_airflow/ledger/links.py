@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, insert, select, update
 
+from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.states import Event, State, next_state
-from pme_airflow.ledger.tables import events, links
+from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "by_ids", "item_of", "load", "lock",
-           "newest_live", "newest_live_of", "note", "parts"]  # fmt: skip
+__all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "by_ids", "chunked", "item_of", "load", "lock",
+           "newest_live", "newest_live_of", "query"]  # fmt: skip
 
-_REASON = 500
-_AT_ONCE = 500
+_CHUNK = 500
 _Key = TypeVar("_Key")
 
 
@@ -56,6 +56,12 @@ class LinkRow:
         wanted = self.flagged_at is None and self.retire_at is None
         return self.state is State.LIVE and wanted and self.sealed is not None
 
+    @property
+    def subject(self) -> dict[str, Any]:
+        """The link as the subject of an event; see :func:`~.events.record_events`."""
+        return {"link_id": self.link_id, "model_id": self.model_id, "audience": self.audience,
+                "fingerprint": self.fingerprint}  # fmt: skip
+
 
 _COLUMNS = [links.c[f.name] for f in fields(LinkRow)]
 _STATE = [f.name for f in fields(LinkRow)].index("state")
@@ -91,19 +97,19 @@ def by_id(tx: ReadTransaction, link_id: str) -> LinkRow | None:
     return by_ids(tx, [link_id]).get(link_id)
 
 
-def parts(keys: Iterable[_Key]) -> Iterator[list[_Key]]:
-    """Keys in parts that one statement may name."""
+def chunked(keys: Iterable[_Key]) -> Iterator[list[_Key]]:
+    """Split keys into lists of at most 500, so that a statement stays within every database's number of parameters."""
     left = iter(keys)
-    while part := list(islice(left, _AT_ONCE)):
-        yield part
+    while chunk := list(islice(left, _CHUNK)):
+        yield chunk
 
 
 def by_ids(tx: ReadTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
     """Links by id."""
     return {
         row.link_id: load(row)
-        for part in parts(sorted(set(link_ids)))
-        for row in tx.execute(query().where(links.c.link_id.in_(part)))
+        for chunk in chunked(sorted(set(link_ids)))
+        for row in tx.execute(query().where(links.c.link_id.in_(chunk)))
     }
 
 
@@ -123,14 +129,14 @@ def newest_live_of(tx: ReadTransaction, client_id: str, audience: str, model_ids
 def lock(tx: WriteTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
     """Links by id, kept from other writers until the transaction ends; locked oldest first, so that none deadlock."""
     wanted = sorted(set(link_ids))
-    if len(wanted) <= _AT_ONCE:
+    if len(wanted) <= _CHUNK:
         return _locked(tx, links.c.link_id.in_(wanted)) if wanted else {}
     order: list[int] = []
-    for part in parts(wanted):
-        order += tx.scalars(select(links.c.seq).where(links.c.link_id.in_(part)))
+    for chunk in chunked(wanted):
+        order += tx.scalars(select(links.c.seq).where(links.c.link_id.in_(chunk)))
     held: dict[str, LinkRow] = {}
-    for some in parts(sorted(order)):
-        held |= _locked(tx, links.c.seq.in_(some))
+    for oldest in chunked(sorted(order)):
+        held |= _locked(tx, links.c.seq.in_(oldest))
     return held
 
 
@@ -154,7 +160,7 @@ def add(tx: WriteTransaction, rows: Sequence[dict[str, Any]], at: datetime, reas
         for row in rows
     ]
     tx.execute(insert(links), whole)
-    note(tx, Event.REQUESTED.value, whole, at, reason)
+    record_events(tx, Event.REQUESTED.value, whole, at, reason)
 
 
 def advance(
@@ -196,31 +202,5 @@ def advance_all(
         for row, values in changes
     ]
     tx.execute(statement, parameters)
-    noted = [
-        {"link_id": r.link_id, "model_id": r.model_id, "audience": r.audience,
-         "fingerprint": values.get("fingerprint", r.fingerprint)}
-        for r, values in changes
-    ]  # fmt: skip
-    note(tx, event.value, noted, at, reason)
-
-
-def note(tx: WriteTransaction, event: str, about: Sequence[dict[str, Any]], at: datetime, reason: str) -> None:
-    """Write lines of the audit."""
-    if not about:
-        return
-    tx.execute(
-        insert(events),
-        [
-            {
-                "at": at,
-                "event": event,
-                "link_id": row.get("link_id"),
-                "model_id": row.get("model_id"),
-                "audience": row.get("audience"),
-                "fingerprint": row.get("fingerprint"),
-                "run": tx.run_context.run,
-                "reason": str(row.get("reason") or reason)[:_REASON],
-            }
-            for row in about
-        ],
-    )
+    subjects = [{**row.subject, "fingerprint": values.get("fingerprint", row.fingerprint)} for row, values in changes]
+    record_events(tx, event.value, subjects, at, reason)

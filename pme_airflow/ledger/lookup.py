@@ -1,16 +1,28 @@
-"""Finding links by what names them."""
+"""Finds links by their fingerprints."""
 
 from __future__ import annotations
 
-from pme_airflow.ledger.links import LinkRow, load, query
+from collections.abc import Iterable
+
+from sqlalchemy import select
+
+from pme_airflow.ledger.links import LinkRow, chunked, load, query
 from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction
 
-__all__ = ["by_fingerprint"]
+__all__ = ["by_fingerprint", "known_fingerprints"]
 
 
-def by_fingerprint(tx: ReadTransaction, mark: str) -> LinkRow | None:
-    """The newest link of a fingerprint."""
-    found = query().where(links.c.fingerprint == mark).order_by(links.c.seq.desc()).limit(1)
+def by_fingerprint(tx: ReadTransaction, fingerprint: str) -> LinkRow | None:
+    """Return the newest link of a fingerprint."""
+    found = query().where(links.c.fingerprint == fingerprint).order_by(links.c.seq.desc()).limit(1)
     row = tx.execute(found).one_or_none()
     return None if row is None else load(row)
+
+
+def known_fingerprints(tx: ReadTransaction, fingerprints: Iterable[str]) -> list[str]:
+    """Return those of some fingerprints that a link of the ledger has, each once."""
+    known: dict[str, None] = {}
+    for chunk in chunked(fingerprints):
+        known.update(dict.fromkeys(tx.scalars(select(links.c.fingerprint).where(links.c.fingerprint.in_(chunk)))))
+    return list(known)

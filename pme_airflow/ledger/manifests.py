@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
 
 from pme_airflow.errors import LedgerError
+from pme_airflow.ledger import keys
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import manifests
 from pme_airflow.ledger.transaction import WriteTransaction
@@ -23,7 +23,7 @@ _TOUCHED = timedelta(days=1)
 
 def keep(tx: WriteTransaction, model_ids: Sequence[str]) -> str:
     """Keep a list of models, once however often it is handed out; its name."""
-    name = "sha256:" + hashlib.sha256("\n".join(model_ids).encode()).hexdigest()
+    name = keys.manifest_id(model_ids)
     now = tx.now()
     first = select(manifests.c.seen_at).where(manifests.c.manifest_id == name, manifests.c.page == 0)
     seen: datetime | None = tx.scalar(first)

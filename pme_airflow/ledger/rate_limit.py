@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 
 from sqlalchemy import select, update
@@ -10,6 +9,7 @@ from sqlalchemy import select, update
 from pme_airflow.api.limiter import LocalRateLimit, RateLimit
 from pme_airflow.clock import Clock
 from pme_airflow.errors import PMEError
+from pme_airflow.ledger import keys
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import EPOCH, paces
 
@@ -34,7 +34,7 @@ class SharedRateLimit(RateLimit):
         self._database = database
         self._clock = clock
         self._own = LocalRateLimit(per_second, clock)
-        self._key = hashlib.sha256(f"{host}\n{client_id}".encode()).hexdigest()
+        self._key = keys.rate_limit_key(host, client_id)
 
     def reserve(self, count: int) -> float:
         """See :meth:`.RateLimit.reserve`."""

@@ -1,164 +1,63 @@
-"""Flags, tombstones, and what a sweep reads and writes."""
+"""What became of revocations, and what ended on its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
+from sqlalchemy import and_, select, update
 
-from pme_airflow.ledger.links import LinkRow, advance_all, load, lock, note, parts, query
+from pme_airflow.ledger import keys
+from pme_airflow.ledger.events import record_events
+from pme_airflow.ledger.links import LinkRow, advance_all, lock
 from pme_airflow.ledger.run_context import process_is_dead
-from pme_airflow.ledger.states import ALIVE, Event, State
-from pme_airflow.ledger.tables import EPOCH, UTCMoment, claims, flags, links
+from pme_airflow.ledger.states import Event, State
+from pme_airflow.ledger.sweep_queue import lock_free
+from pme_airflow.ledger.tables import claims, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = [
-    "Due",
-    "Flagged",
-    "anything_to_close",
-    "count_due",
-    "denied",
-    "expire",
-    "flag",
-    "next_due_at",
-    "revoked",
-    "take_due",
-    "tombstones_among",
-]
+__all__ = ["NotRevokedAnswer", "NotRevokedOutcome", "anything_to_close", "denied", "expire", "revoked"]
 
-#: How long a sweep keeps others away from the rows it took.
-_SWEEP_TTL = timedelta(seconds=180)
 #: How often a token that could not be revoked is tried again.
 _SLOW_PACE = timedelta(minutes=30)
-#: Said as a range, which every database answers from the index of flags; "is not null" SQLite would not.
-_is_flagged = links.c.flagged_at > EPOCH
-#: Said so that no database takes all that is not flagged from that index, where few are due.
-_never = literal(EPOCH, UTCMoment())
-_is_not_flagged = func.coalesce(links.c.flagged_at, _never) == _never
-_named = select(links.c.link_id, links.c.fingerprint)
 
 
 @dataclass(frozen=True)
-class Flagged:
-    """What a flag met.
+class NotRevokedAnswer:
+    """An answer that was not ``true``.
 
-    :param links: the links it flagged, or found flagged.
-    :param tombstones: fingerprints no link has yet; kept.
-    :param unknown: link ids, models and audiences of which nothing is alive.
+    :param row: the link that was to be revoked.
+    :param reason: why it was not, for the audit.
+    :param counts: whether the API denied it, so that it counts towards the limit of attempts.
+    :param wait: how long to wait before the next attempt.
     """
 
-    links: tuple[LinkRow, ...] = ()
-    tombstones: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
+    row: LinkRow
+    reason: str
+    counts: bool
+    wait: timedelta
 
 
 @dataclass(frozen=True)
-class Due:
-    """A link a sweep took."""
+class NotRevokedOutcome:
+    """What answers that were not ``true`` came to.
 
-    row: LinkRow
+    :param expired: the links that had ended on their own.
+    :param irrevocable: the links that became irrevocable just now.
+    """
 
-    @property
-    def flagged(self) -> bool:
-        """Whether it leaked, rather than being replaced."""
-        return self.row.flagged_at is not None
-
-
-def flag(
-    tx: WriteTransaction,
-    reason: str,
-    fingerprints: Sequence[str] = (),
-    link_ids: Sequence[str] = (),
-    models: Sequence[str] = (),
-    audiences: Sequence[str] = (),
-) -> Flagged:
-    """Flag links. Fingerprints of no link are kept as tombstones, so that a later mint finds itself flagged."""
-    now = tx.now()
-    wanted: list[str] = []
-    unknown: list[str] = []
-    met: set[str] = set()
-    for part in parts(dict.fromkeys(fingerprints)):
-        for row in tx.execute(_named.where(links.c.fingerprint.in_(part))):
-            met.add(row.fingerprint)
-            wanted.append(row.link_id)
-    tombstones = tuple(mark for mark in dict.fromkeys(fingerprints) if mark not in met)
-    alive = links.c.state.in_(sorted(ALIVE))
-    for label, column, values in (
-        ("link", links.c.link_id, link_ids),
-        ("model", links.c.model_id, models),
-        ("audience", links.c.audience, audiences),
-    ):
-        for value in dict.fromkeys(values):
-            ids = [row.link_id for row in tx.execute(_named.where(column == value, alive))]
-            wanted += ids
-            if not ids:
-                unknown.append(f"{label} {value}")
-    chosen = lock(tx, wanted)
-    marked = [row for row in chosen.values() if row.state in ALIVE]
-    fresh = [row for row in marked if row.flagged_at is None]
-    for part in parts(row.link_id for row in fresh):
-        tx.execute(
-            update(links)
-            .where(links.c.link_id.in_(part), links.c.flagged_at.is_(None))
-            .values(flagged_at=now, flag_reason=reason[:500], next_attempt_at=None, revoke_attempts=0)
-        )
-    note(tx, "flagged", [_about(row) for row in fresh], now, reason)
-    stones = [
-        {"fingerprint": mark, "flagged_at": now, "reason": reason[:500], "run": tx.run_context.run}
-        for mark in tombstones
-    ]
-    tx.insert_missing(flags, stones)
-    note(tx, "tombstone", [{"fingerprint": mark} for mark in tombstones], now, reason)
-    return Flagged(tuple(chosen.values()), tombstones, tuple(unknown))
+    expired: tuple[LinkRow, ...] = ()
+    irrevocable: tuple[LinkRow, ...] = ()
 
 
-def take_due(
-    tx: WriteTransaction,
-    client_id: str,
-    limit: int,
-    *,
-    flagged_only: bool = False,
-) -> list[Due]:
-    """Take the links to revoke next: flagged ones first, newest and longest-lived first, then retirements."""
-    now = tx.now()
-    free = or_(links.c.sweep_until.is_(None), links.c.sweep_until <= now)
-    ready = or_(links.c.next_attempt_at.is_(None), links.c.next_attempt_at <= now)
-    base = and_(links.c.state == State.LIVE, links.c.client_id == client_id, free, ready)
-    # ordered by a value, not by the column: else SQLite reads all that is live in this order to find the few due
-    newest = (func.coalesce(links.c.valid_until, _never).desc(), links.c.seq.desc())
-    taken = _locked(tx, and_(base, _is_flagged), newest, limit)
-    if len(taken) < limit and not flagged_only:
-        due = and_(base, _is_not_flagged, links.c.retire_at <= now)
-        taken += _locked(tx, due, newest, limit - len(taken))
-    if taken:
-        tx.execute(
-            update(links)
-            .where(links.c.seq.in_([row.seq for row in taken]))
-            .values(sweep_owner=tx.run_context.uid, sweep_until=now + _SWEEP_TTL)
-        )
-    return [Due(row) for row in taken]
+def revoked(tx: WriteTransaction, rows: Sequence[LinkRow], verified: Mapping[str, str]) -> list[LinkRow]:
+    """Record the API's ``true``: the sealed text is erased, the fingerprint stays.
 
-
-def next_due_at(tx: ReadTransaction, client_id: str) -> timedelta | None:
-    """How long until the next flagged link may be tried again; ``None`` where none is left but irrevocable ones."""
-    now = tx.now()
-    moments = tx.execute(
-        select(links.c.next_attempt_at, links.c.sweep_until).where(
-            links.c.state == State.LIVE,
-            links.c.client_id == client_id,
-            links.c.irrevocable.is_(False),
-            or_(_is_flagged, links.c.retire_at <= now),
-        )
-    ).all()
-    waits = [max(m.next_attempt_at or now, m.sweep_until or now) - now for m in moments]
-    return max(min(waits), timedelta(0)) if waits else None
-
-
-def revoked(tx: WriteTransaction, rows: Sequence[LinkRow], verified: dict[str, str]) -> list[LinkRow]:
-    """Record the API's ``true``: the sealed text is erased, the fingerprint stays. Returns what was not so before."""
+    :param verified: what became of asking the link itself, by link id.
+    :return: the links that were not revoked before.
+    """
     now = tx.now()
     current = lock(tx, [row.link_id for row in rows])
     going = [row for row in current.values() if row.state is State.LIVE]
@@ -174,69 +73,63 @@ def revoked(tx: WriteTransaction, rows: Sequence[LinkRow], verified: dict[str, s
 
 
 def denied(
-    tx: WriteTransaction,
-    answers: Sequence[tuple[LinkRow, str, bool, timedelta]],
-    max_attempts: int,
-    server_now: datetime,
-) -> tuple[list[LinkRow], list[LinkRow]]:
-    """Record answers that were not ``true``: each with its reason, whether it counts, and how long to wait.
+    tx: WriteTransaction, answers: Sequence[NotRevokedAnswer], max_attempts: int, server_now: datetime
+) -> NotRevokedOutcome:
+    """Record answers that were not ``true``.
 
-    :return: the links that expired on their own, and those that became irrevocable just now.
+    :param max_attempts: after so many answers that count a link is irrevocable.
+    :param server_now: the server's time at the earliest: a link past its end has expired.
     """
     now = tx.now()
-    current = lock(tx, [row.link_id for row, *_ in answers])
+    current = lock(tx, [answer.row.link_id for answer in answers])
     expired: list[LinkRow] = []
-    given_up: list[LinkRow] = []
-    for row, reason, counts, wait in answers:
-        fresh = current[row.link_id]
-        if fresh.state is not State.LIVE:
+    irrevocable: list[LinkRow] = []
+    for answer in answers:
+        row = current[answer.row.link_id]
+        if row.state is not State.LIVE:
             continue
-        if counts and fresh.valid_until <= server_now:
-            expired.append(fresh)
+        if answer.counts and row.valid_until <= server_now:
+            expired.append(row)
             continue
-        attempts = fresh.revoke_attempts + (1 if counts else 0)
-        hopeless = attempts >= max_attempts
-        pace = max(wait, _SLOW_PACE) if hopeless else wait
-        tx.execute(
-            update(links)
-            .where(links.c.seq == fresh.seq)
-            .values(
-                revoke_attempts=attempts,
-                next_attempt_at=now + pace,
-                irrevocable=hopeless or fresh.irrevocable,
-                sweep_owner=None,
-                sweep_until=None,
-            )
-        )
-        note(tx, "not_revoked", [_about(fresh)], now, reason)
-        if hopeless and not fresh.irrevocable:
-            given_up.append(fresh)
-            said = f"{attempts} attempts; tried slowly until it expires"
-            note(tx, "irrevocable", [_about(fresh)], now, said)
+        if _deny(tx, row, answer, max_attempts, now):
+            irrevocable.append(row)
     _expire(tx, expired, server_now, "past its end, and the API would not confirm its revocation")
-    return expired, given_up
+    return NotRevokedOutcome(tuple(expired), tuple(irrevocable))
+
+
+def _deny(tx: WriteTransaction, row: LinkRow, answer: NotRevokedAnswer, max_attempts: int, now: datetime) -> bool:
+    """Record one answer; return whether the link became irrevocable just now."""
+    attempts = row.revoke_attempts + (1 if answer.counts else 0)
+    hopeless = attempts >= max_attempts
+    pace = max(answer.wait, _SLOW_PACE) if hopeless else answer.wait
+    tx.execute(
+        update(links)
+        .where(links.c.seq == row.seq)
+        .values(
+            revoke_attempts=attempts,
+            next_attempt_at=now + pace,
+            irrevocable=hopeless or row.irrevocable,
+            sweep_owner=None,
+            sweep_until=None,
+        )
+    )
+    record_events(tx, "not_revoked", [row.subject], now, answer.reason)
+    if not hopeless or row.irrevocable:
+        return False
+    record_events(tx, "irrevocable", [row.subject], now, f"{attempts} attempts; tried slowly until it expires")
+    return True
 
 
 def expire(tx: WriteTransaction, server_now: datetime, limit: int = 1000) -> int:
     """Close what has ended by the server's clock, and what a dead worker left behind; erase their sealed texts."""
-    now = tx.now()
     past = and_(links.c.state.in_([State.LIVE, State.UNACCOUNTED]), links.c.valid_until <= server_now)
-    rows = _locked(tx, past, (links.c.valid_until,), limit)
+    rows = lock_free(tx, past, (links.c.valid_until,), limit)
     _expire(tx, rows, server_now, "ended on its own")
-    minting = _locked(tx, links.c.state == State.MINTING, (links.c.seq,), limit)
-    keys = {f"mint:{row.audience}/{row.model_id}" for row in minting}
-    held = {
-        key: (owner, process)
-        for key, owner, process in tx.execute(
-            select(claims.c.claim_key, claims.c.owner, claims.c.process).where(
-                claims.c.claim_key.in_(sorted(keys)), claims.c.expires_at > now
-            )
-        )
-    }
-    orphaned = [row for row in minting if _unheld(row, held)]
+    minting = lock_free(tx, links.c.state == State.MINTING, (links.c.seq,), limit)
+    owners = _claim_owners(tx, minting)
     advance_all(
         tx,
-        [(row, {}) for row in orphaned],
+        [(row, {}) for row in minting if not _has_living_owner(row, owners)],
         Event.ABANDONED,
         server_now,
         "its worker went away before the answer came",
@@ -245,49 +138,33 @@ def expire(tx: WriteTransaction, server_now: datetime, limit: int = 1000) -> int
 
 
 def anything_to_close(tx: ReadTransaction, server_now: datetime) -> bool:
-    """Whether :func:`expire` would find anything."""
+    """Return whether :func:`expire` would find anything."""
     past = and_(links.c.state.in_([State.LIVE, State.UNACCOUNTED]), links.c.valid_until <= server_now)
-    # asked one by one: of both together a database may think that reading the whole table soon finds one
+    # Queried one by one: of both together a database may estimate that reading the whole table soon finds one.
     kinds = (past, links.c.state == State.MINTING)
     return any(tx.execute(select(links.c.seq).where(kind).limit(1)).first() is not None for kind in kinds)
 
 
-def count_due(tx: ReadTransaction, client_id: str) -> int:
-    """How many flagged links are still alive, irrevocable ones left out."""
-    query = select(func.count()).where(
-        links.c.state == State.LIVE,
-        links.c.client_id == client_id,
-        _is_flagged,
-        links.c.irrevocable.is_(False),
+@dataclass(frozen=True)
+class _ClaimOwner:
+    uid: str
+    process: str
+
+
+def _claim_owners(tx: ReadTransaction, minting: Sequence[LinkRow]) -> dict[str, _ClaimOwner]:
+    """Return who holds the claims on some links' mints, by the claims' keys."""
+    wanted = sorted({keys.mint_claim(row.audience, row.model_id) for row in minting})
+    query = select(claims.c.claim_key, claims.c.owner, claims.c.process).where(
+        claims.c.claim_key.in_(wanted), claims.c.expires_at > tx.now()
     )
-    return int(tx.scalar(query) or 0)
+    return {row.claim_key: _ClaimOwner(row.owner, row.process) for row in tx.execute(query)}
 
 
-def tombstones_among(tx: ReadTransaction, marks: Sequence[str]) -> list[str]:
-    """Which fingerprints were flagged before any link had them."""
-    found: list[str] = []
-    for part in parts(marks):
-        query = select(flags.c.fingerprint).where(flags.c.fingerprint.in_(part), flags.c.hit_at.is_not(None))
-        found += tx.scalars(query)
-    return sorted(found)
-
-
-def _unheld(row: LinkRow, held: dict[str, tuple[str, str]]) -> bool:
-    owner, process = held.get(f"mint:{row.audience}/{row.model_id}", ("", ""))
-    return owner != row.run_uid or process_is_dead(process)
+def _has_living_owner(row: LinkRow, owners: Mapping[str, _ClaimOwner]) -> bool:
+    owner = owners.get(keys.mint_claim(row.audience, row.model_id))
+    return owner is not None and owner.uid == row.run_uid and not process_is_dead(owner.process)
 
 
 def _expire(tx: WriteTransaction, rows: Sequence[LinkRow], at: datetime, reason: str) -> None:
     changes = [(row, {"sealed": None, "sweep_owner": None, "sweep_until": None}) for row in rows]
     advance_all(tx, changes, Event.EXPIRED, at, reason)
-
-
-def _locked(tx: WriteTransaction, where: ColumnElement[bool], order: Sequence[Any], limit: int) -> list[LinkRow]:
-    """Rows nobody else is writing now; theirs are passed over, so that two sweeps share the work."""
-    chosen = query().where(where).order_by(*order).limit(limit).with_for_update(skip_locked=True)
-    return [load(row) for row in tx.execute(chosen)]
-
-
-def _about(row: LinkRow) -> dict[str, Any]:
-    return {"link_id": row.link_id, "model_id": row.model_id, "audience": row.audience,
-            "fingerprint": row.fingerprint}  # fmt: skip

@@ -6,7 +6,7 @@ from enum import Enum
 
 from pme_airflow.errors import LedgerStateError
 
-__all__ = ["ALIVE", "Event", "State", "allowed_from", "next_state"]
+__all__ = ["ALIVE", "Event", "State", "next_state"]
 
 
 class State(str, Enum):
@@ -62,8 +62,3 @@ def next_state(state: State | None, event: Event) -> State:
     except KeyError:
         before = state.value if state else "absent"
         raise LedgerStateError(f"A link that is {before} cannot be {event.value}.") from None
-
-
-def allowed_from(event: Event) -> tuple[State, ...]:
-    """The states in which an event may happen."""
-    return tuple(state for state, happened in _TRANSITIONS if happened is event and state is not None)

@@ -21,7 +21,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-__all__ = ["EPOCH", "HEAD_REVISION", "UTCMoment", "claims", "events", "flags", "links", "manifests", "metadata",
+__all__ = ["EPOCH", "HEAD_REVISION", "UTCTimestamp", "claims", "events", "flags", "links", "manifests", "metadata",
            "paces", "publications", "runs"]  # fmt: skip
 
 #: The migration that makes exactly these tables.
@@ -31,7 +31,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class UTCMoment(TypeDecorator[datetime]):
+class UTCTimestamp(TypeDecorator[datetime]):
     """An aware UTC datetime, stored as whole microseconds since 1970 so that every database keeps it exactly."""
 
     impl = BigInteger
@@ -72,19 +72,19 @@ links = Table(
     Column("fingerprint", String(80)),
     Column("sealed", Text),
     Column("valid_for", Integer, nullable=False),
-    Column("requested_at", UTCMoment, nullable=False),
-    Column("minted_at", UTCMoment),
-    Column("valid_until", UTCMoment, nullable=False),
-    Column("flagged_at", UTCMoment),
+    Column("requested_at", UTCTimestamp, nullable=False),
+    Column("minted_at", UTCTimestamp),
+    Column("valid_until", UTCTimestamp, nullable=False),
+    Column("flagged_at", UTCTimestamp),
     Column("flag_reason", String(500)),
-    Column("retire_at", UTCMoment),
-    Column("revoked_at", UTCMoment),
+    Column("retire_at", UTCTimestamp),
+    Column("revoked_at", UTCTimestamp),
     Column("revoke_attempts", Integer, nullable=False, default=0),
-    Column("next_attempt_at", UTCMoment),
+    Column("next_attempt_at", UTCTimestamp),
     Column("irrevocable", Boolean, nullable=False, default=False),
     Column("verified", String(64)),
     Column("sweep_owner", String(40)),
-    Column("sweep_until", UTCMoment),
+    Column("sweep_until", UTCTimestamp),
     Index("pme_links_current", "audience", "model_id", "state"),
     Index("pme_links_fingerprint", "fingerprint"),
     Index("pme_links_until", "state", "valid_until"),
@@ -106,7 +106,7 @@ publications = Table(
     Column("link_seq", BigInteger, nullable=False),
     Column("model_id", String(32), nullable=False),
     Column("audience", String(100), nullable=False),
-    Column("published_at", UTCMoment, nullable=False),
+    Column("published_at", UTCTimestamp, nullable=False),
     Column("run", String(700), nullable=False),
     Column("details", JSON, nullable=False),
     Index("pme_publications_link", "link_id"),
@@ -119,7 +119,7 @@ events = Table(
     "pme_events",
     metadata,
     Column("seq", _Sequence, primary_key=True, autoincrement=True),
-    Column("at", UTCMoment, nullable=False),
+    Column("at", UTCTimestamp, nullable=False),
     Column("event", String(32), nullable=False),
     Column("link_id", String(40)),
     Column("model_id", String(32)),
@@ -136,10 +136,10 @@ flags = Table(
     "pme_flags",
     metadata,
     Column("fingerprint", String(80), primary_key=True),
-    Column("flagged_at", UTCMoment, nullable=False),
+    Column("flagged_at", UTCTimestamp, nullable=False),
     Column("reason", String(500), nullable=False),
     Column("run", String(700), nullable=False),
-    Column("hit_at", UTCMoment),
+    Column("hit_at", UTCTimestamp),
     **_MYSQL,
 )
 
@@ -149,7 +149,7 @@ claims = Table(
     Column("claim_key", String(200), primary_key=True),
     Column("owner", String(40), nullable=False),
     Column("process", String(200), nullable=False),
-    Column("expires_at", UTCMoment, nullable=False),
+    Column("expires_at", UTCTimestamp, nullable=False),
     **_MYSQL,
 )
 
@@ -158,9 +158,9 @@ runs = Table(
     metadata,
     Column("run_uid", String(40), primary_key=True),
     Column("run", String(700), nullable=False),
-    Column("started_at", UTCMoment, nullable=False),
-    Column("seen_at", UTCMoment, nullable=False),
-    Column("finished_at", UTCMoment),
+    Column("started_at", UTCTimestamp, nullable=False),
+    Column("seen_at", UTCTimestamp, nullable=False),
+    Column("finished_at", UTCTimestamp),
     Index("pme_runs_seen", "seen_at"),
     **_MYSQL,
 )
@@ -171,7 +171,7 @@ manifests = Table(
     Column("manifest_id", String(80), primary_key=True),
     Column("page", Integer, primary_key=True),
     Column("models", JSON, nullable=False),
-    Column("seen_at", UTCMoment, nullable=False),
+    Column("seen_at", UTCTimestamp, nullable=False),
     **_MYSQL,
 )
 
@@ -179,6 +179,6 @@ paces = Table(
     "pme_paces",
     metadata,
     Column("pace_key", String(80), primary_key=True),
-    Column("next_at", UTCMoment, nullable=False),
+    Column("next_at", UTCTimestamp, nullable=False),
     **_MYSQL,
 )

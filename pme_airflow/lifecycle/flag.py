@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.leaks.encodings import tokens_in
-from pme_airflow.ledger import revocations
+from pme_airflow.ledger import flags
 from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.revocations import Flagged
+from pme_airflow.ledger.flags import Flagged
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.model_ids import model_id_of
 from pme_airflow.sealing import fingerprint, is_fingerprint
@@ -74,7 +74,7 @@ class Flagging:
         :raises LedgerUnavailableError: where the ledger cannot be written; nothing is flagged then.
         """
         with database.write(run_context) as tx:
-            return revocations.flag(
+            return flags.flag(
                 tx,
                 reason.strip() or "flagged without a reason",
                 fingerprints=self.fingerprints,

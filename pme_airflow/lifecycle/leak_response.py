@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
-
 from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.leaks.reports import Findings
-from pme_airflow.ledger.links import LinkRow, by_ids, parts
-from pme_airflow.ledger.revocations import Flagged
+from pme_airflow.ledger import lookup
+from pme_airflow.ledger.flags import Flagged
+from pme_airflow.ledger.links import LinkRow, by_ids
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import State
-from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.flag import Flagging
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import Sweeper, SweepOutcome
@@ -110,13 +108,9 @@ class Responder:
 
     def _ours(self, findings: Findings) -> list[str]:
         """The fingerprints in a report that the ledger knows."""
-        known: dict[str, None] = {}
         with self._services.database.read() as tx:
-            for part in parts(findings.fingerprints):
-                held = select(links.c.fingerprint).where(links.c.fingerprint.in_(part))
-                known.update((mark, None) for mark in tx.scalars(held))
-        known.update((mark, None) for mark in self._by_sha1(findings.sha1))
-        return list(known)
+            known = lookup.known_fingerprints(tx, findings.fingerprints)
+        return list(dict.fromkeys([*known, *self._by_sha1(findings.sha1)]))
 
     def _by_sha1(self, digests: frozenset[str]) -> list[str]:
         """The fingerprints of live links whose token, ``Bearer+token`` or address has one of the digests."""

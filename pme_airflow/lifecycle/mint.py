@@ -24,10 +24,12 @@ from pme_airflow.errors import (
     PMEUnavailableError,
     PMEUnreachableError,
 )
-from pme_airflow.ledger import audience_models, claims, mints
+from pme_airflow.ledger import audience_models, mint_answers, mint_requests, mint_runs
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import item_of
-from pme_airflow.ledger.mints import Busy, Demand, MintRun, PendingMint, Reuse, Settled
+from pme_airflow.ledger.mint_answers import MintAnswer, Settled
+from pme_airflow.ledger.mint_requests import Busy, Demand, PendingMint, Reuse
+from pme_airflow.ledger.mint_runs import MintRun
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.services import Services
@@ -209,7 +211,7 @@ class Minter:
         for start in range(0, len(model_ids), _LOOK_AHEAD):
             part = model_ids[start : start + _LOOK_AHEAD]
             with services.database.read() as tx:
-                rows = mints.look(tx, demand, part, services.server_time_upper_bound(), services.can_open)
+                rows = mint_requests.look(tx, demand, part, services.server_time_upper_bound(), services.can_open)
             for model_id, row in rows.items():
                 gathered.add(model_id, Reuse(model_id, row))
             outcome.reused += len(rows)
@@ -240,7 +242,7 @@ class _Session:
         self._ready.extend(_Work(model_id) for model_id in model_ids)
         self._progress = Progress(log, "minting", len(model_ids), self._services.clock)
         with database.write(self._run_context) as tx:
-            self._mint_run = mints.begin(tx)
+            self._mint_run = mint_runs.begin(tx)
         with ThreadPoolExecutor(self._services.client.limiter.max_ready, thread_name_prefix="pme-mint") as pool:
             try:
                 self._drive(pool)
@@ -275,8 +277,7 @@ class _Session:
         with suppress(LedgerUnavailableError):
             self._unsend(PMEUnavailableError("The run ended before it could ask."))
         with suppress(LedgerUnavailableError), self._services.database.write(self._run_context) as tx:
-            claims.release_all(tx)
-            mints.finish(tx, self._mint_run)
+            mint_runs.finish(tx)
 
     # ---------------------------------------------------------------- staging
 
@@ -290,7 +291,7 @@ class _Session:
         services = self._services
         recorded_at = services.clock.monotonic()
         with services.database.write(self._run_context) as tx:
-            prepared = mints.prepare(
+            prepared = mint_requests.prepare(
                 tx,
                 self._mint_run,
                 self._demand,
@@ -362,21 +363,20 @@ class _Session:
                     opened = OpenedLink(verdict.link.url, verdict.link.access_token)
                     sealed = services.sealer.seal(opened, staged.minting.link_id, staged.minting.model_id)
                     mark = fingerprint(verdict.link.access_token)
-                entries.append((staged.minting, verdict, sealed, mark))
+                entries.append(MintAnswer(staged.minting, verdict, sealed, mark))
                 works.append(staged.work)
         if not entries:
             return
         with services.database.write(self._run_context) as tx:
-            settled = mints.settle(
+            settled = mint_answers.settle(
                 tx,
-                self._mint_run,
                 self._demand,
                 entries,
                 services.server_now(),
                 services.server_time_upper_bound(),
             )
-        for work, (_, verdict, _, _), result in zip(works, entries, settled, strict=True):
-            self._judge(work, verdict, result, services.server_now())
+        for work, answer, result in zip(works, entries, settled, strict=True):
+            self._judge(work, answer.verdict, result, services.server_now())
 
     def _judge(self, work: _Work, verdict: MintVerdict, result: Settled, now: datetime) -> None:
         if isinstance(verdict, Unknown):
@@ -443,7 +443,7 @@ class _Session:
         if now - self._alive_at >= _KEEP_ALIVE_SECONDS:
             self._alive_at = now
             with self._services.database.write(self._run_context) as tx:
-                mints.keep_alive(tx, self._mint_run)
+                mint_runs.keep_alive(tx)
 
 
 def _verdicts(future: Future[list[MintVerdict]], count: int) -> list[MintVerdict]:

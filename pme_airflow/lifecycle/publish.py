@@ -16,7 +16,7 @@ import pendulum
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from pme_airflow.errors import PMEError, SlotError
-from pme_airflow.ledger import audience_models, publications
+from pme_airflow.ledger import audience_models, publications, slot_claims
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.progress import Progress
@@ -262,7 +262,7 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
             problem = _slot_error(error)
         with database.write(self._run_context) as tx:
-            publications.release_index_lock(tx, name)
+            slot_claims.release_index_lock(tx, name)
         if problem is not None:
             self._fail("index", {"model_id": "all"}, problem)
 
@@ -270,7 +270,7 @@ class Publisher:
         database = self._services.database
         for _ in range(BUSY_TRIES):
             with database.write(self._run_context) as tx:
-                if publications.acquire_index_lock(tx, self._target.name):
+                if slot_claims.acquire_index_lock(tx, self._target.name):
                     return
             self._services.clock.sleep(BUSY_SECONDS)
         raise SlotError("another run was at it all the while; try again", passing=True)

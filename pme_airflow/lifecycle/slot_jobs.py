@@ -12,10 +12,11 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from pme_airflow.errors import LedgerUnavailableError, PMEError
-from pme_airflow.ledger import publications
+from pme_airflow.ledger import publications, slot_claims
 from pme_airflow.ledger.links import item_of
-from pme_airflow.ledger.publications import Publication, Shown, SlotPlan
+from pme_airflow.ledger.publications import Publication, Shown
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.slot_claims import SlotAction, SlotPlan
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.targets.base import SlotResult
 
@@ -26,6 +27,7 @@ BUSY_TRIES = 100
 BUSY_SECONDS = 0.5
 #: How long slots that have landed are gathered for one transaction.
 _GATHER_SECONDS = 0.02
+_IDLE = {SlotAction.DEAD: "dead", SlotAction.BUSY: "busy"}
 
 log = logging.getLogger(__name__)
 Item = Mapping[str, Any]
@@ -111,15 +113,15 @@ class SlotWork:
         turns = [self._ready.popleft() for _ in range(min(room, len(self._ready)))]
         for turn, plan in zip(turns, self._plans(turns), strict=True):
             item = turn.items[0]
-            if plan.action == "put":
+            if plan.action is SlotAction.PUT:
                 if plan.link is not None and plan.link.link_id != item["link_id"]:
                     item = turn.items[0] = item_of(plan.link)
                 self._flying[pool.submit(self._put, turn.slot, item, plan.previous)] = turn
-            elif plan.action == "busy" and turn.tries < BUSY_TRIES:
+            elif plan.action is SlotAction.BUSY and turn.tries < BUSY_TRIES:
                 turn.tries += 1
                 self._later.append((self._services.clock.monotonic() + BUSY_SECONDS, turn))
             else:
-                self._done(turn, plan.action if plan.action in ("dead", "busy") else "unchanged")
+                self._done(turn, _IDLE.get(plan.action, "unchanged"))
 
     def _plans(self, turns: Sequence[SlotJob]) -> list[SlotPlan]:
         if not turns:
@@ -128,10 +130,10 @@ class SlotWork:
         doubtful = [turn.slot for turn in turns if turn.overwritten]
         if doubtful:  # by itself: these rows are locked before the claims, and after them everywhere else
             with database.write(self._run_context) as tx:
-                publications.doubt(tx, self._target, doubtful)
+                slot_claims.mark_uncertain(tx, self._target, doubtful)
         wanted = {turn.slot: str(turn.items[0]["link_id"]) for turn in turns}
         with database.write(self._run_context) as tx:
-            plans = publications.open_slots(tx, self._target, wanted, self._services.grace)
+            plans = slot_claims.open_slots(tx, self._target, wanted, self._services.grace)
         return [plans[turn.slot] for turn in turns]
 
     def _landed(self) -> list[tuple[SlotJob, Future[SlotResult]]]:
@@ -148,7 +150,7 @@ class SlotWork:
             Shown(turn.slot, str(turn.items[0]["link_id"]), result.details, self._grace(result)) for turn, result in put
         ]
         with database.write(self._run_context) as tx:
-            publications.release_slots(tx, self._target, [turn.slot for turn, _ in failed])
+            slot_claims.release_slots(tx, self._target, [turn.slot for turn, _ in failed])
             refused = publications.publish(tx, self._target, shown) if shown else {}
         for turn, _ in put:
             if turn.slot not in refused:

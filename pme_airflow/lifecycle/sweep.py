@@ -13,10 +13,11 @@ from typing import Any
 
 from pme_airflow.api.outcomes import NotRevoked, Revoked, RevokeVerdict
 from pme_airflow.errors import LedgerUnavailableError, PMECredentialsError, PMEError, PMESealError
-from pme_airflow.ledger import revocations
+from pme_airflow.ledger import flags, revocations, sweep_queue
 from pme_airflow.ledger.links import LinkRow
-from pme_airflow.ledger.revocations import Due
+from pme_airflow.ledger.revocations import NotRevokedAnswer
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.sweep_queue import Due
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import OpenedLink
@@ -132,7 +133,7 @@ class Sweeper:
         services = self._services
         client = services.client
         with services.database.write(self._run_context) as tx:
-            return revocations.take_due(
+            return sweep_queue.take_due(
                 tx,
                 services.client.client_id,
                 client.settings.batch_size * client.limiter.ready,
@@ -143,12 +144,12 @@ class Sweeper:
         """A batch of one kind, so that a leak never waits for a retirement in the same request."""
         size = self._services.client.settings.batch_size
         kind = taken[0].flagged
-        cut = next((i for i, due in enumerate(taken[:size]) if due.flagged is not kind), min(size, len(taken)))
+        cut = next((i for i, entry in enumerate(taken[:size]) if entry.flagged is not kind), min(size, len(taken)))
         batch: _Batch = []
-        for due in taken[:cut]:
-            opened = self._open(due.row)
+        for entry in taken[:cut]:
+            opened = self._open(entry.row)
             if opened is not None:
-                batch.append((due.row, opened))
+                batch.append((entry.row, opened))
         return batch, taken[cut:]
 
     def _open(self, row: LinkRow) -> OpenedLink | None:
@@ -161,7 +162,7 @@ class Sweeper:
             self._outcome.unopened.append(row)
             services = self._services
             with services.database.write(self._run_context) as tx:
-                answer = (row, str(error), False, _KEY_MISSING_WAIT)
+                answer = NotRevokedAnswer(row, str(error), False, _KEY_MISSING_WAIT)
                 revocations.denied(
                     tx,
                     [answer],
@@ -173,7 +174,7 @@ class Sweeper:
     def _settle(self, landed: Sequence[tuple[_Batch, Future[list[RevokeVerdict]]]]) -> None:
         """Record what became of requests, all that have landed in one transaction."""
         confirmed: _Batch = []
-        answers: list[tuple[LinkRow, str, bool, timedelta]] = []
+        answers: list[NotRevokedAnswer] = []
         refused: PMECredentialsError | None = None
         for batch, future in landed:
             verdicts, error = _verdicts(future, len(batch))
@@ -184,27 +185,27 @@ class Sweeper:
                 if isinstance(verdict, Revoked):
                     confirmed.append((row, opened))
                 else:
-                    answers.append((row, verdict.reason, verdict.sent, self._wait(row, verdict)))
+                    answers.append(NotRevokedAnswer(row, verdict.reason, verdict.sent, self._wait(row, verdict)))
         verified = self._verified(confirmed)
         services = self._services
         with services.database.write(self._run_context) as tx:
             rows = [row for row, _ in confirmed]
             gone = revocations.revoked(tx, rows, verified)
-            expired, given_up = revocations.denied(
+            not_revoked = revocations.denied(
                 tx,
                 answers,
                 self._max_attempts,
                 services.server_time_lower_bound(),
             )
             leaked = {row.fingerprint or "": row.flagged_at for row in gone if row.flagged_at is not None}
-            self._outcome.tombstones += revocations.tombstones_among(tx, list(leaked))
+            self._outcome.tombstones += flags.tombstones_among(tx, list(leaked))
             now = tx.now()
         self._outcome.exposures |= {mark: max(0.0, (now - at).total_seconds()) for mark, at in leaked.items()}
         self._outcome.revoked += gone
-        self._outcome.expired += len(expired)
-        self._outcome.given_up += given_up
+        self._outcome.expired += len(not_revoked.expired)
+        self._outcome.given_up += not_revoked.irrevocable
         self._progress.step(len(gone))
-        for row in given_up:
+        for row in not_revoked.irrevocable:
             log.error("Link %s of model %s is irrevocable: it ends at %s.", row.link_id, row.model_id, row.valid_until)
         if refused is not None:
             raise refused
@@ -224,14 +225,14 @@ class Sweeper:
         was not reached time after time, each for the client's whole deadline."""
         services = self._services
         with suppress(LedgerUnavailableError), services.database.read() as tx:
-            left = revocations.next_due_at(tx, services.client.client_id)
+            left = sweep_queue.next_due_at(tx, services.client.client_id)
             if left is None:
                 return False
             if left <= _PATIENCE and self._unreached < _UNREACHED_ROUNDS:
                 services.clock.sleep(left.total_seconds() + 0.01)
                 return True
         with suppress(LedgerUnavailableError), services.database.read() as tx:
-            self._outcome.pending = revocations.count_due(tx, services.client.client_id)
+            self._outcome.pending = sweep_queue.count_due(tx, services.client.client_id)
         return False
 
 

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.emulator.server import serving_app
-from pme_airflow.ledger import revocations
+from pme_airflow.ledger import flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import Sweeper
@@ -227,5 +227,5 @@ def test_without_the_sdk_the_iframe_is_loaded_anew_in_time(
 
 def _revoke_all(services: Services) -> None:
     with services.database.write(RunContext("cli")) as tx:
-        revocations.flag(tx, "leaked", audiences=["intranet"])
+        flags.flag(tx, "leaked", audiences=["intranet"])
     Sweeper(services, RunContext("cli")).sweep()

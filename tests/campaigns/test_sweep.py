@@ -11,7 +11,7 @@ from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.dev.emulator.server import serving
 from pme_airflow.dev.playground.home import SECRET
-from pme_airflow.ledger import revocations
+from pme_airflow.ledger import flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
@@ -37,7 +37,7 @@ def test_nothing_is_left_alive_but_what_is_listed_as_irrevocable(tmp_path: Path)
         mint(services, "bystanders", models[LEAKED:], demand(audience="kept"))
         world.set_faults(FAULTS)
         with database.write(RunContext("cli")) as tx:
-            revocations.flag(tx, "all of it leaked", audiences=["leaked"])
+            flags.flag(tx, "all of it leaked", audiences=["leaked"])
         begun = world.now()
         outcome = Sweeper(services, RunContext("dag/sweep/sweep/-1")).sweep()
         world.set_faults({})

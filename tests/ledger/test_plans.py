@@ -15,11 +15,21 @@ from sqlalchemy import Connection, create_engine, event
 from benchmarks.years import AUDIENCE, DUE, HOT_LINKS, HOT_MODEL, TARGETS, fill, model
 from pme_airflow.clock import SystemClock
 from pme_airflow.durations import Validity
-from pme_airflow.ledger import audience_models, audit, mints, publications, revocations
+from pme_airflow.ledger import (
+    audience_models,
+    audit,
+    flags,
+    mint_requests,
+    mint_runs,
+    publications,
+    revocations,
+    slot_claims,
+    sweep_queue,
+)
 from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.links import newest_live_of
 from pme_airflow.ledger.lookup import by_fingerprint
-from pme_airflow.ledger.mints import Demand
+from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.transaction import WriteTransaction
 from tests.support.databases import fresh
@@ -58,25 +68,25 @@ def ledger(request: pytest.FixtureRequest, servers: Callable[[str], str]) -> Ite
 
 
 def due(tx: WriteTransaction) -> Any:
-    found = revocations.take_due(tx, CLIENT, 130)
+    found = sweep_queue.take_due(tx, CLIENT, 130)
     assert len(found) == 130
-    revocations.next_due_at(tx, CLIENT)
+    sweep_queue.next_due_at(tx, CLIENT)
     revocations.anything_to_close(tx, NOW)
     return revocations.expire(tx, NOW)
 
 
 def ensure(tx: WriteTransaction) -> Any:
     wanted = [model(index) for index in range(80)]
-    assert len(mints.look(tx, DEMAND, wanted, NOW, lambda _: True)) == 80
-    mint_run = mints.begin(tx)
+    assert len(mint_requests.look(tx, DEMAND, wanted, NOW, lambda _: True)) == 80
+    mint_run = mint_runs.begin(tx)
     renew = Demand(CLIENT, AUDIENCE, DEMAND.validity)
-    return mints.prepare(tx, mint_run, renew, wanted, NOW, lambda _: True)
+    return mint_requests.prepare(tx, mint_run, renew, wanted, NOW, lambda _: True)
 
 
 def flag(tx: WriteTransaction) -> Any:
-    flagged = revocations.flag(tx, "test", models=[HOT_MODEL])
+    flagged = flags.flag(tx, "test", models=[HOT_MODEL])
     assert len(flagged.links) == HOT_LINKS
-    return revocations.count_due(tx, CLIENT)
+    return sweep_queue.count_due(tx, CLIENT)
 
 
 def known(tx: WriteTransaction) -> Any:
@@ -99,8 +109,8 @@ def publish(tx: WriteTransaction) -> Any:
     link = newest_live_of(tx, CLIENT, AUDIENCE, [model(5)])[model(5)]
     publications.shown_in(tx, target, [model(5), model(6)])
     publications.still_live(tx, [link.link_id])
-    plans = publications.open_slots(tx, target, {"a new slot": link.link_id})
-    assert plans["a new slot"].action == "put"
+    plans = slot_claims.open_slots(tx, target, {"a new slot": link.link_id})
+    assert plans["a new slot"].action is slot_claims.SlotAction.PUT
     shown = publications.Shown("a new slot", link.link_id, {})
     assert publications.publish(tx, target, [shown]) == {}
     return publications.shown_at(tx, target, AUDIENCE, model(5))
@@ -125,7 +135,7 @@ def test_it_reads_no_large_table_whole(ledger: Database, ask: Ask) -> None:
 
 def test_what_is_due_is_found_among_all(ledger: Database) -> None:
     with ledger.write(RunContext("a/b/c/-1")) as tx:
-        assert len(revocations.take_due(tx, CLIENT, 5000)) >= DUE - 130
+        assert len(sweep_queue.take_due(tx, CLIENT, 5000)) >= DUE - 130
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from pme_airflow.api.messages import MintRequest
 from pme_airflow.api.outcomes import MintVerdict
 from pme_airflow.dev.emulator import World
-from pme_airflow.ledger import revocations
+from pme_airflow.ledger import flags, mint_requests, mint_runs
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import claims, links
 from pme_airflow.lifecycle.mint import MAX_LOST_ANSWERS
@@ -154,12 +154,11 @@ def test_a_late_owner_hands_nothing_on(services: Services, make_services: MakeSe
 
 
 def test_what_a_killed_worker_left_becomes_unaccounted_when_the_next_run_meets_it(services: Services) -> None:
-    from pme_airflow.ledger import mints
 
     dead = RunContext("dag/run/mint/-1", process=RunContext("x").process.rsplit("|", 2)[0] + "|999999|1")
     with services.database.write(dead) as tx:
-        mint_run = mints.begin(tx)
-        mints.prepare(tx, mint_run, demand(), ALL[:1], services.server_now(), lambda _: True)
+        mint_run = mint_runs.begin(tx)
+        mint_requests.prepare(tx, mint_run, demand(), ALL[:1], services.server_now(), lambda _: True)
     assert mint(services, "next", ALL[:1]).minted == 1
     (left,) = rows(services, "unaccounted")
     assert left.valid_until - left.requested_at >= timedelta(hours=24)
@@ -173,7 +172,7 @@ def test_a_token_flagged_before_it_was_known_is_revoked_at_once(services: Servic
         mark = fingerprint(verdicts[0].link.access_token)  # type: ignore[union-attr]
         if not rows(services, "live"):
             with services.database.write(RunContext("cli")) as tx:
-                found = revocations.flag(tx, "seen", fingerprints=[mark])
+                found = flags.flag(tx, "seen", fingerprints=[mark])
             assert found.tombstones == (mark,)
         return verdicts
 

@@ -12,7 +12,7 @@ from unittest import mock
 from sqlalchemy import update
 
 from pme_airflow.dev.emulator import World
-from pme_airflow.ledger import publications
+from pme_airflow.ledger import flags, publications
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import claims, links
 from pme_airflow.lifecycle.publish import Publisher, retire_targets
@@ -236,10 +236,9 @@ def test_two_publishers_at_once_leave_one_newest_link_everywhere(make_services: 
 
 
 def test_a_publication_of_a_flagged_link_is_refused(services: Services) -> None:
-    from pme_airflow.ledger import revocations
 
     items = mint(services, "monday", [ONE]).items
     with services.database.write(RunContext("cli")) as tx:
-        revocations.flag(tx, "leaked", link_ids=[items[0]["link_id"]])
+        flags.flag(tx, "leaked", link_ids=[items[0]["link_id"]])
     outcome = publish(services, "monday", Shelf(), items)
     assert "flagged" in outcome.failed[0]["reason"]

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from pme_airflow.api.outcomes import RevokeVerdict
 from pme_airflow.dev.emulator import World
-from pme_airflow.ledger import revocations
+from pme_airflow.ledger import flags, sweep_queue
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.services import Services
@@ -26,9 +26,9 @@ from tests.support.together import at_once
 ALL = list(MODELS)
 
 
-def flag(services: Services, **what: list[str]) -> revocations.Flagged:
+def flag(services: Services, **what: list[str]) -> flags.Flagged:
     with services.database.write(RunContext("cli")) as tx:
-        return revocations.flag(tx, "leaked", **what)  # type: ignore[arg-type]
+        return flags.flag(tx, "leaked", **what)  # type: ignore[arg-type]
 
 
 def sweep(services: Services, **how: object) -> Sweeper:
@@ -174,7 +174,7 @@ def test_a_killed_sweeps_work_is_picked_up_by_the_next(services: Services, world
     mint(services, "run", ALL[:4])
     flag(services, audiences=["intranet"])
     with services.database.write(RunContext("dead")) as tx:
-        taken = revocations.take_due(tx, "emulator-client", 4)
+        taken = sweep_queue.take_due(tx, "emulator-client", 4)
     assert len(taken) == 4
     with services.database.write() as tx:
         tx.execute(update(links).values(sweep_until=services.clock.now() - timedelta(seconds=1)))

@@ -24,13 +24,32 @@ from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.world import IssuedToken
 from pme_airflow.durations import Validity
 from pme_airflow.errors import PMEUnavailableError
-from pme_airflow.ledger import audit, claims, links, mints, publications, revocations, states
+from pme_airflow.ledger import (
+    audit,
+    claims,
+    flags,
+    keys,
+    links,
+    mint_answers,
+    mint_requests,
+    mint_runs,
+    publications,
+    revocations,
+    slot_claims,
+    states,
+    sweep_queue,
+)
 from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.links import by_id, load, query
-from pme_airflow.ledger.mints import Demand, MintRun, PendingMint, Reuse
+from pme_airflow.ledger.mint_answers import MintAnswer
+from pme_airflow.ledger.mint_requests import Demand, PendingMint, Reuse
+from pme_airflow.ledger.mint_runs import MintRun
+from pme_airflow.ledger.revocations import NotRevokedAnswer, NotRevokedOutcome
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.slot_claims import SlotAction, SlotPlan
 from pme_airflow.ledger.states import Event, State
-from pme_airflow.ledger.tables import events, flags
+from pme_airflow.ledger.tables import events
+from pme_airflow.ledger.tables import flags as flag_table
 from pme_airflow.ledger.tables import links as link_table
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken, SecretStr
@@ -89,7 +108,7 @@ class LedgerMachine(RuleBasedStateMachine):
         margin = None if renew is None else timedelta(seconds=renew)
         demand = Demand("client", "default", Validity.parse("24h"), margin)
         with self.database.write(RunContext(f"dag/run{self.runs}/mint/-1")) as tx:
-            mint_run = mints.begin(tx)
+            mint_run = mint_runs.begin(tx)
         return Owner(mint_run, demand)
 
     # ------------------------------------------------------------------ mints
@@ -100,7 +119,9 @@ class LedgerMachine(RuleBasedStateMachine):
         if any(entry.model_id == model for entry in owner.flying):
             return
         with self.database.write(owner.mint_run.run_context) as tx:
-            (entry,) = mints.prepare(tx, owner.mint_run, owner.demand, [model], self.clock.now(), lambda _: True)
+            (entry,) = mint_requests.prepare(
+                tx, owner.mint_run, owner.demand, [model], self.clock.now(), lambda _: True
+            )
         if isinstance(entry, PendingMint):
             for other in self.owners:
                 if other is not owner and any(e.model_id == model for e in other.flying):
@@ -112,7 +133,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert entry.row.usable, "a link that is flagged, retired or dead was handed on"
 
     def _claims(self, owner: Owner, model: str) -> bool:
-        key = mints.claim_key(owner.demand, model)
+        key = keys.mint_claim(owner.demand.audience, model)
         with self.database.read() as tx:
             row = tx.execute(
                 select(claims.claims).where(
@@ -143,8 +164,8 @@ class LedgerMachine(RuleBasedStateMachine):
             verdict = NotMade(PMEUnavailableError("busy"), resend=True)
         claimed = self._claims(owner, entry.model_id)
         with self.database.write(owner.mint_run.run_context) as tx:
-            (settled,) = mints.settle(
-                tx, owner.mint_run, owner.demand, [(entry, verdict, sealed, mark)], self.clock.now()
+            (settled,) = mint_answers.settle(
+                tx, owner.demand, [MintAnswer(entry, verdict, sealed, mark)], self.clock.now()
             )
         if isinstance(verdict, Made) and not claimed:
             assert settled.orphan, "an owner whose claim has passed handed on what it minted"
@@ -175,8 +196,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if owner.flying or owner.putting:
             return
         with self.database.write(owner.mint_run.run_context) as tx:
-            claims.release_all(tx)
-            mints.finish(tx, owner.mint_run)
+            mint_runs.finish(tx)
         self.owners[who] = self._fresh(12 * HOUR if keep else None)
 
     # ----------------------------------------------------------- publications
@@ -189,15 +209,15 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         row = rows[-1 - pick % len(rows)]
         plan = self._plan(slot, row.link_id, owner.mint_run.run_context)
-        if plan.action == "put":
+        if plan.action is SlotAction.PUT:
             assert row.state is State.LIVE, "a link that is not live was let into a slot"
             assert row.flagged_at is None, "a flagged link was let into a slot"
             assert row.seq >= self.put_at.get(slot, 0), "a slot would go back to an older link"
             owner.putting = (slot, row.link_id)
 
-    def _plan(self, slot: str, link_id: str, actor: RunContext) -> publications.SlotPlan:
+    def _plan(self, slot: str, link_id: str, actor: RunContext) -> SlotPlan:
         with self.database.write(actor) as tx:
-            return publications.open_slots(tx, "site", {slot: link_id})[slot]
+            return slot_claims.open_slots(tx, "site", {slot: link_id})[slot]
 
     @precondition(lambda self: any(owner.putting for owner in self.owners))
     @rule(who=st.integers(0, OWNERS - 1), fate=st.sampled_from(["shown", "shown", "failed", "killed"]))
@@ -211,7 +231,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         if fate == "failed":
             with self.database.write(actor) as tx:
-                publications.release_slots(tx, "site", [slot])
+                slot_claims.release_slots(tx, "site", [slot])
             return
         if not self._publish(slot, link_id, actor, claimed=True):
             owner.putting = self._put_back(slot, link_id, actor)
@@ -220,11 +240,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """The writer was too late: what it overwrote is to be put again, unless that is of no use any more."""
         stood = next((row for row in self._rows() if row.link_id == self.shown.get(slot)), None)
         with self.database.write() as tx:
-            publications.doubt(tx, "site", [slot])
+            slot_claims.mark_uncertain(tx, "site", [slot])
         plan = self._plan(slot, link_id, actor)
         if stood is None or not stood.usable:
             self.put_at[slot] = 0
-        if plan.action != "put" or plan.link is None:
+        if plan.action is not SlotAction.PUT or plan.link is None:
             return None
         assert plan.link.seq >= self.put_at.get(slot, 0), "a slot that was overwritten would go back to an older link"
         return slot, plan.link.link_id
@@ -256,24 +276,25 @@ class LedgerMachine(RuleBasedStateMachine):
         owner = self._fresh(None)
         actor = owner.mint_run.run_context
         with self.database.write(owner.mint_run.run_context) as tx:
-            (entry,) = mints.prepare(tx, owner.mint_run, owner.demand, [model], self.clock.now(), lambda _: True)
+            (entry,) = mint_requests.prepare(
+                tx, owner.mint_run, owner.demand, [model], self.clock.now(), lambda _: True
+            )
         if not isinstance(entry, PendingMint):
             return
         issued = self.world.issue(model, 86400)
         token = AccessToken(issued.token)
         made = Made(EmbedLink(model, token, "showcase", SecretStr("https://x.test/"), issued.valid_until))
         with self.database.write(owner.mint_run.run_context) as tx:
-            answer = (entry, made, "pme-sealed:v1:k:text", fingerprint(token))
-            mints.settle(tx, owner.mint_run, owner.demand, [answer], self.clock.now())
-            claims.release_all(tx)
-            mints.finish(tx, owner.mint_run)
+            answer = MintAnswer(entry, made, "pme-sealed:v1:k:text", fingerprint(token))
+            mint_answers.settle(tx, owner.demand, [answer], self.clock.now())
+            mint_runs.finish(tx)
         for slot in sorted(slots):
             plan = self._plan(slot, entry.link_id, actor)
-            if plan.action == "put" and shown:
+            if plan.action is SlotAction.PUT and shown:
                 self._publish(slot, entry.link_id, actor, claimed=True)
-            elif plan.action == "put":
+            elif plan.action is SlotAction.PUT:
                 with self.database.write(actor) as tx:
-                    publications.release_slots(tx, "site", [slot])
+                    slot_claims.release_slots(tx, "site", [slot])
 
     @rule(slot=st.sampled_from(SLOTS))
     def take_away(self, slot: str) -> None:
@@ -304,7 +325,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _flag(self, mark: str) -> None:
         with self.database.write(RunContext("cli")) as tx:
-            revocations.flag(tx, "leaked", fingerprints=[mark])
+            flags.flag(tx, "leaked", fingerprints=[mark])
 
     @rule(
         fate=st.sampled_from(["true", "true", "true", "false", "lost", "lost_though_done"]),
@@ -316,7 +337,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.clock.advance(16 * 60)
         actor = RunContext("dag/sweep/sweep/-1")
         with self.database.write(actor) as tx:
-            due = revocations.take_due(tx, "client", 10, flagged_only=not full)
+            due = sweep_queue.take_due(tx, "client", 10, flagged_only=not full)
         tokens = {fingerprint(AccessToken(token)): token for token in self.world.tokens}
         for taken in due:
             row = taken.row
@@ -326,7 +347,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 if done and fate == "true":
                     revocations.revoked(tx, [row], {})
                 else:
-                    answer = (row, fate, True, timedelta(seconds=1))
+                    answer = NotRevokedAnswer(row, fate, True, timedelta(seconds=1))
                     revocations.denied(tx, [answer], 3, self.clock.now())
 
     @rule(drop=st.booleans())
@@ -417,7 +438,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if not hasattr(self, "database"):
             return
         with self.database.read() as tx:
-            stones = set(tx.scalars(select(flags.c.fingerprint)))
+            stones = set(tx.scalars(select(flag_table.c.fingerprint)))
         for row in self._rows():
             if row.fingerprint in stones and row.state is State.LIVE:
                 assert row.flagged_at is not None, "a token flagged before it was known is not flagged"
@@ -498,8 +519,8 @@ def _retirement_stays(original: Any) -> Any:
 
 def _denied_is_revoked(_: Any) -> Any:
     def denied(tx: Any, answers: Any, most: int, now: Any) -> Any:
-        revocations.revoked(tx, [row for row, *_ in answers], {})
-        return [], []
+        revocations.revoked(tx, [answer.row for answer in answers], {})
+        return NotRevokedOutcome()
 
     return denied
 
@@ -533,10 +554,10 @@ def _everything_is_ours(_: Any) -> Any:
 
 def _dead_links_are_put(_: Any) -> Any:
     def open_slots(tx: Any, target: str, wanted: Any, *_: Any) -> Any:
-        keys = {slot: publications._claim_key(target, slot) for slot in wanted}
-        taken = claims.take(tx, keys.values())
+        claimed = {slot: keys.slot_claim(target, slot) for slot in wanted}
+        taken = claims.take(tx, claimed.values())
         return {
-            slot: publications.SlotPlan("put" if keys[slot] in taken else "busy", by_id(tx, link_id))
+            slot: SlotPlan(SlotAction.PUT if claimed[slot] in taken else SlotAction.BUSY, by_id(tx, link_id))
             for slot, link_id in wanted.items()
         }
 
@@ -545,26 +566,28 @@ def _dead_links_are_put(_: Any) -> Any:
 
 MUTANTS: dict[str, Callable[[], Any]] = {
     "a late owner's write is taken": lambda: _patched(_patch(claims, "held", _late_owner)),
-    "a lost answer counts as not made": lambda: _patched(_patch(mints, "_settle_unmade", _lost_is_failed)),
-    "a lost answer's row ends too early": lambda: _patched(_patch(mints, "_settle_unmade", _lost_ends_early)),
+    "a lost answer counts as not made": lambda: _patched(_patch(mint_answers, "_settle_unmade", _lost_is_failed)),
+    "a lost answer's row ends too early": lambda: _patched(_patch(mint_answers, "_settle_unmade", _lost_ends_early)),
     "what a dead worker left counts as not made": lambda: _patched(
         _transition(State.MINTING, Event.ABANDONED, State.FAILED)
     ),
     "a claim excludes nobody": lambda: _patched(_patch(claims, "take", _everything_is_ours)),
     "a slot goes back to an older link": lambda: _patched(
-        _patch(publications, "_shows_later", lambda _: lambda *a: False)
+        _patch(publications, "shows_later", lambda _: lambda *a: False),
+        _patch(slot_claims, "shows_later", lambda _: lambda *a: False),
     ),
     "a link another slot shows is retired": lambda: _patched(
-        _patch(publications, "_retire_unshown", _retires_what_is_shown)
+        _patch(publications, "retire_unshown", _retires_what_is_shown),
+        _patch(slot_claims, "retire_unshown", _retires_what_is_shown),
     ),
-    "a failed publish retires the old link": lambda: _patched(_patch(publications, "release_slots", _failure_retires)),
+    "a failed publish retires the old link": lambda: _patched(_patch(slot_claims, "release_slots", _failure_retires)),
     "a link shown again stays retired": lambda: _patched(_patch(publications, "publish", _retirement_stays)),
     "anything but true counts as revoked": lambda: _patched(_patch(revocations, "denied", _denied_is_revoked)),
     "a revoked link's sealed text is kept": lambda: _patched(_patch(revocations, "revoked", _keeps_sealed)),
     "a link is closed before its end": lambda: _patched(_patch(revocations, "expire", _expires_early)),
     "a purge drops what may be alive": lambda: _patched(_patch(audit, "purge", _purges_the_living)),
-    "a dead link is let into a slot": lambda: _patched(_patch(publications, "open_slots", _dead_links_are_put)),
-    "a tombstone is not heeded": lambda: _patched(_patch(mints, "_heed_tombstones", lambda _: lambda *a: {})),
+    "a dead link is let into a slot": lambda: _patched(_patch(slot_claims, "open_slots", _dead_links_are_put)),
+    "a tombstone is not heeded": lambda: _patched(_patch(mint_answers, "_apply_tombstones", lambda _: lambda *a: {})),
     "an answer may come after the end": lambda: _patched(
         _transition(State.UNACCOUNTED, Event.MADE, State.LIVE),
         _transition(State.MINTING, Event.LOST, State.LIVE),

@@ -16,7 +16,7 @@ from pme_airflow.errors import SlotError
 from pme_airflow.ledger import audit
 from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.links import LinkRow
-from pme_airflow.ledger.mints import Demand
+from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.publications import DEFAULT_GRACE
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.mint import Minter, MintOutcome

@@ -26,9 +26,9 @@ from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.durations import Validity
 from pme_airflow.errors import LedgerUnavailableError, PMEUnavailableError, SlotError
-from pme_airflow.ledger import mints
+from pme_airflow.ledger import mint_requests, mint_runs
 from pme_airflow.ledger.database import Database, tuned
-from pme_airflow.ledger.mints import Demand, PendingMint
+from pme_airflow.ledger.mint_requests import Demand, PendingMint
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.mint import Minter
 from pme_airflow.lifecycle.publish import Publisher
@@ -292,8 +292,8 @@ class Simulation:
         )
         services.learn_server_time()
         with self.database.write(actor) as tx:
-            mint_run = mints.begin(tx)
-            sent = mints.prepare(tx, mint_run, demand, self.models[:5], services.server_now(), lambda _: True)
+            mint_run = mint_runs.begin(tx)
+            sent = mint_requests.prepare(tx, mint_run, demand, self.models[:5], services.server_now(), lambda _: True)
         for entry in sent:
             if isinstance(entry, PendingMint):
                 self.world.issue(entry.model_id, 86_400)

@@ -13,7 +13,7 @@ import pytest
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import SlotError
-from pme_airflow.ledger import claims, publications
+from pme_airflow.ledger import claims, keys, publications
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.targets.base import ShownLink, Target
 from tests.conftest import MODELS, MakeServices
@@ -96,7 +96,7 @@ def _recorded_before_it_is_put() -> Iterator[None]:
         shown = publications.Shown(slot, str(item["link_id"]), {}, timedelta(0))
         with database.write(self._run_context) as tx:
             publications.publish(tx, target, [shown])
-            claims.take(tx, [publications._claim_key(target, slot)])
+            claims.take(tx, [keys.slot_claim(target, slot)])
         return whole(self, slot, item, previous)
 
     with mock.patch.object(Publisher, "_put", early):

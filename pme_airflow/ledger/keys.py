@@ -1,0 +1,46 @@
+"""Builds the keys that the ledger's rows are found by: claims, slots, rate limits and manifests.
+
+Each key is spelt here alone: two spellings of one key would be two keys, and what they protect would be protected no
+more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+__all__ = ["index_lock", "manifest_id", "mint_claim", "rate_limit_key", "slot_claim", "slot_key"]
+
+
+def mint_claim(audience: str, model_id: str) -> str:
+    """Return the key of the claim on minting one model's link for an audience."""
+    return f"mint:{audience}/{model_id}"
+
+
+def slot_key(target: str, slot: str) -> str:
+    """Return the key of a slot's publication: 64 characters, however long the names are."""
+    return _digest(target, slot)
+
+
+def slot_claim(target: str, slot: str) -> str:
+    """Return the key of the claim on writing a slot."""
+    return f"slot:{slot_key(target, slot)}"
+
+
+def index_lock(target: str) -> str:
+    """Return the key of the claim on writing a target's index, which lists all of its slots."""
+    return f"finish:{slot_key(target, '')}"
+
+
+def rate_limit_key(host: str, client_id: str) -> str:
+    """Return the key of the rate limit that one client's requests to one host share."""
+    return _digest(host, client_id)
+
+
+def manifest_id(model_ids: Iterable[str]) -> str:
+    """Return the name of a list of models, which is its content's digest."""
+    return f"sha256:{_digest(*model_ids)}"
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -1,0 +1,157 @@
+"""What became of mints: links made, mints refused, answers lost, and tokens flagged before they were known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, Unknown
+from pme_airflow.ledger import claims, keys
+from pme_airflow.ledger.links import LinkRow, advance, advance_all, lock
+from pme_airflow.ledger.mint_requests import Demand, PendingMint, record
+from pme_airflow.ledger.states import Event, State
+from pme_airflow.ledger.tables import flags, links
+from pme_airflow.ledger.transaction import WriteTransaction
+
+__all__ = ["MintAnswer", "Settled", "settle"]
+
+
+@dataclass(frozen=True)
+class MintAnswer:
+    """What the API answered to one mint.
+
+    :param pending: the mint, as :func:`~.mint_requests.prepare` recorded it.
+    :param verdict: whether a link was made.
+    :param sealed: the link's sealed text, where one was made.
+    :param fingerprint: its token's fingerprint, where one was made.
+    """
+
+    pending: PendingMint
+    verdict: MintVerdict
+    sealed: str | None = field(default=None, repr=False)
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a mint came to.
+
+    :param before: its row before the answer was recorded.
+    :param made: what was recorded, where a link was made.
+    :param orphan: a link was made, but too late: it is recorded and retired, and the model is to be looked at again.
+    """
+
+    before: LinkRow
+    made: dict[str, Any] | None = field(default=None, repr=False)
+    orphan: bool = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a link to use."""
+        made = self.made
+        return made is not None and not (self.orphan or made["flagged_at"] or made["retire_at"])
+
+    @property
+    def row(self) -> LinkRow:
+        """The link as it is recorded."""
+        return replace(self.before, state=State.LIVE, **(self.made or {}))
+
+
+def settle(
+    tx: WriteTransaction,
+    demand: Demand,
+    answers: Sequence[MintAnswer],
+    server_now: datetime,
+    latest: datetime | None = None,
+) -> list[Settled]:
+    """Record what became of mints that :func:`~.mint_requests.prepare` recorded.
+
+    A mint whose claim has passed is recorded as made all the same, so that its token is known, and retired at once:
+    its late owner must not use it.
+
+    :param server_now: the server's time.
+    :param latest: the server's time at the latest; a lost token's end is counted from it.
+    """
+    claimed = {a.pending.link_id: keys.mint_claim(demand.audience, a.pending.model_id) for a in answers}
+    ours = claims.held(tx, claimed.values())
+    rows = _lock_or_restore(tx, demand, [answer.pending for answer in answers], server_now)
+    now = tx.now()
+    made: list[tuple[LinkRow, dict[str, Any]]] = []
+    settled: list[Settled] = []
+    for answer in answers:
+        row = rows[answer.pending.link_id]
+        if isinstance(answer.verdict, Made):
+            orphan = row.state is not State.MINTING or claimed[row.link_id] not in ours
+            values = _made(answer, answer.verdict, demand, server_now)
+            values["retire_at"] = now if orphan or answer.verdict.link.valid_until <= server_now else None
+            made.append((row, values))
+            settled.append(Settled(row, values, orphan))
+        else:
+            _settle_unmade(tx, row, answer.verdict, demand, server_now, latest or server_now)
+            settled.append(Settled(row))
+    advance_all(tx, made, Event.MADE, server_now, "the API answered with a token")
+    claims.release(tx, [claimed[row.link_id] for row, _ in made])
+    flagged = _apply_tombstones(tx, [values["fingerprint"] for _, values in made], now)
+    for row, values in made:
+        values["flagged_at"] = row.flagged_at or flagged.get(str(values["fingerprint"]))
+    return settled
+
+
+def _lock_or_restore(
+    tx: WriteTransaction, demand: Demand, pending: Sequence[PendingMint], server_now: datetime
+) -> dict[str, LinkRow]:
+    """Lock the rows of mints; one that was purged before its answer came is recorded again."""
+    rows = lock(tx, [entry.link_id for entry in pending])
+    purged = [entry for entry in pending if entry.link_id not in rows]
+    if purged:
+        record(tx, demand, purged, server_now, "its row was purged before its answer came")
+        rows |= lock(tx, [entry.link_id for entry in purged])
+    return rows
+
+
+def _made(answer: MintAnswer, verdict: Made, demand: Demand, server_now: datetime) -> dict[str, Any]:
+    """Return what is recorded of a link that was made.
+
+    An end in the past cannot be right: such a link is taken to live for as long as it was requested to.
+    """
+    past = verdict.link.valid_until <= server_now
+    return {
+        "application": verdict.link.application,
+        "fingerprint": answer.fingerprint,
+        "sealed": answer.sealed,
+        "minted_at": server_now,
+        "valid_until": server_now + demand.validity.duration if past else verdict.link.valid_until,
+    }
+
+
+def _settle_unmade(
+    tx: WriteTransaction, row: LinkRow, verdict: NotMade | Unknown, demand: Demand, at: datetime, latest: datetime
+) -> None:
+    if isinstance(verdict, NotMade):
+        if row.state in (State.MINTING, State.UNACCOUNTED):
+            advance(tx, row, Event.NOT_MADE, at, str(verdict.error))
+        return
+    until = latest + demand.validity.duration
+    if row.state is State.UNACCOUNTED:
+        later = max(until, row.valid_until)
+        tx.execute(update(links).where(links.c.seq == row.seq).values(valid_until=later))
+    else:
+        advance(tx, row, Event.LOST, at, f"the answer was lost: {verdict.reason}", valid_until=until)
+
+
+def _apply_tombstones(tx: WriteTransaction, fingerprints: Sequence[str], now: datetime) -> dict[str, datetime]:
+    """Flag links whose fingerprint was flagged before it was known; return which, and when."""
+    flagged: dict[str, datetime] = {}
+    for tombstone in tx.execute(select(flags).where(flags.c.fingerprint.in_(list(fingerprints)))).all():
+        tx.execute(
+            update(links)
+            .where(links.c.fingerprint == tombstone.fingerprint, links.c.flagged_at.is_(None))
+            .values(flagged_at=now, flag_reason=tombstone.reason)
+        )
+        tx.execute(update(flags).where(flags.c.fingerprint == tombstone.fingerprint).values(hit_at=now))
+        flagged[tombstone.fingerprint] = now
+    return flagged

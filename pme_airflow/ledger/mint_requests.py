@@ -1,0 +1,195 @@
+"""What a mint needs: the link each model has that will do, or the row that is committed before its mint is sent."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pme_airflow.durations import Validity
+from pme_airflow.ledger import claims, keys
+from pme_airflow.ledger.links import LinkRow, add, advance_all, load, lock, query
+from pme_airflow.ledger.mint_runs import MintRun
+from pme_airflow.ledger.states import Event, State
+from pme_airflow.ledger.tables import links
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
+
+__all__ = ["Busy", "Demand", "PendingMint", "Prepared", "Reuse", "look", "prepare", "record"]
+
+#: How much longer than asked a token may live, as far as the ledger is concerned, while its answer is outstanding.
+_SLACK = timedelta(minutes=15)
+
+CanOpen = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Which links a mint is to provide.
+
+    :param client_id: whose links.
+    :param audience: for whom.
+    :param validity: how long a new link is requested to live.
+    :param renew_before: a link with at least this left is reused; ``None`` renews all.
+    """
+
+    client_id: str
+    audience: str
+    validity: Validity
+    renew_before: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """The model has a link that will do."""
+
+    model_id: str
+    row: LinkRow
+
+
+@dataclass(frozen=True)
+class PendingMint:
+    """A row was written: send the mint now."""
+
+    model_id: str
+    link_id: str
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Another run is minting for the model: look again soon."""
+
+    model_id: str
+
+
+Prepared = Reuse | PendingMint | Busy
+
+
+def look(
+    tx: ReadTransaction, demand: Demand, model_ids: Sequence[str], server_now: datetime, can_open: CanOpen
+) -> dict[str, LinkRow]:
+    """Find the links that have ``renew_before`` left; only reads.
+
+    :param server_now: the server's time.
+    :param can_open: whether one of the connection's keys opens a sealed text.
+    """
+    found: dict[str, LinkRow] = {}
+    for model_id, rows in _links_of(tx, demand, model_ids).items():
+        fit = next((r for r in rows if _is_openable(r, can_open) and _has_left(r, demand, server_now)), None)
+        if fit is not None:
+            found[model_id] = fit
+    return found
+
+
+def prepare(
+    tx: WriteTransaction,
+    mint_run: MintRun,
+    demand: Demand,
+    model_ids: Sequence[str],
+    server_now: datetime,
+    can_open: CanOpen,
+) -> list[Prepared]:
+    """Find, for each model, the link that will do; or claim the model and record the mint about to be sent.
+
+    :param server_now: the server's time.
+    :param can_open: whether one of the connection's keys opens a sealed text.
+    """
+
+    def reusable(wanted: Sequence[str]) -> tuple[dict[str, LinkRow], dict[str, list[LinkRow]]]:
+        found = _links_of(tx, demand, wanted)
+        fit = {
+            model_id: next((r for r in rows if _will_do(r, mint_run, demand, server_now, can_open)), None)
+            for model_id, rows in found.items()
+        }
+        return {model_id: row for model_id, row in fit.items() if row is not None}, found
+
+    fit, _ = reusable(model_ids)
+    wanted = {model_id: keys.mint_claim(demand.audience, model_id) for model_id in model_ids if model_id not in fit}
+    ours = claims.take(tx, wanted.values()) if wanted else set()
+    claimed = [model_id for model_id, key in wanted.items() if key in ours]
+    minted_meanwhile, found = reusable(claimed) if claimed else ({}, {})
+    claims.release(tx, [wanted[model_id] for model_id in minted_meanwhile])
+    missing = [model_id for model_id in claimed if model_id not in minted_meanwhile]
+    _abandon(tx, [row for model_id in missing for row in found.get(model_id, ())], server_now)
+    pending = [PendingMint(*entry) for entry in zip(missing, _link_ids(len(missing)), strict=True)]
+    if pending:
+        record(tx, demand, pending, server_now, f"a link of {demand.validity} is requested")
+    reused = [Reuse(model_id, row) for model_id, row in {**fit, **minted_meanwhile}.items()]
+    return [*reused, *(Busy(model_id) for model_id, key in wanted.items() if key not in ours), *pending]
+
+
+def record(
+    tx: WriteTransaction, demand: Demand, pending: Sequence[PendingMint], server_now: datetime, reason: str
+) -> None:
+    """Record mints about to be sent, as rows that end when the token can be alive no more."""
+    ends = server_now + demand.validity.duration + _SLACK
+    rows: list[dict[str, Any]] = [
+        {
+            "link_id": entry.link_id,
+            "client_id": demand.client_id,
+            "model_id": entry.model_id,
+            "audience": demand.audience,
+            "valid_for": demand.validity.seconds,
+            "requested_at": server_now,
+            "valid_until": ends,
+        }
+        for entry in pending
+    ]
+    add(tx, rows, server_now, reason)
+
+
+def _links_of(tx: ReadTransaction, demand: Demand, model_ids: Sequence[str]) -> dict[str, list[LinkRow]]:
+    """Return the links of each model that are live or being minted, newest first."""
+    rows = tx.execute(
+        query()
+        .where(
+            links.c.audience == demand.audience,
+            links.c.model_id.in_(list(model_ids)),
+            links.c.state.in_([State.LIVE, State.MINTING]),
+            links.c.client_id == demand.client_id,
+        )
+        .order_by(links.c.seq.desc())
+    ).all()
+    found: dict[str, list[LinkRow]] = {}
+    for row in rows:
+        found.setdefault(row.model_id, []).append(load(row))
+    return found
+
+
+def _will_do(row: LinkRow, mint_run: MintRun, demand: Demand, server_now: datetime, can_open: CanOpen) -> bool:
+    if not _is_openable(row, can_open):
+        return False
+    if demand.renew_before is not None:
+        return _has_left(row, demand, server_now)
+    if row.valid_until - server_now <= demand.validity.duration / 4:
+        return False
+    overlapping = row.seq > mint_run.started_after_seq or row.run_uid in mint_run.concurrent_runs
+    return mint_run.run_context.is_same_task(row.run) or overlapping
+
+
+def _is_openable(row: LinkRow, can_open: CanOpen) -> bool:
+    return row.usable and row.sealed is not None and can_open(row.sealed)
+
+
+def _has_left(row: LinkRow, demand: Demand, server_now: datetime) -> bool:
+    return demand.renew_before is not None and row.valid_until - server_now >= demand.renew_before
+
+
+def _abandon(tx: WriteTransaction, rows: Sequence[LinkRow], server_now: datetime) -> None:
+    """Account for mints whose claim has passed to us: whoever sent them will not record their answers in time."""
+    locked = lock(tx, [row.link_id for row in rows if row.state is State.MINTING])
+    advance_all(
+        tx,
+        [(row, {}) for row in locked.values() if row.state is State.MINTING],
+        Event.ABANDONED,
+        server_now,
+        "its worker went away before the answer came",
+    )
+
+
+def _link_ids(count: int) -> list[str]:
+    """Return new link ids; the system's random numbers are read once for all of them."""
+    random = os.urandom(16 * count)
+    return [f"lnk_{uuid.UUID(bytes=random[16 * n : 16 * n + 16], version=4).hex}" for n in range(count)]

@@ -1,0 +1,119 @@
+"""Claims on slots: what a run is to do about each slot, and the lock on a target's index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import Enum
+
+from sqlalchemy import update
+
+from pme_airflow.ledger import claims, keys
+from pme_airflow.ledger.links import LinkRow, by_ids, lock
+from pme_airflow.ledger.publications import Publication, publications_in, shows_later
+from pme_airflow.ledger.retirements import DEFAULT_GRACE, Retirement, retire_unshown
+from pme_airflow.ledger.states import State
+from pme_airflow.ledger.tables import publications
+from pme_airflow.ledger.transaction import WriteTransaction
+
+__all__ = [
+    "SlotAction",
+    "SlotPlan",
+    "acquire_index_lock",
+    "mark_uncertain",
+    "open_slots",
+    "release_index_lock",
+    "release_slots",
+]
+
+
+class SlotAction(Enum):
+    """What a run is to do about a slot."""
+
+    #: Put the plan's link: the slot is claimed for it.
+    PUT = "put"
+    #: Nothing: the slot shows this link.
+    KEEP = "keep"
+    #: Nothing: the slot shows a later link.
+    NEWER = "newer"
+    #: Nothing: this link is no longer live, or is flagged.
+    DEAD = "dead"
+    #: Look again soon: another run has claimed the slot.
+    BUSY = "busy"
+
+
+@dataclass(frozen=True)
+class SlotPlan:
+    """What is to be done about a slot.
+
+    :param link: the link that is to be shown; for an uncertain slot this may be a later one than was wanted.
+    :param previous: what the slot shows so far.
+    """
+
+    action: SlotAction
+    link: LinkRow | None = None
+    previous: Publication | None = None
+
+
+def mark_uncertain(tx: WriteTransaction, target: str, slots: Sequence[str]) -> None:
+    """Record that a late writer's links may stand in slots, so that what they are to show is put again."""
+    slot_keys = sorted(keys.slot_key(target, slot) for slot in slots)
+    tx.execute(update(publications).where(publications.c.slot_key.in_(slot_keys)).values(link_seq=0))
+
+
+def open_slots(
+    tx: WriteTransaction, target: str, wanted: Mapping[str, str], grace: timedelta = DEFAULT_GRACE
+) -> dict[str, SlotPlan]:
+    """Claim slots for links, or find why there is nothing to do.
+
+    A link that is too late for its slot is retired where no slot shows it. An uncertain slot is to be put again, with
+    the later one of its links: the plan may name another link than the one wanted.
+
+    :param wanted: the link wanted in each slot, by its id.
+    """
+    previous = publications_in(tx, target, wanted)
+    known = by_ids(tx, [*wanted.values(), *(p.link_id for p in previous.values() if p.link_seq == 0)])
+    plans = {slot: _plan(known.get(link_id), previous.get(slot), known) for slot, link_id in wanted.items()}
+    claimed = {slot: keys.slot_claim(target, slot) for slot, plan in plans.items() if plan.action is SlotAction.PUT}
+    ours = claims.take(tx, claimed.values()) if claimed else set()
+    late: dict[str, Retirement] = {
+        link_id: (grace, f"too late for {target}, {slot}")
+        for slot, link_id in wanted.items()
+        if _is_late(plans[slot], link_id)
+    }
+    if late:
+        retire_unshown(tx, lock(tx, late), late, tx.now())
+    busy = {slot: replace(plans[slot], action=SlotAction.BUSY) for slot, key in claimed.items() if key not in ours}
+    return plans | busy
+
+
+def _plan(link: LinkRow | None, previous: Publication | None, known: Mapping[str, LinkRow]) -> SlotPlan:
+    if link is not None and previous is not None and shows_later(previous, link, known):
+        if previous.link_seq > 0:
+            return SlotPlan(SlotAction.NEWER, link, previous)
+        link = known[previous.link_id]
+    if link is None or link.state is not State.LIVE or link.flagged_at is not None:
+        return SlotPlan(SlotAction.DEAD, link, previous)
+    if previous is not None and previous.link_id == link.link_id and previous.link_seq > 0:
+        return SlotPlan(SlotAction.KEEP, link, previous)
+    return SlotPlan(SlotAction.PUT, link, previous)
+
+
+def _is_late(plan: SlotPlan, link_id: str) -> bool:
+    return plan.link is not None and (plan.action is SlotAction.NEWER or plan.link.link_id != link_id)
+
+
+def release_slots(tx: WriteTransaction, target: str, slots: Sequence[str]) -> None:
+    """Release claimed slots without a publication."""
+    claims.release(tx, [keys.slot_claim(target, slot) for slot in slots])
+
+
+def acquire_index_lock(tx: WriteTransaction, target: str) -> bool:
+    """Keep other runs from writing a target's index; return false while another run holds the lock."""
+    return bool(claims.take(tx, [keys.index_lock(target)]))
+
+
+def release_index_lock(tx: WriteTransaction, target: str) -> None:
+    """Let other runs write a target's index again; does nothing where another run holds the lock."""
+    claims.release(tx, [keys.index_lock(target)])

@@ -1,0 +1,90 @@
+"""What a sweep is to revoke next, and how much of it is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
+
+from pme_airflow.ledger.links import LinkRow, load, query
+from pme_airflow.ledger.states import State
+from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, links
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
+
+__all__ = ["Due", "count_due", "lock_free", "next_due_at", "take_due"]
+
+#: How long a sweep keeps others away from the rows it took.
+_SWEEP_TTL = timedelta(seconds=180)
+#: Written as a range, which every database answers from the index of flags; SQLite would not for "is not null".
+_is_flagged = links.c.flagged_at > EPOCH
+#: Written so that no database reads all that is not flagged from that index, where few are due.
+_never = literal(EPOCH, UTCTimestamp())
+_is_not_flagged = func.coalesce(links.c.flagged_at, _never) == _never
+
+
+@dataclass(frozen=True)
+class Due:
+    """A link a sweep took."""
+
+    row: LinkRow
+
+    @property
+    def flagged(self) -> bool:
+        """Whether it leaked, rather than being replaced."""
+        return self.row.flagged_at is not None
+
+
+def take_due(tx: WriteTransaction, client_id: str, limit: int, *, flagged_only: bool = False) -> list[Due]:
+    """Take the links to revoke next: flagged ones first, newest and longest-lived first, then retirements."""
+    now = tx.now()
+    free = or_(links.c.sweep_until.is_(None), links.c.sweep_until <= now)
+    ready = or_(links.c.next_attempt_at.is_(None), links.c.next_attempt_at <= now)
+    base = and_(links.c.state == State.LIVE, links.c.client_id == client_id, free, ready)
+    # Ordered by a value, not by the column: else SQLite reads all that is live in this order to find the few due.
+    newest = (func.coalesce(links.c.valid_until, _never).desc(), links.c.seq.desc())
+    taken = lock_free(tx, and_(base, _is_flagged), newest, limit)
+    if len(taken) < limit and not flagged_only:
+        due = and_(base, _is_not_flagged, links.c.retire_at <= now)
+        taken += lock_free(tx, due, newest, limit - len(taken))
+    if taken:
+        tx.execute(
+            update(links)
+            .where(links.c.seq.in_([row.seq for row in taken]))
+            .values(sweep_owner=tx.run_context.uid, sweep_until=now + _SWEEP_TTL)
+        )
+    return [Due(row) for row in taken]
+
+
+def next_due_at(tx: ReadTransaction, client_id: str) -> timedelta | None:
+    """Return how long until the next link may be tried again; ``None`` where none is left but irrevocable ones."""
+    now = tx.now()
+    timestamps = tx.execute(
+        select(links.c.next_attempt_at, links.c.sweep_until).where(
+            links.c.state == State.LIVE,
+            links.c.client_id == client_id,
+            links.c.irrevocable.is_(False),
+            or_(_is_flagged, links.c.retire_at <= now),
+        )
+    ).all()
+    waits = [max(row.next_attempt_at or now, row.sweep_until or now) - now for row in timestamps]
+    return max(min(waits), timedelta(0)) if waits else None
+
+
+def count_due(tx: ReadTransaction, client_id: str) -> int:
+    """Count the flagged links that are still alive, irrevocable ones left out."""
+    count = select(func.count()).where(
+        links.c.state == State.LIVE,
+        links.c.client_id == client_id,
+        _is_flagged,
+        links.c.irrevocable.is_(False),
+    )
+    return int(tx.scalar(count) or 0)
+
+
+def lock_free(tx: WriteTransaction, where: ColumnElement[bool], order: Sequence[Any], limit: int) -> list[LinkRow]:
+    """Lock rows that nobody else is writing now; the others are skipped, so that two sweeps share the work."""
+    chosen = query().where(where).order_by(*order).limit(limit).with_for_update(skip_locked=True)
+    return [load(row) for row in tx.execute(chosen)]
