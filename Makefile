@@ -13,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo up test lint bench campaign hour node strapi simulate constraints clean
+.PHONY: demo up test mutants lint bench campaign hour node strapi simulate constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -23,6 +23,10 @@ up: $(INSTALLED)  ## a whole Airflow with an emulator, until Ctrl-C
 
 test: $(INSTALLED)  ## all tests this machine can run
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+mutants: $(INSTALLED)  ## change details at random, and name the changes that no fast test notices: MODULES= N= SEED= SINCE=
+	$(BIN)/python -m tests.support.mutation $(MODULES) $(if $(SINCE),--since $(SINCE) -n $(or $(N),12),-n $(or $(N),200)) \
+	  --seed $(or $(SEED),1) $(MUTANTS_ARGS)
 
 campaign: $(INSTALLED)  ## every campaign in full: hours
 	PME_FULL=1 $(BIN)/python -m pytest tests/campaigns tests/airflow $(PYTEST_ARGS)

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pme_airflow.dev.emulator.loopback import LoopbackOnly
 from pme_airflow.dev.emulator.schema import bind, make_schema
 from pme_airflow.dev.emulator.showcase import showcase_routes
 from pme_airflow.dev.emulator.world import World
@@ -123,7 +124,7 @@ class _Emulator:
         return None
 
     def _query(self, request: Request, body: bytes) -> str | None:
-        kind = request.headers.get("content-type", "").split(";")[0].strip()
+        kind = _media_type(request)
         if kind == "application/graphql":
             return body.decode()
         if kind != "application/json":
@@ -169,6 +170,8 @@ class _Emulator:
 
     async def control(self, request: Request) -> Response:
         """Set ``faults`` (rates by name), ``move_clock`` (seconds), ``down``, ``models`` (added by id)."""
+        if _media_type(request) != "application/json":
+            return self._json({"error": "send application/json"}, 415)
         try:
             wanted = json.loads(await request.body())
             if "faults" in wanted:
@@ -201,6 +204,10 @@ class _Emulator:
 
     def _page(self, body: str, status: int) -> Response:
         return HTMLResponse(body, status, {**self._headers(), "Cache-Control": "no-store"})
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _fields(document: DocumentNode) -> int:
@@ -241,4 +248,4 @@ def create_app(world: World, base_url: str) -> ASGIApp:
             Route("/_emulator/control", emulator.control, methods=["POST"]),
         ]
     )
-    return _Droppable(app)
+    return LoopbackOnly(_Droppable(app))

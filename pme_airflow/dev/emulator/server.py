@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from pme_airflow.dev.emulator.app import create_app
+from pme_airflow.dev.emulator.loopback import LoopbackOnly
 from pme_airflow.dev.emulator.world import World
 
 __all__ = ["serve", "serving", "serving_app"]
@@ -55,7 +56,7 @@ def serving_app(make: Callable[[str], ASGIApp], port: int = 0) -> Iterator[str]:
     """Serve an app, made for its base address, from a thread while the block runs; gives that address."""
     listener = _listen(port)
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(_config(make(base_url)))
+    server = uvicorn.Server(_config(LoopbackOnly(make(base_url))))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:

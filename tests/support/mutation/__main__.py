@@ -1,0 +1,202 @@
+"""The command: draw mutants, try each, and print those that no test notices."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import queue
+import random
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.mutation.coverage_map import CoverageMap, measure, on_all
+from tests.support.mutation.equivalent import is_named, read_equivalent
+from tests.support.mutation.mutants import Mutant, is_valid, mutants_of
+from tests.support.mutation.tree import Copy, copies
+
+DEFAULT = ("ledger", "lifecycle", "targets", "leaks", "api")
+#: Folders of tests that start an Airflow or run for minutes.
+SLOW = ("tests/airflow/", "tests/campaigns/", "tests/support/")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a mutant.
+
+    :ivar result: ``caught``, ``timeout`` (which counts as caught), ``survived`` or ``not executed``.
+    :ivar by: the test that failed.
+    """
+
+    mutant: Mutant
+    result: str
+    by: str = ""
+
+    @property
+    def is_caught(self) -> bool:
+        return self.result in ("caught", "timeout")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module, or some lines of one."""
+
+    path: str
+    first: int = 1
+    last: int = sys.maxsize
+
+    def holds(self, mutant: Mutant) -> bool:
+        return mutant.path == self.path and self.first <= mutant.first_line <= self.last
+
+
+def parts_of(root: Path, package: str, names: list[str]) -> list[Part]:
+    """Turn ``ledger``, ``ledger.mints`` or ``pme_airflow/ledger/mints.py:120-140`` into modules and lines."""
+    parts = []
+    for name in names:
+        place, _, lines = name.partition(":")
+        stem = place.removesuffix(".py").removeprefix(f"{package}/").removeprefix(f"{package}.").replace(".", "/")
+        folder, file = root / package / ("" if stem == package else stem), root / package / f"{stem}.py"
+        found = sorted(folder.rglob("*.py")) if folder.is_dir() else [file] if file.exists() else []
+        if not found:
+            raise SystemExit(f"no module or package of {package} is named {name}")
+        first, _, last = lines.partition("-")
+        bounds = (int(first), int(last or first)) if first else (1, sys.maxsize)
+        parts += [Part(str(path.relative_to(root)), *bounds) for path in found if "versions" not in path.parts]
+    return parts
+
+
+def changed_since(root: Path, package: str, revision: str) -> list[str]:
+    """List the modules of a package that differ from a revision and still exist."""
+    command = ["git", "diff", "--name-only", "--diff-filter=d", revision, "--", f"{package}/*.py"]
+    names = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [name for name in names if "migrations" not in name]
+
+
+def draw(root: Path, parts: list[Part], number: int, seed: int) -> list[Mutant]:
+    """Draw so many mutants at random (0: take all), those named as equivalent left out."""
+    sources = {part.path: (root / part.path).read_bytes() for part in parts}
+    found = [mutant for path, source in sorted(sources.items()) for mutant in mutants_of(path, source)]
+    found = [mutant for mutant in found if any(part.holds(mutant) for part in parts)]
+    named = read_equivalent(root)
+    if number:
+        random.Random(seed).shuffle(found)
+    drawn = []
+    for mutant in found:
+        if number and len(drawn) == number:
+            break
+        if not is_named(mutant, sources[mutant.path], named) and is_valid(mutant, sources[mutant.path]):
+            drawn.append(mutant)
+    return drawn
+
+
+def attempt(root: Path, mutant: Mutant, coverage: CoverageMap, worker: Copy, grace: float) -> Outcome:
+    """Run the tests that execute a mutant, until one fails or takes four times its usual time and the grace seconds."""
+    tests = coverage.tests_for(mutant)
+    if not tests:
+        return Outcome(mutant, "not executed")
+    text = mutant.apply((root / mutant.path).read_bytes()).decode()
+    limits = {test: grace + 4 * coverage.seconds[test] for test in tests}
+    limit = 60 + 4 * sum(coverage.seconds[test] for test in tests)
+    result = worker.do(run=limits, path=mutant.path, text=text, limit=limit)
+    if result.get("timeout"):
+        return Outcome(mutant, "timeout")
+    if result["exit"] == 5:
+        raise RuntimeError(f"pytest found none of the {len(tests)} tests of {mutant.path}:{mutant.first_line}")
+    return Outcome(mutant, "caught" if result["exit"] else "survived", result["failed"])
+
+
+def diff_of(root: Path, mutant: Mutant) -> str:
+    """Show a mutant as a diff without context."""
+    source = (root / mutant.path).read_bytes()
+    old, new = (text.decode().splitlines() for text in (source, mutant.apply(source)))
+    return "\n".join(f"    {line}" for line in list(difflib.unified_diff(old, new, n=0, lineterm=""))[3:])
+
+
+def try_all(root: Path, drawn: list[Mutant], coverage: CoverageMap, workers: list[Copy], grace: float) -> list[Outcome]:
+    """Try every mutant, one at a time in each copy; print what becomes of it."""
+    todo: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+    for mutant in drawn:
+        todo.put(mutant)
+    outcomes: list[Outcome] = []
+
+    def work(worker: Copy) -> None:
+        while True:
+            try:
+                mutant = todo.get_nowait()
+            except queue.Empty:
+                return
+            outcome = attempt(root, mutant, coverage, worker, grace)
+            outcomes.append(outcome)
+            at = f"{mutant.path}:{mutant.first_line}"
+            log(f"[{len(outcomes)}/{len(drawn)}] {outcome.result}: {at}: {mutant.change[:100]}  {outcome.by}")
+
+    on_all(workers, work)
+    return sorted(outcomes, key=lambda outcome: (outcome.mutant.path, outcome.mutant.start))
+
+
+def report(root: Path, outcomes: list[Outcome], threshold: float) -> int:
+    """Print the survivors and the score; return the exit status."""
+    survivors = [outcome for outcome in outcomes if not outcome.is_caught]
+    for outcome in survivors:
+        mutant = outcome.mutant
+        print(f"\n{mutant.path}:{mutant.first_line}: {outcome.result}: {mutant.change}\n{diff_of(root, mutant)}")
+    caught = len(outcomes) - len(survivors)
+    timeouts = sum(outcome.result == "timeout" for outcome in outcomes)
+    score = 100 * caught / len(outcomes) if outcomes else 100.0
+    print(f"\n{caught} of {len(outcomes)} mutants caught ({timeouts} of them by the time limit): {score:.1f} %")
+    return int(score < threshold)
+
+
+def log(line: str) -> None:
+    """Print progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def run(root: Path, package: str, options: argparse.Namespace) -> int:
+    """Draw and try mutants of a package; return the exit status."""
+    names = changed_since(root, package, options.since) if options.since else options.modules
+    if not names:
+        print(f"no module of {package} differs from {options.since}")
+        return 0
+    drawn = draw(root, parts_of(root, package, names), options.number, options.seed)
+    if options.list:
+        for mutant in drawn:
+            print(f"{mutant.path}:{mutant.first_line}: {mutant.change}")
+        return 0
+    files = sorted(str(path.relative_to(root)) for path in (root / "tests").rglob("test_*.py"))
+    files = [
+        file for file in files if file.startswith(tuple(options.tests)) or not (options.tests or file.startswith(SLOW))
+    ]
+    with (
+        tempfile.TemporaryDirectory(prefix="pme-mutants-") as scratch,
+        copies(root, Path(scratch), options.jobs, servers=options.servers) as workers,
+    ):
+        coverage = measure(root, package, files, workers, log)
+        for test in coverage.failing:
+            log(f"fails without any change, and is left out: {test}")
+        return report(root, try_all(root, drawn, coverage, workers, options.grace), options.threshold)
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.support.mutation", description=__doc__)
+    parser.add_argument(
+        "modules", nargs="*", default=list(DEFAULT), help="ledger, ledger.mints, or a file:first-last line"
+    )
+    parser.add_argument("-n", "--number", type=int, default=200, help="how many mutants to draw; 0 takes all of them")
+    parser.add_argument("--seed", type=int, default=1, help="which mutants are drawn")
+    parser.add_argument("--since", metavar="REVISION", help="only modules that differ from this revision")
+    parser.add_argument("--tests", nargs="*", default=[], help="only these test files or folders")
+    parser.add_argument("--servers", action="store_true", help="also tests that start database servers or WordPress")
+    parser.add_argument("--jobs", type=int, default=3, help="how many mutants to try at once")
+    parser.add_argument(
+        "--grace", type=float, default=15, help="seconds that a test may take beyond four times its usual"
+    )
+    parser.add_argument("--threshold", type=float, default=95, help="exit with 1 below this percentage")
+    parser.add_argument("--list", action="store_true", help="only list the mutants that would be tried")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path.cwd(), "pme_airflow", arguments().parse_args()))

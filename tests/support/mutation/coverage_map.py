@@ -1,0 +1,170 @@
+"""Which tests execute which lines: measured once, and kept for as long as the code and the tests stay the same."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.mutation.mutants import Mutant
+from tests.support.mutation.tree import Copy
+
+RECORD_SECONDS = 900.0
+
+
+@dataclass
+class CoverageMap:
+    """The tests that pass without any change, with the lines that each executes.
+
+    :ivar seconds: how long each test takes.
+    :ivar by_line: the tests of each line, by file.
+    :ivar failing: tests that fail without any change; nothing can be learnt from them.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    by_line: dict[str, dict[int, set[str]]] = field(default_factory=dict)
+    failing: list[str] = field(default_factory=list)
+    importers: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, tests: dict[str, dict[str, Any]]) -> None:
+        """Add the tests of a file."""
+        for name, test in tests.items():
+            if test["outcome"] == "failed":
+                self.failing.append(name)
+            if test["outcome"] != "passed":
+                continue
+            self.seconds[name] = test["seconds"]
+            for path, lines in test["lines"].items():
+                of_file = self.by_line.setdefault(path, {})
+                for line in lines:
+                    of_file.setdefault(line, set()).add(name)
+
+    def tests_for(self, mutant: Mutant) -> list[str]:
+        """Return the tests that execute what a mutant changes, fastest first."""
+        if mutant.at_import:
+            found = self._tests_of_file(mutant.path)
+            for importer in self.importers.get(mutant.path, ()):
+                found = found | self._tests_of_file(importer)
+        else:
+            found = self._tests_of_lines(mutant.path, mutant.first_line, mutant.last_line)
+            found = found or self._tests_of_lines(mutant.path, *mutant.statement)
+        return sorted(found, key=lambda test: (self.seconds[test], test))
+
+    def _tests_of_lines(self, path: str, first: int, last: int) -> set[str]:
+        of_file = self.by_line.get(path, {})
+        return set().union(*(of_file.get(line, set()) for line in range(first, last + 1)))
+
+    def _tests_of_file(self, path: str) -> set[str]:
+        return set().union(*self.by_line.get(path, {}).values())
+
+
+def importers(root: Path, package: str) -> dict[str, set[str]]:
+    """Return for each module of a package the files of the modules that import it."""
+    names = {
+        _module_name(path.relative_to(root)): str(path.relative_to(root)) for path in (root / package).rglob("*.py")
+    }
+    found: dict[str, set[str]] = {}
+    for path in names.values():
+        for node in ast.walk(ast.parse((root / path).read_bytes())):
+            if isinstance(node, ast.Import):
+                wanted = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                wanted = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            for name in wanted:
+                if name in names:
+                    found.setdefault(names[name], set()).add(path)
+    return found
+
+
+def _module_name(path: Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def measure(root: Path, package: str, files: list[str], workers: list[Copy], log: Callable[[str], None]) -> CoverageMap:
+    """Measure what each test file executes, or read it where nothing has changed since it was measured.
+
+    A change of the package or of what tests share measures everything again; a change of a test file that file alone.
+    """
+    kept = root / ".mutants" / "coverage.json"
+    base = _digest(root, [*(root / package).rglob("*.py"), *_shared(root)])
+    known = json.loads(kept.read_text()) if kept.exists() else {}
+    if known.get("base") != base:
+        known = {"base": base, "files": {}, "modules": []}
+    digests = {file: _digest(root, [root / file]) for file in files}
+    missing = [file for file in files if known["files"].get(file, {}).get("digest") != digests[file]]
+    if missing:
+        log(f"measuring which lines the tests of {len(missing)} of {len(files)} files execute")
+        for file, result in _record(missing, package, workers):
+            known["files"][file] = {"digest": digests[file], "tests": result.get("tests", {})}
+            known["modules"] = list(dict.fromkeys([*known["modules"], *result.get("modules", [])]))
+            if "tests" not in result:
+                log(f"{file} cannot be measured:\n{result.get('log', result)}")
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(json.dumps(known))
+    preloaded = [name for name in known["modules"] if name.partition(".")[0] != package]
+    for worker in workers:
+        worker.do(preload=preloaded)
+    coverage = CoverageMap(importers=importers(root, package))
+    for file in files:
+        coverage.add(known["files"].get(file, {}).get("tests", {}))
+    return coverage
+
+
+def _record(files: list[str], package: str, workers: list[Copy]) -> Iterable[tuple[str, dict[str, Any]]]:
+    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for file in files:
+        todo.put(file)
+    results: list[tuple[str, dict[str, Any]]] = []
+
+    def work(worker: Copy) -> None:
+        while True:
+            try:
+                file = todo.get_nowait()
+            except queue.Empty:
+                return
+            results.append((file, worker.do(record=[file], package=package, limit=RECORD_SECONDS)))
+
+    on_all(workers, work)
+    return results
+
+
+def on_all(workers: list[Copy], work: Callable[[Copy], None]) -> None:
+    """Run a function with each worker at once, and raise what one of them raised."""
+    errors: list[BaseException] = []
+
+    def caught(worker: Copy) -> None:
+        try:
+            work(worker)
+        except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=caught, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _shared(root: Path) -> list[Path]:
+    tests = root / "tests"
+    return [
+        path for path in tests.rglob("*.py") if path.name == "conftest.py" or path.is_relative_to(tests / "support")
+    ]
+
+
+def _digest(root: Path, paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,185 @@
+"""The mutation runner, on a package of one module: what it changes, what it catches, and what it must leave alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from pme_airflow.dev.playground.home import ROOT
+from tests.support.mutation.__main__ import arguments, run
+from tests.support.mutation.equivalent import FILE, read_equivalent
+from tests.support.mutation.mutants import is_valid, mutants_of
+
+TOY = '''
+"""A toy: a docstring that must not change."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+__all__ = ["price", "wait"]
+log = logging.getLogger(__name__)
+
+
+def price(age: int, kind: str = "adult") -> int:
+    """Return a price."""
+    log.info("a price for %s", 12)
+    if kind == "child" or age < 6:
+        return 0
+    return 10
+
+
+def wait(count: int) -> int:
+    while count > 0:
+        time.sleep(0.01)
+        count -= 1
+    return count
+
+
+def unused(value: int) -> int:
+    return value + 1
+'''
+
+TESTS = """
+import subprocess
+
+from toy import price, wait
+
+
+def test_a_child_pays_nothing():
+    assert price(5) == 0
+    assert price(6) == 10
+    assert price(40, kind="child") == 0
+
+
+def test_waiting_ends():
+    assert wait(2) == 0
+
+
+def test_a_server_is_needed():
+    subprocess.run(["php", "-S", "127.0.0.1:0"])
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "__init__.py").write_text(TOY.lstrip())
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_toy.py").write_text(TESTS)
+    return tmp_path
+
+
+def trial(toy: Path, *more: str) -> int:
+    return run(toy, "toy", arguments().parse_args(["--jobs", "1", *more]))
+
+
+def changes(source: str) -> set[str]:
+    text = textwrap.dedent(source).encode()
+    return {mutant.change for mutant in mutants_of("toy.py", text) if is_valid(mutant, text)}
+
+
+def test_it_names_the_change_that_no_test_notices(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert trial(toy, "__init__:13-18", "__init__:22", "toy/__init__.py:28", "-n", "0") == 1
+    printed = capsys.readouterr()
+    assert (
+        "toy/__init__.py:28: not executed: value + -> - 1\n    -    return value + 1\n    +    return value - 1"
+        in printed.out
+    )
+    assert "survived: time.sleep(0.01) -> pass" in printed.out
+    assert 'kind == "child" or -> and age < 6' not in printed.out
+    assert "age < -> <= 6" not in printed.out
+    assert "php is left out" not in printed.err
+    assert (toy / "toy" / "__init__.py").read_text() == TOY.lstrip()
+
+
+def test_an_endless_loop_counts_as_caught(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = trial(toy, "toy/__init__.py:23", "-n", "0", "--threshold", "0", "--grace", "2")
+    assert code == 0
+    assert "timeout: toy/__init__.py:23: count -= 1 -> pass" in capsys.readouterr().err
+
+
+def test_a_named_equivalent_mutant_is_left_out(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = toy / FILE
+    named.parent.mkdir(parents=True)
+    named.write_text("toy/__init__.py\n  line: return value + 1\n  change: value + -> - 1\n  reason: nobody uses it\n")
+    trial(toy, "toy/__init__.py:28", "-n", "0", "--list")
+    listed = capsys.readouterr().out
+    assert "value + -> - 1" not in listed
+    assert "value + 1 -> None" in listed
+
+
+def test_the_same_seed_draws_the_same_mutants(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = []
+    for seed in ("1", "1", "2"):
+        trial(toy, "toy", "-n", "5", "--seed", seed, "--list")
+        drawn.append(capsys.readouterr().out)
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_only_modules_that_differ_from_a_revision_are_changed(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    (toy / "toy" / "other.py").write_text("LIMIT = 3\n")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], cwd=toy, check=True)
+    assert trial(toy, "--since", "HEAD", "--list") == 0
+    assert "no module" in capsys.readouterr().out
+    (toy / "toy" / "other.py").write_text("LIMIT = 4\n")
+    trial(toy, "--since", "HEAD", "--list")
+    listed = capsys.readouterr().out.splitlines()
+    assert listed
+    assert all(line.startswith("toy/other.py:1: 4 -> ") for line in listed)
+
+
+def test_messages_types_and_logs_are_left_alone() -> None:
+    assert changes(TOY) == {
+        'kind == -> != "child"', "\"child\" -> 'childXX'", 'kind == "child" or -> and age < 6',
+        'kind == "child" or age < 6 -> not (kind == "child" or age < 6)', "age < -> <= 6", "age < -> >= 6", "6 -> 7", "6 -> 5",
+        "0 -> None", "0 -> 1", "10 -> None", "10 -> 11", "10 -> 9", "count > -> >= 0", "count > -> <= 0",
+        "time.sleep(0.01) -> pass", "0.01 -> 1.01", "0.01 -> -0.99", "count -= 1 -> pass", "1 -> 2", "1 -> 0",
+        "count -> None", "value + 1 -> None", "value + -> - 1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("f(a=1, b=2)", "a=1 left out"),
+        ("query.where(x == 1, y)", "y left out"),
+        ("f(a, b)", "a, b -> b, a"),
+        ("x = a not in b", "a not in -> in b"),
+        ("x = a is None", "a is -> is not None"),
+        ("x = not a", "not a -> (a)"),
+        ("x = [a for a in b if a]", "a -> not (a)"),
+        ("del x.y", "del x.y -> pass"),
+        ("x.y = 1", "x.y = 1 -> pass"),
+        ("raise ValueError(x)", "raise ValueError(x) -> pass"),
+        ("x = c.in_(y)", "in_ -> not_in"),
+        ("x = max(y)", "max -> min"),
+        ("x = True", "True -> False"),
+        ("x = a in ('b', 'c')", "'c' -> 'cXX'"),
+        ("x = 'é' == a < 2", "a < -> <= 2"),
+    ],
+)
+def test_each_kind_of_change(source: str, expected: str) -> None:
+    assert expected in changes(source)
+
+
+def test_every_named_equivalent_mutant_still_exists() -> None:
+    for each in read_equivalent(ROOT):
+        source = (ROOT / each.path).read_bytes()
+        lines = source.splitlines()
+        found = {(lines[m.first_line - 1].decode().strip(), m.change) for m in mutants_of(each.path, source)}
+        assert (each.line, each.change) in found, f"{FILE} names a change that is gone: {each}"
+
+
+def test_the_command_explains_itself() -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "tests.support.mutation", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--since" in printed.stdout
