@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from benchmarks.measure import CLIENT_ID, RUNS, Figure, api, plain_mint, services, timed
+from benchmarks.measure import RUNS, Figure, api, plain_mint, services, timed
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.durations import Validity
 from pme_airflow.ledger import flags
-from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.lifecycle.mint import Minter
+from pme_airflow.lifecycle.mint import MintLinksRequest, mint_links
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import Sweeper
 
@@ -24,8 +23,8 @@ PLAIN = 40
 
 def ensure(made: Services, models: list[str]) -> None:
     """Mint for every model."""
-    demand = Demand(CLIENT_ID, "default", Validity.parse(timedelta(hours=24)))
-    outcome = Minter(made, RunContext("bench/run/mint/-1")).ensure(demand, models)
+    request = MintLinksRequest(models, "default", Validity.parse(timedelta(hours=24)))
+    outcome = mint_links(made, RunContext("bench/run/mint/-1"), request)
     assert outcome.links == len(models)
 
 

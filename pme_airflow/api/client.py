@@ -94,6 +94,11 @@ class PMEClient:
         """Close the pooled connections."""
         self._network.close()
 
+    def with_deadline(self, seconds: float) -> PMEClient:
+        """Return a client of the same application that gives each request up after so many seconds; close it too."""
+        settings = replace(self.settings, timeout=min(seconds, self.settings.timeout), deadline=seconds)
+        return PMEClient(self.client_id, self._secret, self.host, settings, self._clock, limiter=self.limiter)
+
     def check_credentials(self) -> None:
         """Request an application token where none is cached.
 

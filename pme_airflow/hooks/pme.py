@@ -22,12 +22,12 @@ from pme_airflow.hooks.log_masking import LinkMasks
 from pme_airflow.ledger import publications
 from pme_airflow.ledger.database import Database, sqlite_engine, tuned
 from pme_airflow.ledger.flags import Flagged
-from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.rate_limit import SharedRateLimit
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.account_models import ModelQuery, list_models
 from pme_airflow.lifecycle.flag import Flagging
 from pme_airflow.lifecycle.leak_response import joined
-from pme_airflow.lifecycle.mint import Minter, MintOutcome
+from pme_airflow.lifecycle.mint import MintLinksRequest, MintResult, mint_links
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import Sweeper, SweepOutcome
 from pme_airflow.lifecycle.xcom_payload import items_in, models_in
@@ -149,7 +149,7 @@ class PMEHook(BaseHook):
         audience: str = "default",
         renew_before: timedelta | str | None = None,
         run_context: RunContext | None = None,
-    ) -> MintOutcome:
+    ) -> MintResult:
         """Mint a link for every model that needs one.
 
         :param models: ids, share URLs, ``{"query": "*"}`` for what the account lists, or a reference to many.
@@ -160,15 +160,8 @@ class PMEHook(BaseHook):
         """
         validity = Validity.parse(valid_for)
         margin = None if renew_before in (None, "") else parse_duration(renew_before, "renew_before")
-        if margin is not None and margin >= validity.duration:
-            raise PMEInputError(
-                f"renew_before: {margin} is not less than valid_for ({validity}), so that every run would mint anew. "
-                "Give less, half of it say; or leave it out to renew all."
-            )
-        demand = Demand(self.settings.client_id, checked_audience(audience), validity, margin)
-        wanted = self._wanted(models)
-        minter = Minter(self.services, run_context or run_context_of())
-        return minter.ensure_listed(demand, wanted) if isinstance(wanted, str) else minter.ensure(demand, wanted)
+        request = MintLinksRequest(self._wanted(models), checked_audience(audience), validity, margin)
+        return mint_links(self.services, run_context or run_context_of(), request)
 
     def list_models(
         self, models: object, audience: str = "default", run_context: RunContext | None = None
@@ -179,13 +172,14 @@ class PMEHook(BaseHook):
         :param audience: whose slots are cleared of models that the account has stopped listing.
         """
         wanted = self._wanted(models)
-        if not isinstance(wanted, str):
+        if not isinstance(wanted, ModelQuery):
             return wanted
-        minter = Minter(self.services, run_context or run_context_of())
-        return minter.list_models(self.settings.client_id, checked_audience(audience), wanted)
+        return list_models(self.services, run_context or run_context_of(), checked_audience(audience), wanted)
 
-    def _wanted(self, models: object) -> list[str] | str:
+    def _wanted(self, models: object) -> list[str] | ModelQuery:
         read = read_models(models)
+        if isinstance(read, str):
+            return ModelQuery(read)
         return models_in(self.database, read) if isinstance(read, Mapping) else read
 
     def open(self, item: Mapping[str, Any]) -> str:

@@ -1,152 +1,352 @@
-"""Answering a leak: reading what was handed in, flagging it in one commit, and sweeping at once."""
+"""Responding to a leak: flag what leaked in one commit, revoke it at once, and report what was not revoked."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
-from pme_airflow.errors import PMEError, PMEInputError
-from pme_airflow.leaks.reports import Findings
-from pme_airflow.ledger import lookup
+from pme_airflow.errors import LedgerUnavailableError, PMEError, PMEInputError
+from pme_airflow.leaks.report_fetch import fetch_report
+from pme_airflow.leaks.reports import Findings, merged, read_report
+from pme_airflow.ledger import flags
+from pme_airflow.ledger.exposed import links_matching
 from pme_airflow.ledger.flags import Flagged
 from pme_airflow.ledger.links import LinkRow, by_ids
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.ledger.states import State
+from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.lifecycle.flag import Flagging
+from pme_airflow.lifecycle.known_tokens import known_fingerprints
+from pme_airflow.lifecycle.responder import Responder, joined
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper, SweepOutcome
-from pme_airflow.sealing import OpenedLink
+from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult, sweep
 
-__all__ = ["LeakReport", "Responder"]
+__all__ = ["LeakRequest", "LeakResponse", "LeakedLink", "Responder", "joined", "respond"]
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class LeakReport:
-    """What a response came to; JSON without tokens by :meth:`as_json`."""
+@dataclass(frozen=True)
+class LeakRequest:
+    """What leaked, and what to do about it.
 
-    flagged: Flagged
-    findings: Findings | None = None
-    ours: int = 0
-    swept: SweepOutcome | None = None
-    tokens: list[dict[str, Any]] = field(default_factory=list)
+    ``tokens``, ``link_ids``, ``reports`` and ``report_places`` name single links. Giving them together with ``models``
+    or ``audiences``, or models together with audiences, needs ``within=True``: then a link must match all of them.
+
+    :param tokens: raw tokens, whole links in any encoding, or fingerprints. Only their fingerprints are stored.
+    :param models: model ids or share URLs; every link of theirs leaked.
+    :param audiences: audiences; every link of theirs leaked.
+    :param link_ids: ids of links.
+    :param reports: scanners' reports that were read already.
+    :param report_places: paths or URLs of scanners' reports.
+    :param unread: what the caller could not read, a sentence each; reported with the other problems.
+    :param reason: why; stored in the ledger. Tokens in it are masked.
+    :param sweep: whether to revoke at once.
+    :param within: whether a link must match every criterion given.
+    :param max_attempts: a link that the API refused to revoke so often is irrevocable.
+    :param deadline: how long the revocation may go on without a confirmation; ``None`` for no limit.
+    """
+
+    tokens: tuple[object, ...] = field(default=(), repr=False)
+    models: tuple[object, ...] = ()
+    audiences: tuple[object, ...] = ()
+    link_ids: tuple[object, ...] = ()
+    reports: tuple[Findings, ...] = ()
+    report_places: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    reason: str = ""
+    sweep: bool = False
+    within: bool = False
+    max_attempts: int = 6
+    deadline: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class LeakedLink:
+    """A flagged link, and what became of it.
+
+    :param not_revoked: why it may still be alive; ``None`` if it is not.
+    """
+
+    row: LinkRow
+    not_revoked: str | None = None
 
     @property
-    def in_words(self) -> str:
-        """One line for a person."""
-        alive = sum(1 for row in self.flagged.links)
-        said = f"{alive} links of ours, {len(self.flagged.tombstones)} tombstones"
-        if self.findings is not None and not self.ours:
-            said += f"; none of {self.findings.total} findings is a link of ours"
-        if self.flagged.unknown:
-            said += f"; nothing alive of {', '.join(self.flagged.unknown)}"
-        return said
+    def exposure(self) -> float | None:
+        """Seconds from the flag to the API's confirmation; ``None`` if there is none."""
+        if self.row.flagged_at is None or self.row.revoked_at is None:
+            return None
+        return (self.row.revoked_at - self.row.flagged_at).total_seconds()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its token may be alive."""
+        return self.row.state in ALIVE
 
     def as_json(self) -> dict[str, Any]:
-        """The XCom form."""
+        """Return the link as JSON, without its token."""
+        row = self.row
         return {
-            "summary": self.in_words,
-            "form": self.findings.form if self.findings else None,
-            "tokens": self.tokens,
-            "tombstones": list(self.flagged.tombstones),
-            "unknown": list(self.flagged.unknown),
-            "pending": self.swept.pending if self.swept else None,
+            "link_id": row.link_id,
+            "client_id": row.client_id,
+            "model_id": row.model_id,
+            "audience": row.audience,
+            "fingerprint": row.fingerprint,
+            "state": row.state.value,
+            "valid_until": row.valid_until.isoformat(),
+            "flagged_at": row.flagged_at.isoformat() if row.flagged_at else None,
+            "revoked_at": row.revoked_at.isoformat() if row.revoked_at else None,
+            "exposure": self.exposure,
+            "irrevocable": row.irrevocable,
+            "not_revoked": self.not_revoked,
         }
 
 
-class Responder:
-    """Flags and sweeps for one run_context."""
+@dataclass(frozen=True)
+class LeakResponse:
+    """What a response flagged and revoked, and what it did not.
 
-    def __init__(self, services: Services, run_context: RunContext) -> None:
-        self._services = services
-        self._run_context = run_context
+    :param links: every link that matched, and what became of it; those that may be alive first.
+    :param tombstones: fingerprints of no known link; kept, so that a later mint finds its token flagged.
+    :param unknown: models, audiences and link ids of which no link is alive.
+    :param outside: fingerprints of known links that do not match the other criteria of a request ``within`` them.
+    :param findings: what the reports listed together.
+    :param known_findings: how many of the reports' fingerprints are known links.
+    :param problems: parts of the request that could not be read; the rest was flagged.
+    :param swept: whether revoking was asked for.
+    :param sweep: what the sweep revoked; ``None`` if none ran to its end.
+    :param sweep_error: why the sweep ended early.
+    """
 
-    def flag(self, flagging: Flagging | None, findings: Findings | None, reason: str) -> LeakReport:
-        """Flag what was handed in and what a report found of ours, in one transaction.
+    links: tuple[LeakedLink, ...] = ()
+    tombstones: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    findings: Findings | None = None
+    known_findings: int = 0
+    problems: tuple[PMEError, ...] = ()
+    swept: bool = False
+    sweep: SweepResult | None = None
+    sweep_error: PMEError | None = None
 
-        A report's tokens that are not ours leave no tombstones: a scanner finds other people's too.
+    @property
+    def revoked(self) -> tuple[LeakedLink, ...]:
+        """The links that the API confirmed revoked."""
+        return tuple(link for link in self.links if link.row.state is State.REVOKED)
 
-        :raises PMEInputError: where there is nothing to flag at all.
-        """
-        if flagging is None and findings is None:
-            raise PMEInputError(
-                "flag: there is nothing in it. Give tokens (raw, links or fingerprints), models, audiences or findings."
-            )
-        ours = self._ours(findings) if findings is not None else []
-        whole = flagging or Flagging()
-        if findings is not None and not ours and whole == Flagging():
-            return LeakReport(Flagged(), findings)
-        merged = Flagging(
-            tuple(dict.fromkeys([*whole.fingerprints, *ours])), whole.link_ids, whole.models, whole.audiences
-        )
-        flagged = merged.commit(self._services.database, self._run_context, reason)
-        return LeakReport(flagged, findings, len(ours))
+    @property
+    def not_revoked(self) -> tuple[LeakedLink, ...]:
+        """The links whose token may be alive."""
+        return tuple(link for link in self.links if link.alive)
 
-    def sweep(self, report: LeakReport, max_attempts: int = 6) -> LeakReport:
-        """Revoke what is flagged, and add to the report what became of each token."""
-        if any(row.state is State.LIVE for row in report.flagged.links):
-            sweeper = Sweeper(self._services, self._run_context, max_attempts)
-            report.swept = sweeper.sweep(flagged_only=True)
-        report.tokens = [_told(row) for row in self._reread(report.flagged.links)]
-        for told in report.tokens:
-            log.info(
-                "Token %s of model %s: %s, exposure %s.",
-                told["fingerprint"],
-                told["model_id"],
-                told["state"],
-                "unknown" if told["exposure"] is None else f"{told['exposure']:.1f} s",
-            )
-        return report
+    @property
+    def promise_kept(self) -> bool:
+        """Whether everything given was read and flagged, and revoked where that was asked for."""
+        return not self.problems and self.sweep_error is None and not (self.swept and self.not_revoked)
 
-    def _reread(self, rows: Sequence[LinkRow]) -> list[LinkRow]:
-        with self._services.database.read() as tx:
-            return list(by_ids(tx, (row.link_id for row in rows)).values())
+    @property
+    def permanent(self) -> bool:
+        """Whether trying the same request again cannot help before a person changes something."""
+        error = self.sweep_error
+        return bool(self.problems) or (error is not None and error.permanent)
 
-    def _ours(self, findings: Findings) -> list[str]:
-        """The fingerprints in a report that the ledger knows."""
-        with self._services.database.read() as tx:
-            known = lookup.known_fingerprints(tx, findings.fingerprints)
-        return list(dict.fromkeys([*known, *self._by_sha1(findings.sha1)]))
+    @property
+    def summary(self) -> str:
+        """One sentence for a person."""
+        parts = [f"{len(self.links)} links flagged"]
+        if self.swept:
+            parts.append(f"{len(self.revoked)} revoked, {len(self.not_revoked)} NOT revoked")
+        if self.tombstones:
+            parts.append(f"{len(self.tombstones)} fingerprints of no known link, kept as tombstones")
+        if self.findings is not None and not self.known_findings:
+            parts.append(f"none of the {self.findings.total} findings is a known link")
+        if self.unknown:
+            parts.append(f"nothing is alive of {', '.join(self.unknown)}")
+        return "; ".join(parts)
 
-    def _by_sha1(self, digests: frozenset[str]) -> list[str]:
-        """The fingerprints of live links whose token, ``Bearer+token`` or address has one of the digests."""
-        if not digests:
-            return []
-        return [
-            row.fingerprint
-            for row, opened in self._services.live_links()
-            if row.fingerprint and opened is not None and _digests(opened) & digests
+    def lines(self) -> list[str]:
+        """Return what a person must know beyond the summary, a sentence each."""
+        lines = [_not_revoked_line(link) for link in self.not_revoked] if self.swept else []
+        lines += [
+            f"{fingerprint} is of no known link. It is kept: a link that is recorded with it later is revoked."
+            for fingerprint in self.tombstones
         ]
+        lines += [
+            f"{fingerprint} does not match the other criteria and was not flagged." for fingerprint in self.outside
+        ]
+        if self.sweep_error is not None:
+            lines.append(f"The sweep ended early: {self.sweep_error}")
+        return lines + [str(problem) for problem in self.problems]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the XCom form: JSON without tokens."""
+        return {
+            "summary": self.summary,
+            "promise_kept": self.promise_kept,
+            "form": self.findings.form if self.findings else None,
+            "tokens": [link.as_json() for link in self.links],
+            "tombstones": list(self.tombstones),
+            "unknown": list(self.unknown),
+            "outside": list(self.outside),
+            "problems": [str(problem) for problem in self.problems],
+            "pending": self.sweep.pending if self.sweep else None,
+        }
 
 
-def _digests(opened: OpenedLink) -> set[str]:
-    """Of what a scanner may have captured of a link."""
-    token, url = opened.token.reveal(), opened.url.reveal()
-    forms = (token, f"Bearer+{token}", f"Bearer {token}", f"Bearer%20{token}", url, url.replace("+", "%20"))
-    return {hashlib.sha1(form.encode(), usedforsecurity=False).hexdigest() for form in forms}
+def respond(services: Services, run_context: RunContext, request: LeakRequest) -> LeakResponse:
+    """Flag what leaked in one transaction, and revoke it at once where the request says so.
+
+    What cannot be read is in the response's problems, and the rest is flagged. Fingerprints that stand in a report and
+    are of no known link leave no tombstones: a scanner finds other people's tokens too.
+
+    :raises PMEInputError: if the request holds nothing to flag, or mixes criteria without ``within``.
+    :raises LedgerUnavailableError: if the ledger cannot be written; nothing is flagged then.
+    """
+    problems: list[PMEError] = [PMEInputError(sentence) for sentence in request.unread]
+    selection, findings = _read(request, problems)
+    if selection is None and findings is None:
+        if problems:
+            return LeakResponse(problems=tuple(problems), swept=request.sweep)
+        raise PMEInputError(
+            "flag: there is nothing in it. Give tokens (raw, links or fingerprints), models, audiences or findings."
+        )
+    known = known_fingerprints(services, findings) if findings is not None else []
+    _refuse_mixture(selection or Flagging(), bool(findings), request.within)
+    named = replace(selection or Flagging(), fingerprints=_union((selection or Flagging()).fingerprints, known))
+    flagged, outside = _flag(services, run_context, request, named) if named != Flagging() else (Flagged(), ())
+    response = LeakResponse(
+        tuple(LeakedLink(row) for row in flagged.links),
+        flagged.tombstones,
+        flagged.unknown,
+        outside,
+        findings,
+        len(known),
+        tuple(problems),
+        request.sweep,
+    )
+    for fingerprint in flagged.tombstones:
+        log.warning("%s is of no known link; it is kept as a tombstone.", fingerprint)
+    return _revoke(services, run_context, request, response) if request.sweep else response
 
 
-def _told(row: LinkRow) -> dict[str, Any]:
-    exposure = None
-    if row.flagged_at is not None and row.revoked_at is not None:
-        exposure = (row.revoked_at - row.flagged_at).total_seconds()
-    return {
-        "link_id": row.link_id,
-        "model_id": row.model_id,
-        "audience": row.audience,
-        "fingerprint": row.fingerprint,
-        "state": row.state.value,
-        "flagged_at": row.flagged_at.isoformat() if row.flagged_at else None,
-        "revoked_at": row.revoked_at.isoformat() if row.revoked_at else None,
-        "exposure": exposure,
-        "irrevocable": row.irrevocable,
+def _read(request: LeakRequest, problems: list[PMEError]) -> tuple[Flagging | None, Findings | None]:
+    """Read what was given; what cannot be read is added to the problems."""
+    given = {
+        "tokens": request.tokens,
+        "models": request.models,
+        "audiences": request.audiences,
+        "link_ids": request.link_ids,
     }
+    selection = Flagging.gather(given, problems)
+    reports: list[Findings | None] = list(request.reports)
+    for place in request.report_places:
+        try:
+            reports.append(read_report(fetch_report(place)))
+        except PMEError as error:
+            problems.append(error)
+    return selection, merged(reports)
 
 
-def joined(problems: Sequence[PMEError]) -> PMEInputError:
-    """Several problems as one."""
-    return PMEInputError("; ".join(str(problem) for problem in problems))
+def _refuse_mixture(selection: Flagging, has_report: bool, within: bool) -> None:
+    """Refuse criteria that read like a filter and would select the union."""
+    links = bool(selection.fingerprints or selection.link_ids or has_report)
+    given = [
+        name
+        for name, wanted in (("tokens", links), ("models", selection.models), ("audiences", selection.audiences))
+        if wanted
+    ]
+    if len(given) > 1 and not within:
+        raise PMEInputError(
+            f"flag: {' and '.join(given)} were given together. Flag them one after the other for all links of each, or "
+            "add within for the links that match all of them. Nothing was flagged."
+        )
+
+
+def _flag(
+    services: Services, run_context: RunContext, request: LeakRequest, named: Flagging
+) -> tuple[Flagged, tuple[str, ...]]:
+    """Flag what the criteria name; with ``within``, what matches all of them, and which known fingerprints do not."""
+    reason = request.reason.strip() or "flagged without a reason"
+    criteria = {
+        "fingerprints": named.fingerprints,
+        "link_ids": named.link_ids,
+        "models": named.models,
+        "audiences": named.audiences,
+    }
+    with services.database.write(run_context) as tx:
+        if not (request.within and (named.models or named.audiences)):
+            return flags.flag(tx, reason, **criteria), ()
+        rows = links_matching(tx, **criteria)
+        known = {row.fingerprint for row in links_matching(tx, fingerprints=named.fingerprints)}
+        matched = {row.fingerprint for row in rows}
+        tombstones = [fingerprint for fingerprint in named.fingerprints if fingerprint not in known]
+        flagged = flags.flag(tx, reason, fingerprints=tombstones, link_ids=[row.link_id for row in rows])
+    return flagged, tuple(f for f in named.fingerprints if f in known and f not in matched)
+
+
+def _revoke(services: Services, run_context: RunContext, request: LeakRequest, response: LeakResponse) -> LeakResponse:
+    """Sweep, and add to the response what became of each link."""
+    swept: SweepResult | None = None
+    error: PMEError | None = None
+    if any(link.row.state is State.LIVE for link in response.links):
+        wanted = SweepRequest(request.max_attempts, flagged_only=True, deadline=request.deadline)
+        try:
+            swept = sweep(services, run_context, wanted)
+        except PMEError as raised:
+            error = raised
+    rows = {link.row.link_id: link.row for link in response.links}
+    try:
+        with services.database.read() as tx:
+            rows |= by_ids(tx, rows)
+    except LedgerUnavailableError as raised:
+        error = error or raised
+    links = [LeakedLink(row, _why_alive(row, services, swept, error)) for row in rows.values()]
+    links.sort(key=lambda link: not link.alive)
+    for link in links:
+        _log(link)
+    return replace(response, links=tuple(links), sweep=swept, sweep_error=error)
+
+
+def _why_alive(row: LinkRow, services: Services, swept: SweepResult | None, error: PMEError | None) -> str | None:
+    if row.state not in ALIVE:
+        return None
+    if row.client_id != services.client.client_id:
+        return (
+            f"it was minted by client {row.client_id}, and this connection is of client {services.client.client_id}. "
+            f"Sweep with the connection whose client id is {row.client_id}"
+        )
+    if row.state is State.UNACCOUNTED:
+        return "the answer with its token was lost, so nobody can revoke it; it was shown to nobody"
+    if row.state is State.MINTING:
+        return "it is being minted; the next sweep revokes it as soon as its token is known"
+    if swept is not None and row.link_id in swept.reasons:
+        return swept.reasons[row.link_id]
+    if error is not None:
+        return str(error)
+    return "another sweep is at it, or it waits for its next try; the next sweep tries it"
+
+
+def _not_revoked_line(link: LeakedLink) -> str:
+    row = link.row
+    reason = (link.not_revoked or "no revocation was confirmed").rstrip(".")
+    following = "" if row.state is not State.LIVE else " The next sweep tries again; `pme-airflow sweep` tries now."
+    named = f" ({row.fingerprint})" if row.fingerprint else ""
+    return (
+        f"NOT revoked: link {row.link_id} of model {row.model_id}, audience {row.audience}{named}: {reason}. It may "
+        f"live until {row.valid_until:%Y-%m-%d %H:%M} UTC.{following}"
+    )
+
+
+def _log(link: LeakedLink) -> None:
+    if link.alive:
+        log.error("%s", _not_revoked_line(link))
+        return
+    exposure = "unknown" if link.exposure is None else f"{link.exposure:.1f} s"
+    row = link.row
+    log.info("Token %s of model %s: %s, exposure %s.", row.fingerprint, row.model_id, row.state.value, exposure)
+
+
+def _union(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*first, *second]))

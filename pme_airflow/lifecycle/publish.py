@@ -23,7 +23,7 @@ from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.slot_checks import find_lost_slots
 from pme_airflow.lifecycle.slot_jobs import BUSY_SECONDS, BUSY_TRIES, SlotWork
-from pme_airflow.lifecycle.xcom_payload import MOST_ITEMS
+from pme_airflow.lifecycle.xcom_payload import MAX_XCOM_ITEMS
 from pme_airflow.sealing import OpenedLink
 from pme_airflow.targets.base import ShownLink, SlotResult, Target
 
@@ -54,7 +54,7 @@ class BoundedList(list[dict[str, Any]]):
     def append(self, about: dict[str, Any]) -> None:
         """Count one, and keep it while there are few."""
         self.total += 1
-        if self.total <= MOST_ITEMS:
+        if self.total <= MAX_XCOM_ITEMS:
             super().append(about)
 
 

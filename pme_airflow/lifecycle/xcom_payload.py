@@ -11,11 +11,11 @@ from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import item_of, newest_live_of
 from pme_airflow.lifecycle.services import Services
 
-__all__ = ["MOST_ITEMS", "batches_payload", "items_in", "models_in", "reference_to_links", "reference_to_models"]
+__all__ = ["MAX_XCOM_ITEMS", "batches_payload", "items_in", "models_in", "reference_to_links", "reference_to_models"]
 
 #: Beyond so many, links and models are handed on by reference: a message between tasks is no place for a hundred
 #: thousand of them.
-MOST_ITEMS = 1000
+MAX_XCOM_ITEMS = 1000
 _MANIFEST = "manifest"
 
 
@@ -30,8 +30,8 @@ def reference_to_models(database: Database, model_ids: Sequence[str]) -> dict[st
 
 
 def batches_payload(database: Database, batches: Sequence[list[str]]) -> list[Any]:
-    """Batches of models as XCom carries them: ids, or references where there are more than :data:`MOST_ITEMS`."""
-    if sum(map(len, batches)) <= MOST_ITEMS:
+    """Batches of models as XCom carries them: ids, or references where there are more than :data:`MAX_XCOM_ITEMS`."""
+    if sum(map(len, batches)) <= MAX_XCOM_ITEMS:
         return list(batches)
     return [reference_to_models(database, batch) for batch in batches]
 

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from pme_airflow.operators.scan import PMEScanOperator
 
 if TYPE_CHECKING:
-    from pme_airflow.lifecycle.mint import MintOutcome
+    from pme_airflow.lifecycle.mint import MintResult
     from pme_airflow.operators.alerts import OnAlarm
 
 __all__ = [
@@ -110,14 +110,14 @@ class PMEMintLinksOperator(BaseOperator):
         return outcome.handover
 
 
-def _failure(outcome: MintOutcome) -> AirflowException:
+def _failure(outcome: MintResult) -> AirflowException:
     said = "; ".join(f"{failure.model_id}: {failure.reason}" for failure in outcome.failures[:20])
     more = f"; and {len(outcome.failures) - 20} more" if len(outcome.failures) > 20 else ""
     kind = AirflowFailException if all(failure.permanent for failure in outcome.failures) else AirflowException
     return kind(f"{len(outcome.failures)} of {len(outcome.failures) + outcome.links} models have no link: {said}{more}")
 
 
-def _model_page(host: str, outcome: MintOutcome) -> str:
+def _model_page(host: str, outcome: MintResult) -> str:
     page = host.replace("//api.", "//my.") + "/models/"
     models = [item["model_id"] for item in outcome.items]
     return page + (models[0] if len(models) == 1 else "")

@@ -8,11 +8,13 @@ from datetime import timedelta
 
 import pytest
 
+from pme_airflow.durations import Validity
 from pme_airflow.errors import LedgerError, PMEInputError
 from pme_airflow.ledger import manifests
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import manifests as table
-from pme_airflow.lifecycle import mint as minting
+from pme_airflow.lifecycle import mint_result
+from pme_airflow.lifecycle.mint import MintLinksRequest, MintResult, mint_links
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.xcom_payload import batches_payload, items_in, models_in, reference_to_models
@@ -27,7 +29,7 @@ ALL = list(MODELS)
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty models are many here."""
-    monkeypatch.setattr(minting, "MOST_ITEMS", 10)
+    monkeypatch.setattr(mint_result, "MAX_XCOM_ITEMS", 10)
     monkeypatch.setattr(manifests, "_PAGE", 7)
 
 
@@ -120,13 +122,14 @@ def test_the_batches_of_a_large_account_are_references(services: Services, monke
 
 def test_a_part_that_is_cut_anew_finds_what_the_run_minted(services: Services) -> None:
     """An account that grew between a try and its rerun is split differently; nothing is minted twice."""
-    from pme_airflow.lifecycle.mint import Minter
-    from tests.support.rooms import demand
 
-    Minter(services, RunContext("dag/monday/mint/0")).ensure(demand(), ALL[:5])
-    again = Minter(services, RunContext("dag/monday/mint/1")).ensure(demand(), ALL[3:8])
+    def part(run: str, models: list[str]) -> MintResult:
+        return mint_links(services, RunContext(run), MintLinksRequest(models, "intranet", Validity.parse("24h")))
+
+    part("dag/monday/mint/0", ALL[:5])
+    again = part("dag/monday/mint/1", ALL[3:8])
     assert (again.reused, again.minted) == (2, 3)
-    other = Minter(services, RunContext("dag/tuesday/mint/0")).ensure(demand(), ALL[:1])
+    other = part("dag/tuesday/mint/0", ALL[:1])
     assert other.minted == 1
 
 

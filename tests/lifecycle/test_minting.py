@@ -16,7 +16,8 @@ from pme_airflow.dev.emulator import World
 from pme_airflow.ledger import flags, mint_requests, mint_runs
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import claims, links
-from pme_airflow.lifecycle.mint import MAX_LOST_ANSWERS
+from pme_airflow.lifecycle.account_models import ModelQuery
+from pme_airflow.lifecycle.mint import MAX_LOST_RESPONSES
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
@@ -128,7 +129,7 @@ def test_a_network_that_loses_everything_breeds_no_more_than_five_tokens_a_model
     world.set_faults({"lost_after": 1.0})
     outcome = mint(services, "run", ALL[:2])
     assert {failure.model_id for failure in outcome.failures} == set(ALL[:2])
-    assert len(rows(services, "unaccounted")) == 2 * MAX_LOST_ANSWERS
+    assert len(rows(services, "unaccounted")) == 2 * MAX_LOST_RESPONSES
 
 
 def test_a_late_owner_hands_nothing_on(services: Services, make_services: MakeServices, world: World) -> None:
@@ -208,12 +209,10 @@ def test_twenty_percent_lost_answers_and_worse(services: Services, world: World)
 def test_the_account_that_cannot_be_asked_is_served_from_what_is_known(
     services: Services, make_services: MakeServices, world: World
 ) -> None:
-    from pme_airflow.lifecycle.mint import Minter
-
-    first = Minter(services, RunContext("dag/one/mint/-1")).ensure_listed(demand(), "*")
+    first = mint(services, "one", ModelQuery("*"))
     assert len(first.items) == len(ALL)
     world.down = True
-    kept = Minter(make_services(), RunContext("dag/two/mint/-1")).ensure_listed(demand(renew_before=HALF), "*")
-    assert [item["link_id"] for item in kept.items] == sorted(
-        (item["link_id"] for item in first.items), key=[i["link_id"] for i in kept.items].index
-    )
+    kept = mint(make_services(), "two", ModelQuery("*"), demand(renew_before=HALF))
+    assert {item["model_id"]: item["link_id"] for item in kept.items} == {
+        item["model_id"]: item["link_id"] for item in first.items
+    }

@@ -19,7 +19,8 @@ from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.publications import DEFAULT_GRACE
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.lifecycle.mint import Minter, MintOutcome
+from pme_airflow.lifecycle.account_models import ModelQuery
+from pme_airflow.lifecycle.mint import MintLinksRequest, MintResult, mint_links
 from pme_airflow.lifecycle.publish import Publisher, PublishOutcome
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import Sealer
@@ -48,9 +49,11 @@ def demand(valid_for: str = "24h", renew_before: timedelta | None = None, audien
     return Demand(CLIENT, audience, Validity.parse(valid_for), renew_before)
 
 
-def mint(services: Services, run: str, models: Sequence[str], wanted: Demand | None = None) -> MintOutcome:
+def mint(services: Services, run: str, models: Sequence[str] | ModelQuery, wanted: Demand | None = None) -> MintResult:
     """Make sure of links, as one task of a run would."""
-    return Minter(services, RunContext(f"dag/{run}/mint/-1")).ensure(wanted or demand(), models)
+    asked = wanted or demand()
+    request = MintLinksRequest(models, asked.audience, asked.validity, asked.renew_before)
+    return mint_links(services, RunContext(f"dag/{run}/mint/-1"), request)
 
 
 def publish(services: Services, run: str, target: Target, items: Sequence[Mapping[str, Any]]) -> PublishOutcome:

@@ -30,7 +30,7 @@ from pme_airflow.ledger import mint_requests, mint_runs
 from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.mint_requests import Demand, PendingMint
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.lifecycle.mint import Minter
+from pme_airflow.lifecycle.mint import MintLinksRequest, mint_links
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import Sweeper
@@ -276,7 +276,8 @@ class Simulation:
         demand = Demand(CLIENT, "intranet", Validity.parse("24h"), renew_before)
         if self.chance.random() < KILL_RATE:
             self._killed_while_minting(services, demand)
-        outcome = Minter(services, RunContext(f"{name}/{self.runs}/mint/-1")).ensure(demand, self.models)
+        request = MintLinksRequest(self.models, demand.audience, demand.validity, demand.renew_before)
+        outcome = mint_links(services, RunContext(f"{name}/{self.runs}/mint/-1"), request)
         for wall in self.walls:
             self._guarded(lambda wall=wall: self._publish(services, name, wall, outcome.items))  # type: ignore[misc]
 

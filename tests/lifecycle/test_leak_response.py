@@ -1,0 +1,266 @@
+"""Responding to a leak: what is flagged, what is revoked, and what is named because it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pme_airflow.api.client import PMEClient
+from pme_airflow.dev.emulator import World
+from pme_airflow.errors import PMEInputError, PMEUnavailableError
+from pme_airflow.leaks.reports import Findings
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.leak_response import LeakRequest, LeakResponse, respond
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.secrets import SecretStr
+from tests.conftest import MODELS, MakeServices
+from tests.support.clocks import FakeClock
+from tests.support.rooms import CLIENT, demand, mint, rows
+
+ALL = list(MODELS)
+UNKNOWN = "sha256:" + "0" * 64
+PERSON = timedelta(seconds=15)
+
+
+def responded(services: Services, **what: Any) -> LeakResponse:
+    return respond(services, RunContext("cli"), LeakRequest(**what))
+
+
+def test_a_token_is_flagged_and_revoked_and_no_other(services: Services, world: World) -> None:
+    items = mint(services, "run", ALL[:3]).items
+    tokens = {issued.model_id: issued.token for issued in world.alive()}
+    response = responded(services, tokens=(f"Bearer+{tokens[ALL[1]]}",), sweep=True, reason="in a ticket")
+    assert response.promise_kept
+    (link,) = response.links
+    assert (link.row.link_id, link.row.state.value) == (items[1]["link_id"], "revoked")
+    assert link.not_revoked is None
+    assert link.exposure is not None
+    assert link.exposure >= 0
+    assert {issued.model_id for issued in world.alive()} == {ALL[0], ALL[2]}
+    assert tokens[ALL[1]] not in repr(response) + str(response.as_json()) + repr(LeakRequest(tokens=(tokens[ALL[1]],)))
+
+
+def test_without_a_sweep_it_is_flagged_alone(services: Services, world: World) -> None:
+    (item,) = mint(services, "run", ALL[:1]).items
+    response = responded(services, tokens=(item["fingerprint"],))
+    assert response.promise_kept
+    assert response.sweep is None
+    assert [link.row.state.value for link in response.links] == ["live"]
+    assert rows(services)[0].flagged_at is not None
+    assert len(world.alive()) == 1
+
+
+@pytest.mark.parametrize("way", ["it breaks every connection", "nobody listens"])
+def test_an_unreachable_api_is_reported_within_the_deadline(
+    make_services: MakeServices, world: World, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    clock = FakeClock(start=world.now())
+    services = make_services(clock)
+    (item,) = mint(services, "run", ALL[:1]).items
+    world.down = True
+    if way == "nobody listens":
+        unreachable = PMEClient(CLIENT, SecretStr("any secret of some length"), "http://127.0.0.1:9", clock=clock)
+        services = replace(services, client=unreachable)
+    begun = clock.monotonic()
+    with caplog.at_level(logging.ERROR):
+        response = responded(services, tokens=(item["fingerprint"],), sweep=True, deadline=PERSON)
+    assert clock.monotonic() - begun <= PERSON.total_seconds()
+    assert not response.promise_kept
+    assert not response.permanent
+    (link,) = response.not_revoked
+    assert link.row.link_id == item["link_id"]
+    (line,) = response.lines()
+    for part in ("NOT revoked", item["link_id"], item["fingerprint"], "until", "next sweep", "connect"):
+        assert part in line
+    assert line in caplog.text
+    assert "NOT revoked" in response.summary
+
+
+def test_an_api_that_answers_false_is_reported_within_the_deadline(make_services: MakeServices, world: World) -> None:
+    clock = FakeClock(start=world.now())
+    services = make_services(clock)
+    mint(services, "run", ALL[:1])
+    world.set_faults({"lying_false": 1.0})
+    begun = clock.monotonic()
+    response = responded(services, audiences=("intranet",), sweep=True, deadline=PERSON, max_attempts=50)
+    assert clock.monotonic() - begun <= PERSON.total_seconds()
+    assert not response.promise_kept
+    assert "false" in response.lines()[0]
+
+
+def test_a_sweep_that_makes_progress_outlives_the_deadline(make_services: MakeServices, world: World) -> None:
+    clock = FakeClock(start=world.now())
+    services = make_services(clock, batch_size=1, max_concurrency=1)
+    mint(services, "run", ALL)
+    send = world.revoke
+
+    def slowly(token: str) -> bool:
+        clock.advance(1)
+        return send(token)
+
+    world.revoke = slowly  # type: ignore[method-assign]
+    assert responded(services, audiences=("intranet",), sweep=True, deadline=PERSON).promise_kept
+    assert world.alive() == []
+
+
+def test_the_link_of_another_client_is_named_with_its_client(services: Services, world: World) -> None:
+    (item,) = mint(services, "run", ALL[:1]).items
+    services.client.client_id = "another-client"
+    response = responded(services, tokens=(item["fingerprint"],), sweep=True)
+    assert not response.promise_kept
+    (line,) = response.lines()
+    assert "emulator-client" in line
+    assert "another-client" in line
+    assert response.sweep is not None
+    (other,) = response.sweep.other_clients
+    assert (other.client_id, other.count) == ("emulator-client", 1)
+    assert not response.sweep.promise_kept
+
+
+def test_a_fingerprint_of_no_known_link_is_named(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        response = responded(services, tokens=(UNKNOWN,), sweep=True)
+    assert response.tombstones == (UNKNOWN,)
+    assert UNKNOWN in response.lines()[0]
+    assert UNKNOWN in caplog.text
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"tokens": (UNKNOWN,), "models": (ALL[0],)},
+        {"tokens": (UNKNOWN,), "audiences": ("intranet",)},
+        {"models": (ALL[0],), "audiences": ("intranet",)},
+        {"link_ids": ("lnk_x",), "models": (ALL[0],)},
+        {"reports": (Findings("text", 1, (UNKNOWN,)),), "audiences": ("intranet",)},
+    ],
+)
+def test_a_union_that_reads_like_a_filter_is_refused(services: Services, what: dict[str, Any]) -> None:
+    mint(services, "run", ALL[:2])
+    with pytest.raises(PMEInputError, match="within"):
+        responded(services, **what)
+    assert not any(row.flagged_at for row in rows(services))
+
+
+def test_within_flags_what_matches_every_criterion(services: Services) -> None:
+    mint(services, "run", ALL[:2])
+    (other,) = mint(services, "run2", ALL[:1], demand(audience="brokers")).items
+    response = responded(services, models=(ALL[0],), audiences=("brokers",), within=True)
+    assert [link.row.link_id for link in response.links] == [other["link_id"]]
+    assert [row.link_id for row in rows(services) if row.flagged_at] == [other["link_id"]]
+
+
+def test_a_known_fingerprint_outside_of_the_filter_is_named_and_not_flagged(services: Services) -> None:
+    first, second = mint(services, "run", ALL[:2]).items
+    tokens = (first["fingerprint"], second["fingerprint"], UNKNOWN)
+    response = responded(services, tokens=tokens, models=(ALL[0],), within=True)
+    assert [link.row.link_id for link in response.links] == [first["link_id"]]
+    assert response.outside == (second["fingerprint"],)
+    assert response.tombstones == (UNKNOWN,)
+    assert any(second["fingerprint"] in line for line in response.lines())
+
+
+def test_one_unreadable_part_costs_that_part_alone(services: Services, world: World, tmp_path: Any) -> None:
+    (item,) = mint(services, "run", ALL[:1]).items
+    response = responded(
+        services,
+        tokens=(item["fingerprint"], "two words", 7),
+        report_places=(str(tmp_path / "nowhere.json"),),
+        unread=("queue/a.json: it cannot be read",),
+        sweep=True,
+    )
+    assert world.alive() == []
+    assert len(response.problems) == 4
+    assert response.permanent
+    assert not response.promise_kept
+    assert any("queue/a.json" in line for line in response.lines())
+
+
+def test_a_report_flags_known_links_and_leaves_no_tombstones(services: Services, world: World, tmp_path: Any) -> None:
+    (item,) = mint(services, "run", ALL[:1]).items
+    report = tmp_path / "report.txt"
+    report.write_text(f"{item['fingerprint']}\n{UNKNOWN}\n")
+    response = responded(services, report_places=(str(report),), sweep=True)
+    assert response.promise_kept
+    assert response.known_findings == 1
+    assert response.tombstones == ()
+    assert world.alive() == []
+
+
+def test_two_reports_in_one_response_are_read_together(services: Services, world: World) -> None:
+    items = mint(services, "run", ALL[:3]).items
+    reports = (Findings("a", 5, (items[0]["fingerprint"],)), Findings("b", 6, (items[1]["fingerprint"], UNKNOWN)))
+    response = responded(services, reports=reports, sweep=True)
+    assert {link.row.model_id for link in response.links} == set(ALL[:2])
+    assert (response.findings.total if response.findings else 0) == 11
+    assert {issued.model_id for issued in world.alive()} == {ALL[2]}
+
+
+@pytest.mark.parametrize("form", ["{token}", "Bearer+{token}", "Bearer {token}", "Bearer%20{token}", "{url}"])
+def test_a_report_of_sha1_digests_flags_the_links_it_means(services: Services, world: World, form: str) -> None:
+    item = mint(services, "run", ALL[:2]).items[1]
+    opened = services.open_item(dict(item))
+    text = form.format(token=opened.token.reveal(), url=opened.url.reveal())
+    digest = hashlib.sha1(text.encode()).hexdigest()
+    response = responded(services, reports=(Findings("detect-secrets", 1, (), frozenset({digest})),), sweep=True)
+    assert [link.row.link_id for link in response.links] == [item["link_id"]]
+    assert [issued.model_id for issued in world.alive()] == [ALL[0]]
+
+
+def test_a_report_of_other_peoples_secrets_flags_nothing(services: Services) -> None:
+    mint(services, "run", ALL[:1])
+    response = responded(services, reports=(Findings("gitleaks", 3, (UNKNOWN,)),), sweep=True)
+    assert response.promise_kept
+    assert response.links == ()
+    assert "none of the 3 findings" in response.summary
+
+
+def test_a_request_with_nothing_in_it_is_refused(services: Services) -> None:
+    with pytest.raises(PMEInputError, match="nothing in it"):
+        responded(services)
+
+
+def test_refused_credentials_are_reported_after_the_flag(services: Services, world: World) -> None:
+    (item,) = mint(services, "run", ALL[:1]).items
+    broken = replace(services, client=services.client)
+
+    def refuse(_: object) -> None:
+        raise PMEUnavailableError("the credentials are refused, say")
+
+    broken.client.revoke = refuse  # type: ignore[assignment,method-assign]
+    response = responded(broken, tokens=(item["fingerprint"],), sweep=True, deadline=None, max_attempts=1)
+    assert rows(services)[0].flagged_at is not None
+    assert not response.promise_kept
+    assert len(world.alive()) == 1
+
+
+def test_a_link_whose_answer_was_lost_is_named_as_not_revoked(services: Services, world: World) -> None:
+    world.set_faults({"lost_after": 1.0})
+    mint(services, "run", ALL[:1])
+    world.set_faults({})
+    response = responded(services, models=(ALL[0],), sweep=True)
+    assert len(response.not_revoked) == len(rows(services, "unaccounted")) > 0
+    assert not response.promise_kept
+    assert "lost" in response.lines()[0]
+
+
+def test_links_that_may_live_come_first(services: Services, make_services: MakeServices) -> None:
+    mint(services, "run", ALL[:3])
+    send: Callable[..., Any] = services.client.revoke
+
+    def all_but_one(tokens: list[Any]) -> Any:
+        from pme_airflow.api.outcomes import NotRevoked
+
+        verdicts = send(tokens[:-1])
+        return [*verdicts, NotRevoked("the API answered false")]
+
+    services.client.revoke = all_but_one  # type: ignore[assignment,method-assign]
+    response = responded(services, audiences=("intranet",), sweep=True, max_attempts=1)
+    assert [link.alive for link in response.links] == [True, False, False]
+    assert response.links[0].row.irrevocable
