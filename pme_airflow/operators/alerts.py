@@ -98,9 +98,11 @@ def _post_revoked_events(operator: BaseOperator, context: Mapping[str, Any], aud
     events = context.get("outlet_events")
     if events is None:
         return
-    from airflow.sdk import Asset, AssetAlias
+    from airflow.sdk import AssetAlias
+
+    from pme_airflow.assets import revoked_asset
 
     for outlet in operator.outlets or ():
         if isinstance(outlet, AssetAlias):
             for audience in audiences:
-                events[outlet].add(Asset(f"pme://revoked/{audience}"), extra={"audience": audience})
+                events[outlet].add(revoked_asset(audience), extra={"audience": audience})
