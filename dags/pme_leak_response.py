@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, Asset, AssetAlias, AssetWatcher, Param
+from airflow.sdk import DAG, AssetAlias, AssetWatcher, Param
 
+from pme_airflow.assets import leaks_asset
 from pme_airflow.operators.pme import PMEFlagTokensOperator
 from pme_airflow.placements import load
 from pme_airflow.triggers.reports import PMEReportTrigger
@@ -23,7 +24,7 @@ _texts = {"type": ["array", "null"], "items": {"type": "string"}}
 with DAG(
     dag_id="pme_leak_response",
     description="Flags and revokes leaked links now",
-    schedule=[Asset("pme://leaks", watchers=watchers)],
+    schedule=[leaks_asset(watchers=watchers)],
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     max_active_runs=8,

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, DeltaTriggerTimetable
+from airflow.sdk import DAG, AssetOrTimeSchedule, DeltaTriggerTimetable
 
+from pme_airflow.assets import links_asset, revoked_asset
 from pme_airflow.operators.pme import PMEMintLinksOperator
 from pme_airflow.placements import load, transfer_for
 
 placements = [placement for placement in load(__file__) if placement.keep_every is not None]
-went_dark = [Asset(f"pme://revoked/{placement.audience}") for placement in placements]
+went_dark = [revoked_asset(placement.audience) for placement in placements]
 every = min((p.keep_every for p in placements if p.keep_every), default=timedelta(minutes=15))
 
 with DAG(
@@ -37,4 +38,4 @@ with DAG(
             pme_conn_id=placement.pme_conn_id,
         )
         for target in placement.targets:
-            transfer_for(placement, target, mint.output, outlets=[Asset(f"pme://links/{placement.audience}")])
+            transfer_for(placement, target, mint.output, outlets=[links_asset(placement.audience)])

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, Asset, task_group
+from airflow.sdk import DAG, task_group
 
+from pme_airflow.assets import links_asset
 from pme_airflow.operators.pme import PMEListModelsOperator, PMEMintLinksOperator, PMERetireTargetsOperator
 from pme_airflow.placements import batches, load, transfer_for
 
@@ -36,7 +37,7 @@ with DAG(
                 pme_conn_id=placement.pme_conn_id,
             )
             for target in placement.targets:
-                outlets = [Asset(f"pme://links/{placement.audience}")]
+                outlets = [links_asset(placement.audience)]
                 shown.append(transfer_for(placement, target, mint.output, outlets=outlets))
 
         if placement.listed_models is not None:

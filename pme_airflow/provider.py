@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from pme_airflow import __version__
+from pme_airflow.hooks.connection_fields import API_ADDRESS, CLIENT_ID, CLIENT_SECRET, EXTRAS
 
 __all__ = ["get_provider_info"]
 
 _NAME = "Matterport Private Model Embed"
 
 
-def _field(label: str, kind: str, description: str, **schema: Any) -> dict[str, Any]:
-    return {"label": label, "schema": {"type": [kind, "null"], **schema}, "description": description}
-
-
 def get_provider_info() -> dict[str, Any]:
-    """What Airflow is told of this package."""
+    """Return the metadata that Airflow reads through the entry point ``apache_airflow_provider``."""
     return {
         "package-name": "pme-airflow",
         "name": _NAME,
@@ -60,7 +57,7 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": _NAME,
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "extra"],
-                    "relabeling": {"login": "Client ID", "password": "Client secret", "host": "API address"},
+                    "relabeling": {"login": CLIENT_ID, "password": CLIENT_SECRET, "host": API_ADDRESS},
                     "placeholders": {
                         "login": "from Settings > Developer Tools",
                         "password": "shown once, when it is reset",
@@ -70,25 +67,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                 },
                 "conn-fields": {
-                    "ledger_conn_id": _field(
-                        "Ledger connection",
-                        "string",
-                        "The SQL connection the ledger lives in. Empty: an SQLite file in $AIRFLOW_HOME.",
-                    ),
-                    "seal_keys": _field(
-                        "Seal keys",
-                        "string",
-                        "Keys that seal links at rest, newest first, commas between. Empty: derived from the secret.",
-                        format="password",
-                    ),
-                    "batch_size": _field("Batch size", "integer", "Links asked for in one request. Default 10."),
-                    "max_concurrency": _field(
-                        "Concurrency", "integer", "Requests under way at once. Empty: 8, and more where welcome."
-                    ),
-                    "requests_per_second": _field(
-                        "Requests a second", "number", "A hard ceiling for all tasks together. Empty: none."
-                    ),
-                    "timeout": _field("Timeout", "number", "Seconds to wait for an answer. Default 30."),
+                    name: {"label": field.label, "schema": field.schema, "description": field.description}
+                    for name, field in EXTRAS.items()
                 },
             }
         ],

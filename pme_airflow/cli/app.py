@@ -8,8 +8,14 @@ from typing import Any
 
 import click
 
-from pme_airflow.cli import dev, fingerprint, flag, ledger, plan, scan, sweep
+from pme_airflow.cli.dev import demo_command, emulator_command, up_command
+from pme_airflow.cli.fingerprint import fingerprint_command
+from pme_airflow.cli.flag import flag_command
+from pme_airflow.cli.ledger import group as ledger_group
 from pme_airflow.cli.output import fail
+from pme_airflow.cli.plan import plan_command
+from pme_airflow.cli.scan import scan_command
+from pme_airflow.cli.sweep import sweep_command
 
 __all__ = ["main"]
 
@@ -41,12 +47,9 @@ def main(verbose: bool) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-ledger.group.add_command(flag.flag_command)
-main.add_command(ledger.group)
-main.add_command(sweep.sweep_command)
-main.add_command(scan.scan_command)
-main.add_command(fingerprint.fingerprint_command)
-main.add_command(plan.plan_command)
-main.add_command(dev.emulator_command)
-main.add_command(dev.demo_command)
-main.add_command(dev.up_command)
+ledger_group.add_command(flag_command)
+for _command in (
+    demo_command, emulator_command, fingerprint_command, ledger_group, plan_command, scan_command, sweep_command,
+    up_command,
+):  # fmt: skip
+    main.add_command(_command)

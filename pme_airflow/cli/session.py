@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pme_airflow.cli.output import fail
-
 if TYPE_CHECKING:
     from pme_airflow.hooks.pme import PMEHook
 
@@ -23,14 +21,6 @@ conn_option = click.option("--conn-id", default="pme_default", show_default=True
 def open_hook(conn_id: str) -> PMEHook:
     """Return the hook of a connection, which may also be defined in Airflow's own database."""
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
-    from airflow.sdk.exceptions import AirflowNotFoundException
-
     from pme_airflow.hooks.pme import PMEHook
 
-    hook = PMEHook(conn_id)
-    try:
-        _ = hook.settings
-    except AirflowNotFoundException:
-        variable = f"AIRFLOW_CONN_{conn_id.upper()}"
-        fail(f"the connection {conn_id} is not defined. Add it in Airflow, or set {variable}.")
-    return hook
+    return PMEHook(conn_id)

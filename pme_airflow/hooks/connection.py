@@ -1,22 +1,29 @@
-"""What a connection says, read once into one frozen object."""
+"""Reading a PME connection into one frozen object."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pme_airflow.addresses import checked_base_url
 from pme_airflow.api.client import DEFAULT_HOST, ClientSettings
+from pme_airflow.credential_check import mistake_in
 from pme_airflow.errors import PMEInputError
+from pme_airflow.hooks.connection_fields import API_ADDRESS, CLIENT_ID, CLIENT_SECRET, EXTRAS, PORT, extra_label
 from pme_airflow.secrets import SecretStr
 
-__all__ = ["ConnectionSettings", "Extras"]
+__all__ = ["CONN_TYPE", "ConnectionSettings", "Extras"]
 
-#: How many requests there may be under way at the most where the connection does not say.
+CONN_TYPE = "pme"
+#: The most requests at once where the connection sets no limit.
 _GROW_TO = 32
+#: Where Airflow's URI form puts an extra that is not flat.
+_NESTED_EXTRA = "__extra__"
+_WORD = re.compile(r"[A-Za-z_]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,10 @@ class Extras:
 
     :param ledger_conn_id: the SQL connection the ledger lives in; without it, an SQLite file in ``$AIRFLOW_HOME``.
     :param seal_keys: keys that seal links at rest, newest first, besides the client secret; ``open:<key>`` only opens.
-    :param batch_size: aliased mutations in one request.
-    :param max_concurrency: requests under way at once, never more; ``None`` to begin with 8 and find what is welcome.
-    :param requests_per_second: a hard ceiling that all tasks of the connection share, or ``None``.
-    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :param batch_size: mutations in one request.
+    :param max_concurrency: the most requests at once; ``None`` to begin with 8 and adapt.
+    :param requests_per_second: a limit that all tasks of the connection share, or ``None``.
+    :param timeout: seconds to wait for a connection, and for each part of a response.
     """
 
     ledger_conn_id: str | None = None
@@ -44,22 +51,18 @@ class Extras:
 
         :raises PMEInputError: for an unknown name or a value of the wrong type or range.
         """
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(extra) - known)
+        unknown = sorted(set(map(str, extra)) - set(EXTRAS))
         if unknown:
-            raise PMEInputError(
-                f"extra: {', '.join(unknown)} is unknown. The extras are {', '.join(sorted(known))}; take it out."
-            )
+            raise PMEInputError(f"Extra: {_names(unknown)} unknown. The extras are {', '.join(EXTRAS)}; remove it.")
         given = {name: value for name, value in extra.items() if value is not None and value != ""}
-        defaults = cls()
-        at_once = _if_given(given, "max_concurrency", 1, 256, whole=True)
+        concurrency = _optional_number(given, "max_concurrency", 1, 256, whole=True)
         return cls(
             ledger_conn_id=_text(given, "ledger_conn_id"),
             seal_keys=_keys(given),
-            batch_size=int(_number(given, "batch_size", defaults.batch_size, 1, 1000, whole=True)),
-            max_concurrency=None if at_once is None else int(at_once),
-            requests_per_second=_if_given(given, "requests_per_second", 0.001, 100_000),
-            timeout=_number(given, "timeout", defaults.timeout, 0.1, 3600),
+            batch_size=int(_number(given, "batch_size", cls.batch_size, 1, 1000, whole=True)),
+            max_concurrency=None if concurrency is None else int(concurrency),
+            requests_per_second=_optional_number(given, "requests_per_second", 0.001, 100_000),
+            timeout=_number(given, "timeout", cls.timeout, 0.1, 3600),
         )
 
 
@@ -77,63 +80,121 @@ class ConnectionSettings:
     def read(cls, connection: Any) -> ConnectionSettings:
         """Read an Airflow connection.
 
-        :raises PMEInputError: for a missing id or secret, a host that cannot be right, or a bad extra.
+        :raises PMEInputError: for a connection of another type, an address that cannot be right, or a bad extra.
         """
+        if str(connection.conn_type).strip().lower() != CONN_TYPE:
+            raise PMEInputError(
+                f"The connection {connection.conn_id} is of type {connection.conn_type or 'none'}, not {CONN_TYPE}. "
+                "Name a connection of type Matterport Private Model Embed, or change its type."
+            )
         return cls(
             conn_id=str(connection.conn_id),
             host=_host(connection),
-            client_id=(connection.login or "").strip(),
-            client_secret=SecretStr(connection.password or ""),
+            client_id=_credential(connection.login, CLIENT_ID).strip(),
+            client_secret=SecretStr(_credential(connection.password, CLIENT_SECRET)),
             extras=Extras.read(_extra_of(connection)),
         )
 
+    def check_credentials(self) -> None:
+        """Check that the client id and secret can be right, before anything is sent.
+
+        :raises PMEInputError: for one that is empty or cannot be right.
+        """
+        if not self.client_id:
+            raise PMEInputError(f"{CLIENT_ID}: is empty. Enter the client id (Settings > Developer Tools).")
+        secret = self.client_secret.reveal()
+        if not secret.strip():
+            raise PMEInputError(f"{CLIENT_SECRET}: is empty. Enter the client secret (shown once when it is reset).")
+        if (mistake := mistake_in(self.client_id)) is not None:
+            raise PMEInputError(f"{CLIENT_ID}: {mistake}. Nothing was sent.")
+        mistake = mistake_in(secret)
+        if mistake is None and secret == self.client_id:
+            mistake = "is the same as the client id. Enter the client secret"
+        if mistake is not None:
+            raise PMEInputError(f"{CLIENT_SECRET}: {mistake}. Nothing was sent; the secret need not be reset.")
+
     @property
     def client_settings(self) -> ClientSettings:
-        """How hard the client may lean on the API."""
-        at_once = self.extras.max_concurrency
+        """The API client's sizes and limits."""
+        concurrency = self.extras.max_concurrency
         return ClientSettings(
             batch_size=self.extras.batch_size,
-            max_concurrency=at_once or ClientSettings.max_concurrency,
-            grow_to=_GROW_TO if at_once is None else None,
+            max_concurrency=concurrency or ClientSettings.max_concurrency,
+            grow_to=_GROW_TO if concurrency is None else None,
             requests_per_second=self.extras.requests_per_second,
             timeout=self.extras.timeout,
         )
 
 
+def _credential(value: object, label: str) -> str:
+    if value is not None and not isinstance(value, str):
+        raise PMEInputError(f"{label}: expected a string, got {_shape(value)}. Write it in quotes.")
+    return value or ""
+
+
 def _host(connection: Any) -> str:
-    host = (connection.host or "").strip()
-    if not host:
+    host = connection.host or ""
+    if not isinstance(host, str):
+        raise PMEInputError(f"{API_ADDRESS}: expected a string, got {_shape(host)}.")
+    port = _port(connection.port)
+    if not host.strip():
         return DEFAULT_HOST
     if "://" not in host and connection.schema in ("http", "https"):
-        host = f"{connection.schema}://{host}"
-    base = checked_base_url(host, field="host")
+        host = f"{connection.schema}://{host.strip()}"
+    base = checked_base_url(host, field=API_ADDRESS)
     parts = urlsplit(base)
-    port = int(connection.port or 0) or parts.port
+    port = port or parts.port
     if parts.port not in (None, port):
-        raise PMEInputError(f"port: is {port}, and host says {parts.port}. Take it out of one of them.")
+        raise PMEInputError(f"{PORT}: is {port}, but {API_ADDRESS} has {parts.port}. Remove one of them.")
     if port in (None, parts.port, {"https": 443, "http": 80}[parts.scheme]):
         return base
     return urlunsplit(parts._replace(netloc=f"{parts.netloc}:{port}"))
 
 
+def _port(value: object) -> int | None:
+    """Return a port; ``None`` for none, and for 0, which Airflow's form sends for an empty field."""
+    if value in (None, "", 0, "0"):
+        return None
+    text = str(value)
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65536:
+        raise PMEInputError(f"{PORT}: expected a number from 1 to 65535. Leave it empty for the usual one.")
+    return int(text)
+
+
 def _extra_of(connection: Any) -> Mapping[str, Any]:
-    text = connection.extra
-    if not text:
-        return {}
-    try:
-        extra = json.loads(text)
-    except ValueError:
-        extra = None
-    if not isinstance(extra, dict):
-        raise PMEInputError('extra: is no JSON object. Write it as {"ledger_conn_id": "…"}, or leave it empty.')
+    extra = _json_object(connection.extra)
+    if set(extra) == {_NESTED_EXTRA}:
+        return _json_object(extra[_NESTED_EXTRA])
     return extra
+
+
+def _json_object(value: object) -> Mapping[str, Any]:
+    """Return a JSON object, also one that was encoded as a string once more."""
+    for _ in range(2):
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return {}
+        if isinstance(value, str):
+            value = _json(value)
+    if not isinstance(value, Mapping):
+        raise PMEInputError(
+            f'Extra: expected a JSON object, got {_shape(value)}. Write it as {{"ledger_conn_id": "…"}}, or leave it '
+            "empty."
+        )
+    return value
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _text(given: Mapping[str, Any], name: str) -> str | None:
     value = given.get(name)
     if value is not None and not isinstance(value, str):
-        raise PMEInputError(f"extra {name}: expected a text, got a {type(value).__name__}.")
-    return value
+        raise PMEInputError(f"{extra_label(name)}: expected a string, got {_shape(value)}.")
+    return value.strip() or None if value is not None else None
 
 
 def _number(
@@ -144,29 +205,42 @@ def _number(
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             number = None
     if number is None or not least <= number <= most or (whole and number != int(number)):
         kind = "a whole number" if whole else "a number"
-        raise PMEInputError(f"extra {name}: expected {kind} from {least:g} to {most:g}, got {_shape(value)}.")
+        raise PMEInputError(f"{extra_label(name)}: expected {kind} from {least:g} to {most:g}, got {_shape(value)}.")
     return number
 
 
-def _if_given(given: Mapping[str, Any], name: str, least: float, most: float, *, whole: bool = False) -> float | None:
+def _optional_number(
+    given: Mapping[str, Any], name: str, least: float, most: float, *, whole: bool = False
+) -> float | None:
     return _number(given, name, least, least, most, whole=whole) if name in given else None
 
 
 def _keys(given: Mapping[str, Any]) -> tuple[SecretStr, ...]:
     value = given.get("seal_keys", [])
     if isinstance(value, str):
-        try:
-            value = json.loads(value) if value.lstrip().startswith("[") else value.split(",")
-        except ValueError:
-            value = None
+        value = _json(value) if value.lstrip().startswith("[") else value.split(",")
     if not isinstance(value, list) or not all(isinstance(key, str) and key.strip() for key in value):
-        raise PMEInputError("extra seal_keys: expected a list of texts, newest first (or texts with commas between).")
+        raise PMEInputError(
+            f"{extra_label('seal_keys')}: expected a list of strings, newest first (or strings separated by commas)."
+        )
     return tuple(SecretStr(key.strip()) for key in value)
 
 
+def _names(unknown: list[str]) -> str:
+    """Return names as far as they are plain words; a value that slipped among the names is not shown."""
+    plain = [name for name in unknown if _WORD.fullmatch(name)]
+    return f"{', '.join(plain) or 'a name'} {'are' if len(plain) > 1 else 'is'}"
+
+
 def _shape(value: object) -> str:
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}" if abs(value) < 1e15 else "a number that is too large"
+    if isinstance(value, str):
+        return f"{len(value)} characters of text"
+    return {"NoneType": "nothing", "dict": "an object", "list": "a list", "bool": "true or false"}.get(
+        type(value).__name__, f"a {type(value).__name__}"
+    )

@@ -18,6 +18,7 @@ from pme_airflow.durations import Validity, parse_duration
 from pme_airflow.errors import LedgerError, PMEError, PMEInputError
 from pme_airflow.hooks.arguments import checked_audience, read_models
 from pme_airflow.hooks.connection import ConnectionSettings
+from pme_airflow.hooks.connection_lookup import find_connection
 from pme_airflow.hooks.log_masking import LinkMasks
 from pme_airflow.ledger import publications
 from pme_airflow.ledger.database import Database, sqlite_engine, tuned
@@ -84,7 +85,7 @@ class PMEHook(BaseHook):
 
         :raises PMEInputError: for a setting that cannot be right.
         """
-        settings = ConnectionSettings.read(self.get_connection(self.pme_conn_id))
+        settings = ConnectionSettings.read(find_connection(self.pme_conn_id))
         for secret in (settings.client_secret, *map(key_text, settings.extras.seal_keys)):
             if secret.reveal():
                 mask_secret(secret.reveal())
@@ -92,8 +93,12 @@ class PMEHook(BaseHook):
 
     @cached_property
     def services(self) -> Services:
-        """The client, the ledger and the keys."""
+        """The client, the ledger and the keys.
+
+        :raises PMEInputError: for a client id or secret that cannot be right; nothing is sent then.
+        """
         settings = self.settings
+        settings.check_credentials()
         client = PMEClient(
             settings.client_id,
             settings.client_secret,

@@ -1,4 +1,4 @@
-"""The edge to Airflow: our errors as Airflow's, so that no retry is wasted on what a person must mend."""
+"""Turning this package's errors into Airflow's, so that no retry is wasted on what a person must mend."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["airflow_errors", "push_result"]
 
 @contextmanager
 def airflow_errors() -> Iterator[None]:
-    """Turn permanent errors into ``AirflowFailException`` and passing ones into ``AirflowException``.
+    """Turn permanent errors into ``AirflowFailException``, and others into ``AirflowException``.
 
-    Raised outside of the handler, so that no traceback carries the original's frames.
+    Raised outside the handler, so that no traceback contains the original's frames.
     """
     problem: AirflowException | None = None
     try:
@@ -30,7 +30,7 @@ def airflow_errors() -> Iterator[None]:
 
 
 def push_result(context: Mapping[str, Any], value: Any, key: str = "return_value") -> None:
-    """Push a task's result although it is about to fail, so that what went well is handed on; or push one aside."""
+    """Push an XCom, also the result of a task that is about to fail."""
     ti = context.get("ti")
     if ti is not None:
         ti.xcom_push(key=key, value=value)

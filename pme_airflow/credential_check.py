@@ -1,0 +1,125 @@
+"""Finding mistakes in a client id and a client secret before they are sent.
+
+A secret with a newline at its end is refused by the API like a wrong one. Resetting it would not help, and would lock
+the links that were sealed with it; so the mistake is named first. No sentence here contains a value.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Callable
+from urllib.parse import unquote
+
+__all__ = ["mistake_in", "possible_mistakes_in_secret"]
+
+_QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "«»", "<>")
+_MASK = re.compile(r"[*•●xX]{3,}\Z")
+_URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://", re.IGNORECASE)
+_TEMPLATE = re.compile(r"\$\{[^}]*\}\Z|\{\{.*\}\}\Z|\$[A-Z_]{3,}\Z|<[a-z][a-z_ -]*>\Z", re.DOTALL)
+_MIN_DECODED = 8
+
+
+def mistake_in(value: str) -> str | None:
+    """Return what in an id or secret cannot be right, with the cure; ``None`` if nothing is.
+
+    Each kind here is never part of a valid id or secret.
+    """
+    return next((mistake for find in _CERTAIN if (mistake := find(value)) is not None), None)
+
+
+def _ends_of_line(value: str) -> str | None:
+    if value == value.strip("\r\n") or not value.strip():
+        return None
+    inner = value.strip("\r\n")
+    where = "ends" if value.startswith(inner[:1]) else "begins"
+    return (
+        f"{where} with a newline ({len(value)} characters, {len(inner)} without it), as `echo` and editors add. Enter "
+        "it without the newline (`printf %s` adds none)"
+    )
+
+
+def _spaces_around(value: str) -> str | None:
+    stripped = _visible_ends(value)
+    if value == stripped or not stripped:
+        return None
+    return (
+        f"has spaces or invisible characters at its start or end ({len(value)} characters, {len(stripped)} without "
+        "them). Enter it without them"
+    )
+
+
+def _control_characters(value: str) -> str | None:
+    hidden = sum(1 for character in value if _is_invisible(character))
+    return f"contains {hidden} control or invisible characters. Copy it again, as one line" if hidden else None
+
+
+def _lone_surrogates(value: str) -> str | None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "contains bytes that are not UTF-8. Copy it again"
+    return None
+
+
+def _quotes(value: str) -> str | None:
+    quoted = len(value) > 2 and any(value[0] == pair[0] and value[-1] == pair[-1] for pair in _QUOTES)
+    return "stands in quotes or brackets. Enter it without them" if quoted else None
+
+
+def _mask(value: str) -> str | None:
+    return "is a mask (such as ***), not the value itself. Enter the value" if _MASK.match(value) else None
+
+
+def _url(value: str) -> str | None:
+    return "looks like an address (…://…). Addresses belong into API address" if _URL.match(value) else None
+
+
+def _template(value: str) -> str | None:
+    return "looks like a placeholder that was never filled in. Enter the value" if _TEMPLATE.match(value) else None
+
+
+_CERTAIN: tuple[Callable[[str], str | None], ...] = (
+    _ends_of_line, _spaces_around, _lone_surrogates, _control_characters, _mask, _template, _quotes, _url,
+)  # fmt: skip
+
+
+def possible_mistakes_in_secret(secret: str, client_id: str) -> list[str]:
+    """Return what in a secret may be a mistake. Tell it when the API has refused the secret, not before."""
+    found = []
+    if client_id and client_id in secret:
+        found.append("contains the client id")
+    if secret.lower().startswith(("bearer ", "basic ")):
+        found.append("begins like an Authorization header")
+    if _is_base64_of_text(secret):
+        found.append("looks like base64 of a text, as Kubernetes secrets are stored; enter the decoded text")
+    if unquote(secret) != secret:
+        found.append("looks percent-encoded (%XX), which only the URI form of a connection decodes")
+    if re.search(r"&(?:amp|lt|gt|quot|#[0-9]+);", secret):
+        found.append("contains HTML escapes (&…;)")
+    if re.search(r"\\[nrtu\"\\]", secret):
+        found.append("contains backslash escapes, such as JSON writes")
+    return found
+
+
+def _is_base64_of_text(value: str) -> bool:
+    if len(value) % 4 or not re.fullmatch(r"[A-Za-z0-9+/_-]+={0,2}", value):
+        return False
+    try:
+        decoded = base64.b64decode(value, altchars=b"-_" if set(value) & set("-_") else None, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return len(decoded) >= _MIN_DECODED and all(32 <= byte < 127 or byte in b"\r\n" for byte in decoded)
+
+
+def _visible_ends(value: str) -> str:
+    """Return a value without spaces and invisible characters at its ends."""
+    kept = [index for index, character in enumerate(value) if not (character.isspace() or _is_invisible(character))]
+    return value[kept[0] : kept[-1] + 1] if kept else ""
+
+
+def _is_invisible(character: str) -> bool:
+    """Return whether a character is a control or format character, such as NUL, a tab or a zero-width space."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")

@@ -1,0 +1,64 @@
+"""Finding an Airflow connection, with an error that says what is wrong with its definition and never quotes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from pme_airflow.errors import PMEInputError
+
+__all__ = ["find_connection"]
+
+_FIELDS = ("conn_type", "login", "password", "host", "port", "schema", "extra", "description")
+_WORD = re.compile(r"[A-Za-z_]{1,40}")
+
+
+def find_connection(conn_id: str) -> Any:
+    """Return an Airflow connection.
+
+    :raises PMEInputError: if it is not defined, or its definition cannot be read. Airflow takes one that it cannot
+        parse for one that is not there, and its errors quote it, secret included.
+    """
+    problem = ""
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        problem = _why_not_found(conn_id)
+    except Exception as error:  # noqa: BLE001 - a secrets backend of any author may raise anything
+        problem = f"cannot be read ({type(error).__name__}). Check its definition and the secrets backend."
+    raise PMEInputError(f"The connection {conn_id} {problem}")
+
+
+def _why_not_found(conn_id: str) -> str:
+    variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+    definition = os.environ.get(variable, "").strip()
+    if not definition:
+        return f"is not defined. Add it in Airflow, or set {variable}."
+    if definition.startswith("{"):
+        return f"cannot be read: the JSON in {variable} {_mistake_in_json(definition)}."
+    return (
+        f"cannot be read: {variable} is no URI that Airflow can parse. Percent-encode every special character of the "
+        "client secret and the API address in it, or write it as JSON."
+    )
+
+
+def _mistake_in_json(definition: str) -> str:
+    try:
+        fields = json.loads(definition)
+    except json.JSONDecodeError as error:
+        return f"is broken at line {error.lineno}, column {error.colno}"
+    except RecursionError:
+        return "is nested too deeply"
+    unknown = sorted(set(fields) - set(_FIELDS)) if isinstance(fields, dict) else []
+    if unknown:
+        names = ", ".join(name for name in unknown if _WORD.fullmatch(name)) or "a name that is not shown here"
+        return f"has unknown fields: {names}. The fields are {', '.join(_FIELDS)}"
+    wrong = [name for name in _FIELDS[:4] if not isinstance(fields.get(name), str | None)]
+    if wrong:
+        return f"must have strings in quotes for {', '.join(wrong)}"
+    return "has a field that Airflow cannot read. The port must be a number"

@@ -1,0 +1,47 @@
+"""Reading the asset events that started a run: fingerprints, and reports that a trigger has read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pme_airflow.errors import PMEError, PMEReportError
+from pme_airflow.hooks.arguments import read_list
+from pme_airflow.leaks.reports import Findings
+
+__all__ = ["event_findings", "event_tokens"]
+
+
+def event_tokens(context: Mapping[str, Any]) -> list[Any]:
+    """Return the ``fingerprints`` and ``tokens`` of the triggering events."""
+    return [
+        value for extra in _extras(context) for key in ("fingerprints", "tokens") for value in read_list(extra.get(key))
+    ]
+
+
+def event_findings(context: Mapping[str, Any], problems: list[PMEError]) -> list[Findings]:
+    """Return the reports that a watcher's trigger has read.
+
+    :param problems: one that the trigger could not read is added here.
+    """
+    found: list[Findings] = []
+    for extra in _extras(context):
+        report = extra.get("report")
+        if isinstance(report, Mapping) and report.get("problem"):
+            problems.append(PMEReportError(f"{report.get('path')}: {report['problem']}"))
+        elif isinstance(report, Mapping):
+            found.append(Findings.of_json(report))
+    return found
+
+
+def _extras(context: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the extras of the triggering events; of a watcher's event, the payload of its trigger."""
+    extras: list[Mapping[str, Any]] = []
+    triggering = context.get("triggering_asset_events") or {}
+    for events in triggering.values() if hasattr(triggering, "values") else ():
+        for event in events:
+            extra = getattr(event, "extra", None)
+            if isinstance(extra, Mapping):
+                payload = extra.get("payload")
+                extras.append(payload if isinstance(payload, Mapping) else extra)
+    return extras

@@ -1,0 +1,81 @@
+"""The operator that retires links at targets that no placement names any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperator
+
+__all__ = ["PMERetireTargetsOperator"]
+
+
+class PMERetireTargetsOperator(BaseOperator):
+    """Retire the links that an audience is still shown at targets that its placement names no more.
+
+    Put it downstream of the transfers of a DAG that publishes to every target of the audience. It runs if all of them
+    succeeded; if one failed, nothing is retired.
+
+    :param outcomes: the transfers' outcomes, or their XComs ``target``; mapped ones as they are. (templated)
+    :param audience: whose slots. (templated)
+    :param publishers: the ids of the DAGs that publish for the placement; publications of other DAGs are left alone.
+        (templated)
+    :param pme_conn_id: the PME connection. (templated)
+    :return: the slots that were retired.
+    """
+
+    template_fields: Sequence[str] = ("outcomes", "audience", "publishers", "pme_conn_id")
+
+    def __init__(
+        self,
+        *,
+        outcomes: Sequence[Any],
+        audience: str,
+        publishers: Sequence[str],
+        pme_conn_id: str = "pme_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.outcomes = outcomes
+        self.audience = audience
+        self.publishers = publishers
+        self.pme_conn_id = pme_conn_id
+
+    def execute(self, context: Any) -> list[dict[str, str]]:
+        """Retire the links.
+
+        :raises AirflowFailException: if the outcome of a transfer is missing.
+        """
+        from pme_airflow.hooks.pme import PMEHook, run_context_of
+        from pme_airflow.lifecycle.publish import retire_targets
+        from pme_airflow.operators._errors import airflow_errors
+
+        with airflow_errors():
+            targets = _all_targets(self.outcomes)
+            services = PMEHook(self.pme_conn_id).services
+            gone = retire_targets(services, run_context_of(context), self.audience, targets, list(self.publishers))
+        for shown in gone:
+            self.log.warning("%s, %s: no placement names this target; its link is retired.", shown.target, shown.slot)
+        return [{"target": shown.target, "slot": shown.slot, "link_id": shown.link_id} for shown in gone]
+
+
+def _all_targets(outcomes: Sequence[Any]) -> list[str]:
+    """Return the names of the targets that were published to.
+
+    :raises PMEInputError: if an outcome is missing, since its target would be retired.
+    """
+    from pme_airflow.errors import PMEInputError
+
+    named = [_target_names(outcome) for outcome in outcomes]
+    if not named or not all(named):
+        raise PMEInputError("outcomes: one is missing. Give the output of every transfer of the audience.")
+    return sorted(set().union(*named))
+
+
+def _target_names(outcome: Any) -> set[str]:
+    """Return the targets named by a transfer's outcome, by its name alone, or by those of mapped transfers."""
+    if isinstance(outcome, Mapping):
+        return {str(outcome["target"])}
+    if isinstance(outcome, str):
+        return {outcome}
+    return set().union(*map(_target_names, outcome or ()))

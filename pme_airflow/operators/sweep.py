@@ -1,0 +1,92 @@
+"""The operator that revokes what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk.exceptions import AirflowException
+
+    from pme_airflow.lifecycle.sweep import SweepOutcome
+    from pme_airflow.operators.alerts import OnAlarm
+
+__all__ = ["PMERevocationSweepOperator"]
+
+#: How many links the task's error names; the ledger and the alarms name all of them.
+_MOST_NAMED = 20
+
+
+class PMERevocationSweepOperator(BaseOperator):
+    """Revoke what is due: leaked links first, then those that no slot shows any more; close those that have ended.
+
+    :param max_attempts: after this many answers that are not ``true`` a link is irrevocable: it is alarmed once by
+        failing the task, listed, and tried at a slow pace until it ends. (templated)
+    :param verify: whether to request each revoked link itself (401 expected), and record the answer.
+    :param max_exposure: raise an alarm for a link that lived longer than this after its flag: ``5m``. (templated)
+    :param on_alarm: called with the context and ``alarms``, a list of sentences: a notifier, a function, or several.
+    :param pme_conn_id: the PME connection. (templated)
+    :return: what was revoked, as JSON of fingerprints.
+    """
+
+    template_fields: Sequence[str] = ("max_attempts", "max_exposure", "pme_conn_id")
+    ui_color = "#f9dede"
+
+    def __init__(
+        self,
+        *,
+        max_attempts: int = 6,
+        verify: bool = False,
+        max_exposure: str | timedelta | None = None,
+        on_alarm: OnAlarm = None,
+        pme_conn_id: str = "pme_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.max_attempts = max_attempts
+        self.verify = verify
+        self.max_exposure = max_exposure
+        self.on_alarm = on_alarm
+        self.pme_conn_id = pme_conn_id
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Sweep.
+
+        :raises AirflowFailException: if a link became irrevocable, or the credentials are refused.
+        """
+        from pme_airflow.hooks.pme import PMEHook, run_context_of
+        from pme_airflow.lifecycle.sweep import summary
+        from pme_airflow.operators._errors import airflow_errors, push_result
+        from pme_airflow.operators.alerts import report_sweep
+
+        with airflow_errors():
+            hook = PMEHook(self.pme_conn_id)
+            outcome = hook.sweep(int(self.max_attempts), verify=self.verify, run_context=run_context_of(context))
+            self._log(outcome)
+            report_sweep(self, context, outcome, self.max_exposure, self.on_alarm)
+        if outcome.given_up or outcome.unopened:
+            push_result(context, summary(outcome))
+            raise _failure(outcome)
+        return summary(outcome)
+
+    def _log(self, outcome: SweepOutcome) -> None:
+        self.log.info(
+            "%d links revoked, %d expired, %d irrevocable, %d still due.",
+            len(outcome.revoked),
+            outcome.expired,
+            len(outcome.given_up),
+            outcome.pending,
+        )
+
+
+def _failure(outcome: SweepOutcome) -> AirflowException:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    irrevocable = ", ".join(f"{row.link_id} of model {row.model_id}" for row in outcome.given_up[:_MOST_NAMED])
+    unopened = ", ".join(row.link_id for row in outcome.unopened[:_MOST_NAMED])
+    return AirflowFailException(
+        f"Irrevocable now: {irrevocable or 'none'}. Not opened by the connection's keys: {unopened or 'none'}."
+    )
