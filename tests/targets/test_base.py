@@ -66,8 +66,8 @@ class Returning(Shelf):
 def retirement(services: Services, link_id: str) -> timedelta | None:
     """How long after its last event a link is to be retired."""
     (row,) = [row for row in rows(services) if row.link_id == link_id]
-    with services.database.read() as connection:
-        now = services.database.shared_now(connection)
+    with services.database.read() as tx:
+        now = tx.now()
     return row.retire_at - now if row.retire_at is not None else None
 
 
@@ -121,8 +121,8 @@ def test_wrong_result_is_one_failed_slot_and_the_old_link_stays(services: Servic
     target.returned = returned
     (failed,) = publish(services, "tuesday", target, mint(services, "tuesday", [ONE]).items).failed
     assert "return a SlotResult or a dict" in failed["reason"]
-    with services.database.read() as connection:
-        (shown,) = publications.shown_at(connection, target.name)
+    with services.database.read() as tx:
+        (shown,) = publications.shown_at(tx, target.name)
     assert shown.run.startswith("dag/monday/")
 
 

@@ -40,6 +40,6 @@ def mint_items() -> MintItems:
 
     def mint(*models: str, run: str = "monday", audience: str = "intranet") -> list[dict[str, Any]]:
         wanted = list(models or list(MODELS)[:1])
-        return PMEHook().mint(wanted, audience=audience, actor=RunContext(f"dag/{run}/mint/-1")).items
+        return PMEHook().mint(wanted, audience=audience, run_context=RunContext(f"dag/{run}/mint/-1")).items
 
     return mint
