@@ -129,12 +129,23 @@ def _failed_upstream(operator: BaseOperator, context: Any) -> str:
     if ti is None or not upstream or not hasattr(ti, "get_task_states"):
         return ""
     states = ti.get_task_states(dag_id=ti.dag_id, task_ids=upstream, run_ids=[ti.run_id]).get(ti.run_id, {})
-    failed: set[str] = set()
-    for key, state in states.items():
-        task, _, index = key.rpartition("_map_")
-        if state in ("failed", "upstream_failed") and (not task or ti.map_index < 0 or index == str(ti.map_index)):
-            failed.add(task or key)
+    failed = {
+        task_id
+        for key, state in states.items()
+        if state in ("failed", "upstream_failed") and (task_id := _concerned(key, upstream, ti.map_index))
+    }
     return ", ".join(sorted(failed))
+
+
+def _concerned(key: str, upstream: Sequence[str], map_index: int) -> str:
+    """Return the upstream task that a key of ``get_task_states`` stands for; empty if it does not concern this task.
+
+    A mapped task's key is ``<task_id>_map_<index>``, and a task's id may contain ``_map_`` itself.
+    """
+    if key in upstream:
+        return key
+    task_id, _, index = key.rpartition("_map_")
+    return task_id if map_index < 0 or index == str(map_index) else ""
 
 
 def _is_retry(context: Any) -> bool:

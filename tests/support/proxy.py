@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
@@ -22,14 +22,22 @@ FAULTS = ("bad_gateway", "lost_before", "throttled", "cut", "lost_after", "bad_g
 _HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "date", "server"}
 
 
+#: S3's response where a policy denies a request.
+_DENIED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>'
+
+
 class Proxy:
-    """Rates of faults by name, and how often each struck."""
+    """Rates of faults by name, and how often each struck.
+
+    :ivar denies: whether a request is answered as S3 answers what a policy denies, by its method, path and headers.
+    """
 
     def __init__(self, upstream: str, seed: int) -> None:
         self.upstream = urlsplit(upstream).netloc
         self.rates: dict[str, float] = {}
         self.struck: Counter[str] = Counter()
         self.address = ""
+        self.denies: Callable[[str, str, Mapping[str, str]], bool] = lambda method, path, headers: False
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
@@ -56,6 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._say(502, {"Content-Type": "text/html"}, b"<html>Bad Gateway</html>")
         if self.proxy.strikes("throttled"):
             return self._say(429, {"Retry-After": "0"}, b"")
+        if self.proxy.denies(self.command, self.path, self.headers):
+            return self._say(403, {"Content-Type": "application/xml"}, _DENIED)
         status, headers, answer = self._forwarded(body)
         if self.proxy.strikes("lost_after"):
             return self._reset()

@@ -29,7 +29,8 @@ class Channel:
     """One channel and its messages by their ``ts``.
 
     :param name: the channel's name without ``#``.
-    :ivar refuse: the error code that every call is answered with; empty for none.
+    :ivar refuse: the error code of the response to every call; empty for none.
+    :ivar refusals: the error code of the response to every call of a method, by method.
     :ivar may_read: whether the bot has the scopes that reading needs.
     :ivar throttle: how many of the next requests are answered with 429.
     """
@@ -38,6 +39,7 @@ class Channel:
         self.name, self.id = name, "C0TOURS01"
         self.messages: dict[str, dict[str, Any]] = {}
         self.refuse = ""
+        self.refusals: dict[str, str] = {}
         self.may_read = True
         self.throttle = 0
         self.calls: list[str] = []
@@ -50,8 +52,8 @@ class Channel:
         :raises _Refused: with Slack's error code.
         """
         self.calls.append(method)
-        if self.refuse:
-            raise _Refused(self.refuse)
+        if code := self.refuse or self.refusals.get(method):
+            raise _Refused(code)
         methods = {
             "chat.postMessage": self._post,
             "chat.update": self._update,

@@ -1,0 +1,226 @@
+"""What all transfers share: what is published and cleared, what the task returns, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, Asset, BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from pme_airflow.dev.emulator import World
+from pme_airflow.hooks.pme import PMEHook
+from pme_airflow.operators import alerts
+from pme_airflow.targets.base import Target
+from pme_airflow.transfers.base import PMETransferOperator
+from tests.conftest import MODELS
+from tests.support.rooms import Shelf
+from tests.support.task import FakeTaskInstance, task_context
+from tests.transfers.conftest import MintItems
+
+ONE, TWO, THREE = list(MODELS)[:3]
+
+
+class ToShelf(PMETransferOperator):
+    """Publishes to a target in memory."""
+
+    def __init__(self, *, shelf: Shelf, **kwargs: Any) -> None:
+        super().__init__(task_id="publish", **kwargs)
+        self.shelf = shelf
+
+    def make_target(self, hook: PMEHook) -> Target:
+        assert isinstance(hook, PMEHook)
+        return self.shelf
+
+
+class Upstream(BaseOperator):
+    def execute(self, context: Any) -> None:
+        return
+
+
+def behind(*task_ids: str, shelf: Shelf, **arguments: Any) -> ToShelf:
+    """A transfer in a DAG, with upstream tasks."""
+    with DAG("dag", schedule=None):
+        operator = ToShelf(shelf=shelf, audience="intranet", **arguments)
+        operator.set_upstream([Upstream(task_id=task_id) for task_id in task_ids])
+    return operator
+
+
+class FinishCounter(Shelf):
+    finished = 0
+
+    def finish(self, shown: Any) -> None:
+        self.finished += 1
+
+
+@pytest.fixture
+def metrics(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    monkeypatch.setattr(alerts.Stats, "incr", lambda name, by=1: counted.update({name: counted.get(name, 0) + by}))
+    return counted
+
+
+def publish(shelf: Shelf, links: Any, ti: FakeTaskInstance | None = None, **arguments: Any) -> dict[str, Any]:
+    operator = ToShelf(shelf=shelf, links=links, audience="intranet", **arguments)
+    return operator.execute(task_context(ti, operator))
+
+
+def test_it_runs_when_upstream_tasks_have_ended_and_reads_templates() -> None:
+    operator = ToShelf(shelf=Shelf(), links=[])
+    assert operator.trigger_rule == "all_done"
+    assert set(operator.template_fields) == {"links", "models", "audience", "pme_conn_id"}
+    assert (operator.audience, operator.pme_conn_id, operator.models) == ("default", "pme_default", None)
+    assert ToShelf(shelf=Shelf(), links=[], trigger_rule="all_success").trigger_rule == "all_success"
+
+
+def test_links_are_published_and_the_result_holds_none(
+    mint_items: MintItems, world: World, metrics: dict[str, int]
+) -> None:
+    shelf, ti = Shelf(), FakeTaskInstance()
+    result = publish(shelf, mint_items(ONE, TWO), ti)
+    assert set(shelf.shown.values()) == set(world.tokens)
+    assert result["counts"] == {"published": 2, "unchanged": 0, "removed": 0, "failed": 0}
+    assert result["target"] == "shelf"
+    assert not any(token in json.dumps(result) for token in world.tokens)
+    assert ti.pushed == {"target": "shelf"}
+    assert metrics == {"pme.published": 2}
+
+
+def test_nested_lists_of_mapped_tasks_are_flattened(mint_items: MintItems) -> None:
+    shelf = Shelf()
+    publish(shelf, [mint_items(ONE), [mint_items(TWO)], None])
+    assert set(shelf.shown) == {ONE, TWO}
+
+
+def test_slots_of_models_that_are_not_listed_any_more_are_cleared(mint_items: MintItems) -> None:
+    shelf = Shelf()
+    publish(shelf, mint_items(ONE, TWO))
+    result = publish(shelf, [], models=[TWO])
+    assert set(shelf.shown) == {TWO}
+    assert [removed["slot"] for removed in result["removed"]] == [ONE]
+
+
+def test_only_the_named_audience_is_cleared(mint_items: MintItems) -> None:
+    shelf = Shelf()
+    publish(shelf, mint_items(ONE, audience="broker"))
+    publish(shelf, mint_items(TWO), models=[TWO])
+    assert set(shelf.shown) == {ONE, TWO}
+
+
+def test_without_models_only_what_the_account_no_longer_lists_is_cleared(mint_items: MintItems, world: World) -> None:
+    shelf = Shelf()
+    hook = PMEHook()
+    hook.list_models({"query": "*"}, "intranet")
+    publish(shelf, mint_items(ONE, TWO))
+    del world.models[ONE]
+    hook.list_models({"query": "*"}, "intranet")
+    publish(shelf, mint_items(TWO, run="tuesday"), FakeTaskInstance("tuesday"))
+    assert set(shelf.shown) == {TWO}
+
+
+@pytest.mark.parametrize(("passing", "error"), [(False, AirflowFailException), (True, AirflowException)])
+def test_failed_slot_fails_the_task_after_the_others_are_published(
+    mint_items: MintItems, passing: bool, error: type[Exception], metrics: dict[str, int]
+) -> None:
+    shelf, ti = Shelf(), FakeTaskInstance()
+    shelf.broken, shelf.passing = {ONE}, passing
+    with pytest.raises(error) as failure:
+        publish(shelf, mint_items(ONE, TWO), ti)
+    assert type(failure.value) is error
+    assert str(failure.value) == f"shelf: 1 slots were not published: {ONE} (model {ONE}): it is broken"
+    assert set(shelf.shown) == {TWO}
+    assert ti.pushed["return_value"]["counts"]["failed"] == 1
+    assert metrics == {"pme.published": 1, "pme.publish_failures": 1}
+
+
+def test_many_failed_slots_are_counted_and_twenty_are_named(mint_items: MintItems) -> None:
+    models = sorted(MODELS)[:23]
+    shelf = Shelf()
+    shelf.broken = set(models)
+    with pytest.raises(AirflowFailException) as failure:
+        publish(shelf, mint_items(*models))
+    text = str(failure.value)
+    assert text.startswith("shelf: 23 slots were not published: ")
+    assert text.endswith("; and 3 more")
+    assert text.count("it is broken") == 20
+
+
+def test_failed_upstream_task_fails_this_one_after_publishing(mint_items: MintItems) -> None:
+    shelf, ti = Shelf(), FakeTaskInstance(states={"mint": "failed"})
+    operator = behind("mint", shelf=shelf, links=mint_items(ONE))
+    with pytest.raises(AirflowFailException, match="all 1 links that were minted are shown, but mint failed"):
+        operator.execute(task_context(ti, operator))
+    assert set(shelf.shown) == {ONE}
+    assert ti.pushed["return_value"]["counts"]["published"] == 1
+    assert ti.requested == [{"dag_id": "dag", "task_ids": ["mint"], "run_ids": ["monday"]}]
+
+
+def test_no_link_at_all_because_upstream_failed_is_named() -> None:
+    ti = FakeTaskInstance(states={"mint": "upstream_failed"})
+    operator = behind("mint", shelf=Shelf(), links=None)
+    with pytest.raises(AirflowFailException, match=r"There is no link to publish: mint failed\."):
+        operator.execute(task_context(ti, operator))
+
+
+def test_failed_upstream_clears_nothing_where_there_is_no_link(mint_items: MintItems) -> None:
+    shelf = Shelf()
+    publish(shelf, mint_items(ONE))
+    operator = behind("mint", shelf=shelf, links=[], models=[TWO])
+    with pytest.raises(AirflowFailException):
+        operator.execute(task_context(FakeTaskInstance(states={"mint": "failed"}), operator))
+    assert set(shelf.shown) == {ONE}
+
+
+@pytest.mark.parametrize(
+    ("map_index", "states", "failed"),
+    [
+        (-1, {"mint_map_0": "success", "mint_map_1": "failed"}, "mint"),
+        (1, {"mint_map_0": "success", "mint_map_1": "failed"}, "mint"),
+        (0, {"mint_map_0": "success", "mint_map_1": "failed"}, ""),
+        (11, {"mint_map_1": "failed"}, ""),
+        (0, {"mint": "failed"}, "mint"),
+        (0, {"build_map_tiles": "failed"}, "build_map_tiles"),
+        (-1, {"build_map_tiles": "failed", "mint": "failed"}, "build_map_tiles, mint"),
+        (-1, {"mint": "skipped", "build_map_tiles": "success"}, ""),
+    ],
+)
+def test_of_mapped_upstream_tasks_the_one_with_the_same_index_counts(
+    mint_items: MintItems, map_index: int, states: dict[str, str], failed: str
+) -> None:
+    operator = behind("mint", "build_map_tiles", shelf=Shelf(), links=mint_items(ONE))
+    context = task_context(FakeTaskInstance(map_index=map_index, states=states), operator)
+    if not failed:
+        operator.execute(context)
+        return
+    with pytest.raises(AirflowFailException, match=f"but {failed} failed"):
+        operator.execute(context)
+
+
+def test_retry_finishes_the_target_although_nothing_was_put(mint_items: MintItems) -> None:
+    shelf, items = FinishCounter(), mint_items(ONE)
+    publish(shelf, items)
+    publish(shelf, items)
+    assert shelf.finished == 1
+    publish(shelf, items, FakeTaskInstance(try_number=2))
+    assert shelf.finished == 2
+
+
+def test_events_of_the_packages_assets_carry_the_counts(mint_items: MintItems) -> None:
+    ours, other = Asset("pme://links/intranet"), Asset("s3://bucket/key")
+    operator = ToShelf(shelf=Shelf(), links=mint_items(ONE, TWO), audience="intranet", outlets=[ours, other])
+    context = task_context(None, operator)
+    operator.execute(context)
+    assert context["outlet_events"][ours].extra == {"published": 2, "links": 2}
+    assert context["outlet_events"][other].extra is None
+
+
+def test_it_runs_without_a_task_instance(mint_items: MintItems) -> None:
+    shelf = Shelf()
+    ToShelf(shelf=shelf, links=mint_items(ONE)).execute({})
+    assert set(shelf.shown) == {ONE}
+
+
+def test_links_that_are_no_items_are_refused_with_what_to_pass() -> None:
+    with pytest.raises(AirflowFailException, match=r"Pass\s+mint\.output"):
+        publish(Shelf(), "{{ ti.xcom_pull('mint') }}")

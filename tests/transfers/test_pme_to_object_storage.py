@@ -1,0 +1,58 @@
+"""The transfer to object storage: files under a path, and the task's link to the gallery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pme_airflow.transfers.pme_to_object_storage import PMEGalleryLink, PMEToObjectStorageOperator
+from tests.conftest import MODELS
+from tests.support.places import bucket_place
+from tests.support.task import task_context
+from tests.transfers.conftest import MintItems
+
+ONE = next(iter(MODELS))
+
+
+def to_storage(links: Any, **arguments: Any) -> PMEToObjectStorageOperator:
+    return PMEToObjectStorageOperator(task_id="publish", links=links, audience="intranet", **arguments)
+
+
+def run(operator: PMEToObjectStorageOperator) -> dict[str, Any]:
+    return operator.execute(task_context(None, operator))
+
+
+def test_files_are_written_under_the_path(tmp_path: Path, mint_items: MintItems) -> None:
+    run(to_storage(mint_items(ONE), path=f"file://{tmp_path}/out", sdk_url="/sdk/index.js", sdk_key="a-key"))
+    page = (tmp_path / "out" / ONE / "embed.html").read_text()
+    assert 'data-pme-sdk="/sdk/index.js"' in page
+    assert 'data-pme-sdk-key="a-key"' in page
+    assert (tmp_path / "out" / "index.html").exists()
+
+
+def test_pages_without_an_sdk_name_none(tmp_path: Path, mint_items: MintItems) -> None:
+    run(to_storage(mint_items(ONE), path=f"file://{tmp_path}/out"))
+    assert "data-pme-sdk" not in (tmp_path / "out" / ONE / "embed.html").read_text()
+
+
+def test_connection_is_used(mint_items: MintItems, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bucket_place(monkeypatch.setenv) as place:
+        run(to_storage(mint_items(ONE), path="s3://tours/out", conn_id=place.conn_id))
+        assert ONE in place.shown(ONE)
+
+
+def test_path_connection_and_address_are_templated() -> None:
+    assert {"path", "conn_id", "public_url", "links"} <= set(PMEToObjectStorageOperator.template_fields)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "link"),
+    [("https://tours.example/a/", "https://tours.example/a/index.html"), ("", "")],
+)
+def test_task_links_to_the_gallery_where_its_address_is_known(public_url: str, link: str) -> None:
+    operator = to_storage([], path="file:///srv/embeds", public_url=public_url)
+    (extra,) = operator.operator_extra_links
+    assert isinstance(extra, PMEGalleryLink)
+    assert (extra.name, extra.get_link(operator, ti_key=None)) == ("Gallery", link)

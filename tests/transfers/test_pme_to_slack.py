@@ -1,0 +1,61 @@
+"""The transfer to Slack: the provider's connection, a quiet client, and patience with rate limits."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pme_airflow.dev.emulator import World
+from pme_airflow.transfers.pme_to_slack import PMEToSlackOperator
+from tests.conftest import MODELS
+from tests.support.places import SlackPlace, slack_place
+from tests.support.task import task_context
+from tests.transfers.conftest import Connect, MintItems
+
+ONE = next(iter(MODELS))
+
+
+@pytest.fixture
+def place(connect: Connect) -> Iterator[SlackPlace]:
+    with slack_place() as serving:
+        serving.channel.messages.clear()
+        connect("chat", conn_type="slack", password="xoxb-test", extra={"base_url": f"{serving.proxy.address}/api/"})
+        yield serving
+
+
+def run(links: Any, **arguments: Any) -> dict[str, Any]:
+    operator = PMEToSlackOperator(
+        task_id="publish", links=links, audience="intranet", channel="#tours", slack_conn_id="chat", **arguments
+    )
+    return operator.execute(task_context(None, operator))
+
+
+def test_message_is_posted_over_the_connection(place: SlackPlace, mint_items: MintItems, world: World) -> None:
+    assert run(mint_items(ONE))["counts"]["published"] == 1
+    assert next(iter(world.tokens)) in json.dumps(place.channel.messages)
+
+
+def test_rate_limit_is_waited_for(place: SlackPlace, mint_items: MintItems) -> None:
+    place.channel.throttle = 1
+    assert run(mint_items(ONE))["counts"]["published"] == 1
+
+
+def test_client_logs_no_link_at_any_level(
+    place: SlackPlace, mint_items: MintItems, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    place.channel.refuse = "not_in_channel"
+    with pytest.raises(Exception, match="not_in_channel"):
+        run(mint_items(ONE))
+    place.channel.refuse = ""
+    run(mint_items(ONE))
+    assert not any(token in caplog.text for token in world.tokens)
+
+
+def test_channel_and_connection_are_templated() -> None:
+    assert {"channel", "slack_conn_id", "links"} <= set(PMEToSlackOperator.template_fields)
+    assert PMEToSlackOperator(task_id="a", links=[], channel="#a").slack_conn_id == "slack_api_default"
