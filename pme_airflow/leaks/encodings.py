@@ -1,44 +1,230 @@
-"""Finding the tokens of private links in text, however the text was encoded on its way."""
+"""Finding and masking the tokens of private links in text, however the text was encoded on its way.
+
+Everything here takes time linear in the length of the text.
+"""
 
 from __future__ import annotations
 
-import html
-import quopri
+import base64
+import html.entities
 import re
-from urllib.parse import unquote
+from array import array
+from collections.abc import Callable, Iterator
 
-__all__ = ["decodings", "tokens_in"]
+__all__ = ["MASK", "decodings", "redact", "tokens_in"]
 
-#: A token after ``Bearer``, with whatever a URL, a header or an escape puts between the two.
-_BEARER = re.compile(r"Bearer(?:\+|\s|%20|%2B|&#43;|\\u002b|=20|&nbsp;)+([A-Za-z0-9._~-]{8,512})", re.IGNORECASE)
-_TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,512}\Z", re.ASCII)
-_SOFT_BREAK = re.compile(r"=\r?\n")
-_MAX_CHARACTERS = 1_000_000
+#: What replaces a masked token; Airflow's own masks are the same.
+MASK = "***"
 
+#: A token after ``Bearer``, in decoded text. ``\u00c2`` is what is left of UTF-8's no-break space.
+_BEARER = re.compile(r"Bearer[\s+\u00c2]+([A-Za-z0-9._~-]{8,512})", re.IGNORECASE)
+#: Other names of fields that hold a token.
+_FIELD = re.compile(
+    r"(?:access_?token|auth)[\"']?\s?[:=]\s?[\"']?(?!(?:3D)?Bearer)([A-Za-z0-9._~-]{8,512})", re.IGNORECASE
+)
+#: A word with the shape of every token that the vendor has published: 25 lower-case letters and digits, some of each.
+_TOKEN_SHAPE = re.compile(
+    r"(?<![A-Za-z0-9])(?=[a-z]{0,24}[0-9])(?=[0-9]{0,24}[a-z])[a-z0-9]{25}(?![A-Za-z0-9])", re.ASCII
+)
+#: A whole text that may be a token.
+_WORD = re.compile(r"[A-Za-z0-9._~-]{8,512}\Z", re.ASCII)
+#: What a scanner or a log writes in the place of a token, or after its first characters.
+_MASK_WORD = re.compile(r"(?:redact(?:ed)?|masked|hidden|filtered|removed|(.)\1*)\Z", re.IGNORECASE)
+_MASK_AFTER = re.compile(r"[*\u2022\u25cf]{3}|\u2026")
 
-def decodings(text: str) -> list[str]:
-    """Return a text and its decodings: percent-decoded (twice), without HTML and quoted-printable escapes."""
-    decoded = [text]
-    joined = _SOFT_BREAK.sub("", text)
-    decoded.append(joined)
-    if "=3D" in joined or "=20" in joined or "=2B" in joined:
-        decoded.append(quopri.decodestring(joined.encode("utf-8", "replace")).decode("utf-8", "replace"))
-    for form in list(decoded):
-        unescaped = html.unescape(html.unescape(form))
-        once = unquote(unescaped)
-        decoded += [unescaped, once, unquote(once)]
-    return list(dict.fromkeys(decoded))
+#: Escapes of URLs, JSON, JavaScript and HTML, colours of terminals, and characters that nobody sees.
+_ESCAPE = re.compile(
+    r"%(?P<percent>[0-9A-Fa-f]{2})"
+    r"|(?:\\u|%u)(?P<unicode>[0-9A-Fa-f]{4})"
+    r"|\\x(?P<byte>[0-9A-Fa-f]{2})"
+    r"|&#[xX]0*(?P<hexadecimal>[0-9A-Fa-f]{1,6});?"
+    r"|&#0*(?P<decimal>[0-9]{1,7});?"
+    r"|&(?P<named>[A-Za-z][A-Za-z0-9]{1,31};)"
+    r"|\\(?P<escaped>[/\"'+])"
+    r"|\x1b\[[0-9;]{0,32}[A-Za-z]"
+    r"|[\0\u00ad\u200b-\u200d\u2060\ufeff]"
+)
+_QUOTED_PRINTABLE = re.compile(r"=(?:(?P<percent>[0-9A-F]{2})|\r?\n)")
+#: A link in JSON in HTML in a URL is decoded three times.
+_MAX_LEVELS = 4
+
+_BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-][A-Za-z0-9+/_\r\n-]{22,}={0,2}")
+_BASE64_ALPHABET = str.maketrans("-_", "+/", "\r\n=")
+_HEX_RUN = re.compile(r"[0-9A-Fa-f]{16,}")
+#: How often base64 is decoded inside base64.
+_BASE64_LEVELS = 2
+#: Text inside decoded bytes; what was no base64, or began at another offset, decodes to bytes without any.
+_PRINTABLE_RUN = re.compile(rb"[\t\n\r -~]{12,}")
 
 
 def tokens_in(text: str, *, bare: bool = False) -> list[str]:
     """Return the tokens that follow ``Bearer`` in a text, in any encoding, each once.
 
-    :param bare: whether a text that is nothing but one word counts as a token.
+    :param bare: whether a text that is nothing but one word counts as a token; a token followed by punctuation is
+        then returned without it as well, since only the ledger can say which of the two it is.
     """
-    stripped = text.strip().strip("<>\"'`")
-    if bare and _TOKEN.match(stripped) and "://" not in stripped:
-        return [stripped]
-    found: dict[str, None] = {}
-    for form in decodings(text[:_MAX_CHARACTERS]):
-        found.update((match[1], None) for match in _BEARER.finditer(form))
-    return list(found)
+    word = text.strip().strip("<>\"'`")
+    if bare and (_WORD.match(word) or _BASE64_RUN.fullmatch(word)):
+        found = [*([word] if _WORD.match(word) else []), *_decoded_words(word)]
+    else:
+        found = [token for decoded in decodings(text) for token in _bearer_tokens(decoded)]
+    if bare:
+        found += [token.rstrip("._~-") for token in found]
+    return [token for token in dict.fromkeys(found) if len(token) >= 8 and not _MASK_WORD.match(token)]
+
+
+def decodings(text: str) -> Iterator[str]:
+    """Yield a text, each of its decodings, and the base64 texts in them that contain ``Bearer``."""
+    yield text
+    unwrapped = _QUOTED_PRINTABLE.sub(_character, text)
+    for form in dict.fromkeys([text, unwrapped]):
+        last = form
+        if form is not text:
+            yield form
+        for decoded in _levels(form):
+            last = decoded
+            yield decoded
+        yield from _base64_contents(last)
+
+
+def redact(text: str, mask: str = MASK) -> str:
+    """Return a text with its tokens masked, in any encoding; for text that a person gives and we store or print.
+
+    Masked are words after ``Bearer`` and in fields such as ``access_token``, words with the shape of a token, and runs
+    of base64 or hexadecimal digits that contain one of these.
+    """
+    spans = sorted(_token_spans(text))
+    parts: list[str] = []
+    position = 0
+    for start, end in spans:
+        if start > position:
+            parts += [text[position:start], mask]
+        elif not parts and start == position:
+            parts.append(mask)
+        position = max(position, end)
+    return "".join([*parts, text[position:]])
+
+
+def _bearer_tokens(text: str) -> Iterator[str]:
+    for match in _BEARER.finditer(text):
+        token = match[1].rstrip(".")
+        if len(match[1]) - len(token) < 2 and not _MASK_AFTER.match(text, match.end()):
+            yield token
+
+
+# ---------------------------------------------------------------- escapes
+
+
+def _character(match: re.Match[str]) -> str:
+    """Return what an escape stands for; nothing for a soft line break or a character that nobody sees."""
+    kind, value = match.lastgroup, match[match.lastgroup or 0]
+    if kind is None:
+        return ""
+    if kind == "escaped":
+        return value
+    if kind == "named":
+        return html.entities.html5.get(value, match[0])
+    code = int(value, 10 if kind == "decimal" else 16)
+    return chr(code) if code < 0x110000 else match[0]
+
+
+def _levels(text: str) -> Iterator[str]:
+    """Yield a text decoded once, twice and so on, until nothing is left to decode."""
+    for _ in range(_MAX_LEVELS):
+        decoded = _ESCAPE.sub(_character, text)
+        if decoded == text:
+            return
+        yield decoded
+        text = decoded
+
+
+# ---------------------------------------------------------------- base64 and hexadecimal digits
+
+
+def _base64_decoded(run: str) -> Iterator[bytes]:
+    """Yield what a run of base64 characters contains, at each of the four offsets at which it may begin."""
+    characters = run.translate(_BASE64_ALPHABET)
+    for start in range(4):
+        length = len(characters) - start
+        whole = length - 1 if length % 4 == 1 else length
+        padded = characters[start : start + whole] + "=" * (-whole % 4)
+        yield base64.b64decode(padded).replace(b"\0", b"")
+
+
+def _base64_contents(text: str, levels: int = _BASE64_LEVELS) -> Iterator[str]:
+    for run in _BASE64_RUN.finditer(text):
+        for content in _base64_decoded(run[0]):
+            yield from _text_in(content, levels - 1)
+
+
+def _text_in(content: bytes, base64_levels: int) -> Iterator[str]:
+    """Yield the text in decoded bytes, and each of its decodings."""
+    text = b"\n".join(_PRINTABLE_RUN.findall(content)).decode("ascii")
+    if text:
+        yield text
+        yield from _levels(text)
+        if base64_levels:
+            yield from _base64_contents(text, base64_levels)
+
+
+def _hex_decoded(run: str) -> Iterator[bytes]:
+    """Yield what a run of hexadecimal digits contains, at each of the two offsets at which it may begin."""
+    for start in range(2):
+        length = (len(run) - start) // 2 * 2
+        yield bytes.fromhex(run[start : start + length])
+
+
+def _decoded_words(word: str) -> Iterator[str]:
+    """Yield the token that a whole word is the base64 or the hexadecimal form of."""
+    contents = [next(_base64_decoded(word))] if _BASE64_RUN.fullmatch(word) else []
+    contents += [next(_hex_decoded(word))] if _HEX_RUN.fullmatch(word) else []
+    for content in contents:
+        text = content.decode("latin-1")
+        yield from [text] if _WORD.match(text) else _bearer_tokens(text)
+
+
+# ---------------------------------------------------------------- masking
+
+
+def _token_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where tokens begin and end in a text; spans may overlap."""
+    offsets = array("L", range(len(text) + 1))
+    unwrapped = _decode_with_offsets(text, offsets, _QUOTED_PRINTABLE)
+    for form, form_offsets in [(text, offsets), *([unwrapped] if unwrapped[0] != text else [])]:
+        yield from _spans_in(form, form_offsets)
+        for _ in range(_MAX_LEVELS):
+            decoded, decoded_offsets = _decode_with_offsets(form, form_offsets, _ESCAPE)
+            if decoded == form:
+                break
+            form, form_offsets = decoded, decoded_offsets
+            yield from _spans_in(form, form_offsets)
+
+
+def _decode_with_offsets(text: str, offsets: array[int], escape: re.Pattern[str]) -> tuple[str, array[int]]:
+    """Return a text decoded once, and where each of its characters begins in the original text."""
+    parts: list[str] = []
+    decoded_offsets = array("L")
+    position = 0
+    for match in escape.finditer(text):
+        replacement = _character(match)
+        parts += [text[position : match.start()], replacement]
+        decoded_offsets += offsets[position : match.start()]
+        decoded_offsets.extend([offsets[match.start()]] * len(replacement))
+        position = match.end()
+    decoded_offsets += offsets[position:]
+    return "".join([*parts, text[position:]]), decoded_offsets
+
+
+def _spans_in(text: str, offsets: array[int]) -> Iterator[tuple[int, int]]:
+    for pattern, group in ((_BEARER, 1), (_FIELD, 1), (_TOKEN_SHAPE, 0)):
+        for match in pattern.finditer(text):
+            yield offsets[match.start(group)], offsets[match.end(group)]
+    for runs, decoded in ((_BASE64_RUN, _base64_decoded), (_HEX_RUN, _hex_decoded)):
+        for run in runs.finditer(text):
+            if _contains_token(run[0], decoded):
+                yield offsets[run.start()], offsets[run.end()]
+
+
+def _contains_token(run: str, decoded: Callable[[str], Iterator[bytes]]) -> bool:
+    texts = (text for content in decoded(run) for text in _text_in(content, _BASE64_LEVELS - 1))
+    return any(_BEARER.search(text) or _FIELD.search(text) or _TOKEN_SHAPE.search(text) for text in texts)

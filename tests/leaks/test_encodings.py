@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import quopri
+import string
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pme_airflow.leaks.encodings import decodings, tokens_in
-from tests.support.leaked import TOKEN, link
+from pme_airflow.leaks.encodings import decodings, redact, tokens_in
+from pme_airflow.leaks.token_matcher import TokenMatcher
+from pme_airflow.secrets import AccessToken
+from tests.support.leaked import ENCODINGS, TOKEN, link
 
+OTHER = "another0token0of0somebody"
 TEXTS = {
     "plain": link(),
     "header": f"Authorization: Bearer {TOKEN}",
@@ -35,7 +43,7 @@ def test_a_token_after_bearer_is_found_in_each_encoding(name: str) -> None:
 
 
 def test_each_token_is_returned_once_in_order() -> None:
-    assert tokens_in(f"{link('b' * 25)} {link()} {link('b' * 25)}") == ["b" * 25, TOKEN]
+    assert tokens_in(f"{link(OTHER)} {link()} {link(OTHER)}") == [OTHER, TOKEN]
 
 
 def test_a_single_word_is_a_token_only_where_asked_for() -> None:
@@ -48,6 +56,132 @@ def test_other_text_is_no_bare_token(text: str) -> None:
     assert tokens_in(text, bare=True) == []
 
 
-def test_decodings_begin_with_the_text_itself_and_repeat_nothing() -> None:
-    assert decodings("plain") == ["plain"]
-    assert decodings("a%20b")[:2] == ["a%20b", "a b"]
+@pytest.mark.parametrize(
+    "form",
+    [
+        base64.b64encode(TOKEN.encode()).decode(),
+        base64.urlsafe_b64encode(link().encode()).decode(),
+        TOKEN.encode().hex(),
+        base64.b64encode(f"Bearer {TOKEN}".encode("utf-16-le")).decode(),
+    ],
+)
+def test_a_word_that_is_an_encoded_token_is_one_where_asked_for(form: str) -> None:
+    assert TOKEN in tokens_in(form, bare=True)
+
+
+@pytest.mark.parametrize("text", [f"Bearer {TOKEN}.", f"see auth=Bearer+{TOKEN}. And", f"Bearer {TOKEN}.)"])
+def test_a_full_stop_behind_a_token_is_not_part_of_it(text: str) -> None:
+    assert tokens_in(text) == [TOKEN]
+
+
+@pytest.mark.parametrize("around", ["_{}_", "~~{}~~", "{}-"])
+def test_punctuation_behind_a_token_is_tried_with_and_without_where_asked_for(around: str) -> None:
+    assert TOKEN in tokens_in(around.format(link()), bare=True)
+
+
+@pytest.mark.parametrize(
+    "mask", ["REDACTED", "REDACT", "redacted", "********", f"{TOKEN[:12]}...", f"{TOKEN[:12]}****", f"{TOKEN[:12]}…",
+             "xxxxxxxxxxxx", "XXXXXXXXXXXXXXXX", f"{TOKEN[:12]}•••••", "[REDACTED:abcdef]", "00000000"],
+)  # fmt: skip
+def test_a_mask_is_no_token(mask: str) -> None:
+    assert tokens_in(f"auth=Bearer+{mask}") == []
+    assert tokens_in(f"auth=Bearer+{mask}", bare=True) == []
+
+
+def test_a_token_behind_a_megabyte_is_found() -> None:
+    assert tokens_in("lorem ipsum " * 110_000 + link()) == [TOKEN]
+
+
+def test_decodings_begin_with_the_text_itself_and_end_once_nothing_is_left_to_decode() -> None:
+    assert list(decodings("plain")) == ["plain"]
+    assert list(decodings("a%20b")) == ["a%20b", "a b"]
+    assert list(decodings("a%2520b")) == ["a%2520b", "a%20b", "a b"]
+
+
+@pytest.mark.parametrize(
+    ("escaped", "plain"),
+    [("%2b", "+"), ("\\u002B", "+"), ("%u002b", "+"), ("\\x2b", "+"), ("&#43;", "+"), ("&#043", "+"), ("&#x2B;", "+"),
+     ("&#X02b;", "+"), ("&plus;", "+"), ("&nbsp;", "\u00a0"), ("\\/", "/"), ("\x1b[1;31m", ""), ("\0", ""),
+     ("\u200b", ""), ("=2B", "+"), ("=\r\n", ""), ("=\n", "")],
+)  # fmt: skip
+def test_each_escape_is_decoded(escaped: str, plain: str) -> None:
+    assert f"a{plain}b" in list(decodings(f"a{escaped}b"))
+
+
+@pytest.mark.parametrize("text", ["&#1114112;", "&#xffffff;", "%zz", "&nosuch;", "&#" + "1" * 5000, "%", "\\u12"])
+def test_what_is_no_escape_is_left_as_it_is(text: str) -> None:
+    assert next(decodings(text)) == text
+    assert TOKEN in tokens_in(f"{text} {link()}")
+
+
+_WRAPPERS: list[Callable[[str], str]] = [
+    lambda text: quote(text, safe=""),
+    html.escape,
+    lambda text: json.dumps(text),
+    lambda text: "".join(f"&#{ord(character)};" for character in text),
+    lambda text: base64.b64encode(text.encode()).decode(),
+    lambda text: f"<p>{text}</p>",
+    lambda text: "\0".join(text),
+]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.text(string.ascii_lowercase + string.digits, min_size=25, max_size=25).filter(
+        lambda token: any(map(str.isdigit, token)) and any(map(str.isalpha, token))
+    ),
+    st.lists(st.sampled_from(_WRAPPERS), max_size=2),
+    st.text(max_size=30),
+)
+def test_a_token_in_nested_encodings_is_found_and_masked(
+    token: str, wrappers: list[Callable[[str], str]], around: str
+) -> None:
+    text = f"auth=Bearer+{token}&x=1"
+    for wrapper in wrappers:
+        text = wrapper(text)
+    text = f"{around} {text} {around}"
+    assert token in tokens_in(text)
+    masked = redact(text)
+    assert token not in tokens_in(masked)
+    assert token not in "".join(decodings(masked))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.sampled_from("%&#;=\\u+0aBbearer \n\r\0x41.~*…-_{}\"'éﬀ\ud800")))
+def test_no_text_is_an_error_and_masking_twice_is_masking_once(text: str) -> None:
+    tokens_in(text)
+    tokens_in(text, bare=True)
+    assert redact(redact(text)) == redact(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (f"token {TOKEN} leaked", "token *** leaked"),
+        (f"{TOKEN}\n{TOKEN}", "***\n***"),
+        (f"see {link()}.", "see https://my.matterport.com/show?m=yyHDFKzPzvN&auth=Bearer+***"),
+        ('{"access_token": "opaque-token"}', '{"access_token": "***"}'),
+        (f"hex {TOKEN.encode().hex()} here", "hex *** here"),
+        (f"base64 {base64.b64encode(TOKEN.encode()).decode()} here", "base64 *** here"),
+        (f"Bearer%20{TOKEN} and Bearer%2520{TOKEN}", "Bearer%20*** and Bearer%2520***"),
+        ("Bearer ab", "Bearer ab"),
+        ("model yyHDFKzPzvN, sha256:" + "ab12" * 16, "model yyHDFKzPzvN, sha256:" + "ab12" * 16),
+        (
+            "leaked in ticket 4711, see https://tickets.example/4711",
+            "leaked in ticket 4711, see https://tickets.example/4711",
+        ),
+        ("", ""),
+    ],
+)
+def test_tokens_are_masked_and_the_rest_of_the_text_is_kept(text: str, masked: str) -> None:
+    assert redact(text) == masked
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_token_is_masked_in_every_encoding(encoding: str) -> None:
+    raw = ENCODINGS[encoding](TOKEN)
+    text = raw.decode("utf-16" if encoding == "utf-16" else "utf-8")
+    masked = redact(f"before {text} after")
+    assert TOKEN not in "".join(decodings(masked))
+    assert TokenMatcher([AccessToken(TOKEN)]).find(masked.encode()) == []
+    assert masked.startswith("before")

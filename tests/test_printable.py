@@ -1,0 +1,81 @@
+"""Text from outside forges no line on a terminal, in a log, in a database or in a spreadsheet."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pme_airflow.printable import MAX_PRINTED_CHARACTERS, csv_cell, printable, storable
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain text, ünïcode 😀", "plain text, ünïcode 😀"),
+        ("two\nlines\r\n", "two\\nlines\\r\\n"),
+        ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        ("\x9b31m", "\\x9b31m"),
+        ("tab\there", "tab\\there"),
+        ("a\u2028b\u2029c\x85d\x0be", "a\\u2028b\\u2029c\\x85d\\x0be"),
+        ("abc\u202egnp.exe", "abc\\u202egnp.exe"),
+        ("\u2066\u2067\u061c\u200f", "\\u2066\\u2067\\u061c\\u200f"),
+        ("\udc80 from a file name", "\\udc80 from a file name"),
+        ("\0\x7f", "\\x00\\x7f"),
+        ("\U000e0041", "\\U000e0041"),
+        ("👨‍👩‍👧 family\u00a0name", "👨‍👩‍👧 family\u00a0name"),
+        ("[/nope] [bold]", "[/nope] [bold]"),
+    ],
+)
+def test_text_is_one_line_without_controls(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+def test_a_long_text_is_cut_to_the_limit_and_says_so() -> None:
+    assert printable("x" * MAX_PRINTED_CHARACTERS) == "x" * MAX_PRINTED_CHARACTERS
+    assert printable("x" * (MAX_PRINTED_CHARACTERS + 1)) == "x" * (MAX_PRINTED_CHARACTERS - 1) + "…"
+    assert printable("abcdef", 3) == "ab…"
+    assert printable("x" * 5000, None) == "x" * 5000
+
+
+def test_what_is_no_text_is_printed_by_its_text_form() -> None:
+    assert printable(ValueError("a\nb")) == "a\\nb"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(codec=None, exclude_categories=()), max_size=60))
+def test_no_text_leaves_a_control_character_or_a_second_line(text: str) -> None:
+    shown = printable(text, None)
+    assert len(f"{shown}|".splitlines()) == 1
+    assert {unicodedata.category(character) for character in shown} & {"Cc", "Cs", "Zl", "Zp"} == set()
+    assert {character for character in shown if unicodedata.category(character) == "Cf"} <= {"\u200c", "\u200d"}
+    shown.encode()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(codec=None, exclude_categories=()), max_size=60))
+def test_a_stored_text_is_utf8_without_nul_and_otherwise_the_same(text: str) -> None:
+    stored = storable(text)
+    stored.encode()
+    assert "\0" not in stored
+    if "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text):
+        assert stored == text
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", "-", "+"])
+def test_a_formula_is_disarmed_in_a_csv_cell(text: str) -> None:
+    cell = csv_cell(text)
+    assert isinstance(cell, str)
+    assert cell.startswith("'")
+    assert cell[1:] == printable(text)
+
+
+@pytest.mark.parametrize("value", ["plain", "-12", "+3.5", "", "a=b", None, 7])
+def test_other_cells_are_left_as_they_are(value: object) -> None:
+    assert csv_cell(value) == value
+
+
+def test_a_line_break_in_a_csv_cell_is_escaped() -> None:
+    assert csv_cell("a\nb\x1b") == "a\\nb\\x1b"
