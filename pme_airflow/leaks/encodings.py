@@ -29,7 +29,7 @@ _TOKEN_SHAPE = re.compile(
 #: A whole text that may be a token.
 _WORD = re.compile(r"[A-Za-z0-9._~-]{8,512}\Z", re.ASCII)
 #: What a scanner or a log writes in the place of a token, or after its first characters.
-_MASK_WORD = re.compile(r"(?:redact(?:ed)?|masked|hidden|filtered|removed|(.)\1*)\Z", re.IGNORECASE)
+_MASK_WORD = re.compile(r"(?:redact(?:ed)?|masked|hidden|filtered|removed|([xX0._~-])\1*)\Z", re.IGNORECASE)
 _MASK_AFTER = re.compile(r"[*\u2022\u25cf]{3}|\u2026")
 
 #: Escapes of URLs, JSON, JavaScript and HTML, colours of terminals, and characters that nobody sees.
