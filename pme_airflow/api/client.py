@@ -31,6 +31,8 @@ from pme_airflow.secrets import AccessToken, SecretStr
 __all__ = ["DEFAULT_HOST", "ClientSettings", "PMEClient", "limiter_of"]
 
 _PAGE_SIZE = 100
+#: A list of more pages, a million models, is one that does not end.
+_MAX_PAGES = 10_000
 #: Of the documented shape of a token, and never issued by any honest random source.
 _NEVER_ISSUED = AccessToken("0" * 25)
 
@@ -67,6 +69,9 @@ class PMEClient:
             raise PMEInputError("login: is empty. Enter the client id (Settings > Developer Tools).")
         if not client_secret.reveal():
             raise PMEInputError("password: is empty. Enter the client secret (shown once when it is reset).")
+        for field, text in (("login", client_id), ("password", client_secret.reveal())):
+            if not _is_encodable(text):
+                raise PMEInputError(f"{field}: holds half of a character (a lone surrogate). Enter it anew.")
         self.client_id = client_id
         self.settings = settings or ClientSettings()
         self._secret = client_secret
@@ -204,16 +209,17 @@ class PMEClient:
     def _model_pages(self, query: str) -> Iterator[dict[str, object]]:
         offset: str | int | None = None
         seen: set[str | int] = set()
-        while True:
+        while len(seen) < _MAX_PAGES:
             page = self._graph.query(models_document(query, _PAGE_SIZE, offset), "models")
             yield page
             following = page.get("nextOffset")
             if following is None or following == "":
                 return
             if not isinstance(following, str | int) or following in seen:
-                raise PMEProtocolError("The PME API's list of models does not end: an offset was repeated.")
+                break
             seen.add(following)
             offset = following
+        raise PMEProtocolError("The PME API's list of models does not end: an offset is repeated or of no known form.")
 
     def model_names(self, model_ids: Sequence[str], seconds: float = 5.0) -> dict[str, str]:
         """Return the names of models by id, as far as they can be had in a few seconds; never raise for a name.
@@ -266,6 +272,14 @@ class PMEClient:
         """
         exchange = self._network.get(url)
         return exchange.status if isinstance(exchange, HttpResponse) else None
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_model(raw: object) -> Model | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from typing import Any
 
 import pytest
 import requests_mock as mocking
@@ -153,6 +154,26 @@ def test_a_list_that_does_not_end_is_an_error(scripted: PMEClient, api: mocking.
         list(scripted.models())
 
 
+@pytest.mark.parametrize("offset", [5.5, ["5"], {"a": 1}, True])
+def test_an_offset_of_no_known_form_ends_the_list_with_an_error(
+    scripted: PMEClient, api: mocking.Mocker, offset: object
+) -> None:
+    api.post(GRAPH, json={"data": {"models": {"results": [], "nextOffset": offset}}})
+    with pytest.raises(PMEProtocolError, match="offset"):
+        list(scripted.models())
+
+
+def test_a_list_whose_offsets_never_end_is_an_error(
+    scripted: PMEClient, api: mocking.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pme_airflow.api.client._MAX_PAGES", 20)
+    offsets = iter(range(1000))
+    api.post(GRAPH, json=lambda *_: {"data": {"models": {"results": [], "nextOffset": str(next(offsets))}}})
+    with pytest.raises(PMEProtocolError, match="does not end"):
+        list(scripted.models())
+    assert next(offsets) == 20
+
+
 def test_a_host_that_is_no_pme_api_is_named_as_such(scripted: PMEClient, api: mocking.Mocker) -> None:
     api.post(TOKEN, text="<html>welcome</html>")
     with pytest.raises(PMEProtocolError, match="host"):
@@ -185,8 +206,17 @@ def test_a_revocation_answered_false_is_not_confirmed(scripted: PMEClient, api: 
 # ------------------------------------------------------------------- bad input
 
 
-@pytest.mark.parametrize(("login", "password", "field"), [("", "x", "login"), ("x", "", "password")])
-def test_missing_credentials_are_named(login: str, password: str, field: str) -> None:
+@pytest.mark.parametrize(
+    ("login", "password", "field"),
+    [
+        ("", "x", "login"),
+        (" ", "x", "login"),
+        ("x", "", "password"),
+        ("a\ud800", "x", "login"),
+        ("x", "a\ud800", "password"),
+    ],
+)
+def test_credentials_that_are_missing_or_no_text_are_named(login: str, password: str, field: str) -> None:
     with pytest.raises(PMEInputError, match=field):
         PMEClient(login, SecretStr(password), HOST)
 
