@@ -8,10 +8,15 @@ from urllib.parse import parse_qs, urlsplit
 
 from pme_airflow.errors import PMEInputError
 
-__all__ = ["model_id_of", "model_ids_of"]
+__all__ = ["is_model_id", "model_id_of", "model_ids_of"]
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9]{11}\Z", re.ASCII)
 _MODEL_PATH = re.compile(r"/models/([^/]+)")
+
+
+def is_model_id(text: str) -> bool:
+    """Return whether a text is a model id and nothing else: 11 characters of ``[A-Za-z0-9]``."""
+    return bool(_MODEL_ID.match(text))
 
 
 def model_id_of(value: object, name: str = "models") -> str:
@@ -24,7 +29,7 @@ def model_id_of(value: object, name: str = "models") -> str:
     if isinstance(value, str):
         text = value.strip()
         found = _id_in_url(text) if "://" in text else text
-        if _MODEL_ID.match(found):
+        if is_model_id(found):
             return found
         shape = f"{len(text)} characters" if len(text) > 32 or "auth=" in text else repr(text)
     else:

@@ -5,13 +5,15 @@ Mount it in the app that knows your users::
     portal.mount("/tours", create_refresh_app(authorize=who_may_see))
 
 It returns the model-scoped token of the newest live link in the ledger, with the seconds it has left. It never mints,
-and it never returns the application token, which can read every model of the organisation.
+it never returns the application token, which can read every model of the organisation, and no user waits for the PME
+API: a response comes from the ledger alone.
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 
 from limits import parse
@@ -25,9 +27,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pme_airflow.addresses import checked_base_url, parse_http_url
 from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.ledger.links import item_of, newest_live
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.model_ids import is_model_id
 
 __all__ = ["Authorize", "create_refresh_app"]
 
@@ -35,7 +39,38 @@ __all__ = ["Authorize", "create_refresh_app"]
 #: ``None``.
 Authorize = Callable[[Request, str], "str | Awaitable[str | None] | None"]
 
+#: The API's time is learnt at the first request and so many seconds after each attempt.
+_LEARN_SECONDS = 3600.0
+
 log = logging.getLogger(__name__)
+
+
+class _ServerTime:
+    """Learns the API server's time in a thread of its own, so that nobody waits for the API.
+
+    Until it is known, what a link has left is counted by this machine's clock less its uncertainty. It is learnt anew
+    each hour, since a monotonic clock drifts by seconds a day.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._lock = threading.Lock()
+        self._next_at = services.clock.monotonic()
+
+    def learn(self) -> None:
+        """Start to learn it where that is due; return at once."""
+        with self._lock:
+            now = self._services.clock.monotonic()
+            if now < self._next_at:
+                return
+            self._next_at = now + _LEARN_SECONDS
+        threading.Thread(target=self._learn, name="pme-server-time", daemon=True).start()
+
+    def _learn(self) -> None:
+        try:
+            self._services.client.check_credentials()
+        except PMEError as error:
+            log.warning("The API's time is not known, so links are served with less time left: %s", error)
 
 
 class _Refresh:
@@ -44,16 +79,19 @@ class _Refresh:
         self._audience = audience
         self._limit = parse(f"{per_minute}/minute")
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
-        self._make = services
-        self._services: Services | None = None
+        self._make_services = services
+        self._services: tuple[Services, _ServerTime] | None = None
+        self._lock = threading.Lock()
+        self._wrong_answers: set[type] = set()
 
     async def serve(self, request: Request) -> Response:
         model_id = request.path_params["model_id"]
-        granted = self._authorize(request, model_id)
-        user = await granted if inspect.isawaitable(granted) else granted
-        if not user:
+        if not is_model_id(model_id):
+            return _error_response("this is not a model id", 404)
+        user = await self._user_of(request, model_id)
+        if user is None:
             return _error_response("sign in, or request access to this space", 401)
-        if not self._limiter.hit(self._limit, str(user)):
+        if not self._limiter.hit(self._limit, user):
             return _error_response("too many requests", 429, {"Retry-After": "60"})
         try:
             found = await run_in_threadpool(self._newest, model_id)
@@ -64,14 +102,26 @@ class _Refresh:
             return _error_response("this space has no live link", 404)
         return JSONResponse(found, headers=_HEADERS)
 
+    async def _user_of(self, request: Request, model_id: str) -> str | None:
+        """Return the name of the user who may see the model; whatever is not a name grants nothing."""
+        granted: object = self._authorize(request, model_id)
+        if inspect.isawaitable(granted):
+            granted = await granted
+        if isinstance(granted, str):
+            return granted if granted.strip() else None
+        if granted is not None and type(granted) not in self._wrong_answers:
+            self._wrong_answers.add(type(granted))
+            log.error(
+                "authorize returned a %s. Return the user's name as a str to grant access, or None to refuse it; "
+                "everything else is refused.",
+                type(granted).__name__,
+            )
+        return None
+
     def _newest(self, model_id: str) -> dict[str, object] | None:
-        if self._services is None:
-            services = self._make()
-            services.learn_server_time()
-            self._services = services
-        services = self._services
-        with services.database.read() as tx:
-            row = newest_live(tx, services.client.client_id, self._audience, model_id)
+        services = self._open_services()
+        with services.database.read() as connection:
+            row = newest_live(connection, services.client.client_id, self._audience, model_id)
         if row is None:
             return None
         left = int((row.valid_until - services.server_time_upper_bound()).total_seconds())
@@ -81,6 +131,15 @@ class _Refresh:
         opened = services.open_item(item)
         token, link = opened.token.reveal(), opened.url.reveal()
         return {"access_token": token, "link": link, "expires_in": left, "valid_until": item["valid_until"]}
+
+    def _open_services(self) -> Services:
+        with self._lock:
+            if self._services is None:
+                services = self._make_services()
+                self._services = services, _ServerTime(services)
+            services, server_time = self._services
+        server_time.learn()
+        return services
 
 
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
@@ -102,25 +161,41 @@ def create_refresh_app(
     """Make the app.
 
     :param authorize: your check, plain or ``async``: given the request and the model id, it returns the name of the
-        user who may see that model, or ``None``.
+        user who may see that model, or ``None``. Only a name, a ``str`` that is not blank, grants access. Take it from
+        what a visitor cannot write, such as a signed session, and never from a plain cookie or header.
     :param audience: the audience whose links are served.
-    :param allow_origins: other origins whose pages may read the responses; none unless named, and never ``*``.
+    :param allow_origins: other origins whose pages may read the responses, such as ``https://www.example.com``; none
+        unless named, never ``*``, and plain http for loopback alone.
     :param requests_per_minute: requests that one user may make a minute, in each process that serves.
     :param pme_conn_id: the PME connection's id, as Airflow resolves it (``AIRFLOW_CONN_PME_DEFAULT``, say).
     :param services: makes the client, ledger and keys, in place of that connection.
-    :raises PMEInputError: without a check, for an origin of ``*``, or for a rate below 1.
+    :raises PMEInputError: without a check, for an origin in another form than a browser sends, or for a rate that is no
+        whole number from 1.
     """
     if not callable(authorize):
         raise PMEInputError("authorize: is missing. Give the function that decides which user may see which model.")
-    if "*" in allow_origins:
-        raise PMEInputError("allow_origins: * would let any page read private links. Name the origins of your pages.")
-    if isinstance(requests_per_minute, bool) or requests_per_minute < 1:
+    origins = _checked_origins(allow_origins)
+    if type(requests_per_minute) is not int or requests_per_minute < 1:
         raise PMEInputError("requests_per_minute: give a whole number of at least 1.")
     refresh = _Refresh(authorize, audience, requests_per_minute, services or (lambda: _of_connection(pme_conn_id)))
-    cors = Middleware(CORSMiddleware, allow_origins=list(allow_origins), allow_methods=["GET"], allow_credentials=True)
+    cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"], allow_credentials=True)
     return Starlette(
-        routes=[Route("/{model_id}", refresh.serve, methods=["GET"])], middleware=[cors] if allow_origins else []
+        routes=[Route("/{model_id}", refresh.serve, methods=["GET"])], middleware=[cors] if origins else []
     )
+
+
+def _checked_origins(origins: Sequence[str]) -> list[str]:
+    """Return the origins, each of which must be one as a browser sends it: a scheme and a host, https or loopback."""
+    if isinstance(origins, str):
+        raise PMEInputError('allow_origins: expected a list, as in ["https://www.example.com"].')
+    for origin in origins:
+        if origin == "*":
+            raise PMEInputError("allow_origins: * would let any page read private links. Name your pages' origins.")
+        base = checked_base_url(origin, field="allow_origins")
+        url = parse_http_url(base)
+        if url is None or url.path or base != origin:
+            raise PMEInputError("allow_origins: give each origin as a browser sends it, as in https://www.example.com.")
+    return list(origins)
 
 
 def _of_connection(pme_conn_id: str) -> Services:

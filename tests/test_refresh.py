@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+import threading
+from base64 import b64encode
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from unittest import mock
 
 import pytest
+from itsdangerous import TimestampSigner
 from starlette.testclient import TestClient
 
 from pme_airflow.dev.emulator import World
-from pme_airflow.errors import LedgerUnavailableError, PMEInputError
+from pme_airflow.errors import LedgerUnavailableError, PMECredentialsError, PMEInputError, PMEUnavailableError
 from pme_airflow.ledger import flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
@@ -68,6 +73,7 @@ def test_a_link_that_may_have_ended_is_not_handed_out(make_services: MakeService
     mint(services, "monday", [ONE])
     for passed, status in ((86_397, 200), (1, 404)):
         clock.advance(passed)
+        world.move_clock(passed)
         assert portal(services).get(f"/{ONE}", headers=ADA).status_code == status
 
 
@@ -131,6 +137,15 @@ def test_a_ledger_that_is_away_is_a_503_without_details() -> None:
     [
         ({"authorize": None}, "authorize"),
         ({"allow_origins": ["*"]}, "allow_origins"),
+        ({"allow_origins": ["https://portal.test", "*"]}, "allow_origins"),
+        ({"allow_origins": "https://portal.test"}, "allow_origins"),
+        ({"allow_origins": ["null"]}, "allow_origins"),
+        ({"allow_origins": ["http://portal.test"]}, "allow_origins"),
+        ({"allow_origins": ["https://portal.test/"]}, "allow_origins"),
+        ({"allow_origins": ["https://portal.test/tours"]}, "allow_origins"),
+        ({"allow_origins": ["portal.test"]}, "allow_origins"),
+        ({"allow_origins": ["https://*.portal.test"]}, "allow_origins"),
+        ({"requests_per_minute": 1.5}, "requests_per_minute"),
         ({"requests_per_minute": 0}, "requests_per_minute"),
         ({"requests_per_minute": True}, "requests_per_minute"),
     ],
@@ -140,13 +155,134 @@ def test_a_setup_that_is_not_safe_is_refused(options: dict[str, Any], field: str
         create_refresh_app(**{"authorize": may_see, **options})
 
 
-def test_the_portal_of_the_docs(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_portal_of_the_docs_lets_in_a_signed_session_alone(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = (ROOT / "docs" / "embedding.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     made: dict[str, Any] = {}
-    exec(code, made)
+    monkeypatch.setenv("PORTAL_SECRET_KEY", "the portal's own key")
     monkeypatch.setattr("pme_airflow.refresh._of_connection", lambda _: services)
+    exec(code, made)
+    made["MODELS_OF"]["ada"] = {ONE}
+    mint(services, "monday", [ONE, TWO])
+
+    def status(cookie: str, model_id: str = ONE) -> int:
+        client = TestClient(made["portal"], base_url="https://portal.test")
+        return client.get(f"/tours/{model_id}", headers={"Cookie": cookie} if cookie else {}).status_code
+
+    assert status(session("the portal's own key", {"user": "ada"})) == 200
+    assert status(session("the portal's own key", {"user": "ada"}), TWO) == 401
+    assert status(session("the portal's own key", {"user": "eve"})) == 401
+    assert status(session("another key", {"user": "ada"})) == 401
+    unsigned = b64encode(json.dumps({"user": "ada"}).encode()).decode()
+    for forged in ("", "user=ada", "session=ada", f"session={unsigned}"):
+        assert status(forged) == 401
+
+
+def session(key: str, content: dict[str, str]) -> str:
+    """A session's cookie as Starlette's SessionMiddleware signs it."""
+    signed = TimestampSigner(key).sign(b64encode(json.dumps(content).encode()))
+    return f"session={signed.decode()}"
+
+
+@pytest.mark.parametrize("granted", [True, 1, 1.0, b"ada", ["ada"], {"user": "ada"}, object(), ("ada",)])
+def test_only_a_name_grants_access_and_what_is_none_is_logged_once(
+    services: Services, caplog: pytest.LogCaptureFixture, granted: object
+) -> None:
     mint(services, "monday", [ONE])
-    client = TestClient(made["portal"])
-    assert client.get(f"/tours/{ONE}").status_code == 401
-    assert client.get(f"/tours/{ONE}", headers=ADA).status_code == 200
+
+    async def later(*_: Any) -> Any:
+        return granted
+
+    for authorize in (lambda *_: granted, later):
+        caplog.clear()
+        client = TestClient(create_refresh_app(authorize=authorize, audience="intranet", services=lambda: services))
+        for _ in range(3):
+            assert client.get(f"/{ONE}").status_code == 401
+        messages = [record.getMessage() for record in caplog.records if record.name == "pme_airflow.refresh"]
+        assert len(messages) == 1
+        assert type(granted).__name__ in messages[0]
+
+
+@pytest.mark.parametrize("refused", [None, "", " ", "\n", False, 0])
+def test_no_name_and_a_blank_one_grant_nothing(services: Services, refused: object) -> None:
+    mint(services, "monday", [ONE])
+    app = create_refresh_app(authorize=lambda *_: refused, audience="intranet", services=lambda: services)  # type: ignore[arg-type,return-value]
+    assert TestClient(app).get(f"/{ONE}").status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/x", "/..%2f..%2fescaped", "/javascript:alert(1)", f"/{ONE}%0a", "/" + "a" * 25])
+def test_a_path_that_is_no_model_id_is_not_found_and_not_asked_about(services: Services, path: str) -> None:
+    asked: list[str] = []
+
+    def authorize(_: Any, model_id: str) -> str:
+        asked.append(model_id)
+        return "ada"
+
+    app = create_refresh_app(authorize=authorize, audience="intranet", services=lambda: services)
+    assert TestClient(app).get(path).status_code == 404
+    assert asked == []
+
+
+@pytest.mark.parametrize("lead", [timedelta(minutes=-10), timedelta(minutes=10)])
+def test_nobody_waits_for_an_api_that_is_away_and_no_session_outlives_its_token(
+    make_services: MakeServices, world: World, lead: timedelta
+) -> None:
+    world.freeze_clock(datetime(2026, 5, 1, 12, tzinfo=timezone.utc))
+    mint(make_services(FakeClock(start=world.now())), "monday", [ONE])
+    services = make_services(FakeClock(start=world.now(), lead=lead))
+    away, learning = threading.Event(), threading.Event()
+
+    def wait_for_the_api() -> None:
+        learning.set()
+        assert away.wait(60)
+        raise PMEUnavailableError("away")
+
+    with mock.patch.object(services.client, "check_credentials", wait_for_the_api):
+        client = portal(services)
+        left = [client.get(f"/{ONE}", headers=ADA).json()["expires_in"] for _ in range(3)]
+        assert learning.wait(60)
+        away.set()
+    assert set(left) == {int(86_400 - 11 * 60 - lead.total_seconds())}
+    assert max(left) <= 86_400
+
+
+def test_the_servers_time_is_learnt_beside_the_requests_and_anew_each_hour(
+    make_services: MakeServices, world: World
+) -> None:
+    clock = FakeClock(start=world.now())
+    services = make_services(clock)
+    mint(services, "monday", [ONE])
+    learnt: list[float] = []
+    done = threading.Event()
+
+    def learn() -> None:
+        learnt.append(clock.monotonic())
+        done.set()
+
+    with mock.patch.object(services.client, "check_credentials", learn):
+        client = portal(services)
+        for passed in (0, 3599, 1, 10, 3590):
+            clock.advance(passed)
+            done.clear()
+            assert client.get(f"/{ONE}", headers=ADA).status_code == 200
+            if passed in (0, 1, 3590):
+                assert done.wait(60)
+    assert learnt == [0.0, 3600.0, 7200.0]
+
+
+def test_refused_credentials_cost_a_line_and_no_request(
+    make_services: MakeServices, caplog: pytest.LogCaptureFixture
+) -> None:
+    services = make_services()
+    mint(services, "monday", [ONE])
+    finished = threading.Event()
+
+    def refuse() -> None:
+        finished.set()
+        raise PMECredentialsError("The PME API refused the client id or secret.")
+
+    with mock.patch.object(services.client, "check_credentials", refuse):
+        assert portal(services).get(f"/{ONE}", headers=ADA).status_code == 200
+        assert finished.wait(60)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from oauthlib.oauth2 import BackendApplicationClient
 
+from pme_airflow.api.fields import checked_token
 from pme_airflow.api.graph_response import parse_graph_response, parse_json
 from pme_airflow.api.network import Network
 from pme_airflow.api.outcomes import Exchange, HttpResponse, NoResponse, Refusal, RefusalKind
@@ -136,12 +137,12 @@ class ApplicationTokenCache:
 
     def _read_token(self, response: HttpResponse) -> ApplicationToken:
         parsed = parse_json(response.body)
-        value = parsed.get("access_token") if isinstance(parsed, dict) else None
-        if not isinstance(parsed, dict) or not isinstance(value, str) or not value:
+        value = checked_token(parsed.get("access_token")) if isinstance(parsed, dict) else None
+        if not isinstance(parsed, dict) or value is None or not value.reveal().isascii():
             raise self._wrong_host_error(response.status)
         lifetime = _read_lifetime(parsed.get("expires_in"))
         margin = min(_RENEW_MARGIN_SECONDS, lifetime / 4)
-        return ApplicationToken(SecretStr(value), self._clock.monotonic() + lifetime - margin)
+        return ApplicationToken(value, self._clock.monotonic() + lifetime - margin)
 
     def _wrong_host_error(self, status: int) -> PMEProtocolError:
         return PMEProtocolError(

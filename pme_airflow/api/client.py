@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,6 +12,7 @@ import requests
 
 from pme_airflow.api.application_token import ApplicationTokenCache
 from pme_airflow.api.documents import aliases_of, mint_document, models_document, names_document, revoke_document
+from pme_airflow.api.fields import checked_text
 from pme_airflow.api.graph_endpoint import GraphEndpoint, object_at
 from pme_airflow.api.graph_response import parse_graph_response
 from pme_airflow.api.judge import judge_mint, judge_revoke, not_enabled_error
@@ -22,14 +24,19 @@ from pme_airflow.api.retry import Attempt, RetryPolicy
 from pme_airflow.api.settings import DEFAULT_HOST, ClientSettings, limiter_of
 from pme_airflow.api.transport import Transport
 from pme_airflow.clock import Clock, ServerClock, SystemClock
-from pme_airflow.errors import PMEError, PMEInputError, PMENotEnabledError, PMEProtocolError
+from pme_airflow.errors import PMEError, PMEInputError, PMEModelError, PMENotEnabledError, PMEProtocolError
+from pme_airflow.model_ids import is_model_id
 from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = ["DEFAULT_HOST", "ClientSettings", "PMEClient", "limiter_of"]
 
 _PAGE_SIZE = 100
+#: A list of more pages, a million models, is one that does not end.
+_MAX_PAGES = 10_000
 #: Of the documented shape of a token, and never issued by any honest random source.
 _NEVER_ISSUED = AccessToken("0" * 25)
+
+log = logging.getLogger(__name__)
 
 
 class PMEClient:
@@ -62,6 +69,9 @@ class PMEClient:
             raise PMEInputError("login: is empty. Enter the client id (Settings > Developer Tools).")
         if not client_secret.reveal():
             raise PMEInputError("password: is empty. Enter the client secret (shown once when it is reset).")
+        for field, text in (("login", client_id), ("password", client_secret.reveal())):
+            if not _is_encodable(text):
+                raise PMEInputError(f"{field}: holds half of a character (a lone surrogate). Enter it anew.")
         self.client_id = client_id
         self.settings = settings or ClientSettings()
         self._secret = client_secret
@@ -135,7 +145,7 @@ class PMEClient:
         refusal = attempt.refusal
         if refusal is None:
             by_alias = dict(zip(aliases_of(len(requests)), requests, strict=True))
-            return list(judge_mint(attempt.exchange, by_alias, self.server_clock.now()).values())
+            return list(judge_mint(attempt.exchange, by_alias, self.server_clock.now(), self.host).values())
         if refusal.kind is RefusalKind.SPLIT_BATCH:
             verdicts = self._mint_singly(requests)
             self._batches_refused = not any(isinstance(verdict, NotMade) for verdict in verdicts)
@@ -160,7 +170,8 @@ class PMEClient:
             return list(judge_revoke(attempt.exchange, aliases_of(len(tokens))).values())
         if refusal.kind is RefusalKind.SPLIT_BATCH:
             return self._revoke_singly(tokens)
-        return [NotRevoked(str(refusal.error), sent=False, retry_after=refusal.retry_after) for _ in tokens]
+        denied = isinstance(refusal.error, PMEModelError)
+        return [NotRevoked(str(refusal.error), denied, refusal.retry_after, denied) for _ in tokens]
 
     def _revoke_singly(self, tokens: Sequence[AccessToken]) -> list[RevokeVerdict]:
         return [verdict for token in tokens for verdict in self.revoke([token])]
@@ -173,21 +184,42 @@ class PMEClient:
     def models(self, query: str = "*") -> Iterator[Model]:
         """List the models that the application may see, all pages.
 
+        What is listed without a model id of 11 characters of ``[A-Za-z0-9]`` is skipped and logged, so that no id can
+        name a path, a script or a page of its own. Names are cleaned of control characters.
+
         :param query: the vendor's search text; ``*`` for every model.
         :raises PMEError: where a page cannot be had.
         """
+        skipped: list[object] = []
+        for page in self._model_pages(query):
+            results = page.get("results")
+            for raw in results if isinstance(results, list) else []:
+                model = _read_model(raw)
+                if model is None:
+                    skipped.append(raw.get("id") if isinstance(raw, dict) else raw)
+                else:
+                    yield model
+        if skipped:
+            log.warning(
+                "The API listed %d models without a model id of 11 letters and digits (%s first). They are skipped.",
+                len(skipped),
+                ascii(skipped[0])[:60],
+            )
+
+    def _model_pages(self, query: str) -> Iterator[dict[str, object]]:
         offset: str | int | None = None
         seen: set[str | int] = set()
-        while True:
+        while len(seen) < _MAX_PAGES:
             page = self._graph.query(models_document(query, _PAGE_SIZE, offset), "models")
-            yield from _models_of(page)
+            yield page
             following = page.get("nextOffset")
             if following is None or following == "":
                 return
             if not isinstance(following, str | int) or following in seen:
-                raise PMEProtocolError("The PME API's list of models does not end: an offset was repeated.")
+                break
             seen.add(following)
             offset = following
+        raise PMEProtocolError("The PME API's list of models does not end: an offset is repeated or of no known form.")
 
     def model_names(self, model_ids: Sequence[str], seconds: float = 5.0) -> dict[str, str]:
         """Return the names of models by id, as far as they can be had in a few seconds; never raise for a name.
@@ -210,7 +242,8 @@ class PMEClient:
         document = names_document(model_ids)
         attempt = self._graph.query_once(document)
         found = zip(model_ids, (object_at(attempt, alias) for alias in document.aliases), strict=True)
-        return {model_id: str(raw["name"]) for model_id, raw in found if raw and raw.get("name")}
+        names = ((model_id, checked_text(raw.get("name"))) for model_id, raw in found if raw)
+        return {model_id: name for model_id, name in names if name}
 
     def check_enabled(self) -> None:
         """Prove that the credentials may use Private Model Embed, by revoking a token that was never issued.
@@ -241,12 +274,17 @@ class PMEClient:
         return exchange.status if isinstance(exchange, HttpResponse) else None
 
 
-def _models_of(page: dict[str, object]) -> Iterator[Model]:
-    results = page.get("results")
-    for raw in results if isinstance(results, list) else []:
-        if isinstance(raw, dict) and isinstance(raw.get("id"), str):
-            yield Model(raw["id"], _text(raw.get("name")), _text(raw.get("state")))
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _read_model(raw: object) -> Model | None:
+    """Read one listed model, or ``None`` where it has no model id."""
+    model_id = raw.get("id") if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or not isinstance(model_id, str) or not is_model_id(model_id):
+        return None
+    return Model(model_id, checked_text(raw.get("name")), checked_text(raw.get("state"), 64))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -69,6 +71,11 @@ class GraphError:
         return self.code is not None and any(word in self.code.lower() for word in _THROTTLING_WORDS)
 
     @property
+    def is_denial(self) -> bool:
+        """Whether the API refused the very thing that was requested, rather than the credentials or for now."""
+        return self.is_client_error and not self.is_throttling and self.status != 401
+
+    @property
     def is_about_model(self) -> bool:
         """Whether the model itself was refused, so that the same request cannot succeed."""
         by_code = self.code is not None and (self.code.startswith("model.") or "not" in self.code.lower())
@@ -127,14 +134,20 @@ def parse_graph_response(response: HttpResponse) -> GraphResponse | None:
 def parse_json(body: bytes, *, cut: bool = False) -> object:
     """Parse a JSON text, or what precedes the place where it breaks off; ``None`` where it is no JSON.
 
+    A byte order mark before it and half a surrogate pair inside it do not hide the rest, which may hold a live token.
+
     :param cut: whether the text is known to break off.
     """
+    text = body.removeprefix(codecs.BOM_UTF8)
     for allow_partial in (True,) if cut else (False, True):
         try:
-            return from_json(body, allow_partial=allow_partial)
+            return from_json(text, allow_partial=allow_partial)
         except ValueError:
             continue
-    return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _parse_error(raw: object) -> GraphError:

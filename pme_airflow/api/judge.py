@@ -6,14 +6,12 @@ made may be sent again. Pure functions: nothing here sends a request.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
-from functools import lru_cache
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
-import pendulum
-
+from pme_airflow.api.fields import checked_application, checked_link, checked_token, checked_valid_until, link_of
 from pme_airflow.api.graph_response import GraphError, GraphResponse, parse_graph_response
 from pme_airflow.api.messages import EmbedLink, MintRequest
 from pme_airflow.api.outcomes import (
@@ -30,6 +28,7 @@ from pme_airflow.api.outcomes import (
     RevokeVerdict,
     Unknown,
 )
+from pme_airflow.api.settings import DEFAULT_HOST
 from pme_airflow.errors import (
     PMECredentialsError,
     PMEModelError,
@@ -38,14 +37,15 @@ from pme_airflow.errors import (
     PMEUnavailableError,
     PMEUnreachableError,
 )
-from pme_airflow.secrets import AccessToken, SecretStr
+from pme_airflow.secrets import AccessToken
 
 __all__ = ["judge_mint", "judge_revoke", "not_enabled_error", "refusal_of"]
 
 _CHECK_MODEL = (
     "Check that it exists, is active and belongs to the organisation of the connection, or take it from the list."
 )
-_SHOWCASE = "https://my.matterport.com/show"
+
+log = logging.getLogger(__name__)
 
 
 def refusal_of(exchange: Exchange, fields: int = 1) -> Refusal | None:
@@ -124,31 +124,69 @@ def not_enabled_error() -> PMENotEnabledError:
 
 
 def judge_mint(
-    exchange: Exchange, requests: Mapping[str, MintRequest], received_at: datetime
+    exchange: Exchange, requests: Mapping[str, MintRequest], received_at: datetime, api_base_url: str = DEFAULT_HOST
 ) -> dict[str, MintVerdict]:
     """Judge each alias of a mint that was not refused whole.
 
     :param exchange: the response, or the lack of one.
     :param requests: the request under each alias.
     :param received_at: the best known server time in UTC; used where the response has no ``Date``.
+    :param api_base_url: the base address of the API, whose host its links may name.
     """
     if isinstance(exchange, NoResponse):
         return dict.fromkeys(requests, Unknown(exchange.reason))
     graph = parse_graph_response(exchange)
     if graph is None:
         return dict.fromkeys(requests, Unknown(_unreadable(exchange)))
-    now = exchange.date or received_at
-    return {alias: _judge_alias(graph, alias, request, now, exchange.status) for alias, request in requests.items()}
+    reader = _LinkReader(exchange.date or received_at, api_base_url)
+    verdicts = {a: _judge_alias(graph, a, request, exchange.status, reader) for a, request in requests.items()}
+    reader.log_replaced()
+    return verdicts
+
+
+class _LinkReader:
+    """Reads made links; what is missing or unsafe in one is replaced, since its token is live either way."""
+
+    def __init__(self, now: datetime, api_base_url: str) -> None:
+        self._now = now
+        self._api_base_url = api_base_url
+        self._replaced: list[str] = []
+
+    def read(self, value: Mapping[str, Any], token: AccessToken, request: MintRequest) -> EmbedLink:
+        url = checked_link(value.get("link"), self._api_base_url)
+        if url is None and value.get("link") is not None:
+            self._replaced.append(request.model_id)
+        valid_until = checked_valid_until(value.get("validUntil"), self._now)
+        return EmbedLink(
+            model_id=request.model_id,
+            access_token=token,
+            application=checked_application(value.get("application")),
+            url=url or link_of(request.model_id, token),
+            valid_until=valid_until or self._now + request.validity.duration,
+            issued_at=self._now,
+            requested=request.validity,
+        )
+
+    def log_replaced(self) -> None:
+        if self._replaced:
+            log.warning(
+                "The API's links of %d models (%s first) are not https links of matterport.com or of the API's host. "
+                "They were not used; links of the documented form were built from their tokens.",
+                len(self._replaced),
+                self._replaced[0],
+            )
 
 
 def _unreadable(response: HttpResponse) -> str:
     return f"HTTP {response.status} with a body that is {'no JSON' if response.complete else 'cut off'}"
 
 
-def _judge_alias(graph: GraphResponse, alias: str, request: MintRequest, now: datetime, status: int) -> MintVerdict:
+def _judge_alias(
+    graph: GraphResponse, alias: str, request: MintRequest, status: int, reader: _LinkReader
+) -> MintVerdict:
     value = graph.value(alias)
-    if isinstance(value, dict) and isinstance(token := value.get("accessToken"), str) and token:
-        return Made(_read_link(value, AccessToken(token), request, now))
+    if isinstance(value, dict) and (token := checked_token(value.get("accessToken"))) is not None:
+        return Made(reader.read(value, token, request))
     errors = graph.errors_at(alias)
     if value is None and status < 500 and errors and all(error.is_client_error for error in errors):
         return _refused_alias(errors[0], request)
@@ -162,38 +200,6 @@ def _refused_alias(error: GraphError, request: MintRequest) -> NotMade:
         return NotMade(PMEUnavailableError(f"Model {request.model_id}: busy ({error.summary})."), resend=True)
     message = f"Model {request.model_id} was refused ({error.summary}). {_CHECK_MODEL}"
     return NotMade(PMEModelError(message), resend=not error.is_about_model)
-
-
-def _read_link(value: Mapping[str, Any], token: AccessToken, request: MintRequest, now: datetime) -> EmbedLink:
-    """Read a made link; what is null or unreadable in it is replaced, since its token is live either way."""
-    url = value.get("link")
-    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-        url = f"{_SHOWCASE}?m={request.model_id}&auth=Bearer+{quote(token.reveal(), safe='')}"
-    application = value.get("application")
-    return EmbedLink(
-        model_id=request.model_id,
-        access_token=token,
-        application=application if isinstance(application, str) and application else "showcase",
-        url=SecretStr(url),
-        valid_until=_read_timestamp(value.get("validUntil")) or now + request.validity.duration,
-    )
-
-
-def _read_timestamp(value: object) -> datetime | None:
-    """Read ``validUntil``: ``Z``, an offset or fractions of a second; a time without a zone is UTC."""
-    return _parse_timestamp(value) if isinstance(value, str) and value[:4].isdigit() else None
-
-
-@lru_cache(maxsize=128)
-def _parse_timestamp(value: str) -> datetime | None:
-    """Parse an ISO 8601 timestamp; cached, since the links of one request share it and parsing it is slow."""
-    try:
-        timestamp = pendulum.parse(value, tz="UTC")
-    except (ValueError, OverflowError):
-        return None
-    if not isinstance(timestamp, pendulum.DateTime):
-        return None
-    return datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=timestamp.float_timestamp)
 
 
 def judge_revoke(exchange: Exchange, aliases: Sequence[str]) -> dict[str, RevokeVerdict]:
@@ -216,5 +222,8 @@ def _judge_revoked(graph: GraphResponse, alias: str, response: HttpResponse) -> 
         return Revoked()
     errors = graph.errors_at(alias)
     if errors:
-        return NotRevoked(f"refused ({errors[0].summary})", retry_after=response.retry_after)
-    return NotRevoked("the API answered false" if value is False else f"HTTP {response.status} without an answer")
+        denied = all(error.is_denial for error in errors)
+        return NotRevoked(f"refused ({errors[0].summary})", retry_after=response.retry_after, denied=denied)
+    if value is False:
+        return NotRevoked("the API answered false", denied=True)
+    return NotRevoked(f"HTTP {response.status} without an answer")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pme_airflow.durations import Validity
 from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = ["EmbedLink", "MintRequest", "Model"]
+
+_ROUNDING = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class EmbedLink:
     :param application: the application the link is for (``showcase``).
     :param url: the whole address, which holds the token.
     :param valid_until: when it ends by the server's clock, aware and in UTC.
+    :param issued_at: the server's time when it was issued, or ``None`` where that is not known.
+    :param requested: the validity that was requested, or ``None`` where that is not known.
     """
 
     model_id: str
@@ -27,6 +31,20 @@ class EmbedLink:
     application: str
     url: SecretStr
     valid_until: datetime
+    issued_at: datetime | None = None
+    requested: Validity | None = None
+
+    @property
+    def granted(self) -> timedelta | None:
+        """How long the API lets the link live from when it was issued; ``None`` where that is not known."""
+        return None if self.issued_at is None else self.valid_until - self.issued_at
+
+    @property
+    def is_shortened(self) -> bool:
+        """Whether the API granted less than was requested, by more than a minute of rounding and transport."""
+        if self.granted is None or self.requested is None:
+            return False
+        return self.granted < self.requested.duration - _ROUNDING
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,11 @@ class Network:
         return self._limited(lambda: self._transport.post_json(path, body, token), kind)
 
     def get(self, url: SecretStr) -> Exchange:
-        """GET a whole address without credentials, redirects not followed and outside of the limits."""
-        return self._observed(self._transport.get(url))
+        """GET a whole address without credentials, redirects not followed and outside of the limits.
+
+        It may be of another host, whose ``Date`` is not the API's time.
+        """
+        return self._transport.get(url)
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -59,9 +62,6 @@ class Network:
         finally:
             status, retry_after = (response.status, response.retry_after) if response else (None, None)
             self.limiter.ended(started, status, retry_after, kind)
-        return self._observed(exchange)
-
-    def _observed(self, exchange: Exchange) -> Exchange:
-        if isinstance(exchange, HttpResponse):
-            self.server_clock.observe(exchange.headers.get("Date"))
+        if response is not None:
+            self.server_clock.observe(response.headers.get("Date"))
         return exchange

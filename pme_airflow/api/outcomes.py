@@ -27,6 +27,7 @@ __all__ = [
     "Unknown",
 ]
 
+_MAX_RETRY_AFTER = 900.0
 _DELAY_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z", re.ASCII)
 
 
@@ -54,16 +55,17 @@ class HttpResponse:
     def retry_after(self) -> float | None:
         """The seconds to wait from ``Retry-After`` (RFC 9110, 10.2.3); ``None`` where it is absent or unreadable.
 
-        A date is compared with the response's own ``Date``, so that a wrong clock of this machine does not matter.
+        A date is compared with the response's own ``Date``, so that a wrong clock of this machine does not matter. More
+        than 15 minutes is read as 15 minutes, so that no header puts off the revocation of a leaked token for longer.
         """
         text = (self.headers.get("Retry-After") or "").strip()
         if _DELAY_SECONDS.match(text):
-            return float(text)
+            return min(float(text), _MAX_RETRY_AFTER)
         timestamp = parse_http_date(text)
         if timestamp is None:
             return None
         reference = self.date or datetime.now(timezone.utc)
-        return max(0.0, (timestamp - reference).total_seconds())
+        return min(max(0.0, (timestamp - reference).total_seconds()), _MAX_RETRY_AFTER)
 
 
 @dataclass(frozen=True)
@@ -153,13 +155,16 @@ class NotRevoked:
     """A revocation that the API did not confirm.
 
     :param reason: why, in words.
-    :param sent: false where the request certainly did not reach the API.
+    :param sent: false where the request certainly had no effect.
+    :param denied: whether the API itself refused to revoke this token, with ``false`` or an error of the 4xx kind that
+        asks neither for patience nor for credentials. False where it was not reached, busy or broken.
     :param retry_after: seconds the API asks to wait, or ``None`` where it does not say.
     """
 
     reason: str
     sent: bool = True
     retry_after: float | None = None
+    denied: bool = False
 
 
 RevokeVerdict = Revoked | NotRevoked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -14,14 +14,14 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pme_airflow.addresses import checked_base_url
+from pme_airflow.api.bounded import BoundedHTTPResponse, bound_response, read_body
 from pme_airflow.api.outcomes import Exchange, HttpResponse, NoResponse
 from pme_airflow.secrets import SecretStr
 
 __all__ = ["Transport"]
 
-#: The longest body in bytes that is read; what follows is dropped, and the response counts as incomplete.
-_MAX_BODY = 16 * 1024 * 1024
-_CHUNK = 64 * 1024
+#: A response may take so many times the timeout of one read in all, its headers included.
+_TOTAL_TIMEOUTS = 2.0
 #: Whether the thread's current request was written: false before its first byte, ``None`` where nothing recorded it.
 _sent = threading.local()
 
@@ -37,11 +37,11 @@ class _WriteRecorder:
 
 
 class _RecordingHTTP(_WriteRecorder, HTTPConnection):
-    pass
+    response_class = BoundedHTTPResponse
 
 
 class _RecordingHTTPS(_WriteRecorder, HTTPSConnection):
-    pass
+    response_class = BoundedHTTPResponse
 
 
 class _HTTPPool(HTTPConnectionPool):
@@ -78,7 +78,8 @@ class Transport:
     """Sends requests to one host. A failure is returned as :class:`NoResponse`, never raised.
 
     :param host: the API's base address.
-    :param timeout: seconds to wait for a connection, and for each read of a response.
+    :param timeout: seconds to wait for a connection, and for each read of a response; a whole response may take twice
+        as long.
     :param connections: how many idle connections are kept.
     :param session: a session to use instead of one of its own.
     :raises PMEInputError: for a host that cannot be right.
@@ -114,12 +115,13 @@ class Transport:
         self, method: str, url: str, headers: Mapping[str, str], body: SecretStr | None, token: SecretStr | None
     ) -> Exchange:
         _sent.written = None
+        bound_response(self._timeout * _TOTAL_TIMEOUTS)
         try:
             response = self.session.request(
                 method,
                 url,
                 data=body.reveal().encode() if body else None,
-                headers=dict(headers),
+                headers={"Accept-Encoding": "gzip", **headers},
                 auth=_Bearer(token),
                 timeout=self._timeout,
                 allow_redirects=False,
@@ -133,30 +135,10 @@ class Transport:
 
 
 def _received(response: requests.Response) -> Exchange:
-    chunks: list[bytes] = []
-    complete = True
-    try:
-        size = 0
-        for chunk in _chunks(response):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > _MAX_BODY:
-                complete = False
-                break
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError):
-        complete = False
+    body, complete = read_body(response.raw)
     if not complete:
         response.close()
-    return HttpResponse(response.status_code, response.headers, b"".join(chunks), complete)
-
-
-def _chunks(response: requests.Response) -> Iterator[bytes]:
-    """Yield a body as it arrives: reading whole buffers would drop what arrived before a connection broke."""
-    if response.raw.chunked:
-        yield from response.raw.stream(_CHUNK, decode_content=True)
-        return
-    while chunk := response.raw.read1(_CHUNK, decode_content=True):
-        yield chunk
+    return HttpResponse(response.status_code, response.headers, body, complete)
 
 
 def _reason(error: BaseException) -> str:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import logging
 import socket
+from typing import Any
 
 import pytest
 import requests_mock as mocking
 
 from pme_airflow.api.client import ClientSettings, PMEClient
-from pme_airflow.api.messages import MintRequest
+from pme_airflow.api.messages import MintRequest, Model
 from pme_airflow.api.outcomes import Made, NotMade, NotRevoked, Revoked, Unknown
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.server import serving
@@ -20,6 +21,7 @@ from pme_airflow.errors import (
 from pme_airflow.secrets import AccessToken, SecretStr
 from tests.api.scripted import GRAPH, HOST, TEN_MINUTES, TOKEN, requests_for
 from tests.conftest import MODELS, SECRET
+from tests.support.clocks import FakeClock
 
 # ------------------------------------------------------------- against the emulator
 
@@ -39,6 +41,69 @@ def test_every_page_of_models_is_read(world: World, client: PMEClient) -> None:
         {f"Extra{i:06d}": {"name": "x", "state": "active", "visibility": "private"} for i in range(777)}
     )
     assert len(list(client.models())) == len(MODELS) + 777
+
+
+HOSTILE_IDS = ["../../escaped", "javascript:alert(1)", "a" * 12, "a" * 10, "Model00000\n", "Model00000\u0661", "", None, 5,
+               "k7aqznhw3gtdmfxb52vy9mcde", "<b>Model000", "\x1b[31mModel", ["Model000000"], {"id": "Model000000"}]  # fmt: skip
+
+
+def listing(*models: Any) -> dict[str, Any]:
+    return {"json": {"data": {"models": {"results": list(models), "nextOffset": None}}}}
+
+
+def test_listed_ids_that_are_no_model_ids_are_skipped_and_counted(
+    scripted: PMEClient, api: mocking.Mocker, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = {"id": "Model000000", "name": "Harbour\x1b[2J\nLoft", "state": "active\u202e"}
+    api.post(GRAPH, **listing(*({"id": hostile, "name": "x"} for hostile in HOSTILE_IDS), good, "text", None))
+    assert list(scripted.models()) == [Model("Model000000", "Harbour [2J Loft", "active")]
+    (record,) = caplog.records
+    assert f"listed {len(HOSTILE_IDS) + 2} models" in record.getMessage()
+    assert "'../../escaped'" in record.getMessage()
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[31m\nforged line", "x" * 5000, "\u202eabc"])
+def test_a_skipped_id_forges_no_log_line(
+    scripted: PMEClient, api: mocking.Mocker, caplog: pytest.LogCaptureFixture, hostile: str
+) -> None:
+    api.post(GRAPH, **listing({"id": hostile}))
+    assert list(scripted.models()) == []
+    message = caplog.records[0].getMessage()
+    assert message.isprintable()
+    assert message.isascii()
+    assert len(message) < 200
+
+
+def test_a_list_of_good_ids_logs_nothing(
+    scripted: PMEClient, api: mocking.Mocker, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.post(GRAPH, **listing({"id": "Model000000"}))
+    assert list(scripted.models()) == [Model("Model000000", "", "")]
+    assert caplog.records == []
+
+
+def test_names_are_cleaned_and_those_that_cannot_be_had_are_left_out(scripted: PMEClient, api: mocking.Mocker) -> None:
+    data = {"a0": {"name": "one\x1b\ntwo"}, "a1": None, "a2": {"name": 5}, "a3": {"name": " \n"}}
+    api.post(GRAPH, json={"data": data})
+    assert scripted.model_names(list(MODELS)[:4]) == {"Model000000": "one two"}
+
+
+def test_names_of_an_api_that_is_away_cost_five_seconds_and_no_error(
+    scripted: PMEClient, api: mocking.Mocker, clock: FakeClock
+) -> None:
+    api.post(GRAPH, status_code=502)
+    assert scripted.model_names([f"M{index:010d}" for index in range(500)]) == {}
+    assert clock.slept <= 5
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_a_token_refused_alone_is_a_denial_also_where_the_whole_query_fails(
+    scripted: PMEClient, api: mocking.Mocker, status: int
+) -> None:
+    api.post(GRAPH, json={"errors": [{"message": "x", "httpStatus": status, "code": "token.not.found"}]})
+    (verdict,) = scripted.revoke([AccessToken("a" * 25)])
+    assert isinstance(verdict, NotRevoked)
+    assert (verdict.denied, verdict.sent) == (status == 404, status == 404)
 
 
 def test_a_server_that_caps_aliases_gets_one_mutation_a_request() -> None:
@@ -89,6 +154,26 @@ def test_a_list_that_does_not_end_is_an_error(scripted: PMEClient, api: mocking.
         list(scripted.models())
 
 
+@pytest.mark.parametrize("offset", [5.5, ["5"], {"a": 1}, True])
+def test_an_offset_of_no_known_form_ends_the_list_with_an_error(
+    scripted: PMEClient, api: mocking.Mocker, offset: object
+) -> None:
+    api.post(GRAPH, json={"data": {"models": {"results": [], "nextOffset": offset}}})
+    with pytest.raises(PMEProtocolError, match="offset"):
+        list(scripted.models())
+
+
+def test_a_list_whose_offsets_never_end_is_an_error(
+    scripted: PMEClient, api: mocking.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pme_airflow.api.client._MAX_PAGES", 20)
+    offsets = iter(range(1000))
+    api.post(GRAPH, json=lambda *_: {"data": {"models": {"results": [], "nextOffset": str(next(offsets))}}})
+    with pytest.raises(PMEProtocolError, match="does not end"):
+        list(scripted.models())
+    assert next(offsets) == 20
+
+
 def test_a_host_that_is_no_pme_api_is_named_as_such(scripted: PMEClient, api: mocking.Mocker) -> None:
     api.post(TOKEN, text="<html>welcome</html>")
     with pytest.raises(PMEProtocolError, match="host"):
@@ -121,8 +206,17 @@ def test_a_revocation_answered_false_is_not_confirmed(scripted: PMEClient, api: 
 # ------------------------------------------------------------------- bad input
 
 
-@pytest.mark.parametrize(("login", "password", "field"), [("", "x", "login"), ("x", "", "password")])
-def test_missing_credentials_are_named(login: str, password: str, field: str) -> None:
+@pytest.mark.parametrize(
+    ("login", "password", "field"),
+    [
+        ("", "x", "login"),
+        (" ", "x", "login"),
+        ("x", "", "password"),
+        ("a\ud800", "x", "login"),
+        ("x", "a\ud800", "password"),
+    ],
+)
+def test_credentials_that_are_missing_or_no_text_are_named(login: str, password: str, field: str) -> None:
     with pytest.raises(PMEInputError, match=field):
         PMEClient(login, SecretStr(password), HOST)
 

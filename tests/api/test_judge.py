@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pme_airflow.api.judge import judge_mint, judge_revoke, refusal_of
-from pme_airflow.api.messages import MintRequest
+from pme_airflow.api.messages import EmbedLink, MintRequest
 from pme_airflow.api.outcomes import (
+    Exchange,
     HttpResponse,
     Made,
     NoResponse,
@@ -21,6 +22,7 @@ from pme_airflow.api.outcomes import (
     Unknown,
 )
 from pme_airflow.durations import Validity
+from pme_airflow.secrets import AccessToken, SecretStr
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 ASKED = {"a0": MintRequest("yyHDFKzPzvN", Validity(600)), "a1": MintRequest("SxQL3iGyoDo", Validity(600))}
@@ -172,3 +174,109 @@ def test_no_error_repeats_what_the_server_verdicts_of() -> None:
     assert refusal is not None
     assert "hunter2" not in str(refusal.error)
     assert "hunter2" not in repr(response(body))
+
+
+def made(fields: dict[str, Any], api_base_url: str = "https://api.matterport.com") -> EmbedLink:
+    body = response({"data": {"a0": {"accessToken": "t" * 25, **fields}}})
+    verdict = judge_mint(body, {"a0": ASKED["a0"]}, NOW, api_base_url)["a0"]
+    assert isinstance(verdict, Made)
+    return verdict.link
+
+
+FALLBACK = "https://my.matterport.com/show?m=yyHDFKzPzvN&auth=Bearer+" + "t" * 25
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "http://my.matterport.com/", "https://evil.example/", 5])
+def test_a_link_that_is_not_the_vendors_is_built_from_the_token_and_logged_without_it(
+    link: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert made({"link": link}).url.reveal() == FALLBACK
+    (record,) = caplog.records
+    assert "yyHDFKzPzvN" in record.getMessage()
+    assert "t" * 25 not in record.getMessage()
+    assert str(link) not in record.getMessage()
+
+
+def test_one_response_with_many_unsafe_links_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    unsafe = {**LINK, "link": "https://evil.example/"}
+    judge_mint(response({"data": {"a0": unsafe, "a1": unsafe}}), ASKED, NOW)
+    (record,) = caplog.records
+    assert "2 models (yyHDFKzPzvN first)" in record.getMessage()
+
+
+def test_a_missing_link_is_built_and_the_vendors_is_kept_without_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    assert made({"link": None}).url.reveal() == made({}).url.reveal() == FALLBACK
+    assert made({"link": FALLBACK + "&play=1"}).url.reveal() == FALLBACK + "&play=1"
+    assert made({"link": "https://api.x.test/1"}, "https://api.x.test").url.reveal() == "https://api.x.test/1"
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("until", "granted", "shortened"),
+    [
+        ("2026-05-01T12:10:00Z", 600, False),
+        ("2026-05-01T12:09:00Z", 540, False),
+        ("2026-05-01T12:08:59Z", 539, True),
+        ("2026-05-01T13:00:00Z", 3600, False),
+        ("2026-05-02T12:05:00Z", 86_700, False),
+        ("2099-01-01T00:00:00Z", 600, False),
+        (None, 600, False),
+        ("2026-05-01T11:00:00Z", -3600, True),
+    ],
+)
+def test_what_the_api_granted_is_known_beside_what_was_requested(
+    until: str | None, granted: int, shortened: bool
+) -> None:
+    link = made({"validUntil": until})
+    assert link.granted == timedelta(seconds=granted)
+    assert link.requested == Validity(600)
+    assert link.is_shortened is shortened
+
+
+def test_a_link_of_unknown_origin_is_not_called_shortened() -> None:
+    link = EmbedLink("yyHDFKzPzvN", AccessToken("t"), "showcase", SecretStr("https://x"), NOW)
+    assert link.granted is None
+    assert not link.is_shortened
+
+
+WHOLE = json.dumps({"data": {"a0": LINK}}).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\xef\xbb\xbf" + WHOLE, WHOLE + b"<br>Notice: x", WHOLE.replace(b'"showcase"', b'"\\ud800"')],
+    ids=["byte order mark", "text behind it", "half a surrogate pair"],
+)
+def test_a_made_token_is_taken_out_of_an_untidy_body(body: bytes) -> None:
+    verdict = judge_mint(response(body), {"a0": ASKED["a0"]}, NOW)["a0"]
+    assert isinstance(verdict, Made)
+    assert verdict.link.access_token.reveal() == "t" * 25
+    assert verdict.link.application == "showcase"
+
+
+@pytest.mark.parametrize("token", ["", " ", "a b", "\n", 5, ["t"], "t" * 3000])
+def test_a_token_that_is_no_token_may_hide_a_made_one(token: object) -> None:
+    assert verdicts_of(response({"data": {"a0": {"accessToken": token}, "a1": None}}))["a0"] == "maybe"
+
+
+@pytest.mark.parametrize(
+    ("exchange", "denied"),
+    [
+        (response({"data": {"a0": False}}), True),
+        (response({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 404}]}), True),
+        (response({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 400}]}), True),
+        (response({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 401}]}), False),
+        (response({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 429}]}), False),
+        (response({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 500}]}), False),
+        (response({"data": {"a0": None}, "errors": [{"path": ["a0"]}]}), False),
+        (response({"data": None}), False),
+        (response(b"<html>", 502), False),
+        (NoResponse(True, "timed out"), False),
+        (NoResponse(False, "could not connect"), False),
+    ],
+)
+def test_only_the_apis_own_refusal_of_the_token_is_a_denial(exchange: Exchange, denied: bool) -> None:
+    verdict = judge_revoke(exchange, ["a0"])["a0"]
+    assert isinstance(verdict, NotRevoked)
+    assert verdict.denied is denied
+    assert verdict.sent is (exchange.written if isinstance(exchange, NoResponse) else True)

@@ -1,0 +1,106 @@
+"""Checking the fields of API responses where they enter, so that nothing behind this module meets a hostile value.
+
+A field that fails its check never makes a token unknown: the token is live either way, so the field is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from urllib.parse import quote
+
+import pendulum
+
+from pme_airflow.addresses import parse_http_url
+from pme_airflow.durations import MAX_VALIDITY
+from pme_airflow.secrets import AccessToken, SecretStr
+
+__all__ = ["CLOCK_SLACK", "checked_application", "checked_link", "checked_text", "checked_token", "checked_valid_until",
+           "link_of"]  # fmt: skip
+
+#: How far ``validUntil`` may lie beyond what the API grants at the most: rounding, and the request's own time.
+CLOCK_SLACK = timedelta(minutes=5)
+_APPLICATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
+_TIMESTAMP = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[Tt ][0-9]{2}[0-9:.,+Zz -]{0,30}\Z", re.ASCII)
+_MAX_TOKEN = 2048
+_SHOWCASE = "https://my.matterport.com/show"
+_VENDOR = "matterport.com"
+#: Invisible characters that emoji and several scripts need, so they stay in names.
+_JOINERS = "\u200c\u200d"
+
+
+def checked_token(value: object) -> AccessToken | None:
+    """Return an access token, or ``None`` where the value is no printable text of 1 to 2,048 characters."""
+    if isinstance(value, str) and 0 < len(value) <= _MAX_TOKEN and value.isprintable() and " " not in value:
+        return AccessToken(value)
+    return None
+
+
+def checked_application(value: object) -> str:
+    """Return the application a link is for: the value where it is a short plain word, or else ``showcase``."""
+    return value if isinstance(value, str) and _APPLICATION.match(value) else "showcase"
+
+
+def checked_text(value: object, max_length: int = 255) -> str:
+    """Return a name on one line: control and invisible characters become spaces, and what is too long is cut.
+
+    :return: the text; empty where the value is no text.
+    """
+    if not isinstance(value, str):
+        return ""
+    visible = (
+        sign if sign in _JOINERS or unicodedata.category(sign) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else " "
+        for sign in value[: 4 * max_length]
+    )
+    return " ".join("".join(visible).split())[:max_length].strip()
+
+
+def checked_link(value: object, api_base_url: str) -> SecretStr | None:
+    """Return the API's link, or ``None`` where it is not to be shown to anybody.
+
+    It must be https to ``matterport.com``, a host below it, or the host of the API. Where the API itself is on this
+    machine, as the emulator is, any loopback address will do.
+
+    :param value: the ``link`` of the response.
+    :param api_base_url: the base address of the API that returned it.
+    """
+    url = parse_http_url(value) if isinstance(value, str) else None
+    api = parse_http_url(api_base_url)
+    if url is None or api is None or not isinstance(value, str):
+        return None
+    trusted = url.host == _VENDOR or url.host.endswith(f".{_VENDOR}") or url.host == api.host
+    if (url.scheme == "https" and trusted) or (url.is_loopback and api.is_loopback):
+        return SecretStr(value)
+    return None
+
+
+def link_of(model_id: str, token: AccessToken) -> SecretStr:
+    """Build the documented form of a link: ``https://my.matterport.com/show?m=<model id>&auth=Bearer+<token>``."""
+    return SecretStr(f"{_SHOWCASE}?m={quote(model_id, safe='')}&auth=Bearer+{quote(token.reveal(), safe='')}")
+
+
+def checked_valid_until(value: object, now: datetime) -> datetime | None:
+    """Read ``validUntil``: ``Z``, an offset or fractions of a second; a time without a zone is UTC.
+
+    :param value: the ``validUntil`` of the response.
+    :param now: the server's time.
+    :return: ``None`` where it is unreadable, or further away than the 24 hours that the API grants at the most.
+    """
+    if not isinstance(value, str) or not _TIMESTAMP.match(value):
+        return None
+    timestamp = _parse_timestamp(value)
+    return timestamp if timestamp is not None and timestamp <= now + MAX_VALIDITY + CLOCK_SLACK else None
+
+
+@lru_cache(maxsize=128)
+def _parse_timestamp(value: str) -> datetime | None:
+    """Parse an ISO 8601 timestamp; cached, since the links of one request share it and parsing it is slow."""
+    try:
+        timestamp = pendulum.parse(value, tz="UTC")
+        if not isinstance(timestamp, pendulum.DateTime):
+            return None
+        return datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=timestamp.float_timestamp)
+    except (ValueError, OverflowError):
+        return None
