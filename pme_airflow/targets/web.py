@@ -1,4 +1,4 @@
-"""Requests to a target's web API: no redirects, retries of temporary failures, and errors without secrets."""
+"""Requests to a target's web API: no redirects, bounded responses, retries, and errors without secrets."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from pme_airflow.api.outcomes import HttpResponse
 from pme_airflow.errors import SlotError
+from pme_airflow.targets.bounded_http import TimeLimit, limit_connections, read_body
 
 __all__ = ["WebApi", "WebRefusal"]
 
 _TRIES = 4
 #: The longest pause between two tries, in seconds, whatever ``Retry-After`` asks for.
 _MAX_WAIT = 30.0
+#: How long a request may take in all, as a multiple of the time-out for each part of a response.
+_TOTAL = 2
+_ENCODINGS = "gzip, deflate"
 _TEMPORARY = frozenset({408, 425, 429})
 #: Methods that can be repeated after an answer was lost. POST, PUT and PATCH are sent once.
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
@@ -60,10 +65,12 @@ class WebApi:
 
     :param session: carries the credentials.
     :param base_url: the base address.
-    :param timeout: seconds to wait for a response.
+    :param timeout: seconds to wait for a connection, and for each part of a response. The whole response must be there
+        after twice that time, and may have 8 MiB.
     """
 
     def __init__(self, session: requests.Session, base_url: str, timeout: float) -> None:
+        limit_connections(session)
         self._session = session
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
@@ -110,25 +117,40 @@ class WebApi:
         anonymous: bool,
     ) -> requests.Response:
         problem: SlotError | None = None
+        limit = TimeLimit(_TOTAL * self._timeout)
         try:
-            response = self._session.request(
-                method,
-                f"{self.base_url}/{path.lstrip('/')}",
-                params=params,
-                headers=dict(headers or {}),
-                json=body,
-                timeout=self._timeout,
-                allow_redirects=False,
-                auth=_Anonymous() if anonymous else None,
-            )
-            problem = _problem_of(response) or check(response)
-        except requests.Timeout:
-            problem = _TimedOutError(f"no response within {self._timeout:g} s", passing=True)
-        except requests.RequestException as error:
-            problem = SlotError(f"the connection failed ({type(error).__name__})", passing=True)
+            with limit:
+                response = self._session.request(
+                    method,
+                    f"{self.base_url}/{path.lstrip('/')}",
+                    params=params,
+                    headers={"Accept-Encoding": _ENCODINGS, **(headers or {})},
+                    json=body,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                    auth=_Anonymous() if anonymous else None,
+                    stream=True,
+                )
+                read_body(response)
+            problem = self._late(limit) or _problem_of(response) or check(response)
+        except SlotError as error:
+            problem = error
+        except (requests.RequestException, HTTPError, OSError) as error:
+            problem = self._late(limit) or self._failure(error)
         if problem is not None:
             raise problem
         return response
+
+    def _late(self, limit: TimeLimit) -> SlotError | None:
+        """Return the error of a response that was cut off; one without a length looks whole."""
+        if not limit.passed:
+            return None
+        return _TimedOutError(f"no whole response within {_TOTAL * self._timeout:g} s", passing=True)
+
+    def _failure(self, error: Exception) -> SlotError:
+        if isinstance(error, requests.Timeout | ReadTimeoutError):
+            return _TimedOutError(f"no response within {self._timeout:g} s", passing=True)
+        return SlotError(f"the connection failed ({type(error).__name__})", passing=True)
 
 
 def _problem_of(response: requests.Response) -> SlotError | None:

@@ -19,7 +19,7 @@ class _Server(ThreadingHTTPServer):
 def serving_handler(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """Serve from a thread while the block runs; gives the base address."""
     server = _Server(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"

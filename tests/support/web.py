@@ -19,6 +19,7 @@ class Received:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    client: tuple[str, int] = ("", 0)
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,14 @@ class Reply:
 
 
 class WebServer:
-    """Answers each request by ``reply``, and keeps all requests in ``received``."""
+    """Answers each request by ``reply``, and keeps all requests in ``received``.
+
+    :ivar raw: writes the whole response of every request by itself, its headers too.
+    """
 
     def __init__(self) -> None:
         self.reply: Callable[[Received], Reply] = lambda request: Reply()
+        self.raw: Callable[[IO[bytes]], None] | None = None
         self.received: list[Received] = []
         self.address = ""
 
@@ -54,8 +59,13 @@ def serving_web() -> Iterator[WebServer]:
 
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            server.received.append(Received(self.command, self.path, dict(self.headers), body))
-            reply = server.reply(server.received[-1])
+            request = Received(self.command, self.path, dict(self.headers), body, self.client_address)
+            server.received.append(request)
+            if server.raw is not None:
+                self.close_connection = True
+                server.raw(self.wfile)
+                return
+            reply = server.reply(request)
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
