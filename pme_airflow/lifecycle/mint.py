@@ -166,8 +166,9 @@ class Minter:
         :raises PMEInputError: where the query finds no model.
         """
         services = self._services
+        listing = audience_models.Listing(demand.client_id, demand.audience, query)
         with services.database.read() as tx:
-            known = audience_models.known_models(tx, demand.client_id, demand.audience, services.server_now())
+            known = audience_models.known_models(tx, listing, services.server_now())
         gathered, outcome = LinkCollector(known), MintOutcome()
         self._hand_on_surely(demand, known, gathered, outcome)
         if known and outcome.reused == len(known):
@@ -183,11 +184,12 @@ class Minter:
         :raises PMEInputError: where the query finds no model.
         """
         services = self._services
+        listing = audience_models.Listing(client_id, audience, query)
         try:
             listed = [model.model_id for model in services.client.models(query)]
         except PMEUnavailableError as error:
             with services.database.read() as tx:
-                known = audience_models.known_models(tx, client_id, audience, services.server_now())
+                known = audience_models.known_models(tx, listing, services.server_now())
             if not known:
                 raise
             log.warning("The account's models cannot be listed (%s); the %d known ones are seen to.", error, len(known))
@@ -195,7 +197,7 @@ class Minter:
         if not listed:
             raise PMEInputError("models: the query found no model of the account. Widen it.")
         with services.database.write(self._run_context) as tx:
-            gone = audience_models.delist(tx, audience, listed)
+            gone = audience_models.record_listing(tx, listing, listed)
         if gone:
             log.warning("The account lists no more: %s. Their slots are cleared.", ", ".join(gone))
         return list(dict.fromkeys(listed))

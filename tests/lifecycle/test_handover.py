@@ -123,10 +123,10 @@ def test_a_part_that_is_cut_anew_finds_what_the_run_minted(services: Services) -
     from pme_airflow.lifecycle.mint import Minter
     from tests.support.rooms import demand
 
-    Minter(services, RunContext("dag/monday/mint/0")).ensure(demand(), ALL[:5])
-    again = Minter(services, RunContext("dag/monday/mint/1")).ensure(demand(), ALL[3:8])
+    Minter(services, RunContext.of_task("dag", "monday", "mint", 0)).ensure(demand(), ALL[:5])
+    again = Minter(services, RunContext.of_task("dag", "monday", "mint", 1)).ensure(demand(), ALL[3:8])
     assert (again.reused, again.minted) == (2, 3)
-    other = Minter(services, RunContext("dag/tuesday/mint/0")).ensure(demand(), ALL[:1])
+    other = Minter(services, RunContext.of_task("dag", "tuesday", "mint", 0)).ensure(demand(), ALL[:1])
     assert other.minted == 1
 
 

@@ -50,12 +50,12 @@ def demand(valid_for: str = "24h", renew_before: timedelta | None = None, audien
 
 def mint(services: Services, run: str, models: Sequence[str], wanted: Demand | None = None) -> MintOutcome:
     """Make sure of links, as one task of a run would."""
-    return Minter(services, RunContext(f"dag/{run}/mint/-1")).ensure(wanted or demand(), models)
+    return Minter(services, RunContext.of_task("dag", run, "mint")).ensure(wanted or demand(), models)
 
 
 def publish(services: Services, run: str, target: Target, items: Sequence[Mapping[str, Any]]) -> PublishOutcome:
     """Publish items, as one task of a run would."""
-    return Publisher(services, RunContext(f"dag/{run}/publish/-1"), target).publish(items)
+    return Publisher(services, RunContext.of_task("dag", run, "publish"), target).publish(items)
 
 
 def rows(services: Services, *states: str) -> list[LinkRow]:
