@@ -44,6 +44,7 @@ def _questions(database: Database, nights: int, models: int) -> Iterator[tuple[s
     turns = itertools.count(1)
     keep = Demand(CLIENT_ID, AUDIENCE, Validity.parse("24h"), timedelta(hours=12))
     renew = Demand(CLIENT_ID, AUDIENCE, Validity.parse("24h"))
+    listing = audience_models.Listing(CLIENT_ID, AUDIENCE, "*")
 
     def due() -> None:
         with database.write(RunContext("bench")) as tx:
@@ -68,7 +69,7 @@ def _questions(database: Database, nights: int, models: int) -> Iterator[tuple[s
 
     def known() -> None:
         with database.read() as tx:
-            assert len(audience_models.known_models(tx, CLIENT_ID, AUDIENCE, now)) == models
+            assert len(audience_models.known_models(tx, listing, now)) == models
 
     def flag(reason: str) -> None:
         with database.write(RunContext("bench")) as tx:

@@ -44,11 +44,11 @@ def fill(database: Database, client_id: str, now: datetime, nights: int, models:
             tx.execute(
                 text(
                     "INSERT INTO pme_publications (slot_key, target, slot, link_id, link_seq, model_id, audience, "
-                    f"published_at, run, details) SELECT {key}, '{target}', {_model(postgres, models)}, "
+                    f"published_at, run, details, client_id) SELECT {key}, '{target}', {_model(postgres, models)}, "
                     f"{_padded(postgres, 'lnk_', 'n', 32)}, n + 1, {_model(postgres, models)}, '{AUDIENCE}', :now, "
-                    f"'pme_nightly_rotation/r/publish/0', '{{}}' FROM {live}"
+                    f"'pme_nightly_rotation/r/publish/0', '{{}}', :client FROM {live}"
                 ),
-                {"now": moment},
+                {"now": moment, "client": client_id},
             )
     with database.write() as tx:
         tx.execute(text("ANALYZE"))

@@ -59,7 +59,7 @@ def run_context_of(context: Mapping[str, Any] | None = None) -> RunContext:
     ti = context.get("ti") or context.get("task_instance")
     if ti is None:
         return RunContext.of_command("python")
-    return RunContext(run=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"[:700])
+    return RunContext.of_task(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
 
 
 class PMEHook(BaseHook):

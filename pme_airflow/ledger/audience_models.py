@@ -1,48 +1,129 @@
-"""Which models an audience has, as far as the ledger knows, and which have left the account."""
+"""Which models an audience has, as far as the ledger knows, and which have left the account.
+
+What an account lists is remembered by client, audience and query: a query takes back only what it listed itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select, update
 
+from pme_airflow.ledger import keys, manifests
 from pme_airflow.ledger.events import record_events
-from pme_airflow.ledger.tables import events, links, publications
+from pme_airflow.ledger.tables import events, links, listings, publications
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["delist", "delisted_since", "known_models"]
+__all__ = ["Listing", "delisted_since", "known_models", "record_listing"]
 
-#: A model asked for within so long belongs to its audience although no slot shows it; a night and a little more.
+#: A model requested within so long belongs to its audience although no slot shows it; a night and a little more. A
+#: query that has not been listed for so long has no say any more in which models belong to its audience.
 _RECENTLY = timedelta(hours=26)
 _DELISTED = "delisted"
 
 
-def known_models(tx: ReadTransaction, client_id: str, audience: str, now: datetime) -> list[str]:
-    """The models of an audience: what slots show, and what was asked for lately."""
-    asked = select(links.c.model_id).where(
+@dataclass(frozen=True)
+class Listing:
+    """One query to an account, made for an audience.
+
+    :param client_id: whose account.
+    :param audience: for whom.
+    :param query: the query, as the API is asked.
+    """
+
+    client_id: str
+    audience: str
+    query: str
+
+    @property
+    def key(self) -> str:
+        """The key of its row."""
+        return keys.listing_key(self.client_id, self.audience, self.query)
+
+
+def known_models(tx: ReadTransaction, listing: Listing, now: datetime) -> list[str]:
+    """Return the models of a listing as far as the ledger knows, for while the account cannot be listed.
+
+    They are what it listed last. Before its first time they are what slots show the audience, and what was requested
+    for it lately.
+    """
+    manifest = tx.scalar(select(listings.c.manifest_id).where(listings.c.listing_key == listing.key))
+    listed = manifests.models_of(tx, manifest) if manifest is not None else []
+    if listed:
+        return sorted(listed)
+    client_id, audience = listing.client_id, listing.audience
+    requested = select(links.c.model_id).where(
         links.c.audience == audience, links.c.client_id == client_id, links.c.requested_at > now - _RECENTLY
     )
-    shown = select(publications.c.model_id).where(publications.c.audience == audience)
-    gone = delisted_since(tx, audience, now - _RECENTLY)
-    return sorted(set(tx.scalars(asked.union(shown))) - set(gone))
+    shown = select(publications.c.model_id).where(_shown_to(client_id, audience))
+    gone = delisted_since(tx, client_id, audience, now - _RECENTLY)
+    return sorted(set(tx.scalars(requested.union(shown))) - set(gone))
 
 
-def delist(tx: WriteTransaction, audience: str, listed: Iterable[str]) -> list[str]:
-    """Note which models of an audience the account lists no more; transfers clear their slots."""
-    kept = set(listed)
-    shown = tx.scalars(select(publications.c.model_id).where(publications.c.audience == audience).distinct())
-    gone = sorted(set(shown) - kept)
-    subjects = [{"model_id": model_id, "audience": audience} for model_id in gone]
-    record_events(tx, _DELISTED, subjects, tx.now(), "the account does not list it any more")
+def record_listing(tx: WriteTransaction, listing: Listing, listed: Iterable[str]) -> list[str]:
+    """Record what an account lists, and which models it lists no more; transfers clear the slots of those.
+
+    A model is gone where this query listed it the last time, or another query did that the DAG makes no more, and no
+    query of the audience lists it now.
+
+    :return: the models that are gone.
+    """
+    now = tx.now()
+    models = list(dict.fromkeys(listed))
+    rows = _listings_of(tx, listing)
+    before = _models_of(tx, [row for row in rows if row.listing_key == listing.key or _is_over(tx, row, now)])
+    others = [row for row in rows if row.listing_key != listing.key and row.seen_at > now - _RECENTLY]
+    _keep(tx, listing, models, now)
+    candidates = before - set(models) - _models_of(tx, others)
+    shown = select(publications.c.model_id).where(_shown_to(listing.client_id, listing.audience)).distinct()
+    gone = sorted(candidates & set(tx.scalars(shown))) if candidates else []
+    subjects = [
+        {"model_id": model_id, "audience": listing.audience, "client_id": listing.client_id} for model_id in gone
+    ]
+    record_events(tx, _DELISTED, subjects, now, "the account does not list it any more")
     return gone
 
 
-def delisted_since(tx: ReadTransaction, audience: str, since: datetime) -> dict[str, datetime]:
-    """When each model of an audience was last missed in the account's list."""
+def delisted_since(tx: ReadTransaction, client_id: str, audience: str, since: datetime) -> dict[str, datetime]:
+    """Return when each model of a client's audience was last found missing in the account's list."""
     found = tx.execute(
         select(events.c.model_id, func.max(events.c.at))
-        .where(events.c.at >= since, events.c.event == _DELISTED, events.c.audience == audience)
+        .where(
+            events.c.at >= since,
+            events.c.event == _DELISTED,
+            events.c.audience == audience,
+            events.c.client_id == client_id,
+        )
         .group_by(events.c.model_id)
     ).all()
     return {row[0]: row[1] for row in found}
+
+
+def _shown_to(client_id: str, audience: str) -> ColumnElement[bool]:
+    return (publications.c.audience == audience) & (publications.c.client_id == client_id)
+
+
+def _listings_of(tx: ReadTransaction, listing: Listing) -> Sequence[Any]:
+    """Return the listings of a client's audience, whatever their query."""
+    which = listings.c.client_id == listing.client_id, listings.c.audience == listing.audience
+    rows: Sequence[Any] = tx.execute(select(listings).where(*which)).all()
+    return rows
+
+
+def _is_over(tx: WriteTransaction, row: Any, now: datetime) -> bool:
+    """Return whether a listing was made by this DAG and is made no more, since the DAG's query was changed."""
+    return bool(row.publisher == tx.run_context.publisher and row.seen_at <= now - _RECENTLY)
+
+
+def _models_of(tx: ReadTransaction, rows: Iterable[Any]) -> set[str]:
+    return {model_id for row in rows for model_id in manifests.models_of(tx, row.manifest_id)}
+
+
+def _keep(tx: WriteTransaction, listing: Listing, models: list[str], now: datetime) -> None:
+    made = {"manifest_id": manifests.keep(tx, models), "publisher": tx.run_context.publisher, "seen_at": now}
+    named = {"client_id": listing.client_id, "audience": listing.audience, "query": listing.query}
+    tx.insert_missing(listings, [{"listing_key": listing.key, **named, **made}])
+    tx.execute(update(listings).where(listings.c.listing_key == listing.key).values(**made))

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, select, update
 
-from pme_airflow.ledger.run_context import process_is_dead
+from pme_airflow.ledger.processes import process_is_dead
 from pme_airflow.ledger.tables import claims
 from pme_airflow.ledger.transaction import WriteTransaction
 

@@ -13,8 +13,7 @@ from pme_airflow.ledger.transaction import WriteTransaction
 
 __all__ = ["record_events"]
 
-_REASON = 500
-_SUBJECT = ("link_id", "model_id", "audience", "fingerprint")
+_SUBJECT = ("link_id", "model_id", "audience", "fingerprint", "client_id")
 
 
 def record_events(
@@ -22,8 +21,8 @@ def record_events(
 ) -> None:
     """Record the same event of several subjects.
 
-    :param subjects: what it happened to (``link_id``, ``model_id``, ``audience``, ``fingerprint``, as far as there are
-        any); ``reason`` replaces the reason that all of them share.
+    :param subjects: what it happened to (``link_id``, ``model_id``, ``audience``, ``fingerprint``, ``client_id``,
+        all optional); ``reason`` replaces the reason that all of them share.
     """
     if not subjects:
         return
@@ -35,7 +34,7 @@ def record_events(
                 "event": event,
                 **{name: subject.get(name) for name in _SUBJECT},
                 "run": tx.run_context.run,
-                "reason": str(subject.get("reason") or reason)[:_REASON],
+                "reason": subject.get("reason") or reason,
             }
             for subject in subjects
         ],

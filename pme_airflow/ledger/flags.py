@@ -39,8 +39,14 @@ def flag(
     link_ids: Sequence[str] = (),
     models: Sequence[str] = (),
     audiences: Sequence[str] = (),
+    client_id: str | None = None,
 ) -> Flagged:
-    """Flag links. Fingerprints of no link are kept as tombstones, so that a later mint finds itself flagged."""
+    """Flag links. Fingerprints of no link are kept as tombstones, so that a later mint finds itself flagged.
+
+    :param fingerprints: of tokens that leaked, whichever client minted them.
+    :param link_ids: of links that leaked, whichever client minted them.
+    :param client_id: whose links of the models and audiences are flagged; ``None`` for every client's.
+    """
     now = tx.now()
     wanted: list[str] = []
     unknown: list[str] = []
@@ -67,11 +73,11 @@ def flag(
         tx.execute(
             update(links)
             .where(links.c.link_id.in_(chunk), links.c.flagged_at.is_(None))
-            .values(flagged_at=now, flag_reason=reason[:500], next_attempt_at=None, revoke_attempts=0)
+            .values(flagged_at=now, flag_reason=reason, next_attempt_at=None, revoke_attempts=0)
         )
     record_events(tx, "flagged", [row.subject for row in fresh], now, reason)
     rows = [
-        {"fingerprint": fingerprint, "flagged_at": now, "reason": reason[:500], "run": tx.run_context.run}
+        {"fingerprint": fingerprint, "flagged_at": now, "reason": reason, "run": tx.run_context.run}
         for fingerprint in tombstones
     ]
     tx.insert_missing(flags, rows)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-__all__ = ["index_lock", "manifest_id", "mint_claim", "rate_limit_key", "slot_claim", "slot_key"]
+__all__ = ["index_lock", "listing_key", "manifest_id", "mint_claim", "rate_limit_key", "slot_claim", "slot_key"]
 
 
-def mint_claim(audience: str, model_id: str) -> str:
-    """Return the key of the claim on minting one model's link for an audience."""
-    return f"mint:{audience}/{model_id}"
+def mint_claim(client_id: str, audience: str, model_id: str) -> str:
+    """Return the key of the claim on minting a client's link of one model for an audience."""
+    return f"mint:{_digest(client_id, audience, model_id)}"
 
 
 def slot_key(target: str, slot: str) -> str:
@@ -37,10 +37,15 @@ def rate_limit_key(host: str, client_id: str) -> str:
     return _digest(host, client_id)
 
 
+def listing_key(client_id: str, audience: str, query: str) -> str:
+    """Return the key of what a client's account listed for an audience."""
+    return _digest(client_id, audience, query)
+
+
 def manifest_id(model_ids: Iterable[str]) -> str:
     """Return the name of a list of models, which is its content's digest."""
     return f"sha256:{_digest(*model_ids)}"
 
 
 def _digest(*texts: str) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    return hashlib.sha256("\n".join(texts).encode(errors="surrogatepass")).hexdigest()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, insert, select, update
 
+from pme_airflow.ledger import keys
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.states import Event, State, next_state
 from pme_airflow.ledger.tables import links
@@ -49,6 +50,7 @@ class LinkRow:
     next_attempt_at: datetime | None
     irrevocable: bool
     verified: str | None
+    task_key: str | None
 
     @property
     def usable(self) -> bool:
@@ -57,10 +59,15 @@ class LinkRow:
         return self.state is State.LIVE and wanted and self.sealed is not None
 
     @property
+    def claim_key(self) -> str:
+        """The key of the claim under which the link was minted."""
+        return keys.mint_claim(self.client_id, self.audience, self.model_id)
+
+    @property
     def subject(self) -> dict[str, Any]:
         """The link as the subject of an event; see :func:`~.events.record_events`."""
         return {"link_id": self.link_id, "model_id": self.model_id, "audience": self.audience,
-                "fingerprint": self.fingerprint}  # fmt: skip
+                "fingerprint": self.fingerprint, "client_id": self.client_id}  # fmt: skip
 
 
 _COLUMNS = [links.c[f.name] for f in fields(LinkRow)]
@@ -154,6 +161,7 @@ def add(tx: WriteTransaction, rows: Sequence[dict[str, Any]], at: datetime, reas
             "state": state,
             "run": tx.run_context.run,
             "run_uid": tx.run_context.uid,
+            "task_key": tx.run_context.task_key,
             "revoke_attempts": 0,
             "irrevocable": False,
         }

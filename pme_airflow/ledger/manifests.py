@@ -11,9 +11,9 @@ from pme_airflow.errors import LedgerError
 from pme_airflow.ledger import keys
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import manifests
-from pme_airflow.ledger.transaction import WriteTransaction
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["keep", "pages"]
+__all__ = ["keep", "models_of", "pages"]
 
 _PAGE = 500
 #: How long a manifest is kept after it was last handed out: reruns of an older run make a new one.
@@ -39,6 +39,12 @@ def keep(tx: WriteTransaction, model_ids: Sequence[str]) -> str:
     elif seen < now - _TOUCHED:
         tx.execute(update(manifests).where(manifests.c.manifest_id == name).values(seen_at=now))
     return name
+
+
+def models_of(tx: ReadTransaction, name: str) -> list[str]:
+    """Return all models of a manifest; none where it is not kept any more."""
+    query = select(manifests.c.models).where(manifests.c.manifest_id == name).order_by(manifests.c.page)
+    return [model_id for page in tx.scalars(query) for model_id in page]
 
 
 def pages(database: Database, name: str) -> Iterator[list[str]]:

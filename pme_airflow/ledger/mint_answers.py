@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, Unknown
-from pme_airflow.ledger import claims, keys
+from pme_airflow.ledger import claims
 from pme_airflow.ledger.links import LinkRow, advance, advance_all, lock
 from pme_airflow.ledger.mint_requests import Demand, PendingMint, record
 from pme_airflow.ledger.states import Event, State
@@ -76,7 +76,7 @@ def settle(
     :param server_now: the server's time.
     :param latest: the server's time at the latest; a lost token's end is counted from it.
     """
-    claimed = {a.pending.link_id: keys.mint_claim(demand.audience, a.pending.model_id) for a in answers}
+    claimed = {a.pending.link_id: demand.claim_key(a.pending.model_id) for a in answers}
     ours = claims.held(tx, claimed.values())
     rows = _lock_or_restore(tx, demand, [answer.pending for answer in answers], server_now)
     now = tx.now()

@@ -40,6 +40,10 @@ class Demand:
     validity: Validity
     renew_before: timedelta | None = None
 
+    def claim_key(self, model_id: str) -> str:
+        """Return the key of the claim on minting for a model."""
+        return keys.mint_claim(self.client_id, self.audience, model_id)
+
 
 @dataclass(frozen=True)
 class Reuse:
@@ -106,7 +110,7 @@ def prepare(
         return {model_id: row for model_id, row in fit.items() if row is not None}, found
 
     fit, _ = reusable(model_ids)
-    wanted = {model_id: keys.mint_claim(demand.audience, model_id) for model_id in model_ids if model_id not in fit}
+    wanted = {model_id: demand.claim_key(model_id) for model_id in model_ids if model_id not in fit}
     ours = claims.take(tx, wanted.values()) if wanted else set()
     claimed = [model_id for model_id, key in wanted.items() if key in ours]
     minted_meanwhile, found = reusable(claimed) if claimed else ({}, {})
@@ -166,7 +170,7 @@ def _will_do(row: LinkRow, mint_run: MintRun, demand: Demand, server_now: dateti
     if row.valid_until - server_now <= demand.validity.duration / 4:
         return False
     overlapping = row.seq > mint_run.started_after_seq or row.run_uid in mint_run.concurrent_runs
-    return mint_run.run_context.is_same_task(row.run) or overlapping
+    return mint_run.run_context.is_same_task(row.task_key) or overlapping
 
 
 def _is_openable(row: LinkRow, can_open: CanOpen) -> bool:

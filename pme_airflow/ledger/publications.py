@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, select, update
 
 from pme_airflow.ledger import claims, keys
 from pme_airflow.ledger.events import record_events
@@ -23,6 +23,7 @@ __all__ = [
     "NotRecorded",
     "Publication",
     "Shown",
+    "SlotOwner",
     "models_at",
     "publications_in",
     "publish",
@@ -42,6 +43,8 @@ class Publication:
 
     :param link_seq: the link's place in the order they were requested; 0 while the slot is uncertain, see
         :func:`~.slot_claims.mark_uncertain`.
+    :param client_id: the client that minted the link; ``None`` where a version before this one recorded it.
+    :param publisher: the DAG that published; ``None`` for a command.
     """
 
     slot_key: str
@@ -54,6 +57,25 @@ class Publication:
     published_at: datetime
     run: str
     details: dict[str, Any] = field(repr=False)
+    client_id: str | None = None
+    publisher: str | None = None
+
+
+@dataclass(frozen=True)
+class SlotOwner:
+    """Whose slots: what one client's links are shown in for an audience.
+
+    :param publishers: the DAGs that published; ``None`` for all.
+    """
+
+    client_id: str
+    audience: str
+    publishers: frozenset[str] | None = None
+
+    def where(self) -> ColumnElement[bool]:
+        """Return what a publication must fulfil to be the owner's."""
+        own = and_(publications.c.client_id == self.client_id, publications.c.audience == self.audience)
+        return own if self.publishers is None else and_(own, publications.c.publisher.in_(sorted(self.publishers)))
 
 
 @dataclass(frozen=True)
@@ -82,12 +104,12 @@ class NotRecorded(Enum):
 
 
 def shown_at(
-    tx: ReadTransaction, target: str, audience: str | None = None, model_id: str | None = None
+    tx: ReadTransaction, target: str, owner: SlotOwner | None = None, model_id: str | None = None
 ) -> list[Publication]:
-    """Return what a target shows, or what it shows to an audience, or of a model."""
+    """Return what a target shows, or what it shows of an owner's, or of a model."""
     query = select(publications).where(publications.c.target == target)
-    if audience is not None:
-        query = query.where(publications.c.audience == audience)
+    if owner is not None:
+        query = query.where(owner.where())
     if model_id is not None:
         query = query.where(publications.c.model_id == model_id)
     return [Publication(**row._mapping) for row in tx.execute(query.order_by(publications.c.slot))]
@@ -102,17 +124,17 @@ def shown_in(tx: ReadTransaction, target: str, slots: Sequence[str]) -> dict[str
     return {row.slot: row.link_id for row in tx.execute(query)}
 
 
-def models_at(tx: ReadTransaction, target: str, audience: str) -> dict[str, datetime]:
-    """Return the models of an audience that a target shows, each with the latest time it was published there."""
+def models_at(tx: ReadTransaction, target: str, owner: SlotOwner) -> dict[str, datetime]:
+    """Return the models that a target shows of an owner's, each with the latest time it was published there."""
     query = select(publications.c.model_id, func.max(publications.c.published_at)).where(
-        publications.c.target == target, publications.c.audience == audience
+        publications.c.target == target, owner.where()
     )
     return {row[0]: row[1] for row in tx.execute(query.group_by(publications.c.model_id))}
 
 
-def shown_to(tx: ReadTransaction, audience: str) -> list[Publication]:
-    """Return all that an audience is shown."""
-    rows = tx.execute(select(publications).where(publications.c.audience == audience))
+def shown_to(tx: ReadTransaction, owner: SlotOwner) -> list[Publication]:
+    """Return all that an owner shows, at whatever target."""
+    rows = tx.execute(select(publications).where(owner.where()))
     return [Publication(**row._mapping) for row in rows]
 
 
@@ -212,9 +234,14 @@ def _record(
     replaced: dict[str, Retirement] = {
         before.link_id: (entry.grace, f"replaced at {target}, {entry.slot}")
         for entry in taken
-        if (before := previous.get(entry.slot)) is not None and before.link_id != entry.link_id
+        if (before := previous.get(entry.slot)) is not None and _is_replaced(before, known[entry.link_id])
     }
     retire_unshown(tx, known, replaced, now)
+
+
+def _is_replaced(before: Publication, link: LinkRow) -> bool:
+    """Return whether a slot's former link is the publisher's to retire; another client's link is not."""
+    return before.link_id != link.link_id and before.client_id in (link.client_id, None)
 
 
 def _row(tx: WriteTransaction, target: str, entry: Shown, link: LinkRow, now: datetime) -> dict[str, Any]:
@@ -229,6 +256,8 @@ def _row(tx: WriteTransaction, target: str, entry: Shown, link: LinkRow, now: da
         "published_at": now,
         "run": tx.run_context.run,
         "details": entry.details,
+        "client_id": link.client_id,
+        "publisher": tx.run_context.publisher,
     }
 
 
@@ -259,7 +288,8 @@ def withdraw(tx: WriteTransaction, gone: Sequence[Publication], reason: str, gra
                 publications.c.slot_key == publication.slot_key, publications.c.link_id == publication.link_id
             )
         )
-        subject = {"link_id": publication.link_id, "model_id": publication.model_id, "audience": publication.audience}
+        subject = {"link_id": publication.link_id, "model_id": publication.model_id, "audience": publication.audience,
+                   "client_id": publication.client_id}  # fmt: skip
         message = f"{publication.target} no longer shows it at {publication.slot}: {reason}"
         record_events(tx, "withdrawn", [subject], now, message)
     retire_unshown(tx, known, {p.link_id: (grace, reason) for p in gone}, now)

@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlalchemy import and_, select, update
 
-from pme_airflow.ledger import keys
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.links import LinkRow, advance_all, lock
-from pme_airflow.ledger.run_context import process_is_dead
+from pme_airflow.ledger.processes import process_is_dead
 from pme_airflow.ledger.states import Event, State
 from pme_airflow.ledger.sweep_queue import lock_free
 from pme_airflow.ledger.tables import claims, links
@@ -153,7 +152,7 @@ class _ClaimOwner:
 
 def _claim_owners(tx: ReadTransaction, minting: Sequence[LinkRow]) -> dict[str, _ClaimOwner]:
     """Return who holds the claims on some links' mints, by the claims' keys."""
-    wanted = sorted({keys.mint_claim(row.audience, row.model_id) for row in minting})
+    wanted = sorted({row.claim_key for row in minting})
     query = select(claims.c.claim_key, claims.c.owner, claims.c.process).where(
         claims.c.claim_key.in_(wanted), claims.c.expires_at > tx.now()
     )
@@ -161,7 +160,7 @@ def _claim_owners(tx: ReadTransaction, minting: Sequence[LinkRow]) -> dict[str, 
 
 
 def _has_living_owner(row: LinkRow, owners: Mapping[str, _ClaimOwner]) -> bool:
-    owner = owners.get(keys.mint_claim(row.audience, row.model_id))
+    owner = owners.get(row.claim_key)
     return owner is not None and owner.uid == row.run_uid and not process_is_dead(owner.process)
 
 

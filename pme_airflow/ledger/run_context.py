@@ -1,79 +1,74 @@
-"""Who acts on the ledger: a task's try, a command, a person."""
+"""Who writes to the ledger: one attempt of an Airflow task, or a command that a person runs."""
 
 from __future__ import annotations
 
 import getpass
-import os
-import re
+import hashlib
+import json
 import socket
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 
-import psutil
+from pme_airflow.ledger.processes import this_process
 
-__all__ = ["RunContext", "host_name", "process_is_dead", "this_process"]
+__all__ = ["RunContext", "TaskInstanceKey"]
 
 
-#: The end of a task's name: its index where it is mapped, else -1. A command's is hexadecimal and longer.
-_PART = re.compile(r"(-1|[0-9]{1,7})\Z")
+@dataclass(frozen=True)
+class TaskInstanceKey:
+    """An Airflow task instance, by the four ids that name it.
+
+    :param map_index: which of a mapped task's instances it is; -1 where the task is not mapped.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """One try of one piece of work.
+    """One attempt of one piece of work.
 
-    :param run: names the DAG run, task and map index (``dag/run/task/index``), the same for every try of it.
-    :param uid: names this try alone; what it claims is claimed under it.
-    :param process: names the process, so that others on its machine can tell when it is gone.
+    :param run: names the work for the audit, the same for every attempt of it. Nothing is read out of it again.
+    :param task: the task instance, where it is one.
+    :param uid: names this attempt alone; what it claims is claimed under it.
+    :param process: names the process, so that others on its machine can find out that it is gone.
     """
 
     run: str
+    task: TaskInstanceKey | None = None
     uid: str = field(default_factory=lambda: uuid.uuid4().hex)
-    process: str = field(default_factory=lambda: this_process())
+    process: str = field(default_factory=this_process)
 
-    def is_same_task(self, run: str) -> bool:
-        """Whether a run is this one's DAG run and task, whichever part of a mapped task did it."""
-        task, _, part = self.run.rpartition("/")
-        other, _, others = run.rpartition("/")
-        return run == self.run or (task == other and bool(_PART.match(part) and _PART.match(others)))
+    @classmethod
+    def of_task(cls, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> RunContext:
+        """Return the run context of an attempt of an Airflow task instance."""
+        return cls(f"{dag_id}/{run_id}/{task_id}/{map_index}", TaskInstanceKey(dag_id, run_id, task_id, map_index))
 
     @classmethod
     def of_command(cls, command: str) -> RunContext:
-        """Whoever runs a command; each time it is run is a run of its own."""
+        """Return the run context of a command; each time it is run is a run of its own."""
         user = "unknown"
         with suppress(OSError, KeyError):
             user = getpass.getuser()
         uid = uuid.uuid4().hex
-        return cls(run=f"cli/{user}@{socket.gethostname()}/{command}"[:680] + f"/{uid[:8]}", uid=uid)
+        return cls(f"cli/{user}@{socket.gethostname()}/{command}/{uid[:8]}", uid=uid)
 
+    @property
+    def task_key(self) -> str:
+        """The same for every attempt of a DAG run's task, and for all instances of a mapped one; 64 characters."""
+        task = self.task
+        fields = [self.run] if task is None else [task.dag_id, task.run_id, task.task_id]
+        return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
 
-@cache
-def host_name() -> str:
-    """Names this machine, boot and process namespace: process ids mean something only inside of all three."""
-    boot = space = ""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:13]
-        space = str(os.stat("/proc/self/ns/pid").st_ino)
-    return f"{socket.gethostname()[:100]}|{boot}|{space}"
+    @property
+    def publisher(self) -> str | None:
+        """The DAG whose publications are this one's own; ``None`` for a command, whose user decides for all DAGs."""
+        return None if self.task is None else self.task.dag_id
 
-
-def this_process() -> str:
-    """Names this process for as long as its machine runs."""
-    return f"{host_name()}|{os.getpid()}|{int(psutil.Process().create_time())}"
-
-
-def process_is_dead(process: str) -> bool:
-    """Whether a process of this machine is gone; false where that cannot be told from here."""
-    host, _, rest = process.partition(f"{host_name()}|")
-    if host or not rest:
-        return False
-    pid, _, begun = rest.partition("|")
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - int(begun)) > 2
-    except psutil.NoSuchProcess:
-        return True
-    except (psutil.Error, ValueError):
-        return False
+    def is_same_task(self, task_key: str | None) -> bool:
+        """Return whether a :attr:`task_key` is this one's: the same DAG run and task, whichever its map index."""
+        return task_key == self.task_key

@@ -39,12 +39,12 @@ def list_models(services: Services, run_context: RunContext, audience: str, quer
 
     :raises PMEInputError: if the query finds no model.
     """
-    client_id = services.client.client_id
+    listing = audience_models.Listing(services.client.client_id, audience, query.query)
     try:
         listed = [model.model_id for model in services.client.models(query.query)]
     except PMEUnavailableError as error:
         with services.database.read() as tx:
-            known = audience_models.known_models(tx, client_id, audience, services.server_now())
+            known = audience_models.known_models(tx, listing, services.server_now())
         if not known:
             raise
         log.warning("The account's models cannot be listed (%s); the %d known ones are used.", error, len(known))
@@ -53,7 +53,7 @@ def list_models(services: Services, run_context: RunContext, audience: str, quer
     if not wanted:
         raise PMEInputError("models: the query found no model of the account. Widen it.")
     with services.database.write(run_context) as tx:
-        gone = audience_models.delist(tx, audience, wanted)
+        gone = audience_models.record_listing(tx, listing, wanted)
     if gone:
         log.warning("The account has stopped listing %s. Their slots are cleared.", ", ".join(gone))
     return wanted

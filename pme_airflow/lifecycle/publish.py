@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from pme_airflow.errors import PMEError, SlotError
 from pme_airflow.ledger import audience_models, publications, slot_claims
-from pme_airflow.ledger.publications import Publication
+from pme_airflow.ledger.publications import Publication, SlotOwner
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.services import Services
@@ -159,24 +159,30 @@ class Publisher:
 
         Models that had an item just now are kept, whatever was noted before.
         """
+        owner = SlotOwner(self._services.client.client_id, audience)
         with self._services.database.read() as tx:
-            at = publications.models_at(tx, self._target.name, audience)
-            gone = audience_models.delisted_since(tx, audience, min(at.values())) if at else {}
+            at = publications.models_at(tx, self._target.name, owner)
+            gone = audience_models.delisted_since(tx, owner.client_id, audience, min(at.values())) if at else {}
         kept = self._listed[audience]
-        return self._clear(audience, [m for m, when in gone.items() if m in at and when >= at[m] and m not in kept])
+        return self._clear(owner, [m for m, when in gone.items() if m in at and when >= at[m] and m not in kept])
 
     def retire_others(self, audience: str, model_ids: Iterable[str]) -> PublishOutcome:
-        """Clear the slots this target still shows for an audience's models that are not listed any more."""
-        with self._services.database.read() as tx:
-            at = publications.models_at(tx, self._target.name, audience)
-        return self._clear(audience, sorted(set(at) - set(model_ids)))
+        """Clear the slots this target still shows for an audience's models that are not listed any more.
 
-    def _clear(self, audience: str, model_ids: Sequence[str]) -> PublishOutcome:
+        Where a DAG clears them, they are those that it published itself: another DAG may show the audience more.
+        """
+        own = self._run_context.publisher
+        owner = SlotOwner(self._services.client.client_id, audience, None if own is None else frozenset({own}))
+        with self._services.database.read() as tx:
+            at = publications.models_at(tx, self._target.name, owner)
+        return self._clear(owner, sorted(set(at) - set(model_ids)))
+
+    def _clear(self, owner: SlotOwner, model_ids: Sequence[str]) -> PublishOutcome:
         database = self._services.database
         removed_before = self._outcome.removed.total
         for model_id in model_ids:
             with database.read() as tx:
-                shown = publications.shown_at(tx, self._target.name, audience, model_id)
+                shown = publications.shown_at(tx, self._target.name, owner, model_id)
             for publication in shown:
                 self._take_away(publication)
         if self._outcome.removed.total > removed_before:
@@ -304,12 +310,9 @@ def retire_targets(
     :param publishers: the ids of the DAGs whose publications these are; those of other DAGs are left alone.
     """
     database = services.database
+    owner = SlotOwner(services.client.client_id, audience, frozenset(publishers))
     with database.write(run_context) as tx:
-        gone = [
-            shown
-            for shown in publications.shown_to(tx, audience)
-            if shown.target not in set(targets) and shown.run.partition("/")[0] in set(publishers)
-        ]
+        gone = [shown for shown in publications.shown_to(tx, owner) if shown.target not in set(targets)]
         if gone:
             reason = "its target is in no placement any more"
             publications.withdraw(tx, gone, reason, services.grace)

@@ -37,6 +37,7 @@ from tests.support.rooms import CLIENT
 
 NIGHTS, MODELS = 60, 4000
 ACTOR = RunContext("pme_nightly_rotation/tonight/mint/0")
+LISTING = audience_models.Listing(CLIENT, AUDIENCE, "*")
 DEMAND = Demand(CLIENT, AUDIENCE, Validity.parse("24h"), timedelta(hours=12))
 NOW = SystemClock().now()
 #: Tables that grow with the years; the others hold what is under way.
@@ -90,8 +91,8 @@ def flag(tx: WriteTransaction) -> Any:
 
 
 def known(tx: WriteTransaction) -> Any:
-    assert len(audience_models.known_models(tx, CLIENT, AUDIENCE, NOW)) == MODELS
-    return audience_models.delisted_since(tx, AUDIENCE, NOW - timedelta(hours=26))
+    assert len(audience_models.known_models(tx, LISTING, NOW)) == MODELS
+    return audience_models.delisted_since(tx, CLIENT, AUDIENCE, NOW - timedelta(hours=26))
 
 
 def purge(tx: WriteTransaction) -> Any:
@@ -113,7 +114,7 @@ def publish(tx: WriteTransaction) -> Any:
     assert plans["a new slot"].action is slot_claims.SlotAction.PUT
     shown = publications.Shown("a new slot", link.link_id, {})
     assert publications.publish(tx, target, [shown]) == {}
-    return publications.shown_at(tx, target, AUDIENCE, model(5))
+    return publications.shown_at(tx, target, publications.SlotOwner(CLIENT, AUDIENCE), model(5))
 
 
 @pytest.mark.parametrize("ask", [due, ensure, known, find, publish, flag, purge], ids=lambda ask: ask.__name__)

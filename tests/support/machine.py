@@ -133,7 +133,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert entry.row.usable, "a link that is flagged, retired or dead was handed on"
 
     def _claims(self, owner: Owner, model: str) -> bool:
-        key = keys.mint_claim(owner.demand.audience, model)
+        key = owner.demand.claim_key(model)
         with self.database.read() as tx:
             row = tx.execute(
                 select(claims.claims).where(

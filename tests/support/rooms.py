@@ -53,12 +53,12 @@ def mint(services: Services, run: str, models: Sequence[str] | ModelQuery, wante
     """Make sure of links, as one task of a run would."""
     asked = wanted or demand()
     request = MintLinksRequest(models, asked.audience, asked.validity, asked.renew_before)
-    return mint_links(services, RunContext(f"dag/{run}/mint/-1"), request)
+    return mint_links(services, RunContext.of_task("dag", run, "mint"), request)
 
 
 def publish(services: Services, run: str, target: Target, items: Sequence[Mapping[str, Any]]) -> PublishOutcome:
     """Publish items, as one task of a run would."""
-    return Publisher(services, RunContext(f"dag/{run}/publish/-1"), target).publish(items)
+    return Publisher(services, RunContext.of_task("dag", run, "publish"), target).publish(items)
 
 
 def rows(services: Services, *states: str) -> list[LinkRow]:
