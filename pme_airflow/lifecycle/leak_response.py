@@ -269,7 +269,7 @@ def _flag(
 ) -> tuple[Flagged, tuple[str, ...]]:
     """Flag what the criteria name; with ``within``, what matches all of them, and which known fingerprints do not."""
     reason = request.reason.strip() or "flagged without a reason"
-    criteria = {
+    criteria: dict[str, Any] = {
         "fingerprints": named.fingerprints,
         "link_ids": named.link_ids,
         "models": named.models,
@@ -277,7 +277,7 @@ def _flag(
     }
     with services.database.write(run_context) as tx:
         if not (request.within and (named.models or named.audiences)):
-            return flags.flag(tx, reason, **criteria), ()
+            return flags.flag(tx, reason, client_id=services.client.client_id, **criteria), ()
         rows = links_matching(tx, **criteria)
         known = {row.fingerprint for row in links_matching(tx, fingerprints=named.fingerprints)}
         matched = {row.fingerprint for row in rows}
