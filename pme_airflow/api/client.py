@@ -59,9 +59,9 @@ class PMEClient:
         limiter: Limiter | None = None,
     ) -> None:
         if not client_id.strip():
-            raise PMEInputError("login: is empty. Enter the client id (Settings > Developer Tools).")
+            raise PMEInputError("Client ID: is empty. Enter the client id (Settings > Developer Tools).")
         if not client_secret.reveal():
-            raise PMEInputError("password: is empty. Enter the client secret (shown once when it is reset).")
+            raise PMEInputError("Client secret: is empty. Enter the client secret (shown once when it is reset).")
         self.client_id = client_id
         self.settings = settings or ClientSettings()
         self._secret = client_secret

@@ -91,7 +91,7 @@ def test_a_list_that_does_not_end_is_an_error(scripted: PMEClient, api: mocking.
 
 def test_a_host_that_is_no_pme_api_is_named_as_such(scripted: PMEClient, api: mocking.Mocker) -> None:
     api.post(TOKEN, text="<html>welcome</html>")
-    with pytest.raises(PMEProtocolError, match="host"):
+    with pytest.raises(PMEProtocolError, match="API address"):
         scripted.check_enabled()
 
 
@@ -121,7 +121,7 @@ def test_a_revocation_answered_false_is_not_confirmed(scripted: PMEClient, api: 
 # ------------------------------------------------------------------- bad input
 
 
-@pytest.mark.parametrize(("login", "password", "field"), [("", "x", "login"), ("x", "", "password")])
+@pytest.mark.parametrize(("login", "password", "field"), [("", "x", "Client ID"), ("x", "", "Client secret")])
 def test_missing_credentials_are_named(login: str, password: str, field: str) -> None:
     with pytest.raises(PMEInputError, match=field):
         PMEClient(login, SecretStr(password), HOST)
