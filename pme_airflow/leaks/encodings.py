@@ -11,7 +11,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterator
 
-__all__ = ["MASK", "decodings", "redact", "tokens_in"]
+__all__ = ["MASK", "candidates_in", "decodings", "has_masked_token", "is_masked", "redact", "tokens_in"]
 
 #: What replaces a masked token; Airflow's own masks are the same.
 MASK = "***"
@@ -31,6 +31,19 @@ _WORD = re.compile(r"[A-Za-z0-9._~-]{8,512}\Z", re.ASCII)
 #: What a scanner or a log writes in the place of a token, or after its first characters.
 _MASK_WORD = re.compile(r"(?:redact(?:ed)?|masked|hidden|filtered|removed|([xX0._~-])\1*)\Z", re.IGNORECASE)
 _MASK_AFTER = re.compile(r"[*\u2022\u25cf]{3}|\u2026")
+#: Masks of gitleaks (``REDACTED``, ``k3f9...``), secretlint, TruffleHog, ggshield, Trivy (stars), Kingfisher
+#: (``[REDACTED:…]``), CI systems and Airflow (stars, ``[MASKED]``).
+_MASKED = re.compile(
+    r"redacted|\bredact\b|[*\u2022\u25cf]{3}|x{8}|(?:\.{3}|\u2026)[\"'`]?\Z"
+    r"|[\[<(](?:masked|hidden|filtered|removed|secret|sensitive)\b"
+    r"|\A(?:masked|hidden|filtered|removed|[x#.-]+)\Z",
+    re.IGNORECASE,
+)
+_BEARER_MASKED = re.compile(
+    r"Bearer[\s+]+(?:[\[<(]{0,2}(?:redact|masked|hidden|filtered|removed)|[*\u2022\u25cf]{3}|\u2026|x{4}"
+    r"|[A-Za-z0-9_~-]{1,512}(?:\.{2}|\u2026|[*\u2022\u25cf]{3}))",
+    re.IGNORECASE,
+)
 
 #: Escapes of URLs, JSON, JavaScript and HTML, colours of terminals, and characters that nobody sees.
 _ESCAPE = re.compile(
@@ -71,6 +84,26 @@ def tokens_in(text: str, *, bare: bool = False) -> list[str]:
     if bare:
         found += [token.rstrip("._~-") for token in found]
     return [token for token in dict.fromkeys(found) if len(token) >= 8 and not _MASK_WORD.match(token)]
+
+
+def candidates_in(text: str) -> list[str]:
+    """Return every word of a text that may be a token, in any encoding; most are none, and only the ledger can say.
+
+    These are the tokens that :func:`tokens_in` returns for a text that may be a token itself, and the words that have
+    the shape of one.
+    """
+    shaped = (match[0] for decoded in decodings(text) for match in _TOKEN_SHAPE.finditer(decoded))
+    return list(dict.fromkeys([*tokens_in(text, bare=True), *shaped]))
+
+
+def is_masked(text: str) -> bool:
+    """Return whether a scanner has masked the secret in a text, whole or but for its first characters."""
+    return bool(_MASKED.search(text.strip()))
+
+
+def has_masked_token(text: str) -> bool:
+    """Return whether a masked token follows ``Bearer`` in a text, in any encoding."""
+    return any(_BEARER_MASKED.search(decoded) for decoded in decodings(text))
 
 
 def decodings(text: str) -> Iterator[str]:

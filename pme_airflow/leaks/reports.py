@@ -1,303 +1,251 @@
-"""Reading secret scanners' reports. A report's format is recognised by its content, never by its file name."""
+"""Reading secret scanners' reports. A report's format is recognised by its content, never by its file name.
+
+A report is read whole, or an error says what of it was not read.
+"""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pme_airflow.errors import PMEReportError
-from pme_airflow.leaks.encodings import tokens_in
+from pme_airflow.leaks.encodings import candidates_in, has_masked_token, is_masked, tokens_in
+from pme_airflow.leaks.findings import Findings, PartialReportError, merged
+from pme_airflow.leaks.json_stream import Element, End, Text, read_events
+from pme_airflow.leaks.report_formats import FORMATS, Format, Secret, format_of, secrets_in, strings_in
 from pme_airflow.sealing import fingerprint
-from pme_airflow.secrets import AccessToken, SecretStr
+from pme_airflow.secrets import AccessToken
 
-__all__ = ["MAX_REPORT_BYTES", "Findings", "merged", "read_report"]
+__all__ = ["MAX_CANDIDATES", "MAX_REPORT_BYTES", "Findings", "PartialReportError", "merged", "read_report"]
 
 #: A larger report is refused: split it.
 MAX_REPORT_BYTES = 64 * 1024 * 1024
-_MAX_DEPTH = 200
-_MASK = re.compile(r"\*{4,}|\bREDACTED\b")
-_SHA1 = re.compile(r"[0-9a-f]{40}\Z", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a report contains.
-
-    :param form: the format it was read as.
-    :param total: how many findings it lists.
-    :param fingerprints: the fingerprints of the tokens in it.
-    :param sha1: hex SHA-1 digests of secrets, from scanners that report nothing else of them.
-    """
-
-    form: str
-    total: int
-    fingerprints: tuple[str, ...] = ()
-    sha1: frozenset[str] = frozenset()
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the findings as JSON: fingerprints and digests, never a token."""
-        return {"form": self.form, "total": self.total, "fingerprints": list(self.fingerprints),
-                "sha1": sorted(self.sha1)}  # fmt: skip
-
-    @classmethod
-    def of_json(cls, value: Mapping[str, Any]) -> Findings:
-        """Read what :meth:`as_json` wrote."""
-        return cls(str(value["form"]), int(value["total"]), tuple(value["fingerprints"]), frozenset(value["sha1"]))
-
-
-def merged(reports: Iterable[Findings | None]) -> Findings | None:
-    """Merge several reports into one; ``None`` if there is none."""
-    read = [report for report in reports if report is not None]
-    if len(read) < 2:
-        return read[0] if read else None
-    fingerprints = tuple(dict.fromkeys(known for report in read for known in report.fingerprints))
-    sha1 = frozenset(digest for report in read for digest in report.sha1)
-    return Findings(", ".join(report.form for report in read), sum(report.total for report in read), fingerprints, sha1)
+#: A report is not read further behind so many words that may be tokens.
+MAX_CANDIDATES = 100_000
+#: A report is not read further behind so many findings, lists, objects and lines of one word.
+MAX_ENTRIES = 500_000
+_MAX_SHOWN = 5
+_FINGERPRINT = re.compile(r"sha256:[0-9a-fA-F]{64}")
+#: A line that is one word, alone or behind a label, as scanners print a secret: ``Raw result: k3f9…``.
+_LINE_WORD = re.compile(
+    r"^[ \t]{0,80}(?:[A-Za-z][A-Za-z ]{0,30}:)?[ \t\"'`<]{0,80}([A-Za-z0-9._~+/=-]{8,2000})"
+    r"[\"'`>,;]{0,4}[ \t\r]{0,80}$",
+    re.MULTILINE,
+)
+#: A line on which a scanner prints a secret that it masked.
+_MASKED_LINE = re.compile(
+    r"^[ \t]{0,80}(?:Secret|Finding|Match|Raw result)[ \t]{0,80}:[^\n]{0,2000}(?:REDACTED|\*{3}|\.{3}[ \t\r]{0,80}$)",
+    re.MULTILINE,
+)
+_LINE = re.compile(r"^[^\S\n]{0,1000}\S", re.MULTILINE)
+#: Characters of a long line that are read again with its next part, so that no token is cut.
+_TAIL = 8192
+_KNOWN = ", ".join(dict.fromkeys(form.name for form in FORMATS)) + " and plain text"
 
 
 def read_report(raw: bytes) -> Findings:
     """Read a report in any known format, or as plain text.
 
-    :raises PMEReportError: if its format is unknown or of a newer major version, or it is cut off or too large.
+    :raises PartialReportError: if a part was not read: it is broken or cut off, or its secrets are masked or missing;
+        the error has the findings that were read.
+    :raises PMEReportError: if nothing was read: its format is unknown or of a newer major version, or it is too large.
     """
     if len(raw) > MAX_REPORT_BYTES:
         raise PMEReportError(
             f"findings: {len(raw)} bytes is over the limit of {MAX_REPORT_BYTES}. Split it, or scan the "
             "sources with `pme-airflow scan`."
         )
-    text = _text(raw)
-    body = text.strip()
-    if not body:
+    if not raw.strip(b"\0\t\n\r \xef\xbb\xbf\xfe\xff"):
         raise PMEReportError("findings: the report is empty. Check that the scanner finished.")
-    if body[0] in "[{":
-        return _read_json(body)
-    return _from_texts("plain text", body.splitlines())
+    reader = _Reader()
+    reader.read(raw)
+    return reader.findings()
 
 
-def _text(raw: bytes) -> str:
-    for start, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig")):
-        if raw.startswith(start):
-            try:
-                return raw.decode(encoding)
-            except UnicodeDecodeError:
-                break
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    raise PMEReportError(
-        "findings: the report is neither UTF-8 nor UTF-16 text with a byte order mark. Convert it to UTF-8."
-    )
+class _Reader:
+    """Collects what the documents and lines of one report contain."""
 
+    def __init__(self) -> None:
+        self._totals: Counter[str] = Counter()
+        self._unread: Counter[Format] = Counter()
+        self._unknown = 0
+        self._shape = ""
+        self._entries = 0
+        self._seen = 0
+        self._lines = 0
+        self._masked_lines = 0
+        self._problems: list[str] = []
+        self._fingerprints: dict[str, None] = {}
+        self._sha1: set[str] = set()
+        self._tail = ""
 
-def _read_json(body: str) -> Findings:
-    document: Any = None
-    problem = ""
-    try:
-        document = json.loads(body)
-    except RecursionError:
-        problem = "the report is nested too deep"
-    except ValueError as error:
-        lines = _json_lines(body)
-        if lines is not None:
-            return _trufflehog(lines)
-        where = getattr(error, "lineno", "?")
-        problem = f"the report is JSON up to line {where}, then broken or cut off. Run the scanner again"
-    if problem:
-        raise PMEReportError(f"findings: {problem}.")
-    for recognises, reader in _FORMS:
-        if recognises(document):
-            return reader(document)
-    shape = f"an object with the keys {_names(document)}" if isinstance(document, dict) else "a list"
-    raise PMEReportError(
-        f"findings: {shape} is no known report format. Known formats are gitleaks, SARIF 2.1, TruffleHog, "
-        "GitHub secret scanning, detect-secrets, Kingfisher, secretlint and plain text."
-    )
+    def read(self, raw: bytes) -> None:
+        """Read a report."""
+        for event in read_events(raw):
+            self._seen += 1
+            if isinstance(event, Element):
+                self._entry(event.path, event.value)
+            elif isinstance(event, End):
+                self._end(event)
+            elif isinstance(event, Text):
+                self._text(event.text)
+            else:
+                self._problems.append(f"line {event.line} {event.reason}")
+            if self._is_full:
+                self._problems.append(
+                    f"the report contains over {MAX_ENTRIES} entries or {MAX_CANDIDATES} words that may be tokens, and "
+                    "was not read further. Split it"
+                )
+                return
 
+    def findings(self) -> Findings:
+        """Return what was read.
 
-def _json_lines(body: str) -> list[Any] | None:
-    lines = [line for line in body.splitlines() if line.strip()]
-    if len(lines) < 2:
-        return None
-    try:
-        return [json.loads(line) for line in lines]
-    except (ValueError, RecursionError):
-        return None
+        :raises PMEReportError: if a part was not read.
+        """
+        total = sum(self._totals.values()) if self._totals else self._lines
+        forms = ", ".join(self._totals) or "plain text"
+        findings = Findings(forms, total, tuple(self._fingerprints), frozenset(self._sha1))
+        problems = [*self._problems[:_MAX_SHOWN], *self._unread_parts()]
+        if not problems:
+            return findings
+        if len(self._problems) > _MAX_SHOWN:
+            problems.append(f"and {len(self._problems) - _MAX_SHOWN} more parts were not read")
+        message = f"findings: {'; '.join(problems)}."
+        if self._fingerprints or self._sha1 or sum(self._totals.values()) > sum(self._unread.values()):
+            raise PartialReportError(f"{message} The rest of the report was read.", findings)
+        raise PMEReportError(message)
 
+    def _unread_parts(self) -> Iterator[str]:
+        for form, count in self._unread.items():
+            if count:
+                yield (
+                    f"{count} of {self._totals[form.name]} {form.name} findings contain no readable secret: it is "
+                    f"masked or missing. {form.unmask}, or search the same files with `pme-airflow scan`"
+                )
+        if self._masked_lines:
+            yield f"{self._masked_lines} lines contain a masked secret. Run the scanner without masking"
+        if self._unknown:
+            yield f"{self._shape} ({self._unknown} of them) is no known report format. Known formats are {_KNOWN}"
 
-def _names(document: Mapping[str, Any]) -> str:
-    """Return the keys that are plain words; any other key might be a secret."""
-    plain = [key for key in list(document)[:40] if re.fullmatch(r"[A-Za-z_$][A-Za-z_$-]{0,19}", key)]
-    return ", ".join(plain[:8]) or "none that are words"
+    # ------------------------------------------------------------ findings
 
+    def _entry(self, path: tuple[str, ...], entry: Any) -> None:
+        self._entries += 1
+        self._add(strings_in(entry))
+        form = format_of(path, entry)
+        if form is None:
+            self._unknown += 1
+            self._shape = self._shape or _shape(entry)
+            return
+        self._totals[form.name] += 0
+        for secret in secrets_in(form, entry):
+            self._totals[form.name] += 1
+            self._unread[form] += not self._is_readable(secret)
+            self._add_secret(secret)
 
-# ---------------------------------------------------------------- formats
+    def _is_readable(self, secret: Secret) -> bool:
+        if secret.sha1 or any(text.strip() and not is_masked(text) for text in secret.texts):
+            return True
+        return any(tokens_in(text) for text in (*secret.texts, *secret.context))
 
+    def _add_secret(self, secret: Secret) -> None:
+        self._sha1.update([secret.sha1] if secret.sha1 else [])
+        for text in secret.texts:
+            self._add([text])
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+    def _add(self, texts: Iterable[str]) -> None:
+        """Add the fingerprints of all words that may be tokens."""
+        text = "\n".join(texts)
+        found = [match[0].lower() for match in _FINGERPRINT.finditer(text)]
+        found += [fingerprint(AccessToken(token)) for token in candidates_in(text)]
+        self._fingerprints.update(dict.fromkeys(found))
 
+    @property
+    def _is_full(self) -> bool:
+        return len(self._fingerprints) > MAX_CANDIDATES or self._seen > MAX_ENTRIES
 
-def _list_with(*keys: str) -> Callable[[Any], bool]:
-    def recognises(document: Any) -> bool:
-        entries = _dicts(document)
-        return bool(entries) and all(any(key in entry for entry in entries) for key in keys)
+    # ------------------------------------------------------------ documents
 
-    return recognises
+    def _end(self, event: End) -> None:
+        if event.path == ("runs", "*"):
+            self._sarif_run(event)
+        elif event.path == () and event.is_list:
+            self._totals.update({} if self._entries else {"an empty list of findings": 0})
+            self._entries = 0
+        elif event.path == ():
+            self._document(event)
+            self._entries = 0
 
-
-def _object_with(*keys: str) -> Callable[[Any], bool]:
-    return lambda document: isinstance(document, dict) and all(key in document for key in keys)
-
-
-def _gitleaks(document: Any) -> Findings:
-    entries = _dicts(document)
-    return _unmasked(_from_values("gitleaks", entries, ("Secret", "Match", "Line")), entries)
-
-
-def _sarif(document: Any) -> Findings:
-    version = str(document.get("version"))
-    if not re.match(r"2\.1(\.|$)", version):
-        shown = version if re.fullmatch(r"[0-9.]{1,12}", version) else "unknown"
-        raise PMEReportError(f"findings: SARIF version {shown} is not supported. Export the report as SARIF 2.1.0.")
-    results = [result for run in _dicts(document.get("runs")) for result in _dicts(run.get("results"))]
-    return _unmasked(_from_values("SARIF", results, None), results)
-
-
-def _trufflehog(document: Any) -> Findings:
-    entries = _dicts(document if isinstance(document, list) else [document])
-    found = [entry for entry in entries if "DetectorName" in entry or "Raw" in entry or "SourceMetadata" in entry]
-    if not found:
-        raise PMEReportError("findings: these JSON lines are no known report format. TruffleHog's (--json) is.")
-    return _from_values("TruffleHog", found, ("Raw", "RawV2", "Redacted"))
-
-
-def _github_alerts(document: Any) -> Findings:
-    return _from_values("GitHub secret scanning alerts", _dicts(document), ("secret",))
-
-
-def _github_partner(document: Any) -> Findings:
-    return _from_values("GitHub partner message", _dicts(document), ("token",))
-
-
-def _github_webhook(document: Any) -> Findings:
-    if "secret" in document["alert"]:
-        return _github_alerts([document["alert"]])
-    raise PMEReportError(
-        "findings: a GitHub secret_scanning_alert webhook carries no secret. Fetch the alert with the REST API "
-        "(GET /repos/{owner}/{repo}/secret-scanning/alerts/{number}) and pass that."
-    )
-
-
-def _detect_secrets(document: Any) -> Findings:
-    version = str(document.get("version", ""))
-    if version and version.split(".")[0] not in ("0", "1"):
-        shown = version if re.fullmatch(r"[0-9.]{1,12}", version) else "unknown"
-        raise PMEReportError(f"findings: a detect-secrets baseline of version {shown} is not supported; version 1 is.")
-    results = document["results"] if isinstance(document["results"], dict) else {}
-    entries = [entry for per_file in results.values() for entry in _dicts(per_file)]
-    digests = {str(entry.get("hashed_secret", "")).lower() for entry in entries}
-    return Findings("detect-secrets", len(entries), (), frozenset(d for d in digests if _SHA1.match(d)))
-
-
-def _secretlint(document: Any) -> Findings:
-    """Read secretlint's JSON: it masks each secret, but contains the source text and the range of each finding."""
-    messages = [(file, message) for file in _dicts(document) for message in _dicts(file.get("messages"))]
-    entries = [
-        {**message, "captured": _range_of(file.get("sourceContent"), message.get("range"))}
-        for file, message in messages
-    ]
-    return _unmasked(_from_values("secretlint", entries, None), entries)
-
-
-def _range_of(source: Any, span: Any) -> str:
-    if not isinstance(source, str) or not isinstance(span, list) or len(span) != 2:
-        return ""
-    start, end = span
-    return source[start:end] if type(start) is int and type(end) is int else ""
-
-
-def _unmasked(findings: Findings, entries: list[dict[str, Any]]) -> Findings:
-    """Return the findings unless all of them are masked, since those cannot be compared with the ledger.
-
-    :raises PMEReportError: if every finding is masked.
-    """
-    texts = [_strings(entry) for entry in entries]
-    masked = sum(
-        1
-        for fields in texts
-        if any(_MASK.search(text.reveal()) for text in fields) and not any(tokens_in(text.reveal()) for text in fields)
-    )
-    if not entries or masked < len(entries):
-        return findings
-    raise PMEReportError(
-        f"findings: all {masked} findings of this {findings.form} report are masked and cannot be compared. "
-        "Run the scanner without masking (gitleaks without --redact, secretlint with --no-maskSecrets), or "
-        "`pme-airflow scan` over the same files."
-    )
-
-
-def _kingfisher(document: Any) -> Findings:
-    entries = _dicts(document["findings"]) if isinstance(document, dict) else _dicts(document)
-    return _from_values("Kingfisher", entries, None)
-
-
-_FORMS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Findings]], ...] = (
-    (_object_with("runs", "version"), _sarif),
-    (_object_with("results", "plugins_used"), _detect_secrets),
-    (_object_with("alert", "action"), _github_webhook),
-    (_object_with("findings"), _kingfisher),
-    (_list_with("rule", "finding"), _kingfisher),
-    (_object_with("SourceMetadata"), _trufflehog),
-    (_list_with("SourceMetadata"), _trufflehog),
-    (_list_with("RuleID"), _gitleaks),
-    (_list_with("filePath", "messages"), _secretlint),
-    (_list_with("secret_type", "secret"), _github_alerts),
-    (_object_with("secret_type", "secret"), lambda document: _github_alerts([document])),
-    (_list_with("token", "type"), _github_partner),
-    (lambda document: document == [], lambda document: Findings("an empty list of findings", 0)),
-)
-
-
-def _from_values(form: str, entries: list[dict[str, Any]], keys: tuple[str, ...] | None) -> Findings:
-    """Collect the tokens in some fields of each finding, or in all of them."""
-    texts: list[SecretStr] = []
-    for entry in entries:
-        if keys is None:
-            texts += _strings(entry)
+    def _document(self, event: End) -> None:
+        """Read the fields of an object beside its findings."""
+        values = event.values
+        if "runs" in event.entered:
+            self._check_version("SARIF", values, ("2.1",), "Export the report as SARIF 2.1.0")
+        elif "results" in event.entered and "plugins_used" in values:
+            self._check_version("detect-secrets", values, ("0", "1"), "Scan again with detect-secrets 1")
+        elif "vulnerabilities" in event.entered:
+            self._gitlab_scan(values.get("scan"))
+        elif "findings" in event.entered or values.keys() in ({"access_map"}, {"audit"}):
+            self._totals["Kingfisher"] += 0
+        elif str(values.get("logger")).startswith("trufflehog") and "msg" in values:
+            self._totals["TruffleHog"] += 0
+            self._add(strings_in(values))
+        elif "alert" in values and "action" in values:
+            self._github_webhook(values["alert"])
         else:
-            texts += [SecretStr(value) for key in keys if isinstance(value := entry.get(key), str)]
-    return Findings(form, len(entries), _fingerprints(texts))
+            self._entry((), values)
+
+    def _check_version(self, form: str, values: Mapping[str, Any], known: tuple[str, ...], advice: str) -> None:
+        version = str(values.get("version", known[0]))
+        self._totals[form] += 0
+        if not any(version == prefix or version.startswith(f"{prefix}.") for prefix in known):
+            shown = version if re.fullmatch(r"[0-9.]{1,12}", version) else "unknown"
+            self._problems.append(f"{form} version {shown} is not supported. {advice}")
+
+    def _sarif_run(self, event: End) -> None:
+        invocations = event.values.get("invocations")
+        failed = any(
+            isinstance(invocation, Mapping) and invocation.get("executionSuccessful") is False
+            for invocation in (invocations if isinstance(invocations, list) else [])
+        )
+        if failed or "results" not in event.entered:
+            self._problems.append("a SARIF run has no results or says that the scanner failed. Run the scanner again")
+
+    def _gitlab_scan(self, scan: object) -> None:
+        self._totals["GitLab secret detection"] += 0
+        if isinstance(scan, Mapping) and scan.get("status", "success") != "success":
+            self._problems.append("the GitLab report says that the scan failed. Run it again")
+
+    def _github_webhook(self, alert: object) -> None:
+        if isinstance(alert, Mapping) and "secret" in alert:
+            self._entry((), {"secret_type": "", **alert})
+            return
+        self._problems.append(
+            "a GitHub secret_scanning_alert webhook carries no secret. Fetch the alert with the REST API "
+            "(GET /repos/{owner}/{repo}/secret-scanning/alerts/{number}) and pass that"
+        )
+
+    # ------------------------------------------------------------ text
+
+    def _text(self, text: str) -> None:
+        """Read text that is no JSON: a plain report, or log lines between findings."""
+        block = self._tail + text
+        self._tail = "" if text.endswith("\n") else text[-_TAIL:]
+        self._lines += sum(1 for _ in _LINE.finditer(text))
+        self._masked_lines += len(_MASKED_LINE.findall(block)) or has_masked_token(block)
+        self._add([block])
+        words = dict.fromkeys(match[1] for match in _LINE_WORD.finditer(block))
+        self._seen += len(words)
+        for word in words:
+            self._add([word])
 
 
-def _from_texts(form: str, lines: list[str]) -> Findings:
-    texts = [SecretStr("\n".join(lines)), *map(SecretStr, lines)]
-    return Findings(form, sum(1 for line in lines if line.strip()), _fingerprints(texts))
-
-
-def _strings(value: Any, depth: int = 0) -> list[SecretStr]:
-    if depth > _MAX_DEPTH:
-        return []
-    if isinstance(value, str):
-        return [SecretStr(value)]
-    if isinstance(value, Mapping):
-        return [text for inner in value.values() for text in _strings(inner, depth + 1)]
-    if isinstance(value, list):
-        return [text for inner in value for text in _strings(inner, depth + 1)]
-    return []
-
-
-def _fingerprints(texts: Iterable[SecretStr]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for text in texts:
-        for token in tokens_in(text.reveal(), bare=True):
-            found[token if _is_fingerprint(token) else fingerprint(AccessToken(token))] = None
-        found.update((known.lower(), None) for known in re.findall(r"sha256:[0-9a-fA-F]{64}", text.reveal()))
-    return tuple(found)
-
-
-def _is_fingerprint(text: str) -> bool:
-    return text.startswith("sha256:")
+def _shape(entry: object) -> str:
+    """Return a description of an unknown entry, with such keys as are plain words; any other might be a secret."""
+    if not isinstance(entry, Mapping):
+        return "a list without objects"
+    plain = [key for key in list(entry)[:40] if re.fullmatch(r"[A-Za-z_$][A-Za-z_$-]{0,19}", key)]
+    return f"an object with the keys {', '.join(plain[:8]) or 'none that are words'}"
