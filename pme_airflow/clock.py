@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Protocol
 
 from pme_airflow.http_dates import parse_http_date
 
 __all__ = ["Clock", "ServerClock", "SystemClock"]
+
+#: How far a server's ``Date`` may be from what is known before another one has to confirm it.
+_PLAUSIBLE = timedelta(hours=1)
 
 
 class Clock(Protocol):
@@ -44,15 +48,17 @@ class SystemClock:
 class ServerClock:
     """The server's time: its last ``Date`` header, counted on from there by a monotonic clock.
 
-    Until a ``Date`` was received it is the worker's own wall clock, and ``known`` is false. Safe to share between
-    threads.
+    Until a ``Date`` was received it is the worker's own wall clock, and ``known`` is false. A ``Date`` that is more
+    than an hour from what is known is used once the next one confirms it: a single response of a gateway whose clock is
+    wrong must not make live links look expired. Safe to share between threads.
 
     :param clock: the worker's clock.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._last: tuple[datetime, float] | None = None
+        self._last: _Reading | None = None
+        self._unconfirmed: _Reading | None = None
         self._lock = threading.Lock()
 
     @property
@@ -68,13 +74,33 @@ class ServerClock:
         timestamp = parse_http_date(date_header)
         if timestamp is not None:
             with self._lock:
-                self._last = (timestamp, self._clock.monotonic())
+                self._take(_Reading(timestamp, self._clock.monotonic()))
         return timestamp
+
+    def _take(self, reading: _Reading) -> None:
+        known = [earlier for earlier in (self._last, self._unconfirmed) if earlier is not None]
+        if self._last is None or any(reading.agrees_with(earlier) for earlier in known):
+            self._last, self._unconfirmed = reading, None
+        else:
+            self._unconfirmed = reading
 
     def now(self) -> datetime:
         """Return the server's time, aware and in UTC; exact to the second that ``Date`` is rounded to."""
         with self._lock:
             if self._last is None:
                 return self._clock.now()
-            timestamp, received_at = self._last
-        return timestamp + timedelta(seconds=self._clock.monotonic() - received_at)
+            return self._last.counted_on(self._clock.monotonic())
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A ``Date`` header's time, and the monotonic time at which it was received."""
+
+    timestamp: datetime
+    received_at: float
+
+    def counted_on(self, monotonic: float) -> datetime:
+        return self.timestamp + timedelta(seconds=monotonic - self.received_at)
+
+    def agrees_with(self, earlier: _Reading) -> bool:
+        return abs(self.timestamp - earlier.counted_on(self.received_at)) <= _PLAUSIBLE

@@ -22,7 +22,8 @@ __all__ = ["CLOCK_SLACK", "checked_application", "checked_link", "checked_text",
 
 #: How far ``validUntil`` may lie beyond what the API grants at the most: rounding, and the request's own time.
 CLOCK_SLACK = timedelta(minutes=5)
-_APPLICATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
+#: The name of an enum's value, as the vendor documents it; without digits, so that it cannot be a token.
+_APPLICATION = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}\Z", re.ASCII)
 _TIMESTAMP = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[Tt ][0-9]{2}[0-9:.,+Zz -]{0,30}\Z", re.ASCII)
 _MAX_TOKEN = 2048
 _SHOWCASE = "https://my.matterport.com/show"
@@ -39,7 +40,7 @@ def checked_token(value: object) -> AccessToken | None:
 
 
 def checked_application(value: object) -> str:
-    """Return the application a link is for: the value where it is a short plain word, or else ``showcase``."""
+    """Return the application a link is for: the value where it is the name of an enum's value, or else ``showcase``."""
     return value if isinstance(value, str) and _APPLICATION.match(value) else "showcase"
 
 
@@ -102,5 +103,5 @@ def _parse_timestamp(value: str) -> datetime | None:
         if not isinstance(timestamp, pendulum.DateTime):
             return None
         return datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=timestamp.float_timestamp)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError):  # pendulum raises the last for 00000000T00
         return None

@@ -16,7 +16,8 @@ from pme_airflow.api.outcomes import HttpResponse
 
 __all__ = ["GraphError", "GraphResponse", "parse_graph_response", "parse_json"]
 
-_CODE = re.compile(r"[A-Za-z]+([._-][A-Za-z]+){0,5}\Z", re.ASCII)
+#: A code of a few words, as the vendor's are; anything longer could repeat a secret.
+_CODE = re.compile(r"[A-Za-z]{1,24}([._-][A-Za-z]{1,24}){0,5}\Z", re.ASCII)
 _VALIDATION_CODES = frozenset({"GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "VALIDATIONERROR", "INVALIDSYNTAX"})
 _MODEL_STATUSES = frozenset({403, 404, 410})
 _THROTTLING_STATUSES = frozenset({408, 425, 429})
@@ -47,7 +48,7 @@ class GraphError:
     :param names_mutation: whether the message names one of the mutations, as "Cannot query field …" does.
     """
 
-    path: tuple[str | int, ...] | None
+    path: tuple[str | int, ...] | None = field(repr=False)
     status: int | None
     code: str | None
     validation: bool
@@ -99,7 +100,7 @@ class GraphResponse:
 
     data: Mapping[str, Any] | None = field(repr=False)
     errors: tuple[GraphError, ...]
-    oauth_error: str | None = None
+    oauth_error: str | None = field(default=None, repr=False)
 
     def value(self, alias: str) -> Any:
         """The value under an alias; ``None`` where it is null or absent."""

@@ -111,10 +111,13 @@ def test_what_cannot_be_a_token_is_none(value: object) -> None:
     assert checked_token(value) is None
 
 
-@pytest.mark.parametrize("value", ["", "a b", "<b>", "x" * 65, "-x", "a/b", "é", "a\n", None, 5])
+@pytest.mark.parametrize(
+    "value", ["", "a b", "<b>", "x" * 33, "-x", "a/b", "é", "a\n", "k7aqznhw3gtdmfxb52vy9mcde", "v2", None, 5]
+)
 def test_an_application_that_is_no_plain_word_is_showcase(value: object) -> None:
     assert checked_application(value) == "showcase"
-    assert checked_application("bundle_2.x-y") == "bundle_2.x-y"
+    for name in ("showcase", "Bundle_x-y", "x" * 32):
+        assert checked_application(name) == name
 
 
 @pytest.mark.parametrize(
@@ -159,6 +162,8 @@ def test_a_name_is_one_line_of_visible_text(value: object, text: str) -> None:
         ("2026", None),
         ("2026-05-01", None),
         ("12:10", None),
+        ("00000000 00:", None),
+        ("00000000T00", None),
         ("2026-05-01/2026-06-01", None),
         ("2026-13-01T00:00:00Z", None),
         ("2026-05-01T12:10:00+99:99", None),

@@ -41,7 +41,9 @@ def test_what_is_no_http_status_is_left_out(status: object) -> None:
     assert error_of({"httpStatus": status}).status is None
 
 
-@pytest.mark.parametrize("code", ["secret token here", "a" * 5 + "!", 17, None, "x.y.z.a.b.c.d", "abc123"])
+@pytest.mark.parametrize(
+    "code", ["secret token here", "a" * 5 + "!", 17, None, "x.y.z.a.b.c.d", "abc123", "a" * 25, "a." * 40]
+)
 def test_a_code_that_is_more_than_a_few_words_is_left_out_since_it_could_repeat_a_secret(code: object) -> None:
     assert error_of({"code": code}).code is None
 
