@@ -21,43 +21,51 @@ __all__ = ["MAX_BODY_BYTES", "BoundedHTTPResponse", "bound_response", "read_body
 
 #: The longest body in bytes. The largest honest one, 1,000 links, is 0.4 MB; 2 MB of ``[]`` take 75 MB as JSON.
 MAX_BODY_BYTES = 2 * 1024 * 1024
-#: The most bytes on the wire: a body, its chunks' headers and the header fields.
-_MAX_WIRE_BYTES = MAX_BODY_BYTES + 1024 * 1024
+#: What may be on the wire beside the body, in bytes: its chunks' headers and the header fields.
+_MAX_HEADER_BYTES = 1024 * 1024
 _CHUNK = 64 * 1024
-_UNTIL = threading.local()
+_BOUNDS = threading.local()
 
 
-def bound_response(seconds: float) -> None:
-    """Let the next response of this thread take no more than a number of seconds in all, counted from now."""
-    _UNTIL.at = time.monotonic() + seconds
+def bound_response(seconds: float, max_body: int = MAX_BODY_BYTES) -> None:
+    """Let the next response of this thread take no more than a number of seconds in all, counted from now.
+
+    :param max_body: the longest body in bytes.
+    """
+    _BOUNDS.until = time.monotonic() + seconds
+    _BOUNDS.max_wire = max_body + _MAX_HEADER_BYTES
 
 
 class BoundedHTTPResponse(HTTPResponse):
     """A response that is read within the bounds of its thread; used as ``response_class`` of a connection."""
 
     def __init__(self, sock: socket.socket, *args: object, **kwargs: object) -> None:
-        super().__init__(_BoundedFiles(sock, getattr(_UNTIL, "at", None)), *args, **kwargs)  # type: ignore[arg-type]
+        max_wire = getattr(_BOUNDS, "max_wire", MAX_BODY_BYTES + _MAX_HEADER_BYTES)
+        files = _BoundedFiles(sock, getattr(_BOUNDS, "until", None), max_wire)
+        super().__init__(files, *args, **kwargs)  # type: ignore[arg-type]
 
 
 class _BoundedFiles:
     """What ``HTTPResponse`` needs of a socket: a file to read from."""
 
-    def __init__(self, sock: socket.socket, until: float | None) -> None:
+    def __init__(self, sock: socket.socket, until: float | None, max_wire: int) -> None:
         self._sock = sock
         self._until = until
+        self._max_wire = max_wire
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_BoundedReader(self._sock, self._until))
+        return io.BufferedReader(_BoundedReader(self._sock, self._until, self._max_wire))
 
 
 class _BoundedReader(io.RawIOBase):
-    """Reads from a socket until a time, and no more than ``_MAX_WIRE_BYTES``."""
+    """Reads from a socket until a time, and no more than a number of bytes."""
 
-    def __init__(self, sock: socket.socket, until: float | None) -> None:
+    def __init__(self, sock: socket.socket, until: float | None, max_wire: int) -> None:
         self._sock = sock
         self._timeout = sock.gettimeout()
         self._file = sock.makefile("rb", buffering=0)
         self._until = until
+        self._max_wire = max_wire
         self._received = 0
 
     def readable(self) -> bool:
@@ -71,7 +79,7 @@ class _BoundedReader(io.RawIOBase):
             self._sock.settimeout(left if self._timeout is None else min(self._timeout, left))
         count = self._file.readinto(buffer)
         self._received += count or 0
-        if self._received > _MAX_WIRE_BYTES:
+        if self._received > self._max_wire:
             raise ConnectionError("the response is too long")
         return int(count) if count is not None else None
 
@@ -83,18 +91,19 @@ class _BoundedReader(io.RawIOBase):
         super().close()
 
 
-def read_body(raw: urllib3.BaseHTTPResponse) -> tuple[bytes, bool]:
+def read_body(raw: urllib3.BaseHTTPResponse, max_body: int = MAX_BODY_BYTES) -> tuple[bytes, bool]:
     """Read and decompress a body.
 
-    :return: what was received, and whether it is the whole body and no longer than ``MAX_BODY_BYTES``.
+    :param max_body: the longest body in bytes, once decompressed.
+    :return: what was received, and whether it is the whole body and no longer than that.
     """
     body = bytearray()
     try:
         decoder = _Decoder(raw.headers.get("Content-Encoding", ""))
         for chunk in _chunks(raw):
-            body += decoder.decode(chunk, MAX_BODY_BYTES + 1 - len(body))
-            if len(body) > MAX_BODY_BYTES:
-                return bytes(body[:MAX_BODY_BYTES]), False
+            body += decoder.decode(chunk, max_body + 1 - len(body))
+            if len(body) > max_body:
+                return bytes(body[:max_body]), False
     except (urllib3.exceptions.HTTPError, OSError, ValueError, zlib.error):
         return bytes(body), False
     return bytes(body), decoder.finished

@@ -1,16 +1,83 @@
-"""Sessions for Airflow's HTTP connections."""
+"""Sessions for Airflow's HTTP connections, whose addresses are checked before anything is sent to them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
 import requests
 
-__all__ = ["http_session"]
+from pme_airflow.addresses import checked_base_url, parse_http_url
+from pme_airflow.errors import PMEInputError
+
+__all__ = ["ALLOW_HTTP", "allows_http", "base_url_of", "http_session"]
+
+#: The key in a connection's Extra that accepts plain http for a host that is not this machine.
+ALLOW_HTTP = "allow_http"
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def http_session(conn_id: str) -> tuple[requests.Session, str]:
-    """Return a session with an HTTP connection's credentials and headers, and its base address."""
+    """Return a session with an HTTP connection's credentials and headers, and its base address.
+
+    :raises PMEInputError: for an address that is no http(s) base, or plain http to a host that is not this machine.
+    """
     from airflow.providers.http.hooks.http import HttpHook
 
     hook = HttpHook(http_conn_id=conn_id)
+    base_url = base_url_of(hook.get_connection(conn_id))
     session = hook.get_conn()
-    return session, str(hook.base_url)
+    session.headers.pop(ALLOW_HTTP, None)  # the provider sends every key of Extra that it does not know as a header
+    return session, base_url
+
+
+def base_url_of(connection: Any) -> str:
+    """Return the base address of an HTTP connection, with its scheme and port, and without a trailing slash.
+
+    Without a scheme it is https; or http if the host is this machine, or Extra has ``allow_http``.
+
+    :raises PMEInputError: as :func:`http_session` does.
+    """
+    field = f"connection {connection.conn_id}, Host"
+    host = str(connection.host or "").strip()
+    allow_http = allows_http(connection.conn_id, connection.extra_dejson)
+    if not host:
+        raise PMEInputError(f"{field}: is empty. Enter the address, such as https://cms.example.com.")
+    if "://" not in host and connection.schema in _DEFAULT_PORTS:
+        host = f"{connection.schema}://{host}"
+    elif "://" not in host and allow_http:
+        host = f"http://{host}"
+    return _with_port(_checked(host, field, allow_http), connection.port, field)
+
+
+def _checked(host: str, field: str, allow_http: bool) -> str:
+    url = parse_http_url(host)
+    if url is not None and url.scheme == "http" and not (allow_http or url.is_loopback):
+        raise PMEInputError(
+            f"{field}: plain http to {url.host} would send links and the account's password in clear. Use "
+            f'https://{url.netloc}. If the network can be trusted, put {{"{ALLOW_HTTP}": true}} into Extra.'
+        )
+    return checked_base_url(host, field=field, allow_http=allow_http)
+
+
+def _with_port(base_url: str, port: Any, field: str) -> str:
+    """Return an address with the port that a connection has in its own field."""
+    parts = urlsplit(base_url)
+    if not port or int(port) == (parts.port or _DEFAULT_PORTS[parts.scheme]):
+        return base_url
+    if parts.port is not None:
+        raise PMEInputError(f"{field}: has port {parts.port}, but Port is {port}. Remove one of them.")
+    return urlunsplit(parts._replace(netloc=f"{parts.netloc}:{port}"))
+
+
+def allows_http(conn_id: str | None, extra: Mapping[str, Any]) -> bool:
+    """Return whether a connection's Extra accepts plain http for a host that is not this machine.
+
+    :raises PMEInputError: if the value is neither true nor false.
+    """
+    value = extra.get(ALLOW_HTTP, False)
+    text = str(value).strip().lower()
+    if text not in ("true", "false", ""):
+        raise PMEInputError(f"connection {conn_id}, Extra: {ALLOW_HTTP} must be true or false.")
+    return text == "true"

@@ -9,11 +9,11 @@ from typing import Any
 import requests
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
-from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from pme_airflow.api.bounded import bound_response
 from pme_airflow.api.outcomes import HttpResponse
 from pme_airflow.errors import SlotError
-from pme_airflow.targets.bounded_http import TimeLimit, limit_connections, read_body
+from pme_airflow.targets.bounded_http import MAX_BODY, bound_session, read_response
 
 __all__ = ["WebApi", "WebRefusal"]
 
@@ -70,7 +70,7 @@ class WebApi:
     """
 
     def __init__(self, session: requests.Session, base_url: str, timeout: float) -> None:
-        limit_connections(session)
+        bound_session(session)
         self._session = session
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
@@ -117,40 +117,38 @@ class WebApi:
         anonymous: bool,
     ) -> requests.Response:
         problem: SlotError | None = None
-        limit = TimeLimit(_TOTAL * self._timeout)
+        until = time.monotonic() + _TOTAL * self._timeout
         try:
-            with limit:
-                response = self._session.request(
-                    method,
-                    f"{self.base_url}/{path.lstrip('/')}",
-                    params=params,
-                    headers={"Accept-Encoding": _ENCODINGS, **(headers or {})},
-                    json=body,
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                    auth=_Anonymous() if anonymous else None,
-                    stream=True,
-                )
-                read_body(response)
-            problem = self._late(limit) or _problem_of(response) or check(response)
+            bound_response(_TOTAL * self._timeout, MAX_BODY)
+            response = self._session.request(
+                method,
+                f"{self.base_url}/{path.lstrip('/')}",
+                params=params,
+                headers={"Accept-Encoding": _ENCODINGS, **(headers or {})},
+                json=body,
+                timeout=self._timeout,
+                allow_redirects=False,
+                auth=_Anonymous() if anonymous else None,
+                stream=True,
+            )
+            whole = read_response(response)
+            problem = self._failure(None, until) if not whole else _problem_of(response) or check(response)
         except SlotError as error:
             problem = error
-        except (requests.RequestException, HTTPError, OSError) as error:
-            problem = self._late(limit) or self._failure(error)
+        except requests.RequestException as error:
+            problem = self._failure(error, until)
         if problem is not None:
             raise problem
         return response
 
-    def _late(self, limit: TimeLimit) -> SlotError | None:
-        """Return the error of a response that was cut off; one without a length looks whole."""
-        if not limit.passed:
-            return None
-        return _TimedOutError(f"no whole response within {_TOTAL * self._timeout:g} s", passing=True)
-
-    def _failure(self, error: Exception) -> SlotError:
-        if isinstance(error, requests.Timeout | ReadTimeoutError):
+    def _failure(self, error: Exception | None, until: float) -> SlotError:
+        """Return the error of a response that did not arrive, or not whole."""
+        if time.monotonic() >= until:
+            return _TimedOutError(f"no whole response within {_TOTAL * self._timeout:g} s", passing=True)
+        if isinstance(error, requests.Timeout):
             return _TimedOutError(f"no response within {self._timeout:g} s", passing=True)
-        return SlotError(f"the connection failed ({type(error).__name__})", passing=True)
+        reason = "the response broke off" if error is None else type(error).__name__
+        return SlotError(f"the connection failed ({reason})", passing=True)
 
 
 def _problem_of(response: requests.Response) -> SlotError | None:

@@ -13,10 +13,12 @@ from pme_airflow.secrets import AccessToken, SecretStr
 from pme_airflow.targets.base import ShownLink
 
 MODEL = "Model000000"
+#: Tokens as the vendor's: 25 lower-case letters and digits.
+TOKEN_A, TOKEN_B, TOKEN_C = (f"{letter}0token{8:0>18}" for letter in "abc")
 
 
 def shown_link(
-    token: str = "t" * 25,
+    token: str = TOKEN_A,
     link_id: str = "link-1",
     model_id: str = MODEL,
     audience: str = "intranet",

@@ -19,7 +19,7 @@ from pme_airflow.targets.base import ShownLink
 from pme_airflow.targets.http_json import HttpJsonTarget
 from tests.conftest import MODELS
 from tests.support.entries import JSON, Entries, serving_entries
-from tests.support.links import shown_link
+from tests.support.links import TOKEN_A, TOKEN_B, TOKEN_C, shown_link
 from tests.support.rooms import mint, publish
 from tests.support.web import Reply
 
@@ -67,7 +67,7 @@ def test_every_field_of_a_link_can_be_a_template_at_any_depth(cms: Entries) -> N
     )
     sent = cms.server.received[-1]
     assert json.loads(sent.body) == {
-        "a": [shown_link().url.reveal(), {"b": f"{'t' * 25} 2026-11-27T02:00:00Z"}],
+        "a": [shown_link().url.reveal(), {"b": f"{TOKEN_A} 2026-11-27T02:00:00Z"}],
         "c": [ONE, 7, None],
         "{model_id}": True,
     }
@@ -83,14 +83,14 @@ def test_details_for_the_ledger_hold_no_token_although_the_endpoint_does(cms: En
 def test_idempotency_key_is_of_the_link_and_the_slot(cms: Entries) -> None:
     """A server that replays a known key would otherwise answer tomorrow's request with today's response."""
     target = http_target(cms)
-    put(target, shown_link("a" * 25, "link-1"))
-    put(target, shown_link("a" * 25, "link-1"))
-    put(target, shown_link("b" * 25, "link-2"))
+    put(target, shown_link(TOKEN_A, "link-1"))
+    put(target, shown_link(TOKEN_A, "link-1"))
+    put(target, shown_link(TOKEN_B, "link-2"))
     keys = [request.headers["Idempotency-Key"] for request in cms.server.received if request.method == "PATCH"]
     assert keys[0] == keys[1] != keys[2]
-    assert "b" * 25 in cms.entries[f"spaces/{ONE}"]["url"]
+    assert TOKEN_B in cms.entries[f"spaces/{ONE}"]["url"]
     cms.entries[f"spaces/{TWO}"] = {}
-    put(target, shown_link("c" * 25, "link-1", TWO))
+    put(target, shown_link(TOKEN_C, "link-1", TWO))
     assert cms.server.received[-2].headers["Idempotency-Key"] not in keys
 
 
@@ -105,8 +105,8 @@ def test_strong_etag_is_sent_back_and_a_weak_one_is_not(cms: Entries) -> None:
     assert [r.method for r in cms.server.received] == ["GET", "PATCH", "GET"]
     assert cms.server.received[1].headers["If-Match"] == strong
     cms.weak = True
-    put(http_target(cms), shown_link("b" * 25, "link-2"))
-    assert "b" * 25 in cms.entries[f"spaces/{ONE}"]["url"]
+    put(http_target(cms), shown_link(TOKEN_B, "link-2"))
+    assert TOKEN_B in cms.entries[f"spaces/{ONE}"]["url"]
 
 
 def test_no_etag_is_sent_where_another_endpoint_is_read(cms: Entries) -> None:
@@ -124,7 +124,7 @@ def test_if_match_of_a_users_own_is_kept(cms: Entries) -> None:
 def test_entry_that_does_not_exist_yet_is_created(cms: Entries) -> None:
     cms.entries.clear()
     put(http_target(cms, method="PUT"), shown_link())
-    assert "t" * 25 in cms.entries[f"spaces/{ONE}"]["url"]
+    assert TOKEN_A in cms.entries[f"spaces/{ONE}"]["url"]
 
 
 def test_entry_that_is_edited_between_reading_and_writing_is_not_overwritten(services: Services, cms: Entries) -> None:
@@ -153,7 +153,7 @@ def test_refused_write_is_permanent_and_says_what_to_do(cms: Entries, status: in
         put(http_target(cms), shown_link())
     assert advice in str(failure.value)
     assert failure.value.permanent
-    assert "t" * 25 not in str(failure.value)
+    assert TOKEN_A not in str(failure.value)
 
 
 @pytest.mark.parametrize("body", [{"errors": [{"message": "no"}]}, {"error": "no"}, {"ok": False}])
@@ -189,17 +189,17 @@ def test_confirmed_write_that_is_not_shown_is_a_temporary_failure(cms: Entries) 
 
 
 def test_another_link_of_the_model_in_the_same_entry_is_a_permanent_failure(cms: Entries) -> None:
-    both = [shown_link("a" * 25).url.reveal(), shown_link("b" * 25).url.reveal()]
+    both = [shown_link(TOKEN_A).url.reveal(), shown_link(TOKEN_B).url.reveal()]
     cms.entries[f"spaces/{ONE}"] = {"links": both}
     with pytest.raises(SlotError, match="another link of the same model") as failure:
-        http_target(cms).read_back("slot", shown_link("b" * 25), {})
+        http_target(cms).read_back("slot", shown_link(TOKEN_B), {})
     assert failure.value.permanent
 
 
 def test_link_of_another_model_in_the_same_entry_is_none_of_our_business(cms: Entries) -> None:
-    both = [shown_link("a" * 25, model_id=TWO).url.reveal(), shown_link("b" * 25).url.reveal()]
+    both = [shown_link(TOKEN_A, model_id=TWO).url.reveal(), shown_link(TOKEN_B).url.reveal()]
     cms.entries[f"spaces/{ONE}"] = {"links": both}
-    http_target(cms).read_back("slot", shown_link("b" * 25), {})
+    http_target(cms).read_back("slot", shown_link(TOKEN_B), {})
 
 
 def test_nothing_is_read_back_without_a_read_endpoint(cms: Entries) -> None:

@@ -19,7 +19,7 @@ from pme_airflow.targets.base import SlotResult
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from pme_airflow.targets.pages import source
 from tests.conftest import MODELS
-from tests.support.links import shown_link
+from tests.support.links import TOKEN_A, TOKEN_B, shown_link
 from tests.support.places import BucketPlace, bucket_place
 from tests.support.rooms import mint, publish
 
@@ -80,7 +80,7 @@ def test_nothing_in_a_models_name_is_markup(folder: Path, services: Services, wo
 
 def test_failed_write_leaves_the_old_file_and_no_draft(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = local_target(folder)
-    target.put(ONE, shown_link("a" * 25), {})
+    target.put(ONE, shown_link(TOKEN_A), {})
     before = (folder / ONE / "embed.html").read_text()
 
     def full(descriptor: int) -> None:
@@ -88,7 +88,7 @@ def test_failed_write_leaves_the_old_file_and_no_draft(folder: Path, monkeypatch
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        target.put(ONE, shown_link("b" * 25), {})
+        target.put(ONE, shown_link(TOKEN_B), {})
     assert (folder / ONE / "embed.html").read_text() == before
     assert sorted(path.name for path in (folder / ONE).iterdir()) == ["embed.html", "link.json"]
 
@@ -186,12 +186,12 @@ def test_files_in_a_bucket_are_not_cached_and_have_their_content_types(bucket: B
 
 def test_old_versions_are_deleted_with_the_links_in_them(bucket: BucketPlace) -> None:
     target = bucket.target()
-    target.put(ONE, shown_link("a" * 25), {})
+    target.put(ONE, shown_link(TOKEN_A), {})
     bucket.client.put_object(Bucket="tours", Key=f"out/{ONE}/link.json.kept", Body=b"1")
     bucket.client.put_object(Bucket="tours", Key=f"out/{ONE}/link.json.kept", Body=b"2")
-    result = target.put(ONE, shown_link("b" * 25), {})
+    result = target.put(ONE, shown_link(TOKEN_B), {})
     assert result == SlotResult({"folder": str(target._root / ONE), "name": "Hall"})
-    assert "a" * 25 not in bucket.everything()
+    assert TOKEN_A not in bucket.everything()
     kept = bucket.client.list_object_versions(Bucket="tours", Prefix=f"out/{ONE}/link.json.kept")["Versions"]
     assert len(kept) == 2  # of a file that is not ours
 
@@ -200,9 +200,9 @@ def test_old_versions_that_may_not_be_deleted_are_reported(
     bucket: BucketPlace, caplog: pytest.LogCaptureFixture
 ) -> None:
     target = bucket.target()
-    target.put(ONE, shown_link("a" * 25), {})
+    target.put(ONE, shown_link(TOKEN_A), {})
     bucket.proxy.denies = lambda method, path, headers: method == "DELETE" and "versionId" in path
-    assert target.put(ONE, shown_link("b" * 25), {}).old_link_remains
+    assert target.put(ONE, shown_link(TOKEN_B), {}).old_link_remains
     assert "2 old versions still contain links" in caplog.text
     assert "s3:DeleteObjectVersion" in caplog.text
     cleared = target.take_away(ONE, {})
@@ -211,14 +211,14 @@ def test_old_versions_that_may_not_be_deleted_are_reported(
 
 def test_old_versions_that_may_not_be_listed_are_named(bucket: BucketPlace, caplog: pytest.LogCaptureFixture) -> None:
     target = bucket.target()
-    target.put(ONE, shown_link("a" * 25), {})
+    target.put(ONE, shown_link(TOKEN_A), {})
     bucket.proxy.denies = lambda method, path, headers: method == "GET" and "versions" in path
-    target.put(ONE, shown_link("b" * 25), {})
+    target.put(ONE, shown_link(TOKEN_B), {})
     assert "s3:ListBucketVersions" in caplog.text
 
 
 def test_cleared_slot_leaves_nothing_in_a_versioned_bucket(bucket: BucketPlace) -> None:
     target = bucket.target()
-    target.put(ONE, shown_link("a" * 25), {})
+    target.put(ONE, shown_link(TOKEN_A), {})
     assert not target.take_away(ONE, {}).old_link_remains
-    assert "a" * 25 not in bucket.everything()
+    assert TOKEN_A not in bucket.everything()
