@@ -30,7 +30,7 @@ from pme_airflow.lifecycle.flag import Flagging
 from pme_airflow.lifecycle.leak_response import joined
 from pme_airflow.lifecycle.mint import MintLinksRequest, MintResult, mint_links
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper, SweepOutcome
+from pme_airflow.lifecycle.sweep import Sweeper, SweepResult
 from pme_airflow.lifecycle.xcom_payload import items_in, models_in
 from pme_airflow.sealing import OpenedLink, Sealer, key_text
 
@@ -252,7 +252,7 @@ class PMEHook(BaseHook):
         verify: bool = False,
         flagged_only: bool = False,
         run_context: RunContext | None = None,
-    ) -> SweepOutcome:
+    ) -> SweepResult:
         """Revoke what is due, and return what came of it."""
         sweeper = Sweeper(self.services, run_context or run_context_of(), max_attempts, verify=verify)
         return sweeper.sweep(flagged_only=flagged_only)

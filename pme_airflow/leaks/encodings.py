@@ -77,9 +77,10 @@ def tokens_in(text: str, *, bare: bool = False) -> list[str]:
         then returned without it as well, since only the ledger can say which of the two it is.
     """
     word = text.strip().strip("<>\"'`")
+    found: list[str] = []
     if bare and (_WORD.match(word) or _BASE64_RUN.fullmatch(word)):
         found = [*([word] if _WORD.match(word) else []), *_decoded_words(word)]
-    else:
+    if not found:  # "Bearer+" and a token are base64 digits too
         found = [token for decoded in decodings(text) for token in _bearer_tokens(decoded)]
     if bare:
         found += [token.rstrip("._~-") for token in found]

@@ -13,28 +13,35 @@ from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import manifests
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["keep", "models_of", "pages"]
+__all__ = ["audience_of", "keep", "models_of", "pages"]
 
 _PAGE = 500
 #: How long a manifest is kept after it was last handed out: reruns of an older run make a new one.
 _KEPT = timedelta(days=7)
 _TOUCHED = timedelta(days=1)
+#: The page that holds a manifest's audience in place of models.
+_AUDIENCE_PAGE = -1
 
 
-def keep(tx: WriteTransaction, model_ids: Sequence[str]) -> str:
-    """Keep a list of models, once however often it is handed out; its name."""
-    name = keys.manifest_id(model_ids)
+def keep(tx: WriteTransaction, model_ids: Sequence[str], audience: str | None = None) -> str:
+    """Keep a list of models, once however often it is handed out; return its name.
+
+    :param audience: whose links of these models are meant; part of the list's name.
+    """
+    entries = model_ids if audience is None else [f"audience {audience}", *model_ids]
+    name = keys.manifest_id(entries)
     now = tx.now()
     first = select(manifests.c.seen_at).where(manifests.c.manifest_id == name, manifests.c.page == 0)
     seen: datetime | None = tx.scalar(first)
     if seen is None:
         tx.execute(delete(manifests).where(manifests.c.seen_at < now - _KEPT))
+        pages = [(number, list(model_ids[start : start + _PAGE])) for number, start in
+                 enumerate(range(0, len(model_ids), _PAGE))]  # fmt: skip
+        if audience is not None:
+            pages.append((_AUDIENCE_PAGE, [audience]))
         tx.insert_missing(
             manifests,
-            [
-                {"manifest_id": name, "page": number, "models": list(model_ids[start : start + _PAGE]), "seen_at": now}
-                for number, start in enumerate(range(0, len(model_ids), _PAGE))
-            ],
+            [{"manifest_id": name, "page": number, "models": page, "seen_at": now} for number, page in pages],
         )
     elif seen < now - _TOUCHED:
         tx.execute(update(manifests).where(manifests.c.manifest_id == name).values(seen_at=now))
@@ -43,8 +50,16 @@ def keep(tx: WriteTransaction, model_ids: Sequence[str]) -> str:
 
 def models_of(tx: ReadTransaction, name: str) -> list[str]:
     """Return all models of a manifest; none where it is not kept any more."""
-    query = select(manifests.c.models).where(manifests.c.manifest_id == name).order_by(manifests.c.page)
-    return [model_id for page in tx.scalars(query) for model_id in page]
+    query = select(manifests.c.models).where(manifests.c.manifest_id == name, manifests.c.page >= 0)
+    return [model_id for page in tx.scalars(query.order_by(manifests.c.page)) for model_id in page]
+
+
+def audience_of(database: Database, name: str) -> str | None:
+    """Return the audience that a manifest was kept for; ``None`` if it is not kept, or was kept for none."""
+    page = select(manifests.c.models).where(manifests.c.manifest_id == name, manifests.c.page == _AUDIENCE_PAGE)
+    with database.read() as tx:
+        found = tx.scalar(page)
+    return str(found[0]) if found else None
 
 
 def pages(database: Database, name: str) -> Iterator[list[str]]:

@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 
-from pme_airflow.ledger.links import LinkRow, load, query
+from pme_airflow.ledger.links import LinkRow, chunked, load, query
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["Due", "count_due", "lock_free", "next_due_at", "take_due"]
+__all__ = ["Due", "count_due", "lock_free", "next_due_at", "release", "take_due"]
 
 #: How long a sweep keeps others away from the rows it took.
 _SWEEP_TTL = timedelta(seconds=180)
@@ -88,3 +88,10 @@ def lock_free(tx: WriteTransaction, where: ColumnElement[bool], order: Sequence[
     """Lock rows that nobody else is writing now; the others are skipped, so that two sweeps share the work."""
     chosen = query().where(where).order_by(*order).limit(limit).with_for_update(skip_locked=True)
     return [load(row) for row in tx.execute(chosen)]
+
+
+def release(tx: WriteTransaction, rows: Sequence[LinkRow]) -> None:
+    """Let other sweeps take rows that :func:`take_due` took and that were not sent."""
+    for chunk in chunked(row.seq for row in rows):
+        ours = links.c.seq.in_(chunk), links.c.sweep_owner == tx.run_context.uid
+        tx.execute(update(links).where(*ours).values(sweep_owner=None, sweep_until=None))

@@ -1,11 +1,12 @@
-"""What one task hands to the next: items of links; past a limit, a reference to what the ledger holds."""
+"""What tasks pass to each other: items of links, or a reference to what the ledger holds if there are too many."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pme_airflow.errors import PMEInputError
+from pme_airflow.errors import LedgerError, PMEInputError
 from pme_airflow.ledger import manifests
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import item_of, newest_live_of
@@ -13,39 +14,41 @@ from pme_airflow.lifecycle.services import Services
 
 __all__ = ["MAX_XCOM_ITEMS", "batches_payload", "items_in", "models_in", "reference_to_links", "reference_to_models"]
 
-#: Beyond so many, links and models are handed on by reference: a message between tasks is no place for a hundred
-#: thousand of them.
+#: More links or models than this are passed as a reference: XCom is no place for a hundred thousand of them.
 MAX_XCOM_ITEMS = 1000
 _MANIFEST = "manifest"
+#: How deep lists of items may be nested. Mapped tasks in a mapped group nest them twice.
+_MAX_DEPTH = 4
+
+log = logging.getLogger(__name__)
 
 
 def reference_to_links(database: Database, audience: str, model_ids: Sequence[str]) -> dict[str, Any]:
-    """A reference to the links of an audience's models: JSON without links."""
-    return {_MANIFEST: _kept(database, model_ids), "audience": audience, "links": len(model_ids)}
+    """Return a reference to the links of an audience's models: JSON without links."""
+    with database.write() as tx:
+        name = manifests.keep(tx, model_ids, audience)
+    return {_MANIFEST: name, "audience": audience, "links": len(model_ids)}
 
 
 def reference_to_models(database: Database, model_ids: Sequence[str]) -> dict[str, Any]:
-    """A reference to models: JSON."""
-    return {_MANIFEST: _kept(database, model_ids), "models": len(model_ids)}
+    """Return a reference to models: JSON."""
+    with database.write() as tx:
+        name = manifests.keep(tx, model_ids)
+    return {_MANIFEST: name, "models": len(model_ids)}
 
 
 def batches_payload(database: Database, batches: Sequence[list[str]]) -> list[Any]:
-    """Batches of models as XCom carries them: ids, or references where there are more than :data:`MAX_XCOM_ITEMS`."""
+    """Return batches of models as XCom carries them: ids, or references if there are over :data:`MAX_XCOM_ITEMS`."""
     if sum(map(len, batches)) <= MAX_XCOM_ITEMS:
         return list(batches)
     return [reference_to_models(database, batch) for batch in batches]
 
 
-def _kept(database: Database, model_ids: Sequence[str]) -> str:
-    with database.write() as tx:
-        return manifests.keep(tx, model_ids)
-
-
 def models_in(database: Database, models: Mapping[str, Any]) -> list[str]:
-    """The models of a reference.
+    """Return the models of a reference.
 
-    :raises PMEInputError: where it is none.
-    :raises LedgerError: where the ledger holds it no more.
+    :raises PMEInputError: if it is no reference.
+    :raises LedgerError: if the ledger does not hold it any more.
     """
     name = models.get(_MANIFEST)
     if not isinstance(name, str):
@@ -53,33 +56,65 @@ def models_in(database: Database, models: Mapping[str, Any]) -> list[str]:
     return [model_id for page in manifests.pages(database, name) for model_id in page]
 
 
-def items_in(services: Services, links: Any) -> Iterator[Mapping[str, Any]]:
-    """The items in one item, a reference, or lists of them as mapped tasks give; references are read page by page.
+def items_in(services: Services, links: Any) -> Iterator[Any]:
+    """Yield the items in one item, a reference, or lists of them as mapped tasks give; references are read in pages.
 
-    :raises PMEInputError: where something else is in it.
-    :raises LedgerError: where the ledger holds a reference no more.
+    What is no item is yielded as it is, so that it costs one slot and not all of them; so is a reference that the
+    ledger does not hold. ``None`` in place of a mapped task's output is skipped.
+
+    :raises PMEInputError: if all of it is something else.
     """
-    if links is None:
-        return
     if isinstance(links, Mapping):
-        if _MANIFEST in links:
-            yield from _referred(services, links)
-        else:
-            yield links
-    elif isinstance(links, str) or not isinstance(links, Iterable):
+        yield from _items_of(services, links)
+    elif isinstance(links, str | bytes) or not (links is None or isinstance(links, Iterable)):
         raise PMEInputError(
             f"links: expected items as PMEMintLinksOperator returns them, got a {type(links).__name__}. Pass "
             "mint.output."
         )
-    else:
-        for part in links:
-            yield from items_in(services, part)
+    elif links is not None:
+        yield from _listed(services, links, 1)
 
 
-def _referred(services: Services, reference: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The newest live links of a reference's models, as they are now; models without one are passed over."""
-    client_id, audience = services.client.client_id, str(reference.get("audience"))
-    for page in manifests.pages(services.database, str(reference[_MANIFEST])):
+def _listed(services: Services, entries: Iterable[Any], depth: int) -> Iterator[Any]:
+    missing = plain = 0
+    for entry in entries:
+        if isinstance(entry, Mapping):
+            plain += _MANIFEST not in entry
+            yield from _items_of(services, entry)
+        elif entry is None:
+            missing += 1
+        elif isinstance(entry, str | bytes) or not isinstance(entry, Iterable) or depth >= _MAX_DEPTH:
+            yield entry
+        else:
+            yield from _listed(services, entry, depth + 1)
+    if plain:  # among items a None is one that is missing; among outputs of mapped tasks it is one that gave none
+        yield from [None] * missing
+
+
+def _items_of(services: Services, item: Mapping[str, Any]) -> Iterator[Any]:
+    if _MANIFEST not in item:
+        yield item
+        return
+    problem = ""
+    try:
+        yield from _referred(services, item)
+    except LedgerError as error:
+        problem = str(error)
+    if problem:
+        log.error("links: %s", problem)
+        yield item
+
+
+def _referred(services: Services, reference: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the newest live links of a reference's models, as they are now; models without one are left out.
+
+    The audience is the one that the ledger kept with the models: XCom can be edited.
+    """
+    name = str(reference[_MANIFEST])
+    audience = manifests.audience_of(services.database, name)
+    if audience is None:
+        raise LedgerError(f"manifest: {name[:80]} is not a list of links in the ledger. Clear the mint task.")
+    for page in manifests.pages(services.database, name):
         with services.database.read() as tx:
-            rows = newest_live_of(tx, client_id, audience, page)
+            rows = newest_live_of(tx, services.client.client_id, audience, page)
         yield from (item_of(rows[model_id]) for model_id in page if model_id in rows)

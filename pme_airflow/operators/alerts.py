@@ -12,7 +12,7 @@ from pme_airflow.durations import parse_duration
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
-    from pme_airflow.lifecycle.sweep import SweepOutcome
+    from pme_airflow.lifecycle.sweep import SweepResult
 
 __all__ = ["OnAlarm", "count", "emit_metrics", "raise_alarms", "report_sweep", "sweep_alarms"]
 
@@ -21,7 +21,7 @@ OnAlarm = Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None
 
 
 def report_sweep(
-    operator: BaseOperator, context: Mapping[str, Any], outcome: SweepOutcome, max_exposure: Any, on_alarm: OnAlarm
+    operator: BaseOperator, context: Mapping[str, Any], outcome: SweepResult, max_exposure: Any, on_alarm: OnAlarm
 ) -> None:
     """Report a sweep to Airflow's metrics, to the assets ``pme://revoked/<audience>``, and to ``on_alarm``.
 
@@ -38,7 +38,7 @@ def count(name: str, by: int = 1) -> None:
         Stats.incr(f"pme.{name}", by)
 
 
-def emit_metrics(outcome: SweepOutcome) -> None:
+def emit_metrics(outcome: SweepResult) -> None:
     """Emit a sweep's counts, and the exposure of each leaked link in milliseconds."""
     count("revoked", len(outcome.revoked))
     count("expired", outcome.expired)
@@ -48,7 +48,7 @@ def emit_metrics(outcome: SweepOutcome) -> None:
         Stats.timing("pme.exposure", seconds * 1000)
 
 
-def sweep_alarms(outcome: SweepOutcome, max_exposure: Any = None) -> list[str]:
+def sweep_alarms(outcome: SweepResult, max_exposure: Any = None) -> list[str]:
     """Return what in a sweep a person must look at, one sentence each.
 
     :raises PMEInputError: if ``max_exposure`` is no duration.
@@ -67,7 +67,7 @@ def sweep_alarms(outcome: SweepOutcome, max_exposure: Any = None) -> list[str]:
     return alarms + _late(outcome, max_exposure)
 
 
-def _late(outcome: SweepOutcome, max_exposure: Any) -> list[str]:
+def _late(outcome: SweepResult, max_exposure: Any) -> list[str]:
     if max_exposure in (None, ""):
         return []
     limit = parse_duration(max_exposure, "max_exposure").total_seconds()

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 if TYPE_CHECKING:
     from airflow.sdk.exceptions import AirflowException
 
-    from pme_airflow.lifecycle.sweep import SweepOutcome
+    from pme_airflow.lifecycle.sweep import SweepResult
     from pme_airflow.operators.alerts import OnAlarm
 
 __all__ = ["PMERevocationSweepOperator"]
@@ -72,7 +72,7 @@ class PMERevocationSweepOperator(BaseOperator):
             raise _failure(outcome)
         return summary(outcome)
 
-    def _log(self, outcome: SweepOutcome) -> None:
+    def _log(self, outcome: SweepResult) -> None:
         self.log.info(
             "%d links revoked, %d expired, %d irrevocable, %d still due.",
             len(outcome.revoked),
@@ -82,7 +82,7 @@ class PMERevocationSweepOperator(BaseOperator):
         )
 
 
-def _failure(outcome: SweepOutcome) -> AirflowException:
+def _failure(outcome: SweepResult) -> AirflowException:
     from airflow.sdk.exceptions import AirflowFailException
 
     irrevocable = ", ".join(f"{row.link_id} of model {row.model_id}" for row in outcome.given_up[:_MOST_NAMED])

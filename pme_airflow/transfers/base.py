@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 if TYPE_CHECKING:
     from pme_airflow.hooks.pme import PMEHook
-    from pme_airflow.lifecycle.publish import PublishOutcome
+    from pme_airflow.lifecycle.publish import PublishResult
     from pme_airflow.targets.base import Target
 
 __all__ = ["PMETransferOperator"]
@@ -82,7 +82,7 @@ class PMETransferOperator(BaseOperator):
         self._end(outcome, failed_upstream, context)
         return outcome.as_json()
 
-    def _end(self, outcome: PublishOutcome, failed_upstream: str, context: Any) -> None:
+    def _end(self, outcome: PublishResult, failed_upstream: str, context: Any) -> None:
         self.log.info(
             "%s: %d published, %d unchanged, %d removed, %d failed.",
             outcome.target,
@@ -110,7 +110,7 @@ class PMETransferOperator(BaseOperator):
             )
 
 
-def _failures(outcome: PublishOutcome) -> str:
+def _failures(outcome: PublishResult) -> str:
     """Return an error message that names the first 20 slots that failed."""
     shown = outcome.failed[:_NAMED_SLOTS]
     named = "; ".join(f"{slot['slot']} (model {slot['model_id']}): {slot['reason']}" for slot in shown)
@@ -152,7 +152,7 @@ def _is_retry(context: Any) -> bool:
     return int(getattr(context.get("ti"), "try_number", 1) or 1) > 1
 
 
-def _describe_asset_events(context: Any, outcome: PublishOutcome) -> None:
+def _describe_asset_events(context: Any, outcome: PublishResult) -> None:
     """Add the number of published slots and links to the events of the task's assets."""
     events = context.get("outlet_events")
     task = context.get("task")

@@ -21,7 +21,7 @@ from pme_airflow.lifecycle.xcom_payload import batches_payload, items_in, models
 from pme_airflow.placements.batching import batches
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import FakeClock
-from tests.support.rooms import Shelf, mint, publish, rows
+from tests.support.rooms import Shelf, demand, mint, publish, rows
 
 ALL = list(MODELS)
 
@@ -90,10 +90,33 @@ def test_the_same_list_is_kept_once_and_long_enough(make_services: MakeServices)
         models_in(database, {"manifest": name})
 
 
-@pytest.mark.parametrize("links", ["pme-sealed:v1:x", 7, [["x"]]])
+@pytest.mark.parametrize("links", ["pme-sealed:v1:x", b"x", 7])
 def test_what_is_no_item_is_told(services: Services, links: object) -> None:
     with pytest.raises(PMEInputError, match="links: expected items"):
         list(items_in(services, links))
+
+
+def test_what_is_no_item_is_passed_on_alone(services: Services) -> None:
+    first, second = mint(services, "monday", ALL[:2]).items
+    deep: list[object] = [first]
+    for _ in range(2000):
+        deep = [deep]
+    links = [first, None, "x", 7, [second, ["y"]], {"manifest": "sha256:gone", "audience": "intranet"}, deep]
+    passed = list(items_in(services, links))
+    items = [item for item in passed if isinstance(item, dict) and "link_id" in item]
+    assert items == [first, second]
+    others = [item for item in passed if item not in items]
+    assert [other for other in others if not isinstance(other, list)] == ["x", 7, "y", links[5], None]
+
+
+def test_a_reference_of_another_audience_is_not_followed(services: Services) -> None:
+    mint(services, "monday", ALL[:12], demand(audience="public"))
+    reference = mint(services, "monday", ALL[:12]).xcom_payload
+    assert isinstance(reference, dict)
+    items = list(items_in(services, {**reference, "audience": "public"}))
+    assert {item["audience"] for item in items} == {"intranet"}
+    models = reference_to_models(services.database, ALL[:12])
+    assert list(items_in(services, {**models, "audience": "public"})) == [{**models, "audience": "public"}]
 
 
 def test_a_mapping_that_is_no_reference_is_told(services: Services) -> None:

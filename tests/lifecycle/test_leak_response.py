@@ -258,7 +258,7 @@ def test_links_that_may_live_come_first(services: Services, make_services: MakeS
         from pme_airflow.api.outcomes import NotRevoked
 
         verdicts = send(tokens[:-1])
-        return [*verdicts, NotRevoked("the API answered false")]
+        return [*verdicts, NotRevoked("the API answered false", denied=True)]
 
     services.client.revoke = all_but_one  # type: ignore[assignment,method-assign]
     response = responded(services, audiences=("intranet",), sweep=True, max_attempts=1)

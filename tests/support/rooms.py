@@ -21,7 +21,7 @@ from pme_airflow.ledger.publications import DEFAULT_GRACE
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.account_models import ModelQuery
 from pme_airflow.lifecycle.mint import MintLinksRequest, MintResult, mint_links
-from pme_airflow.lifecycle.publish import Publisher, PublishOutcome
+from pme_airflow.lifecycle.publish import Publisher, PublishResult
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import Sealer
 from pme_airflow.secrets import SecretStr
@@ -56,7 +56,7 @@ def mint(services: Services, run: str, models: Sequence[str] | ModelQuery, wante
     return mint_links(services, RunContext.of_task("dag", run, "mint"), request)
 
 
-def publish(services: Services, run: str, target: Target, items: Sequence[Mapping[str, Any]]) -> PublishOutcome:
+def publish(services: Services, run: str, target: Target, items: Sequence[Mapping[str, Any]]) -> PublishResult:
     """Publish items, as one task of a run would."""
     return Publisher(services, RunContext.of_task("dag", run, "publish"), target).publish(items)
 

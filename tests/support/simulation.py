@@ -146,7 +146,9 @@ class VirtualClient:
     def _revoked(self, token: AccessToken) -> RevokeVerdict:
         if self._sim.chance.random() < DENIED_RATE:
             return NotRevoked("HTTP 502 without an answer")
-        return Revoked() if self._sim.world.revoke(token.reveal()) else NotRevoked("the API answered false")
+        return (
+            Revoked() if self._sim.world.revoke(token.reveal()) else NotRevoked("the API answered false", denied=True)
+        )
 
 
 class Wall(Shelf):

@@ -111,7 +111,7 @@ def _old_links_are_given_grace_where_they_are_left_behind() -> Iterator[None]:
 
 @contextmanager
 def _a_failure_is_taken_for_success() -> Iterator[None]:
-    with mock.patch.object(Publisher, "_tried", lambda self, call: _whatever(call)):
+    with mock.patch.object(Publisher, "_retried", lambda self, call: _whatever(call)):
         yield
 
 
