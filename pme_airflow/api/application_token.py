@@ -20,6 +20,7 @@ from pme_airflow.api.outcomes import Exchange, HttpResponse, NoResponse, Refusal
 from pme_airflow.api.retry import Attempt, RetryPolicy
 from pme_airflow.api.settings import DEFAULT_HOST
 from pme_airflow.clock import Clock
+from pme_airflow.credential_check import possible_mistakes_in_secret
 from pme_airflow.errors import PMECredentialsError, PMEError, PMEProtocolError, PMEUnavailableError, PMEUnreachableError
 from pme_airflow.secrets import SecretStr
 
@@ -128,12 +129,18 @@ class ApplicationTokenCache:
             unavailable = PMEUnavailableError(f"The PME API at {host} cannot issue a token now (HTTP {status}).")
             return Refusal(RefusalKind.RETRY_LATER, unavailable, exchange.retry_after)
         if status in (400, 401, 403) and parse_graph_response(exchange) is not None:
-            refused = PMECredentialsError(
-                f"The PME API refused the client id or secret (HTTP {status}). Reset the secret (Settings > Developer "
-                "Tools > Reset secret), enter it in the connection's password, and check that login is the client id."
-            )
-            return Refusal(RefusalKind.GIVE_UP, refused)
+            return Refusal(RefusalKind.GIVE_UP, self._credentials_error(status))
         return Refusal(RefusalKind.GIVE_UP, self._wrong_host_error(status))
+
+    def _credentials_error(self, status: int) -> PMECredentialsError:
+        """Return the error of a refusal. A typing mistake is named before a reset, which a mistake does not need."""
+        mistakes = possible_mistakes_in_secret(self._client_secret.reveal(), self._client_id)
+        hint = f" The client secret {'; it '.join(mistakes)}." if mistakes else ""
+        return PMECredentialsError(
+            f"The PME API refused the client id or secret (HTTP {status}).{hint} Compare Client ID and Client secret "
+            "of the connection with Settings > Developer Tools. Reset the secret only if it is lost, and keep the "
+            "earlier one as open:SECRET at the end of Seal keys, since live links are sealed with it."
+        )
 
     def _read_token(self, response: HttpResponse) -> ApplicationToken:
         parsed = parse_json(response.body)
@@ -147,7 +154,7 @@ class ApplicationTokenCache:
     def _wrong_host_error(self, status: int) -> PMEProtocolError:
         return PMEProtocolError(
             f"{self._network.host} answered the token request with HTTP {status}, but not as a PME API does. Check the "
-            f"host of the connection (the vendor's is {DEFAULT_HOST})."
+            f"API address of the connection (the vendor's is {DEFAULT_HOST})."
         )
 
 

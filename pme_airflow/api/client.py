@@ -66,10 +66,10 @@ class PMEClient:
         limiter: Limiter | None = None,
     ) -> None:
         if not client_id.strip():
-            raise PMEInputError("login: is empty. Enter the client id (Settings > Developer Tools).")
+            raise PMEInputError("Client ID: is empty. Enter the client id (Settings > Developer Tools).")
         if not client_secret.reveal():
-            raise PMEInputError("password: is empty. Enter the client secret (shown once when it is reset).")
-        for field, text in (("login", client_id), ("password", client_secret.reveal())):
+            raise PMEInputError("Client secret: is empty. Enter the client secret (shown once when it is reset).")
+        for field, text in (("Client ID", client_id), ("Client secret", client_secret.reveal())):
             if not _is_encodable(text):
                 raise PMEInputError(f"{field}: holds half of a character (a lone surrogate). Enter it anew.")
         self.client_id = client_id

@@ -53,7 +53,7 @@ def test_a_host_that_would_leak_the_secret_is_refused(
     host: str, connection: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pme_in_environment(monkeypatch, tmp_path, **{**connection, "host": host})
-    with pytest.raises(AirflowFailException, match="host"):
+    with pytest.raises(AirflowFailException, match="API address"):
         PMEMintLinksOperator(task_id="mint", models=[MODEL]).execute({})
 
 

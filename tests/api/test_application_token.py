@@ -17,7 +17,7 @@ from pme_airflow.api.outcomes import Made, NotMade
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import PMECredentialsError, PMEProtocolError, PMEUnavailableError, PMEUnreachableError
 from pme_airflow.secrets import SecretStr
-from tests.api.scripted import GRAPH, TEN_MINUTES, TOKEN, made, requests_for
+from tests.api.scripted import GRAPH, HOST, TEN_MINUTES, TOKEN, made, requests_for
 from tests.conftest import MODELS, SECRET
 from tests.support.clocks import FakeClock
 
@@ -97,22 +97,45 @@ def test_a_server_that_refuses_every_token_is_given_up_after_five_renewals(
     assert api.call_count == 13
 
 
+def test_a_refused_secret_is_checked_for_mistakes_before_a_reset_is_suggested(
+    api: mocking.Mocker, clock: FakeClock
+) -> None:
+    api.post(TOKEN, status_code=401, json={"error": "invalid_client"})
+    encoded = "YS1zZWNyZXQtb2YtdGhlLWNsdXN0ZXI="
+    with (
+        PMEClient("an-id", SecretStr(encoded), HOST, clock=clock) as client,
+        pytest.raises(PMECredentialsError) as caught,
+    ):
+        client.check_credentials()
+    message = str(caught.value)
+    assert message.index("looks like base64") < message.index("Reset the secret only if it is lost")
+    assert encoded not in message
+
+
 @pytest.mark.parametrize(
     ("response", "error", "words"),
     [
-        ({"status_code": 400, "json": {"error": "invalid_client"}}, PMECredentialsError, "login"),
-        ({"status_code": 401, "json": {"error": "invalid_client"}}, PMECredentialsError, "login"),
-        ({"status_code": 403, "json": {}}, PMECredentialsError, "login"),
-        ({"status_code": 401, "text": "<html>"}, PMEProtocolError, "Check the host"),
-        ({"status_code": 404, "json": {}}, PMEProtocolError, "Check the host"),
-        ({"status_code": 200, "text": "<html>welcome</html>"}, PMEProtocolError, "Check the host"),
-        ({"status_code": 200, "json": {"token_type": "Bearer"}}, PMEProtocolError, "Check the host"),
-        ({"status_code": 200, "json": {"access_token": 5, "token_type": "Bearer"}}, PMEProtocolError, "host"),
-        ({"status_code": 200, "json": {"access_token": "", "token_type": "Bearer"}}, PMEProtocolError, "host"),
-        ({"status_code": 200, "json": {"access_token": "a\r\nX: y", "token_type": "Bearer"}}, PMEProtocolError, "host"),
-        ({"status_code": 200, "json": {"access_token": "tökén", "token_type": "Bearer"}}, PMEProtocolError, "host"),
-        ({"status_code": 200, "text": "[" * 5000}, PMEProtocolError, "host"),
-        ({"status_code": 302, "headers": {"Location": "https://login.test"}}, PMEProtocolError, "Check the host"),
+        ({"status_code": 400, "json": {"error": "invalid_client"}}, PMECredentialsError, "Compare Client ID"),
+        ({"status_code": 401, "json": {"error": "invalid_client"}}, PMECredentialsError, "Compare Client ID"),
+        ({"status_code": 403, "json": {}}, PMECredentialsError, "Compare Client ID"),
+        ({"status_code": 401, "text": "<html>"}, PMEProtocolError, "API address"),
+        ({"status_code": 404, "json": {}}, PMEProtocolError, "API address"),
+        ({"status_code": 200, "text": "<html>welcome</html>"}, PMEProtocolError, "API address"),
+        ({"status_code": 200, "json": {"token_type": "Bearer"}}, PMEProtocolError, "API address"),
+        ({"status_code": 200, "json": {"access_token": 5, "token_type": "Bearer"}}, PMEProtocolError, "API address"),
+        ({"status_code": 200, "json": {"access_token": "", "token_type": "Bearer"}}, PMEProtocolError, "API address"),
+        (
+            {"status_code": 200, "json": {"access_token": "a\r\nX: y", "token_type": "Bearer"}},
+            PMEProtocolError,
+            "API address",
+        ),
+        (
+            {"status_code": 200, "json": {"access_token": "tökén", "token_type": "Bearer"}},
+            PMEProtocolError,
+            "API address",
+        ),
+        ({"status_code": 200, "text": "[" * 5000}, PMEProtocolError, "API address"),
+        ({"status_code": 302, "headers": {"Location": "https://login.test"}}, PMEProtocolError, "API address"),
         ({"status_code": 500, "text": ""}, PMEUnavailableError, "HTTP 500"),
         ({"status_code": 429, "text": ""}, PMEUnavailableError, "HTTP 429"),
         ({"status_code": 408, "text": ""}, PMEUnavailableError, "HTTP 408"),

@@ -176,7 +176,7 @@ def test_a_list_whose_offsets_never_end_is_an_error(
 
 def test_a_host_that_is_no_pme_api_is_named_as_such(scripted: PMEClient, api: mocking.Mocker) -> None:
     api.post(TOKEN, text="<html>welcome</html>")
-    with pytest.raises(PMEProtocolError, match="host"):
+    with pytest.raises(PMEProtocolError, match="API address"):
         scripted.check_enabled()
 
 
@@ -209,11 +209,11 @@ def test_a_revocation_answered_false_is_not_confirmed(scripted: PMEClient, api: 
 @pytest.mark.parametrize(
     ("login", "password", "field"),
     [
-        ("", "x", "login"),
-        (" ", "x", "login"),
-        ("x", "", "password"),
-        ("a\ud800", "x", "login"),
-        ("x", "a\ud800", "password"),
+        ("", "x", "Client ID"),
+        (" ", "x", "Client ID"),
+        ("x", "", "Client secret"),
+        ("a\ud800", "x", "Client ID"),
+        ("x", "a\ud800", "Client secret"),
     ],
 )
 def test_credentials_that_are_missing_or_no_text_are_named(login: str, password: str, field: str) -> None:
