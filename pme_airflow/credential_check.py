@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable
 from urllib.parse import unquote
 
-__all__ = ["mistake_in", "possible_mistakes_in_secret"]
+__all__ = ["certain_mistake", "possible_mistakes"]
 
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "«»", "<>")
 _MASK = re.compile(r"[*•●xX]{3,}\Z")
@@ -22,11 +22,17 @@ _TEMPLATE = re.compile(r"\$\{[^}]*\}\Z|\{\{.*\}\}\Z|\$[A-Z_]{3,}\Z|<[a-z][a-z_ -
 _MIN_DECODED = 8
 
 
-def mistake_in(value: str) -> str | None:
-    """Return what in an id or secret cannot be right, with the cure; ``None`` if nothing is.
+def certain_mistake(client_id: str, secret: str) -> str | None:
+    """Return what cannot be right in an id or secret, with the cure, by the field's name in the connection's form."""
+    if (mistake := _mistake_in(client_id)) is not None:
+        return f"Client ID: {mistake}."
+    mistake = _mistake_in(secret)
+    if mistake is None and secret == client_id:
+        mistake = "is the same as the client id. Enter the client secret"
+    return None if mistake is None else f"Client secret: {mistake}. The secret need not be reset."
 
-    Each kind here is never part of a valid id or secret.
-    """
+
+def _mistake_in(value: str) -> str | None:
     return next((mistake for find in _CERTAIN if (mistake := find(value)) is not None), None)
 
 
@@ -86,8 +92,8 @@ _CERTAIN: tuple[Callable[[str], str | None], ...] = (
 )  # fmt: skip
 
 
-def possible_mistakes_in_secret(secret: str, client_id: str) -> list[str]:
-    """Return what in a secret may be a mistake. Tell it when the API has refused the secret, not before."""
+def possible_mistakes(client_id: str, secret: str) -> list[str]:
+    """Return what may be a mistake in a secret; for when the API has refused it, since it may also be right."""
     found = []
     if client_id and client_id in secret:
         found.append("contains the client id")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pme_airflow.credential_check import mistake_in, possible_mistakes_in_secret
+from pme_airflow.credential_check import certain_mistake, possible_mistakes
 from tests.conftest import SECRET
 
 GOOD = "Zk3Lq9vX7pT2mW8rN5sB4cJ6hD1gF0aY"
@@ -46,18 +46,32 @@ GOOD = "Zk3Lq9vX7pT2mW8rN5sB4cJ6hD1gF0aY"
     ],
 )
 def test_a_mistake_is_named_and_the_value_is_not(value: str, named: str) -> None:
-    mistake = mistake_in(value)
+    mistake = certain_mistake("a-client", value)
     assert mistake is not None
+    assert mistake.startswith("Client secret: ")
+    assert mistake.endswith("The secret need not be reset.")
     assert re.search(named, mistake), mistake
     assert GOOD not in mistake
     assert GOOD[:9] not in mistake
+
+
+@pytest.mark.parametrize("client_id", [f'"{GOOD}"', "https://api.matterport.com", "***"])
+def test_a_mistake_in_the_client_id_is_named_as_such(client_id: str) -> None:
+    mistake = certain_mistake(client_id, GOOD[::-1]) or ""
+    assert mistake.startswith("Client ID: ")
+    assert GOOD not in mistake
+
+
+def test_a_secret_that_is_the_client_id_is_named() -> None:
+    assert "is the same as the client id" in (certain_mistake("a-client", "a-client") or "")
 
 
 @pytest.mark.parametrize(
     "value", [GOOD, SECRET, "a", 'x"y', "a b c", '"', "''", "xX", "**", "$100 & more", "https:/x", "a<b>", "ünïcode"]
 )
 def test_what_can_be_right_passes(value: str) -> None:
-    assert mistake_in(value) is None
+    assert certain_mistake("a-client", value) is None
+    assert certain_mistake(value, "another secret") is None
 
 
 @pytest.mark.parametrize(
@@ -77,16 +91,16 @@ def test_what_can_be_right_passes(value: str) -> None:
     ],
 )
 def test_what_may_be_a_mistake_is_told_after_a_refusal(secret: str, hints: list[str]) -> None:
-    found = possible_mistakes_in_secret(secret, "a-client")
+    found = possible_mistakes("a-client", secret)
     assert [hint[: len(expected)] for hint, expected in zip(found, hints, strict=True)] == hints
 
 
 @pytest.mark.parametrize("secret", ["Zk3L", "abcdefgh", GOOD, "demo-client-secret-not-a-real-one", "0" * 32])
 def test_a_random_secret_is_no_base64(secret: str) -> None:
-    assert possible_mistakes_in_secret(secret, "") == []
+    assert possible_mistakes("", secret) == []
 
 
 @given(st.text(max_size=60))
 def test_no_text_is_quoted_or_crashes(value: str) -> None:
-    message = f"{mistake_in(value)} {possible_mistakes_in_secret(value, 'a-client')}"
+    message = f"{certain_mistake('a-client', value)} {possible_mistakes('a-client', value)}"
     assert len(value) < 12 or value not in message

@@ -20,7 +20,7 @@ from pme_airflow.api.outcomes import Exchange, HttpResponse, NoResponse, Refusal
 from pme_airflow.api.retry import Attempt, RetryPolicy
 from pme_airflow.api.settings import DEFAULT_HOST
 from pme_airflow.clock import Clock
-from pme_airflow.credential_check import possible_mistakes_in_secret
+from pme_airflow.credential_check import certain_mistake, possible_mistakes
 from pme_airflow.errors import PMECredentialsError, PMEError, PMEProtocolError, PMEUnavailableError, PMEUnreachableError
 from pme_airflow.secrets import SecretStr
 
@@ -101,6 +101,9 @@ class ApplicationTokenCache:
             return self._token
 
     def _request_token(self) -> ApplicationToken:
+        mistake = certain_mistake(self._client_id, self._client_secret.reveal())
+        if mistake is not None:
+            raise PMECredentialsError(f"{mistake} Nothing was sent to the PME API.")
         attempt = self._retries.run(
             self._attempt,
             lambda attempt: attempt.refusal is not None and attempt.refusal.kind is RefusalKind.RETRY_LATER,
@@ -134,7 +137,7 @@ class ApplicationTokenCache:
 
     def _credentials_error(self, status: int) -> PMECredentialsError:
         """Return the error of a refusal. A typing mistake is named before a reset, which a mistake does not need."""
-        mistakes = possible_mistakes_in_secret(self._client_secret.reveal(), self._client_id)
+        mistakes = possible_mistakes(self._client_id, self._client_secret.reveal())
         hint = f" The client secret {'; it '.join(mistakes)}." if mistakes else ""
         return PMECredentialsError(
             f"The PME API refused the client id or secret (HTTP {status}).{hint} Compare Client ID and Client secret "

@@ -1,9 +1,11 @@
-"""The command group, its logging, and how a command that fails ends."""
+"""The command group, and how a command ends: 0 if all was done, 1 if a promise was not kept, 2 if nothing could be."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -12,44 +14,100 @@ from pme_airflow.cli.dev import demo_command, emulator_command, up_command
 from pme_airflow.cli.fingerprint import fingerprint_command
 from pme_airflow.cli.flag import flag_command
 from pme_airflow.cli.ledger import group as ledger_group
-from pme_airflow.cli.output import fail
+from pme_airflow.cli.logs import logging_to_stderr
+from pme_airflow.cli.output import OutputClosedError, fail, flush, print_note
 from pme_airflow.cli.plan import plan_command
 from pme_airflow.cli.scan import scan_command
 from pme_airflow.cli.sweep import sweep_command
 
 __all__ = ["main"]
 
+#: Exit status of an interrupted command, as a shell reports a program that SIGINT ended.
+_INTERRUPTED_STATUS = 130
+_TOKEN_IN_ARGUMENT = (
+    "An argument contains what looks like an access token. Arguments are shown to every user of this machine and kept "
+    "in the shell's history: consider the token leaked, and give it on standard input instead, to `pme-airflow ledger "
+    "flag --stdin --sweep`; `pme-airflow fingerprint` prints the fingerprint of a token on standard input, which is "
+    "safe as an argument."
+)
+
 
 class _Group(click.Group):
-    """Reports errors in a line without a traceback, which could contain a secret."""
+    """Refuses tokens among the arguments, and reports errors in a line without a traceback."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments.
+
+        :raises UsageError: if one contains a token; it is not echoed.
+        """
+        if any(_has_token(argument) for argument in args):
+            raise click.UsageError(_TOKEN_IN_ARGUMENT)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return self._invoke(ctx)
+        except OutputClosedError as error:
+            _discard_output()
+            return fail(str(error), error.exit_status)
+        except KeyboardInterrupt:
+            return fail("interrupted. What was recorded in the ledger stays so; run it again.", _INTERRUPTED_STATUS)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         from pme_airflow.errors import PMEError
 
-        message = ""
         try:
             return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, OutputClosedError):
+            raise
         except PMEError as error:
             message = str(error)
-        except BrokenPipeError:
-            sys.stderr.close()
-            sys.exit(0)
+        except Exception as error:  # noqa: BLE001 - its text may hold a secret, so its type alone is shown
+            message = f"unexpected {type(error).__name__}. This is a defect; run it again with --verbose to see where."
+            _log_frames(error)
+        finally:
+            flush()
         return fail(message)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-v", "--verbose", is_flag=True, help="Log what is done.")
 @click.version_option(package_name="pme-airflow")
-def main(verbose: bool) -> None:
+@click.pass_context
+def main(ctx: click.Context, verbose: bool) -> None:
     """Matterport private-embed links as managed short-lived credentials."""
-    level = logging.INFO if verbose else logging.ERROR
-    logging.basicConfig(level=level, format="%(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    ctx.with_resource(logging_to_stderr(verbose=verbose))
 
 
-ledger_group.add_command(flag_command)
-for _command in (
-    demo_command, emulator_command, fingerprint_command, ledger_group, plan_command, scan_command, sweep_command,
-    up_command,
-):  # fmt: skip
-    main.add_command(_command)
+def _has_token(argument: str) -> bool:
+    from pme_airflow.leaks.encodings import redact
+
+    return redact(argument) != argument
+
+
+def _discard_output() -> None:
+    """Close standard output, so that the interpreter does not fail to flush it at its end."""
+    try:
+        sys.stdout.close()
+    except (OSError, AttributeError):
+        sys.stdout = None
+
+
+def _log_frames(error: Exception) -> None:
+    if logging.getLogger().isEnabledFor(logging.INFO):
+        for frame in traceback.extract_tb(error.__traceback__):
+            print_note(f"{frame.filename}:{frame.lineno} in {frame.name}")
+
+
+def _add(group: click.Group, commands: Sequence[click.Command]) -> None:
+    for command in commands:
+        group.add_command(command)
+
+
+_add(ledger_group, [flag_command])
+_add(main, [ledger_group, sweep_command, scan_command, fingerprint_command, plan_command])
+_add(main, [emulator_command, demo_command, up_command])

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
+
+from pme_airflow.cli.output import fail, print_line
+from pme_airflow.cli.session import LedgerCommand, read_stdin_lines
 
 __all__ = ["fingerprint_command"]
 
 
-@click.command("fingerprint")
+@click.command("fingerprint", cls=LedgerCommand)
 def fingerprint_command() -> None:
-    """Print the fingerprint of each token or link on standard input."""
-    from pme_airflow.errors import PMEInputError
+    """Print the fingerprint of each token or link on standard input.
+
+    Exit status: 0 if every line contains a token, else 2.
+    """
     from pme_airflow.lifecycle.flag import fingerprints_of
 
-    lines = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    lines = read_stdin_lines()
     fingerprints, unread = fingerprints_of(lines)
-    for fingerprint in fingerprints:
-        click.echo(fingerprint)
     if not lines:
-        raise PMEInputError("standard input is empty. Give tokens or links, one a line.")
+        fail("standard input is empty. Give tokens or links, one a line.")
+    for fingerprint in fingerprints:
+        print_line(fingerprint)
     if unread:
-        raise PMEInputError(f"{unread} of {len(lines)} lines of standard input contain no token.")
+        fail(f"{unread} of {len(lines)} lines of standard input contain no token.")

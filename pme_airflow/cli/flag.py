@@ -1,60 +1,63 @@
-"""The command that flags leaked links."""
+"""The command that flags leaked links, and revokes them where asked to."""
 
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
+from typing import Any
 
 import click
 
-from pme_airflow.cli.output import print_json, print_table
-from pme_airflow.cli.session import conn_option, format_option, open_hook
+from pme_airflow.cli.leaks import exit_status, print_response, print_selected
+from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook, read_stdin_lines
 
-__all__ = ["flag_command"]
+__all__ = ["INTERACTIVE_DEADLINE", "flag_command"]
+
+#: How long a command goes on while no revocation is confirmed: a person waits for it, and the next sweep goes on.
+INTERACTIVE_DEADLINE = timedelta(seconds=10)
 
 
-@click.command("flag")
+def _fingerprints(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that arguments are fingerprints; one that is not may be a token, so it is not echoed."""
+    from pme_airflow.sealing import is_fingerprint
+
+    lowered = tuple(value.strip().lower() for value in values)
+    wrong = sum(not is_fingerprint(value) for value in lowered)
+    if wrong:
+        raise click.BadParameter(
+            f"{wrong} of {len(values)} are no fingerprints (sha256: and 64 hexadecimal digits). Give raw tokens and "
+            "links on standard input, where nobody else sees them: pme-airflow ledger flag --stdin."
+        )
+    return lowered
+
+
+@click.command("flag", cls=LedgerCommand)
 @conn_option
 @format_option
-@click.option("--token", "tokens", multiple=True, help="A fingerprint; raw tokens belong on standard input (--stdin).")
+@click.option("--token", "fingerprints", multiple=True, callback=_fingerprints, help="A fingerprint (sha256:…).")
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read tokens, links or fingerprints from standard input.")
-@click.option("--model", "models", multiple=True)
-@click.option("--audience", "audiences", multiple=True)
-@click.option("--link-id", "link_ids", multiple=True)
-@click.option("--findings", help="The path or URL of a scanner's report.")
-@click.option("--reason", default="", help="Why; kept in the ledger.")
+@click.option("--model", "models", multiple=True, help="All links of a model.")
+@click.option("--audience", "audiences", multiple=True, help="All links of an audience.")
+@click.option("--link-id", "link_ids", multiple=True, help="A link.")
+@click.option("--findings", "report_places", multiple=True, help="The path or URL of a scanner's report.")
+@click.option("--within", is_flag=True, help="Only links that match all of the criteria, where several are given.")
+@click.option("--reason", default="", help="Why; recorded in the ledger.")
 @click.option("--sweep", is_flag=True, help="Revoke at once.")
-@click.argument("fingerprints", nargs=-1)
+@click.argument("more", metavar="[FINGERPRINT]...", nargs=-1, callback=_fingerprints)
 def flag_command(
-    conn_id: str, form: str, tokens: tuple[str, ...], from_stdin: bool, models: tuple[str, ...],
-    audiences: tuple[str, ...], link_ids: tuple[str, ...], findings: str | None, reason: str, sweep: bool,
-    fingerprints: tuple[str, ...],
-) -> None:  # fmt: skip
-    """Flag what leaked, by fingerprint, model, audience, link id or report."""
-    from pme_airflow.errors import PMEError
-    from pme_airflow.leaks.report_fetch import fetch_report
-    from pme_airflow.leaks.reports import read_report
-    from pme_airflow.ledger.run_context import RunContext
-    from pme_airflow.lifecycle.flag import Flagging
-    from pme_airflow.lifecycle.leak_response import Responder, joined
+    conn_id: str, form: str, fingerprints: tuple[str, ...], from_stdin: bool, more: tuple[str, ...], **given: Any
+) -> None:
+    """Flag leaked links by fingerprint, model, audience, link id or a scanner's report.
 
-    problems: list[PMEError] = []
-    lines = sys.stdin.read().splitlines() if from_stdin else []
-    given = {"tokens": [*tokens, *fingerprints, *lines], "models": models, "audiences": audiences, "link_ids": link_ids}
-    flagging = Flagging.gather(given, problems)
-    found = None
-    try:
-        found = read_report(fetch_report(findings)) if findings else None
-    except PMEError as error:
-        problems.append(error)
-    responder = Responder(open_hook(conn_id).services, RunContext.of_command("ledger flag"))
-    if flagging is not None or found is not None or not problems:
-        report = responder.flag(flagging, found, reason)
-        if sweep:
-            responder.sweep(report)
-        if form == "json":
-            print_json(report.as_json())
-        else:
-            click.echo(report.in_words)
-            print_table(("fingerprint", "model_id", "audience", "state", "exposure"), report.tokens)
-    if problems:
-        raise joined(problems)
+    Tokens and links are read from standard input (--stdin), never from arguments. Exit status: 0 if all was flagged,
+    and revoked where asked to; 1 if a part was not; 2 if nothing could be.
+    """
+    from pme_airflow.ledger.run_context import RunContext
+    from pme_airflow.lifecycle.leak_response import LeakRequest, respond
+
+    tokens = (*fingerprints, *more, *(read_stdin_lines() if from_stdin else ()))
+    request = LeakRequest(tokens, **given, deadline=INTERACTIVE_DEADLINE, on_selected=print_selected)
+    hook = open_hook(conn_id)
+    response = respond(hook.services, RunContext.of_command("ledger flag"), request)
+    print_response(response, form, hook.settings.client_id)
+    sys.exit(exit_status(response))

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 from datetime import datetime, timedelta, timezone
 from typing import Any, TextIO
 
 import click
 
-from pme_airflow.cli.output import fail, print_json, print_json_list, print_table
-from pme_airflow.cli.session import conn_option, format_option, open_hook
+from pme_airflow.cli.output import (
+    fail,
+    print_csv,
+    print_json,
+    print_json_lines,
+    print_json_list,
+    print_line,
+    print_table,
+    text_of,
+    writing_to,
+)
+from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook
+from pme_airflow.printable import printable
 
 __all__ = ["group"]
 
@@ -27,7 +36,7 @@ def group() -> None:
     """Read the ledger, flag links, and look after its tables."""
 
 
-@group.command("list")
+@group.command("list", cls=LedgerCommand)
 @conn_option
 @format_option
 @click.option("--state", "states", type=click.Choice(_STATES), multiple=True)
@@ -46,10 +55,10 @@ def list_command(
         if form == "json":
             print_json_list(rows)
         else:
-            print_table(_LIST_COLUMNS, rows)
+            print_table(_LIST_COLUMNS, rows, empty="No links.")
 
 
-@group.command("show")
+@group.command("show", cls=LedgerCommand)
 @conn_option
 @format_option
 @click.argument("link_id")
@@ -63,7 +72,7 @@ def show_command(conn_id: str, form: str, link_id: str) -> None:
     with open_hook(conn_id).database.read() as tx:
         row = by_fingerprint(tx, link_id) if is_fingerprint(link_id) else by_id(tx, link_id)
         if row is None:
-            fail(f"the ledger has no link {link_id}. `pme-airflow ledger list` lists its links.")
+            fail(f"the ledger has no link {printable(link_id)}. `pme-airflow ledger list` lists its links.")
         slots, events = audit.shown_slots(tx, row.link_id), audit.history(tx, row.link_id)
     link = {**audit.as_json(row), "slots": slots, "events": events}
     if form == "json":
@@ -75,40 +84,38 @@ def show_command(conn_id: str, form: str, link_id: str) -> None:
 def _print_link(link: dict[str, Any]) -> None:
     for key, value in link.items():
         if key not in ("slots", "events"):
-            click.echo(f"{key:>16}  {'' if value is None else value}")
+            print_line(f"{key:>16}  {text_of(value)}")
     for slot in link["slots"]:
-        click.echo(f"{'shown at':>16}  {slot['target']}, {slot['slot']}")
-    print_table(("at", "event", "run", "reason"), link["events"])
+        print_line(f"{'shown at':>16}  {slot['target']}, {slot['slot']}")
+    print_table(("at", "event", "run", "reason"), link["events"], empty="No events.")
 
 
-@group.command("export")
+@group.command("export", cls=LedgerCommand)
 @conn_option
 @click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
-@click.option("--output", type=click.File("w", encoding="utf-8"), default="-")
-def export_command(conn_id: str, form: str, output: TextIO) -> None:
+@click.option("--output", type=click.File("w", encoding="utf-8", errors="backslashreplace"), help="A file to write.")
+def export_command(conn_id: str, form: str, output: TextIO | None) -> None:
     """Write the audit: every event, oldest first, as JSON lines or CSV."""
     from pme_airflow.ledger.audit import export_events
 
-    with open_hook(conn_id).database.read() as tx:
+    with open_hook(conn_id).database.read() as tx, writing_to(output):
         if form == "csv":
-            writer = csv.DictWriter(output, _EXPORT_COLUMNS)
-            writer.writeheader()
-            writer.writerows(export_events(tx))
+            print_csv(_EXPORT_COLUMNS, export_events(tx))
         else:
-            output.writelines(json.dumps(event) + "\n" for event in export_events(tx))
+            print_json_lines(export_events(tx))
 
 
-@group.command("migrate")
+@group.command("migrate", cls=LedgerCommand)
 @conn_option
 def migrate_command(conn_id: str) -> None:
     """Migrate the ledger's tables to this version."""
     database = open_hook(conn_id).database
     before = database.revision()
     database.migrate()
-    click.echo(f"The ledger's tables are of version {database.revision()} (before: {before or 'none'}).")
+    print_line(f"The ledger's tables are of version {database.revision()} (before: {before or 'none'}).")
 
 
-@group.command("purge")
+@group.command("purge", cls=LedgerCommand)
 @conn_option
 @click.option("--older-than", default="90d", show_default=True, help="Days, as in 90d.")
 def purge_command(conn_id: str, older_than: str) -> None:
@@ -120,10 +127,10 @@ def purge_command(conn_id: str, older_than: str) -> None:
     if age < timedelta(days=2):
         fail(f"--older-than: {older_than} is less than 2d, and answers for so young a link may still come. Give more.")
     with open_hook(conn_id).database.write() as tx:
-        click.echo(f"{purge(tx, datetime.now(timezone.utc) - age)} links deleted.")
+        print_line(f"{purge(tx, datetime.now(timezone.utc) - age)} links deleted.")
 
 
-@group.command("reseal")
+@group.command("reseal", cls=LedgerCommand)
 @conn_option
 def reseal_command(conn_id: str) -> None:
     """Seal every live link with the connection's newest key, after a change of secret or keys."""
@@ -131,5 +138,5 @@ def reseal_command(conn_id: str) -> None:
     from pme_airflow.lifecycle.reseal import reseal
 
     done, unopened = reseal(open_hook(conn_id).services, RunContext.of_command("ledger reseal"))
-    click.echo(f"{done} links resealed, {unopened} could not be opened.")
+    print_line(f"{done} links resealed, {unopened} could not be opened.")
     sys.exit(1 if unopened else 0)

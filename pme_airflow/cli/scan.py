@@ -8,12 +8,13 @@ from contextlib import contextmanager
 
 import click
 
-from pme_airflow.cli.session import conn_option, open_hook
+from pme_airflow.cli.output import print_note, write
+from pme_airflow.cli.session import LedgerCommand, conn_option, open_hook
 
 __all__ = ["scan_command"]
 
 
-@click.command("scan")
+@click.command("scan", cls=LedgerCommand)
 @conn_option
 @click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
 @click.option("--flag", is_flag=True, help="Flag what is found.")
@@ -34,9 +35,9 @@ def scan_command(conn_id: str, form: str, flag: bool, sweep: bool, reason: str, 
     with _progress() as on_read:
         request = ScanRequest(paths, open_place_or_stdin, run_context, flag, sweep, reason, on_read)
         result = scan(open_hook(conn_id).services, request)
-    click.echo(rendered(result, form), nl=False)
+    write(rendered(result, form))
     for line in summary_lines(result):
-        click.echo(line, err=True)
+        print_note(line)
     sys.exit(result.exit_status)
 
 

@@ -1,16 +1,22 @@
-"""What commands share: their options, and the hook of the connection that they name."""
+"""What commands share: their options, the hook of the connection they name, and reading standard input."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from pme_airflow.cli.logs import replace_airflow_handlers
+from pme_airflow.cli.output import fail, print_note, result_alone_on_stdout
 
 if TYPE_CHECKING:
     from pme_airflow.hooks.pme import PMEHook
 
-__all__ = ["conn_option", "format_option", "open_hook"]
+__all__ = ["LedgerCommand", "conn_option", "format_option", "open_hook", "read_stdin_lines"]
+
+_MAX_STDIN_BYTES = 64 * 1024 * 1024
 
 format_option = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
@@ -18,9 +24,33 @@ format_option = click.option(
 conn_option = click.option("--conn-id", default="pme_default", show_default=True, help="The PME connection.")
 
 
+class LedgerCommand(click.Command):
+    """A command over a PME connection; its result alone is written to standard output."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with result_alone_on_stdout():
+            return super().invoke(ctx)
+
+
 def open_hook(conn_id: str) -> PMEHook:
     """Return the hook of a connection, which may also be defined in Airflow's own database."""
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     from pme_airflow.hooks.pme import PMEHook
 
-    return PMEHook(conn_id)
+    hook = PMEHook(conn_id)
+    _ = hook.settings
+    replace_airflow_handlers()
+    return hook
+
+
+def read_stdin_lines() -> list[str]:
+    """Return the lines of standard input that are not blank; bytes that are no UTF-8 are replaced."""
+    if sys.stdin is None:
+        fail("standard input is closed. Give tokens or links on it, one a line.")
+    if sys.stdin.isatty():
+        print_note("Paste tokens or links, one a line, and end with Ctrl-D.")
+    raw = sys.stdin.buffer.read(_MAX_STDIN_BYTES + 1)
+    if len(raw) > _MAX_STDIN_BYTES:
+        fail(f"standard input is over {_MAX_STDIN_BYTES} bytes. Give it in parts, or `pme-airflow scan` the file.")
+    return [line for line in raw.decode("utf-8", "replace").splitlines() if line.strip()]

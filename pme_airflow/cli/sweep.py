@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from pme_airflow.cli.output import print_json, print_table
-from pme_airflow.cli.session import conn_option, format_option, open_hook
+from pme_airflow.cli.flag import INTERACTIVE_DEADLINE
+from pme_airflow.cli.leaks import print_alive
+from pme_airflow.cli.output import print_json, print_line, print_table
+from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook
+
+if TYPE_CHECKING:
+    from pme_airflow.lifecycle.sweep import SweepResult
 
 __all__ = ["sweep_command"]
 
 
-@click.command("sweep")
+@click.command("sweep", cls=LedgerCommand)
 @conn_option
 @format_option
 @click.option("--max-attempts", type=click.IntRange(1), default=6, show_default=True)
 @click.option("--verify", is_flag=True, help="Request each revoked link itself.")
 def sweep_command(conn_id: str, form: str, max_attempts: int, verify: bool) -> None:
-    """Revoke what is due now. Ends with 1 where a link is irrevocable."""
+    """Revoke what is due now.
+
+    Exit status: 0 if no leaked link is alive, 1 if one is.
+    """
     from pme_airflow.ledger.run_context import RunContext
+    from pme_airflow.lifecycle.sweep import SweepRequest, summary, sweep
+
+    request = SweepRequest(max_attempts, verify, deadline=INTERACTIVE_DEADLINE)
+    services = open_hook(conn_id).services
+    result = sweep(services, RunContext.of_command("sweep"), request)
+    if form == "json":
+        print_json(summary(result))
+    else:
+        _print_result(result)
+    print_alive(services, result)
+    sys.exit(0 if result.promise_kept else 1)
+
+
+def _print_result(result: SweepResult) -> None:
     from pme_airflow.lifecycle.sweep import summary
 
-    outcome = open_hook(conn_id).sweep(max_attempts, verify=verify, run_context=RunContext.of_command("sweep"))
-    result = summary(outcome)
-    if form == "json":
-        print_json(result)
-    else:
-        print_table(("fingerprint", "model_id", "audience", "flagged_at"), result["revoked"])
-        click.echo(
-            f"{len(outcome.revoked)} revoked, {outcome.expired} expired, {len(outcome.given_up)} irrevocable, "
-            f"{len(outcome.unopened)} not opened, {outcome.pending} still due."
-        )
-    if outcome.given_up or outcome.unopened:
-        sys.exit(1)
+    columns = ("fingerprint", "model_id", "audience", "flagged_at", "exposure")
+    print_table(columns, summary(result)["revoked"], empty="Nothing was revoked.")
+    print_line(
+        f"{len(result.revoked)} revoked, {result.expired} expired, {len(result.irrevocable)} irrevocable, "
+        f"{len(result.unopened)} not opened, {result.pending} still due."
+    )

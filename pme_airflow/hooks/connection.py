@@ -11,7 +11,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pme_airflow.addresses import checked_base_url
 from pme_airflow.api.client import DEFAULT_HOST, ClientSettings
-from pme_airflow.credential_check import mistake_in
 from pme_airflow.errors import PMEInputError
 from pme_airflow.hooks.connection_fields import API_ADDRESS, CLIENT_ID, CLIENT_SECRET, EXTRAS, PORT, extra_label
 from pme_airflow.secrets import SecretStr
@@ -94,24 +93,6 @@ class ConnectionSettings:
             client_secret=SecretStr(_credential(connection.password, CLIENT_SECRET)),
             extras=Extras.read(_extra_of(connection)),
         )
-
-    def check_credentials(self) -> None:
-        """Check that the client id and secret can be right, before anything is sent.
-
-        :raises PMEInputError: for one that is empty or cannot be right.
-        """
-        if not self.client_id:
-            raise PMEInputError(f"{CLIENT_ID}: is empty. Enter the client id (Settings > Developer Tools).")
-        secret = self.client_secret.reveal()
-        if not secret.strip():
-            raise PMEInputError(f"{CLIENT_SECRET}: is empty. Enter the client secret (shown once when it is reset).")
-        if (mistake := mistake_in(self.client_id)) is not None:
-            raise PMEInputError(f"{CLIENT_ID}: {mistake}. Nothing was sent.")
-        mistake = mistake_in(secret)
-        if mistake is None and secret == self.client_id:
-            mistake = "is the same as the client id. Enter the client secret"
-        if mistake is not None:
-            raise PMEInputError(f"{CLIENT_SECRET}: {mistake}. Nothing was sent; the secret need not be reset.")
 
     @property
     def client_settings(self) -> ClientSettings:

@@ -93,12 +93,8 @@ class PMEHook(BaseHook):
 
     @cached_property
     def services(self) -> Services:
-        """The client, the ledger and the keys.
-
-        :raises PMEInputError: for a client id or secret that cannot be right; nothing is sent then.
-        """
+        """The client, the ledger and the keys."""
         settings = self.settings
-        settings.check_credentials()
         client = PMEClient(
             settings.client_id,
             settings.client_secret,

@@ -13,7 +13,7 @@ from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import EPOCH, links
 from pme_airflow.ledger.transaction import ReadTransaction
 
-__all__ = ["FlaggedAlive", "flagged_alive", "links_matching"]
+__all__ = ["FlaggedAlive", "flagged_alive", "flagged_links", "links_matching"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ def flagged_alive(tx: ReadTransaction) -> list[FlaggedAlive]:
     ).where(links.c.state == State.LIVE, links.c.flagged_at > EPOCH)
     grouped = tx.execute(flagged.group_by(links.c.client_id).order_by(links.c.client_id))
     return [FlaggedAlive(client_id, int(count), int(never or 0), until) for client_id, count, never, until in grouped]
+
+
+def flagged_links(tx: ReadTransaction, limit: int) -> list[LinkRow]:
+    """Return the flagged links that may be alive, of any client, newest first."""
+    flagged = query().where(links.c.state.in_(sorted(ALIVE)), links.c.flagged_at > EPOCH)
+    return [load(row) for row in tx.execute(flagged.order_by(links.c.seq.desc()).limit(limit))]
 
 
 def links_matching(

@@ -42,6 +42,16 @@ class Flagging:
     models: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
 
+    @property
+    def criteria(self) -> dict[str, tuple[str, ...]]:
+        """The criteria by name, as the ledger's queries take them."""
+        return {
+            "fingerprints": self.fingerprints,
+            "link_ids": self.link_ids,
+            "models": self.models,
+            "audiences": self.audiences,
+        }
+
     @classmethod
     def gather(cls, given: Mapping[str, Iterable[object]], problems: list[PMEError]) -> Flagging | None:
         """Read what somebody hands in. Raw tokens are fingerprinted here and go no further.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -12,18 +12,19 @@ from pme_airflow.errors import LedgerUnavailableError, PMEError, PMEInputError
 from pme_airflow.leaks.report_fetch import fetch_report
 from pme_airflow.leaks.reports import Findings, merged, read_report
 from pme_airflow.ledger import flags
-from pme_airflow.ledger.exposed import links_matching
+from pme_airflow.ledger.exposed import flagged_links, links_matching
 from pme_airflow.ledger.flags import Flagged
 from pme_airflow.ledger.links import LinkRow, by_ids
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import ALIVE, State
+from pme_airflow.ledger.transaction import ReadTransaction
 from pme_airflow.lifecycle.flag import Flagging
 from pme_airflow.lifecycle.known_tokens import known_fingerprints
 from pme_airflow.lifecycle.responder import Responder, joined
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult, sweep
 
-__all__ = ["LeakRequest", "LeakResponse", "LeakedLink", "Responder", "joined", "respond"]
+__all__ = ["LeakRequest", "LeakResponse", "LeakedLink", "Responder", "flagged_and_alive", "joined", "respond"]
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class LeakRequest:
     :param within: whether a link must match every criterion given.
     :param max_attempts: a link that the API refused to revoke so often is irrevocable.
     :param deadline: how long the revocation may go on without a confirmation; ``None`` for no limit.
+    :param on_selected: called with the links that match, before anything is flagged.
     """
 
     tokens: tuple[object, ...] = field(default=(), repr=False)
@@ -61,6 +63,7 @@ class LeakRequest:
     within: bool = False
     max_attempts: int = 6
     deadline: timedelta | None = None
+    on_selected: Callable[[Sequence[LinkRow]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,18 @@ class LeakedLink:
     def alive(self) -> bool:
         """Whether its token may be alive."""
         return self.row.state in ALIVE
+
+    @property
+    def not_revoked_line(self) -> str:
+        """What a person must know of a link that may be alive: which it is, why, until when, and what happens next."""
+        row = self.row
+        reason = (self.not_revoked or "no revocation was confirmed").rstrip(".")
+        following = "" if row.state is not State.LIVE else " The next sweep tries again; `pme-airflow sweep` tries now."
+        named = f" ({row.fingerprint})" if row.fingerprint else ""
+        return (
+            f"NOT revoked: link {row.link_id} of model {row.model_id}, audience {row.audience}{named}: {reason}. It "
+            f"may live until {row.valid_until:%Y-%m-%d %H:%M} UTC.{following}"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the link as JSON, without its token."""
@@ -168,7 +183,7 @@ class LeakResponse:
 
     def lines(self) -> list[str]:
         """Return what a person must know beyond the summary, a sentence each."""
-        lines = [_not_revoked_line(link) for link in self.not_revoked] if self.swept else []
+        lines = [link.not_revoked_line for link in self.not_revoked] if self.swept else []
         lines += [
             f"{fingerprint} is of no known link. It is kept: a link that is recorded with it later is revoked."
             for fingerprint in self.tombstones
@@ -215,6 +230,8 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
     known = known_fingerprints(services, findings) if findings is not None else []
     _refuse_mixture(selection or Flagging(), bool(findings), request.within)
     named = replace(selection or Flagging(), fingerprints=_union((selection or Flagging()).fingerprints, known))
+    if request.on_selected is not None:
+        request.on_selected(_selected(services, named, request.within))
     flagged, outside = _flag(services, run_context, request, named) if named != Flagging() else (Flagged(), ())
     response = LeakResponse(
         tuple(LeakedLink(row) for row in flagged.links),
@@ -264,21 +281,34 @@ def _refuse_mixture(selection: Flagging, has_report: bool, within: bool) -> None
         )
 
 
+def _selected(services: Services, named: Flagging, within: bool) -> list[LinkRow]:
+    """Return the links that may be alive and that :func:`_flag` would flag."""
+    with services.database.read() as tx:
+        if within and (named.models or named.audiences):
+            return _matching(tx, services, named)
+        single = [Flagging(**{name: values}) for name, values in named.criteria.items()]
+        found = [_matching(tx, services, criterion) for criterion in single if criterion != Flagging()]
+    return list({row.link_id: row for rows in found for row in rows}.values())
+
+
+def _matching(tx: ReadTransaction, services: Services, named: Flagging) -> list[LinkRow]:
+    """Return the links that match all criteria; of models and audiences alone, those of the connection's own client."""
+    rows = links_matching(tx, **named.criteria)
+    if named.fingerprints or named.link_ids:
+        return rows
+    return [row for row in rows if row.client_id == services.client.client_id]
+
+
 def _flag(
     services: Services, run_context: RunContext, request: LeakRequest, named: Flagging
 ) -> tuple[Flagged, tuple[str, ...]]:
     """Flag what the criteria name; with ``within``, what matches all of them, and which known fingerprints do not."""
     reason = request.reason.strip() or "flagged without a reason"
-    criteria: dict[str, Any] = {
-        "fingerprints": named.fingerprints,
-        "link_ids": named.link_ids,
-        "models": named.models,
-        "audiences": named.audiences,
-    }
+    criteria: dict[str, Any] = dict(named.criteria)
     with services.database.write(run_context) as tx:
         if not (request.within and (named.models or named.audiences)):
             return flags.flag(tx, reason, client_id=services.client.client_id, **criteria), ()
-        rows = links_matching(tx, **criteria)
+        rows = _matching(tx, services, named)
         known = {row.fingerprint for row in links_matching(tx, fingerprints=named.fingerprints)}
         matched = {row.fingerprint for row in rows}
         tombstones = [fingerprint for fingerprint in named.fingerprints if fingerprint not in known]
@@ -309,6 +339,16 @@ def _revoke(services: Services, run_context: RunContext, request: LeakRequest, r
     return replace(response, links=tuple(links), sweep=swept, sweep_error=error)
 
 
+def flagged_and_alive(services: Services, swept: SweepResult | None = None, limit: int = 100) -> list[LeakedLink]:
+    """Return the flagged links of any client that may be alive, and why each is; no more than a limit.
+
+    :param swept: the sweep that has just ended.
+    """
+    with services.database.read() as tx:
+        rows = flagged_links(tx, limit)
+    return [LeakedLink(row, _why_alive(row, services, swept, None)) for row in rows]
+
+
 def _why_alive(row: LinkRow, services: Services, swept: SweepResult | None, error: PMEError | None) -> str | None:
     if row.state not in ALIVE:
         return None
@@ -328,20 +368,9 @@ def _why_alive(row: LinkRow, services: Services, swept: SweepResult | None, erro
     return "another sweep is at it, or it waits for its next try; the next sweep tries it"
 
 
-def _not_revoked_line(link: LeakedLink) -> str:
-    row = link.row
-    reason = (link.not_revoked or "no revocation was confirmed").rstrip(".")
-    following = "" if row.state is not State.LIVE else " The next sweep tries again; `pme-airflow sweep` tries now."
-    named = f" ({row.fingerprint})" if row.fingerprint else ""
-    return (
-        f"NOT revoked: link {row.link_id} of model {row.model_id}, audience {row.audience}{named}: {reason}. It may "
-        f"live until {row.valid_until:%Y-%m-%d %H:%M} UTC.{following}"
-    )
-
-
 def _log(link: LeakedLink) -> None:
     if link.alive:
-        log.error("%s", _not_revoked_line(link))
+        log.error("%s", link.not_revoked_line)
         return
     exposure = "unknown" if link.exposure is None else f"{link.exposure:.1f} s"
     row = link.row

@@ -112,6 +112,18 @@ def test_a_refused_secret_is_checked_for_mistakes_before_a_reset_is_suggested(
     assert encoded not in message
 
 
+def test_a_secret_that_cannot_be_right_is_named_before_anything_is_sent(api: mocking.Mocker, clock: FakeClock) -> None:
+    with (
+        PMEClient("an-id", SecretStr("s3cret-s3cret\n"), HOST, clock=clock) as client,
+        pytest.raises(
+            PMECredentialsError, match=r"ends with a newline.*need not be reset\. Nothing was sent"
+        ) as caught,
+    ):
+        client.check_credentials()
+    assert api.request_history == []
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("response", "error", "words"),
     [

@@ -1,0 +1,73 @@
+"""Printing what a leak response selected, flagged and revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from pme_airflow.cli.output import print_json, print_line, print_note, print_table
+
+if TYPE_CHECKING:
+    from pme_airflow.ledger.links import LinkRow
+    from pme_airflow.lifecycle.leak_response import LeakResponse
+    from pme_airflow.lifecycle.services import Services
+    from pme_airflow.lifecycle.sweep import SweepResult
+
+__all__ = ["exit_status", "print_alive", "print_response", "print_selected"]
+
+_COLUMNS = ("fingerprint", "model_id", "audience", "state", "exposure", "irrevocable")
+_MOST_LISTED = 20
+
+
+def print_selected(rows: Sequence[LinkRow]) -> None:
+    """Print the links that are about to be flagged, on standard error."""
+    audiences = ", ".join(sorted({row.audience for row in rows}))
+    print_note(f"{len(rows)} links are selected" + (f", of audience {audiences}:" if rows else "."))
+    for row in rows[:_MOST_LISTED]:
+        print_note(
+            f"  {row.link_id}  model {row.model_id}  audience {row.audience}  {row.fingerprint or 'no token yet'}"
+        )
+    if len(rows) > _MOST_LISTED:
+        print_note(f"  and {len(rows) - _MOST_LISTED} more")
+
+
+def print_response(response: LeakResponse, form: str, client_id: str) -> None:
+    """Print a response: the links on standard output, what a person must do on standard error.
+
+    :param client_id: the client of the connection that responded.
+    """
+    if form == "json":
+        print_json(response.as_json())
+    else:
+        print_line(f"{response.summary}.")
+        print_table(_COLUMNS, [link.as_json() for link in response.links], empty="No links.")
+    for line in response.lines():
+        print_note(line)
+    if response.swept:
+        print_other_clients({link.row.client_id for link in response.not_revoked} - {client_id})
+
+
+def print_alive(services: Services, result: SweepResult) -> None:
+    """Print the leaked links that are alive after a sweep, why, until when, and what happens next."""
+    from pme_airflow.lifecycle.leak_response import flagged_and_alive
+
+    if result.promise_kept:
+        return
+    for link in flagged_and_alive(services, result):
+        print_note(link.not_revoked_line)
+    print_other_clients(other.client_id for other in result.other_clients)
+
+
+def print_other_clients(client_ids: Iterable[str]) -> None:
+    """Print which connection can revoke the live leaked links of other clients, on standard error."""
+    from pme_airflow.hooks.client_connections import how_to_revoke
+
+    for client_id in sorted(client_ids):
+        print_note(f"Links of client {client_id} are NOT revoked by this connection. {how_to_revoke(client_id)}")
+
+
+def exit_status(response: LeakResponse) -> int:
+    """Return 0 if all was done, 2 if nothing of what was given could be read, else 1."""
+    if response.promise_kept:
+        return 0
+    return 1 if response.links or response.tombstones or response.swept else 2
