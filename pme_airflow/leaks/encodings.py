@@ -65,7 +65,7 @@ def tokens_in(text: str, *, bare: bool = False) -> list[str]:
     """
     word = text.strip().strip("<>\"'`")
     if bare and (_WORD.match(word) or _BASE64_RUN.fullmatch(word)):
-        found = [*([word] if _WORD.match(word) else []), *_decoded_words(word)]
+        found = [*([word] if _WORD.match(word) else []), *_bearer_tokens(word), *_decoded_words(word)]
     else:
         found = [token for decoded in decodings(text) for token in _bearer_tokens(decoded)]
     if bare:
