@@ -17,6 +17,7 @@ from pme_airflow.ledger.flags import Flagged
 from pme_airflow.ledger.links import LinkRow, by_ids
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import ALIVE, State
+from pme_airflow.ledger.transaction import ReadTransaction
 from pme_airflow.lifecycle.flag import Flagging
 from pme_airflow.lifecycle.known_tokens import known_fingerprints
 from pme_airflow.lifecycle.responder import Responder, joined
@@ -282,12 +283,20 @@ def _refuse_mixture(selection: Flagging, has_report: bool, within: bool) -> None
 
 def _selected(services: Services, named: Flagging, within: bool) -> list[LinkRow]:
     """Return the links that may be alive and that :func:`_flag` would flag."""
-    criteria = named.criteria
     with services.database.read() as tx:
         if within and (named.models or named.audiences):
-            return links_matching(tx, **criteria)
-        found = [links_matching(tx, **{name: values}) for name, values in criteria.items() if values]
+            return _matching(tx, services, named)
+        single = [Flagging(**{name: values}) for name, values in named.criteria.items()]
+        found = [_matching(tx, services, criterion) for criterion in single if criterion != Flagging()]
     return list({row.link_id: row for rows in found for row in rows}.values())
+
+
+def _matching(tx: ReadTransaction, services: Services, named: Flagging) -> list[LinkRow]:
+    """Return the links that match all criteria; of models and audiences alone, those of the connection's own client."""
+    rows = links_matching(tx, **named.criteria)
+    if named.fingerprints or named.link_ids:
+        return rows
+    return [row for row in rows if row.client_id == services.client.client_id]
 
 
 def _flag(
@@ -299,7 +308,7 @@ def _flag(
     with services.database.write(run_context) as tx:
         if not (request.within and (named.models or named.audiences)):
             return flags.flag(tx, reason, client_id=services.client.client_id, **criteria), ()
-        rows = links_matching(tx, **criteria)
+        rows = _matching(tx, services, named)
         known = {row.fingerprint for row in links_matching(tx, fingerprints=named.fingerprints)}
         matched = {row.fingerprint for row in rows}
         tombstones = [fingerprint for fingerprint in named.fingerprints if fingerprint not in known]

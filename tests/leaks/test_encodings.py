@@ -69,6 +69,10 @@ def test_a_word_that_is_an_encoded_token_is_one_where_asked_for(form: str) -> No
     assert TOKEN in tokens_in(form, bare=True)
 
 
+def test_a_token_after_bearer_is_found_where_the_whole_could_be_base64() -> None:
+    assert tokens_in(f"Bearer+{TOKEN}", bare=True) == [TOKEN]
+
+
 @pytest.mark.parametrize("text", [f"Bearer {TOKEN}.", f"see auth=Bearer+{TOKEN}. And", f"Bearer {TOKEN}.)"])
 def test_a_full_stop_behind_a_token_is_not_part_of_it(text: str) -> None:
     assert tokens_in(text) == [TOKEN]
