@@ -1,10 +1,10 @@
-"""Making text from outside safe to print, to log, to store, and to put into a spreadsheet."""
+"""Making text from outside safe to print, to log, and to put into a spreadsheet."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_PRINTED_CHARACTERS", "csv_cell", "printable", "storable"]
+__all__ = ["MAX_PRINTED_CHARACTERS", "csv_cell", "printable"]
 
 #: Longer texts are cut when they are printed.
 MAX_PRINTED_CHARACTERS = 1000
@@ -12,8 +12,6 @@ MAX_PRINTED_CHARACTERS = 1000
 #: Characters that ``str.isprintable`` refuses and that are harmless: spaces other than ASCII's, except the two line
 #: separators, and the two joiners, which emoji and Persian need.
 _HARMLESS = frozenset("\u00a0\u1680\u202f\u205f\u3000\u200c\u200d" + "".join(map(chr, range(0x2000, 0x200B))))
-#: What PostgreSQL and UTF-8 cannot hold: U+0000 and lone surrogates.
-_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 #: First characters that make a spreadsheet take a cell for a formula, also in full width; tab and line breaks before
 #: one are skipped by some.
 _FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -35,11 +33,6 @@ def printable(text: object, limit: int | None = MAX_PRINTED_CHARACTERS) -> str:
     if not text.isprintable():
         text = "".join(map(_visible, text))
     return f"{text}…" if cut else text
-
-
-def storable(text: str) -> str:
-    r"""Return a text that any database can hold: U+0000 and lone surrogates are written as ``\x00`` and ``\udc80``."""
-    return _NOT_STORABLE.sub(lambda match: _escape(match[0]), text)
 
 
 def csv_cell(value: object) -> object:

@@ -77,11 +77,10 @@ def tokens_in(text: str, *, bare: bool = False) -> list[str]:
         then returned without it as well, since only the ledger can say which of the two it is.
     """
     word = text.strip().strip("<>\"'`")
-    found: list[str] = []
-    if bare and (_WORD.match(word) or _BASE64_RUN.fullmatch(word)):
-        found = [*([word] if _WORD.match(word) else []), *_decoded_words(word)]
-    if not found:  # "Bearer+" and a token are base64 digits too
-        found = [token for decoded in decodings(text) for token in _bearer_tokens(decoded)]
+    is_word = bare and bool(_WORD.match(word))
+    found = [word] if is_word else [token for decoded in decodings(text) for token in _bearer_tokens(decoded)]
+    if bare:
+        found += _decoded_words(word)
     if bare:
         found += [token.rstrip("._~-") for token in found]
     return [token for token in dict.fromkeys(found) if len(token) >= 8 and not _MASK_WORD.match(token)]
