@@ -6,16 +6,34 @@ import html
 import json
 import re
 from contextlib import suppress
+from urllib.parse import unquote
 
 from pme_airflow.leaks.encodings import tokens_in
 
-__all__ = ["tokens_of"]
+__all__ = ["all_tokens", "tokens_of"]
+
+#: A link is one word of a text: HTML, JSON and prose end it with one of these.
+_WORD = re.compile(r"[^\s\"'<>]+")
+#: Characters of a text that are searched at once, and by how many two such stretches overlap: more than a link has.
+_STRETCH, _OVERLAP = 500_000, 5_000
 
 
 def tokens_of(text: str, model_id: str) -> set[str]:
-    """Return the tokens of a model's links in a page or a JSON text, however they are escaped."""
-    with suppress(ValueError):
+    """Return the tokens of a model's links in a page or a JSON text, however they are escaped, in linear time."""
+    if model_id not in text:
+        return set()
+    with suppress(ValueError, RecursionError):
         text = json.dumps(json.loads(text), ensure_ascii=False)
     plain = html.unescape(text)
-    links = re.findall(rf"[^\s\"'<>]*[?&;]m={re.escape(model_id)}(?![A-Za-z0-9])[^\s\"'<>]*", plain)
-    return {token for link in links for token in tokens_in(link)}
+    names_model = re.compile(rf"[?&;]m={re.escape(model_id)}(?![A-Za-z0-9])")
+    found: set[str] = set()
+    for word in _WORD.finditer(plain):
+        if model_id in word[0] and (names_model.search(word[0]) or names_model.search(unquote(word[0]))):
+            found |= all_tokens(word[0])
+    return found
+
+
+def all_tokens(text: str) -> set[str]:
+    """Return the tokens of all links in a text of any length."""
+    stretches = (text[start : start + _STRETCH + _OVERLAP] for start in range(0, max(len(text), 1), _STRETCH))
+    return {token for stretch in stretches for token in tokens_in(stretch)}

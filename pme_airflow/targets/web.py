@@ -85,15 +85,17 @@ class WebApi:
         headers: Mapping[str, str] | None = None,
         body: Any = None,
         anonymous: bool = False,
+        allow_html: bool = False,
     ) -> requests.Response:
         """Send a request. GET, HEAD and DELETE are sent up to 4 times while the failure is temporary.
 
         :param check: returns the error of a response that is neither a redirect nor a temporary failure, or ``None``.
+        :param allow_html: whether a page of HTML is left to ``check``.
         :raises SlotError: with a message that contains neither the address's query nor the body.
         """
 
         def once() -> requests.Response:
-            return self._once(method, path, check, params, headers, body, anonymous)
+            return self._once(method, path, check, params, headers, body, anonymous, allow_html)
 
         if method not in _REPEATABLE:
             return once()
@@ -115,6 +117,7 @@ class WebApi:
         headers: Mapping[str, str] | None,
         body: Any,
         anonymous: bool,
+        allow_html: bool,
     ) -> requests.Response:
         problem: SlotError | None = None
         until = time.monotonic() + _TOTAL * self._timeout
@@ -132,7 +135,7 @@ class WebApi:
                 stream=True,
             )
             whole = read_response(response)
-            problem = self._failure(None, until) if not whole else _problem_of(response) or check(response)
+            problem = self._failure(None, until) if not whole else _problem_of(response, allow_html) or check(response)
         except SlotError as error:
             problem = error
         except requests.RequestException as error:
@@ -151,7 +154,7 @@ class WebApi:
         return SlotError(f"the connection failed ({reason})", passing=True)
 
 
-def _problem_of(response: requests.Response) -> SlotError | None:
+def _problem_of(response: requests.Response, allow_html: bool) -> SlotError | None:
     """Return the error of a redirect, a temporary failure, or a page of HTML in place of JSON."""
     status = response.status_code
     if 300 <= status < 400:
@@ -160,7 +163,7 @@ def _problem_of(response: requests.Response) -> SlotError | None:
     if status in _TEMPORARY or status >= 500:
         wait = HttpResponse(status, response.headers, b"").retry_after
         return WebRefusal(f"HTTP {status}", status, passing=True, retry_after=wait)
-    if status < 300 and _is_html(response):
+    if status < 300 and not allow_html and _is_html(response):
         message = f"HTTP {status} with HTML in place of JSON, perhaps a login page. Check the address and credentials"
         return WebRefusal(message, status)
     return None

@@ -1,35 +1,50 @@
-"""Links in WordPress pages: one block a model, written over the site's REST API."""
+"""Links in WordPress pages: one place a model, written over the site's REST API."""
 
 from __future__ import annotations
 
-import html
 import logging
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import requests
 
-from pme_airflow.errors import SlotError
-from pme_airflow.targets.base import ShownLink, Target
-from pme_airflow.targets.shown_tokens import tokens_of
+from pme_airflow.errors import PMEInputError, SlotError
+from pme_airflow.ledger.publications import Publication
+from pme_airflow.sealing import fingerprint
+from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
 from pme_airflow.targets.web import WebRefusal
-from pme_airflow.targets.wordpress_content import cleared, is_stale, link_block, placed
+from pme_airflow.targets.wordpress_blocks import referenced_blocks
+from pme_airflow.targets.wordpress_check import check_pages
+from pme_airflow.targets.wordpress_content import cleared, holds_place, is_stale, link_embed, placed, shown_text
+from pme_airflow.targets.wordpress_output import Output, output_of
 from pme_airflow.targets.wordpress_rest import WordPressApi, filters_iframes, source_of
 
 __all__ = ["WordPressTarget"]
 
 _CURE = "WordPress lets nobody delete a revision: install extras/wordpress/pme-revisions.php, or turn revisions off."
+_UNFILTERED = (
+    "give it the right unfiltered_html (an editor or administrator has it; on a multisite only its network's "
+    "administrator)"
+)
+_KIND = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}")
+_MODEL_ID = re.compile(r"[A-Za-z0-9]{1,64}")
+#: The REST base of reusable blocks.
+_REUSABLE = "blocks"
+#: How many reusable blocks of a page are searched for a model's place.
+_MAX_REFERENCES = 20
 
 log = logging.getLogger(__name__)
 
 
 class WordPressTarget(Target):
-    """Replace only the link's block of a page, and delete the revisions that still hold an old link.
+    """Replace only the link in its place in a page, and delete the revisions that still hold an old link.
 
     :param session: a ``requests`` session that carries the account and its application password.
     :param base_url: the site's address; on a multisite in folders, with the site's folder.
     :param pages: the number of each model's page.
-    :param kind: ``pages``, ``posts`` or a custom type's REST base.
+    :param kind: ``pages``, ``posts``, ``blocks`` for reusable blocks, or a custom type's REST base.
+    :raises PMEInputError: for what is no page's number or no REST base.
     """
 
     shows_names = True
@@ -43,8 +58,10 @@ class WordPressTarget(Target):
         kind: str = "pages",
         timeout: float = 30.0,
     ) -> None:
+        if not isinstance(kind, str) or not _KIND.fullmatch(kind):
+            raise PMEInputError("type: is no REST base. Give pages, posts or a custom type's, such as tours.")
         self._api = WordPressApi(session, base_url, timeout)
-        self._pages = {str(model): int(page) for model, page in pages.items()}
+        self._pages = {_checked_model(model): _page_number(str(model), page) for model, page in pages.items()}
         self._kind = kind
         self.name = f"wordpress:{self._api.base_url}"
 
@@ -54,50 +71,76 @@ class WordPressTarget(Target):
             raise SlotError(f"no page is named for model {model_id}: add it to pages")
         return [f"{self._kind}/{self._pages[model_id]}#{model_id}"]
 
-    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> SlotResult:
         path = slot.partition("#")[0]
-        page = self._api.page(path)
+        path, page = self._document(path, self._api.page(path), link.model_id)
         if page.get("status") == "trash":
             raise SlotError("the page is in the trash: restore it, or name another")
-        content = self._rewritten(path, page, lambda text: placed(text, link_block(link), link.model_id))
-        return {"path": path, "model_id": link.model_id, **self._delete_old_revisions(path, content)}
+        content = self._changed(path, page, lambda text: placed(text, link_embed(link), link.model_id))
+        details = {"path": path, "model_id": link.model_id, "fingerprint": fingerprint(link.token)}
+        return SlotResult(details, old_link_remains=self._delete_old_revisions(path, content) > 0)
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
-        path = slot.partition("#")[0]
+        page_path = slot.partition("#")[0]
+        path = str(details.get("path", page_path))
         page = self._api.page(path)
-        if link_block(link) not in source_of(page):
+        content = source_of(page)
+        if link.token.reveal() not in shown_text(content, link.model_id):
+            if f"<!-- pme:{link.model_id} -->" in content and "<iframe" not in content:
+                raise SlotError(f"WordPress took the iframe out of what this account wrote: {_UNFILTERED}")
             raise SlotError("the page does not hold the new link when read back", passing=True)
-        shown = html.unescape(self._rendered(path, page))
-        tokens = tokens_of(shown, link.model_id)
-        if link.token.reveal() not in shown:
-            raise SlotError("the page holds the new link, but does not show it to readers", passing=True)
-        if tokens - {link.token.reveal()}:
-            raise SlotError(
-                f"the page shows another link of model {link.model_id} outside of its block: take it out by hand"
-            )
+        page = page if path == page_path else self._api.page(page_path)
+        self._check_output(output_of(self._rendered(page_path, page), link), page_path, link)
 
-    def take_away(self, slot: str, details: Mapping[str, Any]) -> Mapping[str, Any]:
-        path, model_id = str(details["path"]), str(details["model_id"])
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> SlotResult:
+        path, model_id = str(details.get("path", slot.partition("#")[0])), slot.partition("#")[2]
         try:
             page = self._api.page(path)
         except WebRefusal as error:
-            if error.status not in (404, 410):
+            if error.status not in (404, 410) or not error.code:
                 raise
-            return {}
-        content = self._rewritten(path, page, lambda text: cleared(text, model_id))
-        return self._delete_old_revisions(path, content)
+            return SlotResult()
+        content = self._changed(path, page, lambda text: cleared(text, model_id))
+        return SlotResult(old_link_remains=self._delete_old_revisions(path, content) > 0)
 
-    def _rewritten(self, path: str, page: Mapping[str, Any], change: Callable[[str], str]) -> str:
-        """Change a page's source, and return it. Write only where it differs and nobody edited the page meanwhile."""
+    def check_shown(self, shown: Sequence[Publication]) -> SlotCheck | None:
+        return check_pages(self._api, shown)
+
+    # -------------------------------------------------------------------------------- pages
+
+    def _document(self, path: str, page: Mapping[str, Any], model_id: str) -> tuple[str, Mapping[str, Any]]:
+        """Return where a model's place is: the page, or a reusable block that it shows."""
+        content = source_of(page)
+        if not holds_place(content, model_id):
+            for inner, block in self._reusable_blocks(content):
+                if holds_place(source_of(block), model_id):
+                    return inner, block
+        return path, page
+
+    def _reusable_blocks(self, content: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Read the reusable blocks that a source shows, and those in them."""
+        waiting = referenced_blocks(content)
+        for place, number in enumerate(waiting):
+            if place == _MAX_REFERENCES:
+                return
+            path = f"{_REUSABLE}/{number}"
+            try:
+                block = self._api.page(path)
+            except WebRefusal as error:
+                if not error.permanent or not error.code:
+                    raise
+                continue  # it is gone, or not for this account
+            yield path, block
+            waiting += [inner for inner in referenced_blocks(source_of(block)) if inner not in waiting]
+
+    def _changed(self, path: str, page: Mapping[str, Any], change: Callable[[str], str]) -> str:
+        """Change a page's source, and return it. Write only what differs, and only if nobody edited it meanwhile."""
         content = source_of(page)
         changed = change(content)
         if changed == content:
             return content
         if filters_iframes(page):
-            raise SlotError(
-                "WordPress takes iframes out of what this account writes: give it the right unfiltered_html (an "
-                "editor or administrator has it; on a multisite only its network's administrator)"
-            )
+            raise SlotError(f"WordPress takes iframes out of what this account writes: {_UNFILTERED}")
         if source_of(self._api.page(path)) != content:
             raise SlotError("somebody edited the page just now; trying again on what they wrote", passing=True)
         self._api.write(path, changed)
@@ -105,31 +148,85 @@ class WordPressTarget(Target):
 
     def _rendered(self, path: str, page: Mapping[str, Any]) -> str:
         """Return what visitors are shown of a public page, and of any other page what the account is shown."""
-        if page.get("status") == "publish":
-            try:
-                public = self._api.page_for_visitors(path)
-                if not public.get("content", {}).get("protected"):
-                    return str(public["content"]["rendered"])
-            except WebRefusal as error:
-                if error.permanent and error.status not in (401, 403, 404):
-                    raise
-            except (KeyError, AttributeError):
-                pass
-        return str(page["content"].get("rendered") or page["content"]["raw"])
+        if page.get("status") == "publish" and not path.startswith(f"{_REUSABLE}/"):  # those have no page of their own
+            public = self._read_as_visitor(path, page)
+            if public is not None:
+                return public
+        rendered = page["content"].get("rendered")
+        return rendered if isinstance(rendered, str) and rendered else source_of(page)
 
-    def _delete_old_revisions(self, path: str, content: str) -> dict[str, Any]:
-        """Delete the revisions and autosaves that hold a link which the page's content no longer holds.
+    def _read_as_visitor(self, path: str, page: Mapping[str, Any]) -> str | None:
+        """Return what visitors read, by the REST API or, where that is closed to them, on the page itself.
 
-        Every update leaves the old content, with its link, in a revision. WordPress itself lets nobody delete a
-        revision: where no plugin changes that, return ``left_behind``.
+        ``None`` where a page has a password, or no address.
+        """
+        try:
+            content = self._api.page_for_visitors(path).get("content")
+            if isinstance(content, Mapping) and content.get("protected"):
+                return None
+            if isinstance(content, Mapping) and isinstance(content.get("rendered"), str):
+                return str(content["rendered"])
+        except WebRefusal as error:
+            if not error.permanent or error.status not in (200, 401, 403, 404):
+                raise
+        link = page.get("link")
+        return self._api.html_for_visitors(link) if isinstance(link, str) and link else None
+
+    def _check_output(self, output: Output, path: str, link: ShownLink) -> None:
+        """Raise unless what visitors are shown is the link alone."""
+        if output is Output.OTHER_TOO:
+            raise SlotError(
+                f"the page shows another link of model {link.model_id} outside of its place: take it out by hand"
+            )
+        if output is Output.REWRITTEN:
+            log.warning(
+                "%s, %s: the page holds the new link, but a plugin rewrites the iframe before visitors get it (lazy "
+                "loading or consent): look at the page in a browser.", self.name, path,
+            )  # fmt: skip
+        elif output is Output.STALE:
+            raise SlotError(
+                "the page holds the new link, but visitors are still shown another one: empty the page cache, or "
+                "take that one out by hand",
+                passing=True,
+            )
+        elif output is Output.HIDDEN:
+            raise SlotError(
+                "the page holds the new link, but does not show it to readers: does a page builder or its template "
+                "show something else?",
+                passing=True,
+            )
+
+    # -------------------------------------------------------------------------------- revisions
+
+    def _delete_old_revisions(self, path: str, content: str) -> int:
+        """Delete the revisions and autosaves that hold a link which the page no longer holds; return how many remain.
+
+        Every update leaves the old content, with its link, in a revision. WordPress itself lets nobody delete one.
         """
         kept = 0
         for revision in self._api.history(path):
             if is_stale(source_of(revision), content):
-                kept += not self._api.delete_revision(path, revision["id"])
-        if not kept:
-            return {}
-        log.warning(
-            "%s, %s: %d revisions keep old links, which are revoked without grace. %s", self.name, path, kept, _CURE
+                kept += not self._api.delete_revision(path, revision)
+        if kept:
+            log.warning(
+                "%s, %s: %d revisions keep old links, which are revoked without grace. %s", self.name, path, kept, _CURE
+            )
+        return kept
+
+
+def _checked_model(model_id: object) -> str:
+    if not isinstance(model_id, str) or not _MODEL_ID.fullmatch(model_id):
+        raise PMEInputError("pages: a key is no model id. Give 11 characters of [A-Za-z0-9].")
+    return model_id
+
+
+def _page_number(model_id: str, page: object) -> int:
+    """Return a page's number. No name or address is taken for one, since both change with the page's title."""
+    if isinstance(page, str) and re.fullmatch(r"[0-9]{1,18}", page.strip()):
+        page = int(page)
+    if not isinstance(page, int) or isinstance(page, bool) or page <= 0:
+        raise PMEInputError(
+            f"pages: {model_id}: is not a page's number. Give the number that the editor's address holds (post=42), "
+            "not the page's name or address."
         )
-        return {"left_behind": kept}
+    return page

@@ -1,71 +1,261 @@
-"""A link's block in the source of a WordPress page: finding it, and replacing it alone."""
+"""A link's place in the source of a WordPress page: finding it, and replacing it alone.
+
+The link stands between two comments that name its model, ``<!-- pme:<id> -->`` and ``<!-- /pme:<id> -->``: in a block
+``wp:html`` of its own where the page is made of blocks, and in the text where it is not, since one block would keep
+WordPress from making paragraphs of all other text.
+"""
 
 from __future__ import annotations
 
 import html
-import re
 
 from pme_airflow.errors import SlotError
-from pme_airflow.leaks.encodings import tokens_in
 from pme_airflow.targets.base import ShownLink
+from pme_airflow.targets.html_tokens import Tag, is_visible, open_elements
+from pme_airflow.targets.shown_tokens import tokens_of
+from pme_airflow.targets.wordpress_blocks import Block, enclosing, has_blocks, level_of
+from pme_airflow.targets.wordpress_embeds import Unit
+from pme_airflow.targets.wordpress_source import Source
 
-__all__ = ["cleared", "is_stale", "link_block", "placed"]
+__all__ = ["cleared", "holds_place", "is_stale", "link_embed", "placed", "shown_text"]
 
-_ANY_BLOCK = re.compile(r"<!-- pme:([A-Za-z0-9]+) -->.*?<!-- /pme:\1 -->", re.DOTALL)
+#: Blocks of plain HTML, in which the link stands among other text.
+_RAW = frozenset({"freeform", "html"})
+#: More embeds of one model than this are for a person to clear up.
+_MAX_EMBEDS = 10
+_BREAKS = ("<br>", "<br/>", "<br />")
 
 
-def link_block(link: ShownLink) -> str:
-    """Return the block that shows a link."""
+def link_embed(link: ShownLink) -> str:
+    """Return the HTML that shows a link, as the block editor would write it.
+
+    A name is written in ASCII, since tables in ``utf8mb3`` take no emoji, and without brackets, which would run
+    shortcodes.
+    """
     url = html.escape(link.url.reveal(), quote=True)
-    title = html.escape(link.name, quote=True).replace("[", "&#91;").replace("]", "&#93;")  # else a shortcode would run
-    return (
-        f"<!-- wp:html --><!-- pme:{link.model_id} -->"
+    title = html.escape(link.name, quote=True).replace("[", "&#91;").replace("]", "&#93;")
+    title = title.encode("ascii", "xmlcharrefreplace").decode()
+    return _between_comments(
+        link.model_id,
         f'<iframe src="{url}" title="{title}" width="100%" height="480" '
-        f'referrerpolicy="no-referrer" allowfullscreen></iframe><!-- /pme:{link.model_id} --><!-- /wp:html -->'
+        f'referrerpolicy="no-referrer" allowfullscreen=""></iframe>',
     )
 
 
-def placed(content: str, block: str, model_id: str) -> str:
-    """Return the content with the block in its place; every other byte stays as it was.
+def placed(content: str, embed: str, model_id: str) -> str:
+    """Return a source with a model's link in its place; every other byte stays as it was.
 
-    The place is the model's block of before, else an iframe that shows the model, else the placeholder
-    ``[pme model=…]``, else the end.
+    The place is where the model's link stood before, else the placeholder ``[pme model=…]``, else what shows the model
+    otherwise, else the end. What else shows the model is removed, unless the link stood there before.
+
+    :param embed: what :func:`link_embed` returns.
+    :raises SlotError: where there are several places of one kind.
     """
-    found = _find(content, model_id)
-    if found:
-        return content[: found[0]] + block + content[found[1] :]
-    placeholders = list(re.finditer(rf"\[pme model={re.escape(model_id)}\]", content))
-    if len(placeholders) > 1:
-        raise SlotError(f"the page holds {len(placeholders)} marks [pme model={model_id}]: leave one")
-    if placeholders:
-        return content[: placeholders[0].start()] + block + content[placeholders[0].end() :]
-    return f"{content}\n\n{block}" if content else block
+    place, others = _place(Source(content), model_id)
+    for _ in range(2 * _MAX_EMBEDS if others else 0):
+        content = _without(Source(content), others[-1])
+        place, others = _place(Source(content), model_id)
+        if not others:
+            break
+    if place is not None:
+        return _put(Source(content), place, embed)
+    if not content.strip():
+        return content + _block(embed)
+    return f"{content}\n\n{_block(embed) if has_blocks(content) else embed}"
+
+
+def holds_place(content: str, model_id: str) -> bool:
+    """Return whether a source has a place for a model besides its end."""
+    source = Source(content)
+    return bool(source.own(model_id) or source.placeholders(model_id) or source.embeds(model_id))
 
 
 def cleared(content: str, model_id: str) -> str:
-    """Return the content with a placeholder where the model's block stood."""
-    found = _find(content, model_id)
-    return content[: found[0]] + f"[pme model={model_id}]" + content[found[1] :] if found else content
+    """Return a source without a model's link. A comment that visitors do not see keeps its place."""
+    empty = _between_comments(model_id, "")
+    for own in reversed(Source(content).own(model_id)):
+        content = content[: own.start] + empty + own.remainder + content[own.end :]
+    for _ in range(_MAX_EMBEDS):
+        source = Source(content)
+        shown = [unit for unit in source.embeds(model_id) if tokens_of(content[unit.start : unit.end], model_id)]
+        if not shown:
+            return content
+        content = _without(source, shown[-1]) if source.own(model_id) else _put(source, shown[-1], empty)
+    raise SlotError(
+        f"the page shows links of model {model_id} at more than {_MAX_EMBEDS} places: take them out by hand"
+    )
+
+
+def shown_text(content: str, model_id: str) -> str:
+    """Return what stands in a model's place, without HTML's escapes."""
+    return html.unescape(" ".join(content[own.start : own.end] for own in Source(content).own(model_id)))
 
 
 def is_stale(revision: str, content: str) -> bool:
-    """Return whether a revision holds a link or a model's block that the page's content does not."""
-    if set(tokens_in(revision)) - set(tokens_in(content)):
-        return True
-    return any(found[0] not in content for found in _ANY_BLOCK.finditer(revision))
+    """Return whether a revision holds a link, of any model, that the page's source does not."""
+    old, new = Source(revision), Source(content)
+    return bool(old.tokens() - new.tokens() or old.links() - new.links())
 
 
-def _find(content: str, model_id: str) -> tuple[int, int] | None:
-    """Return the start and end of a model's block, or of an iframe that shows the model."""
-    name = re.escape(model_id)
-    patterns = (
-        rf"(?:<!-- wp:html -->\s*)?<!-- pme:{name} -->.*?<!-- /pme:{name} -->(?:\s*<!-- /wp:html -->)?",
-        rf"<iframe\b[^>]*[?&;]m={name}\b[^>]*>\s*</iframe>",
-    )
-    for pattern in patterns:
-        found = list(re.finditer(pattern, content, re.DOTALL))
-        if len(found) > 1:
-            raise SlotError(f"the page holds {len(found)} blocks of model {model_id}: leave one")
-        if found:
-            return found[0].span()
-    return None
+def _between_comments(model_id: str, inner: str) -> str:
+    return f"<!-- pme:{model_id} -->{inner}<!-- /pme:{model_id} -->"
+
+
+def _block(inner: str) -> str:
+    return f"<!-- wp:html -->\n{inner}\n<!-- /wp:html -->"
+
+
+def _place(source: Source, model_id: str) -> tuple[Unit | None, list[Unit]]:
+    """Return where a model's link goes, and what else shows the model."""
+    own = source.own(model_id)
+    if len(own) > 1:
+        raise SlotError(f"the page holds {len(own)} blocks of model {model_id}: leave one")
+    if own and not source.is_empty(own[0]):
+        return own[0], []
+    placeholders = source.placeholders(model_id)
+    if len(placeholders) > 1:
+        raise SlotError(f"the page holds {len(placeholders)} marks [pme model={model_id}]: leave one")
+    embeds = source.embeds(model_id)
+    if len(embeds) > _MAX_EMBEDS:
+        raise SlotError(f"the page shows model {model_id} at {len(embeds)} places: leave one")
+    if placeholders:
+        return placeholders[0], sorted([*own, *embeds], key=lambda unit: unit.start)
+    if own:
+        return own[0], embeds
+    return (embeds[0], embeds[1:]) if embeds else (None, [])
+
+
+# -------------------------------------------------------------------------------- changing
+
+
+def _replaced(content: str, start: int, end: int, text: str) -> str:
+    return content[:start] + text + content[end:]
+
+
+def _without(source: Source, unit: Unit) -> str:
+    """Return a source without a unit, and without its block where that holds nothing else."""
+    content, path = source.content, enclosing(source.blocks, unit.start, unit.end)
+    if path and not source.children(path[-1]) and not _shows_more(content, path[-1], unit):
+        return _replaced(content, path[-1].start, path[-1].end, "")
+    return _replaced(content, unit.start, unit.end, unit.remainder)
+
+
+def _put(source: Source, unit: Unit, embed: str) -> str:
+    """Return a source with an embed in a unit's place: in the text, or as a block where a block may stand."""
+    content, path = source.content, enclosing(source.blocks, unit.start, unit.end)
+    level = level_of(path)
+    in_text = _replaced(content, unit.start, unit.end, unit.remainder + embed)
+    if not path:
+        return (
+            in_text
+            if source.is_text_at(unit)
+            else _replaced(content, unit.start, unit.end, unit.remainder + _block(embed))
+        )
+    if path[-1].name not in _RAW:
+        return _put_block(source, path, level, unit, _block(embed))
+    if level == len(path) - 1:
+        return in_text
+    if len(path) > 1 and path[-2].name in _RAW:
+        return _put(*_unwrapped(content, path[-1], unit), embed)
+    raw = path[-1]  # in a block that takes none: it is moved out, with all that it holds
+    text = _replaced(content, unit.start, unit.end, unit.remainder + embed)[raw.start : raw.end + _growth(unit, embed)]
+    return _put_block(source, path[:-1], level, Unit(raw.start, raw.end), text)
+
+
+def _unwrapped(content: str, raw: Block, unit: Unit) -> tuple[Source, Unit]:
+    """Return a source without the delimiters of a block in another one of plain HTML, and the unit in it."""
+    shift = raw.open_end - raw.start
+    text = content[: raw.start] + content[raw.open_end : raw.close_start] + content[raw.end :]
+    return Source(text), Unit(unit.start - shift, unit.end - shift, unit.remainder)
+
+
+def _growth(unit: Unit, embed: str) -> int:
+    return len(unit.remainder) + len(embed) - (unit.end - unit.start)
+
+
+def _put_block(source: Source, path: list[Block], level: int, unit: Unit, block: str) -> str:
+    """Return a source with a block in place of a unit.
+
+    :param path: the blocks around the unit, the outermost first.
+    :param level: in how many of them the block may stand.
+    """
+    content, leaf = source.content, path[-1]
+    if level == len(path) and not leaf.is_core and not source.children(leaf, but=unit):
+        level = level_of(path[:-1])
+    if level == len(path):
+        return _replaced(content, unit.start, unit.end, unit.remainder + block)
+    top = path[level]
+    if not _shows_more(content, top, unit):
+        return _replaced(content, top.start, top.end, block)
+    if top is leaf and leaf.name == "paragraph":
+        return _replaced(content, leaf.start, leaf.end, _split(content, leaf, unit, block))
+    if top is leaf and (not leaf.is_core or leaf.name == "embed"):
+        return _replaced(content, leaf.start, leaf.end, _as_html(content, leaf, unit, block))
+    return _beside(source, top, leaf, unit, block)
+
+
+def _shows_more(content: str, block: Block, unit: Unit) -> bool:
+    """Return whether a block shows more than a unit of it."""
+    return is_visible(content[block.open_end : unit.start] + unit.remainder + content[unit.end : block.close_start])
+
+
+def _split(content: str, paragraph: Block, unit: Unit, block: str) -> str:
+    """Return a paragraph's text before a unit, the block, and its text behind the unit, each as a block."""
+    before = content[paragraph.open_end : unit.start] + unit.remainder
+    after = content[unit.end : paragraph.close_start]
+    opened = open_elements(content, paragraph.open_end, unit.start)
+    opener, closer = content[paragraph.start : paragraph.open_end], content[paragraph.close_start : paragraph.end]
+    parts = [block]
+    if is_visible(before):
+        ends = "".join(f"</{tag.name}>" for tag in reversed(opened))
+        parts.insert(0, f"{opener}{_without_break_behind(before)}{ends}\n{closer}")
+    if is_visible(after):
+        starts = "".join(_without_id(tag) for tag in opened)
+        parts.append(f"{opener}\n{starts}{_without_break_before(after)}{closer}")
+    return "\n\n".join(parts)
+
+
+def _without_break_behind(text: str) -> str:
+    """Return text without the line break that parted it from the unit behind it."""
+    stripped = text.rstrip()
+    found = next((tag for tag in _BREAKS if stripped.endswith(tag)), None)
+    return stripped.removesuffix(found) if found else text
+
+
+def _without_break_before(text: str) -> str:
+    stripped = text.lstrip()
+    found = next((tag for tag in _BREAKS if stripped.startswith(tag)), None)
+    return stripped.removeprefix(found) if found else text
+
+
+def _without_id(tag: Tag) -> str:
+    """Return a start tag without its id, which may stand on a page only once."""
+    found = tag.attributes.get("id")
+    if found is None:
+        return tag.source
+    for quote in ('"', "'"):
+        text = tag.source.replace(f" id={quote}{html.escape(found)}{quote}", "", 1)
+        if text != tag.source:
+            return text
+    return tag.source
+
+
+def _as_html(content: str, leaf: Block, unit: Unit, block: str) -> str:
+    """Return a block as one of plain HTML, so that a caption, say, stays around the embed."""
+    before, after = content[leaf.open_end : unit.start], content[unit.end : leaf.close_start]
+    return f"<!-- wp:html -->{before}{unit.remainder}{_inner(block)}{after}<!-- /wp:html -->"
+
+
+def _inner(block: str) -> str:
+    """Return what a block of plain HTML holds."""
+    return block.partition("-->")[2].rpartition("<!--")[0].strip("\n")
+
+
+def _beside(source: Source, top: Block, leaf: Block, unit: Unit, block: str) -> str:
+    """Return a source with a block before or behind one that cannot hold it, and without the unit."""
+    content = source.content
+    empty = leaf is not top and not source.children(leaf, but=unit) and not _shows_more(content, leaf, unit)
+    cut = Unit(leaf.start, leaf.end) if empty else unit
+    text = content[top.start : cut.start] + cut.remainder + content[cut.end : top.end]
+    first = not unit.remainder and not is_visible(content[top.open_end : unit.start])
+    return _replaced(content, top.start, top.end, f"{block}\n\n{text}" if first else f"{text}\n\n{block}")

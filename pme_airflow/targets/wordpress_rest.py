@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -15,11 +17,27 @@ __all__ = ["WordPressApi", "filters_iframes", "source_of"]
 
 _PER_PAGE = 100
 _ACTIONS = ("https://api.w.org/action-", "wp:action-")
-_CODE = re.compile(r"[a-z0-9_]{1,60}")
+_CODE = re.compile(r"[A-Za-z0-9_-]{1,60}")
+#: Where JSON may start in an answer that plugins print notices into, and how many such places are tried.
+_JSON_START = re.compile(r"[\[{](?=\s*[\"{\[\]}])")
+_MAX_STARTS = 50
+#: With it PHP's notices are not printed into answers.
+_HEADERS = {"Accept": "application/json"}
+_NOT_FOUND = frozenset({404, 410})
+#: The REST API's addresses: the first works with and without pretty permalinks; a firewall may block any of them.
+_ADDRESSES = ("", "wp-json", "index.php")
+_IN_FRONT = (
+    "from something in front of WordPress (a firewall, a security plugin or the web server): let the REST API and the "
+    "worker's address through"
+)
+_NOT_LOGGED_IN = (
+    "WordPress takes the request for a visitor's: let the web server pass on the Authorization header, and check that "
+    "application passwords are enabled"
+)
 
 
 class WordPressApi:
-    """The REST API of one site, at whichever of its two addresses answers.
+    """The REST API of one site, at whichever of its addresses answers.
 
     :param session: carries the account and its application password.
     :param base_url: the site's address.
@@ -28,7 +46,9 @@ class WordPressApi:
 
     def __init__(self, session: requests.Session, base_url: str, timeout: float) -> None:
         self._web = WebApi(session, base_url, timeout)
-        self._pretty = False
+        parts = urlsplit(self._web.base_url)
+        self._front = WebApi(session, f"{parts.scheme}://{parts.netloc}", timeout)
+        self._address = _ADDRESSES[0]
 
     @property
     def base_url(self) -> str:
@@ -37,81 +57,110 @@ class WordPressApi:
 
     def page(self, path: str) -> Mapping[str, Any]:
         """Read a page as its editor does, with its source."""
-        found = self._ask("GET", path, {"context": "edit"})
-        if not isinstance(found, Mapping):
-            raise SlotError("the site did not answer with a page: is the address a WordPress site's?")
-        return found
+        return _checked_page(self._request("GET", path, {"context": "edit"}), path)
 
-    def page_for_visitors(self, path: str) -> Any:
+    def page_for_visitors(self, path: str) -> Mapping[str, Any]:
         """Read a page without credentials."""
-        return self._ask("GET", path, {}, anonymous=True)
+        return _checked_page(self._request("GET", path, {}, anonymous=True), path)
+
+    def html_for_visitors(self, link: str) -> str:
+        """Read the HTML of a public page without credentials, at the site's own host.
+
+        :param link: the page's address as WordPress gives it.
+        """
+        parts = urlsplit(link)
+        where = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        headers = {"Accept": "text/html"}
+        return self._front.request("GET", where, _front_problem, headers=headers, anonymous=True, allow_html=True).text
+
+    def pages(self, kind: str, numbers: Sequence[int], fields: str) -> dict[int, Mapping[str, Any]]:
+        """Read some fields of up to 100 pages in one request; those that are gone or in the trash are left out."""
+        query = {
+            "context": "edit", "status": "any", "per_page": _PER_PAGE, "_fields": fields,
+            "include": ",".join(str(number) for number in numbers),
+        }  # fmt: skip
+        found = self._request("GET", kind, query)
+        if not isinstance(found, list):
+            raise SlotError(f"the list of pages is a {type(found).__name__}, not a list")
+        known = [entry for entry in found if isinstance(entry, Mapping)]
+        return {number: entry for entry in known if (number := _number(entry)) in numbers}
 
     def write(self, path: str, content: str) -> None:
-        """Replace a page's source."""
-        self._ask("POST", path, {}, body={"content": content})
+        """Replace a page's source. Whether it was replaced is known once it is read back."""
+        self._request("POST", path, {}, body={"content": content})
 
     def history(self, path: str) -> Iterator[Mapping[str, Any]]:
         """Read all revisions and autosaves of a page; none where its type keeps none."""
         for kind in ("revisions", "autosaves"):
-            yield from self._entries(f"{path}/{kind}", kind)
+            yield from self._entries(f"{path}/{kind}", kind).values()
 
-    def delete_revision(self, path: str, number: int) -> bool:
+    def delete_revision(self, path: str, revision: Mapping[str, Any]) -> bool:
         """Delete a revision.
 
         :return: whether it is gone; false where the account may not.
         """
         try:
-            self._ask("DELETE", f"{path}/revisions/{number}", {"force": "true"})
+            self._request("DELETE", f"{path}/revisions/{_number(revision)}", {"force": "true"})
         except WebRefusal as error:
-            if error.status in (404, 410):
+            if error.status in _NOT_FOUND and error.code:
                 return True
-            if error.status in (401, 403, 405, 501):
+            if error.status in (401, 403, 404, 405, 501):
                 return False
             raise
         return True
 
-    def _entries(self, path: str, kind: str) -> list[Mapping[str, Any]]:
-        entries: list[Mapping[str, Any]] = []
+    def _entries(self, path: str, kind: str) -> dict[int, Mapping[str, Any]]:
+        entries: dict[int, Mapping[str, Any]] = {}
         while True:
             query = {"context": "edit", "per_page": _PER_PAGE, "offset": len(entries)}
             try:
-                found = self._ask("GET", path, query)
+                found = self._request("GET", path, query)
             except WebRefusal as error:
                 if error.status == 404 or error.code == "rest_revision_invalid_offset_number":
                     return entries
                 raise
-            if not isinstance(found, list):
+            if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
                 raise SlotError(f"the page's {kind} were answered as {type(found).__name__}, not as a list")
-            known = {entry["id"] for entry in entries}
-            new = [entry for entry in found if entry["id"] not in known]
-            entries += new
+            new = {_number(entry): entry for entry in found if _number(entry) not in entries}
+            entries |= new
             if len(found) < _PER_PAGE or not new:
                 return entries
 
-    def _ask(
+    # -------------------------------------------------------------------------------- requests
+
+    def _request(
         self, method: str, path: str, query: Mapping[str, Any], *, body: Any = None, anonymous: bool = False
     ) -> Any:
-        """Send a request to ``?rest_route=``, which works with and without pretty permalinks, else to ``/wp-json/``."""
-        try:
-            return self._ask_at(self._pretty, method, path, query, body, anonymous)
-        except WebRefusal as error:
-            if self._pretty or method != "GET" or error.code or not (error.permanent and error.status in (200, 404)):
-                raise
-        found = self._ask_at(True, method, path, query, body, anonymous)
-        self._pretty = True
-        return found
+        """Send a request to the address that answered last, or else to the others.
 
-    def _ask_at(
-        self, pretty: bool, method: str, path: str, query: Mapping[str, Any], body: Any, anonymous: bool
+        Another address is tried only where WordPress itself did not answer, so that nothing was written.
+        """
+        problems: list[WebRefusal] = []
+        for address in sorted(_ADDRESSES, key=lambda other: other != self._address):
+            try:
+                found = self._request_at(address, method, path, query, body, anonymous)
+            except WebRefusal as error:
+                if error.code or not error.permanent:
+                    raise
+                problems.append(error)
+                continue
+            if not anonymous:
+                self._address = address
+            return found
+        raise max(problems, key=lambda error: error.status not in (200, *_NOT_FOUND))
+
+    def _request_at(
+        self, address: str, method: str, path: str, query: Mapping[str, Any], body: Any, anonymous: bool
     ) -> Any:
-        where = f"wp-json/wp/v2/{path}" if pretty else ""
-        params = dict(query) if pretty else {"rest_route": f"/wp/v2/{path}", **query}
-        answer = self._web.request(method, where, _problem, params=params, body=body, anonymous=anonymous)
-        try:
-            return answer.json()
-        except ValueError:
-            pass
-        raise WebRefusal("the site gave no JSON: is the address a WordPress site's?", answer.status_code)
+        where = f"wp-json/wp/v2/{path}" if address == "wp-json" else address
+        params = dict(query) if address == "wp-json" else {"rest_route": f"/wp/v2/{path}", **query}
+        answer = self._web.request(
+            method, where, _problem, params=params, headers=_HEADERS, body=body, anonymous=anonymous, allow_html=True
+        )
+        found = _json_of(answer)
+        if found is None and method != "POST":
+            raise WebRefusal("the site gave no JSON: is the address a WordPress site's?", answer.status_code)
+        return found
 
 
 def source_of(page: Mapping[str, Any]) -> str:
@@ -133,27 +182,89 @@ def filters_iframes(page: Mapping[str, Any]) -> bool:
     return lists_actions and not any(name.endswith("action-unfiltered-html") for name in links)
 
 
+# -------------------------------------------------------------------------------- answers
+
+
+def _checked_page(found: Any, path: str) -> Mapping[str, Any]:
+    if not isinstance(found, Mapping):
+        raise SlotError("the site did not answer with a page: is the address a WordPress site's?")
+    if str(_number(found)) != path.rpartition("/")[2]:
+        raise SlotError("the site answered with another page than the one asked for: check its address")
+    return found
+
+
+def _number(entry: Mapping[str, Any]) -> int:
+    """Return the number of a page or revision. It becomes a part of addresses."""
+    number = entry.get("id")
+    if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
+        raise SlotError("the site answered with an entry without a number: is the address a WordPress site's?")
+    return number
+
+
+def _json_of(answer: requests.Response) -> Any:
+    """Return an answer's JSON, also where a byte order mark or a plugin's notices stand around it; else ``None``."""
+    text = answer.content.decode("utf-8-sig", "replace").strip()
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    found: Any = None
+    longest, position = 0, 0
+    for _ in range(_MAX_STARTS):
+        start = _JSON_START.search(text, position)
+        if start is None:
+            break
+        try:
+            value, end = json.JSONDecoder().raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            position = start.end()
+            continue
+        if end - start.start() >= longest:  # notices come first
+            found, longest = value, end - start.start()
+        position = end
+    return found
+
+
 def _problem(answer: requests.Response) -> SlotError | None:
     status = answer.status_code
     if status < 300:
         return None
     code = _code(answer)
+    return WebRefusal(_message(status, code), status, code=code)
+
+
+def _message(status: int, code: str) -> str:
+    if not code:
+        if status in _NOT_FOUND:
+            return f"HTTP {status}: no REST API of WordPress answers there. Check the address, or let it through"
+        return f"HTTP {status} {_IN_FRONT}"
     if code == "rest_no_route":
-        return WebRefusal("there is no such type in the site's REST API: check type", status, code=code)
-    if status in (404, 410):
-        return WebRefusal("there is no such page: check its number in pages", status, code=code)
+        return "there is no such type in the site's REST API: check type"
+    if status in _NOT_FOUND:
+        return "there is no such page: check its number in pages"
+    if status == 401 and code.startswith("rest_"):
+        return f"HTTP 401 ({code}): {_NOT_LOGGED_IN}"
     if status == 401:
-        return WebRefusal("HTTP 401: the account or its application password is refused", status, code=code)
+        return f"HTTP 401 ({code}): the account or its application password is refused"
+    if status == 403 and not code.startswith("rest_"):
+        return f"HTTP 403 ({code}): a plugin of the site refuses the REST API. Let the account through"
     if status == 403:
-        cure = "Give it the right to, or check its application password"
-        return WebRefusal(f"HTTP 403: the account may not edit this page. {cure}", status, code=code)
-    return WebRefusal(f"HTTP {status} ({code or 'no code'})", status, code=code)
+        return (
+            f"HTTP 403 ({code}): the account may not edit this page. Give it the right to, or check its application "
+            "password"
+        )
+    return f"HTTP {status} ({code})"
 
 
 def _code(answer: requests.Response) -> str:
-    """Return WordPress' code of an error; empty where the answer names none."""
-    try:
-        code = answer.json()["code"]
-    except (ValueError, KeyError, TypeError):
+    """Return WordPress' code of an error; empty where the answer is none of WordPress."""
+    found = _json_of(answer)
+    code = found.get("code") if isinstance(found, Mapping) else None
+    if not isinstance(code, str):
         return ""
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
+    return code if _CODE.fullmatch(code) else ""
+
+
+def _front_problem(answer: requests.Response) -> SlotError | None:
+    status = answer.status_code
+    return WebRefusal(f"visitors are refused the page (HTTP {status})", status) if status >= 400 else None

@@ -54,6 +54,7 @@ class Page:
     protected: bool = False
     modified: datetime = datetime(2026, 11, 1, tzinfo=timezone.utc)
     revisions: dict[int, str] = field(default_factory=dict)
+    link: str = ""
 
     def edit(self, raw: str) -> None:
         """Save the page as a person would."""
@@ -77,12 +78,15 @@ class FakeWordPress(BaseAdapter):
 
     :ivar faults: each may answer a request in the site's place.
     :ivar after: called with each request that the site has served.
-    :ivar dress: turns an answer's JSON into the body that is sent.
+    :ivar dress: turns an answer's JSON into the body that is sent; ``kind`` is its type.
+    :ivar hosts: the hosts that were asked.
     """
 
     def __init__(self, **pages: str) -> None:
         super().__init__()
-        self.pages = {f"pages/{name.lstrip('p')}": Page(raw) for name, raw in pages.items()}
+        self.pages = {
+            f"pages/{name.lstrip('p')}": Page(raw, link=f"{SITE}/page-{name[1:]}/") for name, raw in pages.items()
+        }
         self.render: Callable[[str], str] = lambda raw: raw
         self.faults: list[Fault] = []
         self.after: Callable[[Request], None] = lambda request: None
@@ -90,7 +94,9 @@ class FakeWordPress(BaseAdapter):
         self.revisions_deletable = True
         self.links: dict[str, Any] = {"self": [], "wp:action-unfiltered-html": []}
         self.store: Callable[[str], str] = lambda raw: raw
+        self.kind = "application/json; charset=UTF-8"
         self.seen: list[Request] = []
+        self.hosts: set[str] = set()
 
     def target(self, pages: dict[str, Any] | None = None, **options: Any) -> WordPressTarget:
         """A target for the site, as one task makes it."""
@@ -111,6 +117,7 @@ class FakeWordPress(BaseAdapter):
 
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
         asked = _parsed(request)
+        self.hosts.add(str(urlsplit(str(request.url)).hostname))
         self.seen.append(asked)
         for fault in self.faults:
             answer = fault(asked)
@@ -119,11 +126,11 @@ class FakeWordPress(BaseAdapter):
         try:
             status, value = 200, self._served(asked)
         except Refused as refused:
-            status, value = refused.status, {"code": refused.code, "message": "said by WordPress", "data": {}}
+            status, value = refused.status, {"code": refused.code, "message": "an error of WordPress", "data": {}}
         self.after(asked)
         if isinstance(value, str):
             return response(status, value, "text/html; charset=UTF-8")
-        return response(status, self.dress(json.dumps(value)))
+        return response(status, self.dress(json.dumps(value)), self.kind)
 
     def close(self) -> None:
         return
@@ -163,7 +170,7 @@ class FakeWordPress(BaseAdapter):
         if edit:
             content["raw"] = page.raw
         return {
-            "id": number, "status": page.status, "content": content, "link": f"{SITE}/page-{number}/",
+            "id": number, "status": page.status, "content": content, "link": page.link,
             "modified_gmt": page.modified.strftime("%Y-%m-%dT%H:%M:%S"), "_links": self.links if edit else {},
         }  # fmt: skip
 

@@ -29,38 +29,221 @@ def test_a_site_without_rest_route_is_read_at_wp_json() -> None:
     assert [asked.form for asked in site.seen] == ["rest_route", "wp-json", "wp-json"]
 
 
-def test_an_error_that_wordpress_names_is_not_asked_for_twice() -> None:
-    site = FakeWordPress()
-    with pytest.raises(SlotError, match="no such page"):
-        api_of(site).page("pages/7")
-    assert len(site.seen) == 1
-
-
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [
         (404, "rest_no_route", "no such type"),
         (404, "rest_post_invalid_id", "no such page"),
         (410, "rest_post_trashed", "no such page"),
-        (401, "incorrect_password", "application password"),
+        (401, "incorrect_password", "application password is refused"),
+        (401, "rest_forbidden_context", "pass on the Authorization header"),
         (403, "rest_cannot_edit", "may not edit this page"),
+        (403, "rest_forbidden_context", "may not edit this page"),
+        (403, "itsec_rest_api_access_restricted", "a plugin of the site refuses"),
         (400, "rest_invalid_param", "HTTP 400"),
     ],
 )
-def test_an_error_says_what_to_do(status: int, code: str, words: str) -> None:
+def test_an_error_of_wordpress_says_what_to_do(status: int, code: str, words: str) -> None:
     site = FakeWordPress(p1="text")
     site.faults.append(lambda asked: response(status, f'{{"code": "{code}", "message": "secret words"}}'))
     with pytest.raises(SlotError, match=words) as raised:
         api_of(site).page("pages/1")
     assert "secret" not in str(raised.value)
     assert raised.value.permanent
+    assert len(site.seen) == 1
 
 
-def test_a_code_that_is_no_code_is_not_repeated() -> None:
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (403, "<html>Forbidden</html>", "in front of WordPress"),
+        (403, "", "in front of WordPress"),
+        (403, '{"error": "blocked", "code": 1020}', "in front of WordPress"),
+        (403, '{"code": "Bearer secret"}', "in front of WordPress"),
+        (401, "Unauthorized", "in front of WordPress"),
+        (405, "", "in front of WordPress"),
+        (406, "Not Acceptable", "in front of WordPress"),
+        (404, "<html>Not found</html>", "no REST API of WordPress answers there"),
+        (301, "", "redirect"),
+        (200, "<html>Log in</html>", "gave no JSON"),
+        (200, "", "gave no JSON"),
+    ],
+)
+def test_an_error_of_something_in_front_is_not_taken_for_missing_rights(status: int, body: str, words: str) -> None:
     site = FakeWordPress(p1="text")
-    site.faults.append(lambda asked: response(400, '{"code": "Bearer secret"}'))
-    with pytest.raises(SlotError, match="no code"):
+    site.faults.append(lambda asked: response(status, body, "text/html"))
+    with pytest.raises(SlotError, match=words) as raised:
         api_of(site).page("pages/1")
+    assert "secret" not in str(raised.value)
+    assert "may not edit" not in str(raised.value)
+    assert [asked.form for asked in site.seen] == ["rest_route", "wp-json", "index.php"]
+
+
+@pytest.mark.parametrize("status", [200, 301, 401, 403, 404, 405, 406, 410, 451])
+@pytest.mark.parametrize("blocked", [{"rest_route"}, {"rest_route", "wp-json"}, {"wp-json", "index.php"}])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_blocked_address_is_gone_round(status: int, blocked: set[str], method: str) -> None:
+    site = FakeWordPress(p1="text")
+
+    def firewall(asked: Request) -> requests.Response | None:
+        stopped = asked.form in blocked and asked.method == method
+        return response(status, "<html>Blocked</html>", "text/html") if stopped else None
+
+    site.faults.append(firewall)
+    api = api_of(site)
+    assert source_of(api.page("pages/1")) == "text"
+    api.write("pages/1", "more")
+    if (status, method) != (200, "POST"):  # what was answered to a write is known once it is read back
+        assert site.content() == "more"
+        first = len(site.seen)
+        api.page("pages/1")
+        api.write("pages/1", "most")
+        assert len(site.seen) == first + 2
+
+
+def test_visitors_that_are_refused_do_not_change_the_address() -> None:
+    site = FakeWordPress(p1="text")
+    site.faults.append(lambda asked: response(403, "") if asked.anonymous else None)
+    api = api_of(site)
+    with pytest.raises(SlotError):
+        api.page_for_visitors("pages/1")
+    api.page("pages/1")
+    assert site.seen[-1].form == "rest_route"
+
+
+def test_the_error_that_says_most_is_raised() -> None:
+    site = FakeWordPress(p1="text")
+
+    def mixed(asked: Request) -> requests.Response:
+        return response(403 if asked.form == "wp-json" else 404, "<html></html>", "text/html")
+
+    site.faults.append(mixed)
+    with pytest.raises(SlotError, match="HTTP 403"):
+        api_of(site).page("pages/1")
+
+
+NOTICE = "<br />\n<b>Warning</b>:  Undefined array key [0] in <b>/wp-content/x.php</b> on line <b>12</b> {x}<br />\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("\ufeff", ""),
+        ("", "\ufeff"),
+        (NOTICE, ""),
+        ("", NOTICE),
+        (f"\ufeff{NOTICE}", NOTICE),
+        ("[] {} ", " []"),
+        ("\n\n", "<!-- cached -->"),
+        ("<script>if (a[0] < b) {}</script>", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "text/html; charset=UTF-8"])
+def test_json_is_read_whatever_stands_around_it(before: str, after: str, kind: str) -> None:
+    site = FakeWordPress(p1="text")
+    site.pages["pages/1"].revisions = {3: "old"}
+    site.dress = lambda text: (before + text + after).encode()
+    site.kind = kind
+    api = api_of(site)
+    assert source_of(api.page("pages/1")) == "text"
+    assert [source_of(entry) for entry in api.history("pages/1")] == ["old"]
+    api.write("pages/1", "more")
+    assert site.content() == "more"
+
+
+def test_a_code_is_read_whatever_stands_around_it() -> None:
+    site = FakeWordPress()
+    site.dress = lambda text: (NOTICE + text).encode()
+    with pytest.raises(SlotError, match="no such page"):
+        api_of(site).page("pages/1")
+
+
+def test_json_is_asked_for_so_that_notices_are_not_printed() -> None:
+    site = FakeWordPress(p1="text")
+    api = api_of(site)
+    api.page("pages/1")
+    api.write("pages/1", "more")
+    api.page_for_visitors("pages/1")
+    assert {asked.accept for asked in site.seen} == {"application/json"}
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, "{" * 100_000, '{"a":' * 50_000, "[ [ " * 50_000, '["' * 50_000])
+def test_hostile_answers_are_no_json(body: str) -> None:
+    site = FakeWordPress(p1="text")
+    site.faults.append(lambda asked: response(200, body))
+    with pytest.raises(SlotError):
+        api_of(site).page("pages/1")
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["[]", "3", "null", '"text"', '{"id": 2}', '{"id": "1"}', '{"id": true}', "{}", '{"id": null}', '{"id": "1/../2"}'],
+)
+def test_another_page_than_the_one_asked_for_is_refused(body: str) -> None:
+    site = FakeWordPress(p1="text")
+    site.faults.append(lambda asked: response(200, body))
+    with pytest.raises(SlotError):
+        api_of(site).page("pages/1")
+
+
+@pytest.mark.parametrize("entry", ['"x"', "3", "null", "{}", '{"id": "../../pages/5"}', '{"id": -1}', '{"id": true}'])
+def test_a_revision_without_a_number_is_refused(entry: str) -> None:
+    site = FakeWordPress(p1="text")
+    site.faults.append(lambda asked: response(200, f"[{entry}]") if "revisions" in asked.path else None)
+    with pytest.raises(SlotError):
+        list(api_of(site).history("pages/1"))
+    with pytest.raises(SlotError):
+        api_of(site).delete_revision("pages/1", {"id": "../../pages/5"})
+
+
+def test_pages_are_listed_in_one_request() -> None:
+    site = FakeWordPress(p1="one", p2="two", p3="three")
+    site.pages["pages/2"].status = "trash"
+    site.pages["pages/3"].status = "private"
+    found = api_of(site).pages("pages", [1, 2, 3, 4], "id,modified_gmt")
+    assert sorted(found) == [1, 3]
+    assert found[1] == {"id": 1, "modified_gmt": "2026-11-01T00:00:00"}
+    assert len(site.seen) == 1
+    assert {"include": "1,2,3,4", "per_page": "100", "status": "any"}.items() <= site.seen[0].query.items()
+
+
+def test_a_list_that_is_none_is_refused() -> None:
+    site = FakeWordPress(p1="one")
+    site.faults.append(lambda asked: response(200, '{"id": 1}'))
+    with pytest.raises(SlotError, match="not a list"):
+        api_of(site).pages("pages", [1], "id")
+
+
+def test_pages_that_were_not_asked_for_are_left_out() -> None:
+    site = FakeWordPress(p1="one")
+    site.faults.append(lambda asked: response(200, '[{"id": 1}, {"id": 7}, "x"]'))
+    assert sorted(api_of(site).pages("pages", [1], "id")) == [1]
+
+
+@pytest.mark.parametrize(
+    ("link", "path"),
+    [
+        (f"{SITE}/page-1/", "page-1/"),
+        ("https://elsewhere.example/page-1/?x=1", "page-1/"),
+        ("//elsewhere.example/page-1/", "page-1/"),
+        ("https://elsewhere.example//page-1/", "page-1/"),
+    ],
+)
+def test_the_public_page_is_read_at_the_sites_own_host_without_credentials(link: str, path: str) -> None:
+    site = FakeWordPress(p1="<p>text</p>")
+    assert "<p>text</p>" in api_of(site).html_for_visitors(link)
+    (asked,) = site.seen
+    assert (asked.path, asked.anonymous, asked.accept) == (path, True, "text/html")
+    assert site.hosts == {"cms.example"}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 503])
+def test_a_public_page_that_visitors_are_refused_is_named(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pme_airflow.targets.web.time.sleep", lambda _: None)
+    site = FakeWordPress(p1="<p>text</p>")
+    site.faults.append(lambda asked: response(status, "<html></html>", "text/html"))
+    with pytest.raises(SlotError, match=f"HTTP {status}"):
+        api_of(site).html_for_visitors(f"{SITE}/page-1/")
 
 
 def test_all_revisions_are_read_in_pages_of_a_hundred() -> None:
@@ -100,7 +283,7 @@ def test_a_revision_is_gone_or_may_not_be_deleted(status: int, gone: bool, monke
     monkeypatch.setattr("pme_airflow.targets.web.time.sleep", lambda _: None)  # 501 is tried again
     site = FakeWordPress(p1="text")
     site.faults.append(lambda asked: response(status, '{"code": "rest_any"}'))
-    assert api_of(site).delete_revision("pages/1", 3) is gone
+    assert api_of(site).delete_revision("pages/1", {"id": 3}) is gone
 
 
 def test_a_source_that_is_not_shown_is_named() -> None:

@@ -23,6 +23,7 @@ from pme_airflow.dev.playground.mariadb import program, serving_mariadb
 __all__ = ["Site", "missing", "serving_wordpress"]
 
 _PACKAGE = Path("/usr/share/wordpress")
+_LOGIN_PASSWORD = "a-test's-password"  # noqa: S105 - of a site on this machine's loopback, gone when it stops
 _MISSING = "needs Debian's wordpress, php-cli, php-mysql and mariadb-server"
 _TOURS = """<?php
 add_action('init', fn() => register_post_type('tours', ['public' => true, 'show_in_rest' => true,
@@ -98,12 +99,13 @@ def missing() -> str | None:
 
 @dataclass
 class Site:
-    """A running site: its address, and its administrator's name and application password."""
+    """A running site: its address, and its administrator's name, application password and password to log in with."""
 
     address: str
     user: str
     password: str
     root: Path = _PACKAGE
+    login_password: str = _LOGIN_PASSWORD
 
     def set_up(self, *, revisions_plugin: bool, pretty: bool) -> None:
         """Set whether the site has pretty permalinks and the plugin that allows revisions to be deleted."""
@@ -209,8 +211,8 @@ def serving_wordpress() -> Iterator[Site]:
 
 
 def _installed(address: str, root: Path) -> Site:
-    form = {"weblog_title": "Spaces", "user_name": "admin", "admin_password": "a-test's-password",
-            "admin_password2": "a-test's-password", "pw_weak": "1", "admin_email": "a@example.test",
+    form = {"weblog_title": "Spaces", "user_name": "admin", "admin_password": _LOGIN_PASSWORD,
+            "admin_password2": _LOGIN_PASSWORD, "pw_weak": "1", "admin_email": "a@example.test",
             "blog_public": "0"}  # fmt: skip
     for _ in range(100):
         try:

@@ -1,0 +1,71 @@
+"""What people have embedded is taken over, once; nothing else is changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from pme_airflow.targets.wordpress_content import placed
+from tests.support.embeds import AFTER, BEFORE, BLOCK, CLASSIC, FRAME, IN_BLOCKS, MODEL, NOT_EMBEDS, SHOW
+
+EMBED = f"<!-- pme:{MODEL} --><iframe src='https://my.matterport.com/show?m={MODEL}&amp;auth=Bearer+x'></iframe><!-- /pme:{MODEL} -->"
+
+
+def taken_over(content: str) -> str:
+    return placed(content, EMBED, MODEL).replace(EMBED, "{E}")
+
+
+@pytest.mark.parametrize("shape", IN_BLOCKS)
+def test_an_embed_in_a_page_of_blocks_is_taken_over(shape: str) -> None:
+    source, expected = IN_BLOCKS[shape]
+    assert taken_over(BEFORE + source + AFTER) == BEFORE + expected + AFTER
+
+
+@pytest.mark.parametrize("shape", CLASSIC)
+def test_an_embed_in_a_classic_page_is_taken_over(shape: str) -> None:
+    source, expected = CLASSIC[shape]
+    assert taken_over(f"First\n\n{source}\n\nLast") == f"First\n\n{expected}\n\nLast"
+
+
+@pytest.mark.parametrize("shape", [*IN_BLOCKS, *CLASSIC])
+def test_what_was_taken_over_stays_as_it_is(shape: str) -> None:
+    source, _ = (IN_BLOCKS | CLASSIC)[shape]
+    once = placed(source, EMBED, MODEL)
+    assert placed(once, EMBED, MODEL) == once
+    assert once.count(MODEL) == EMBED.count(MODEL)
+
+
+@pytest.mark.parametrize("shape", NOT_EMBEDS)
+@pytest.mark.parametrize("blocks", [True, False])
+def test_what_shows_nothing_of_the_model_stays(shape: str, blocks: bool) -> None:
+    content = BEFORE + NOT_EMBEDS[shape] + AFTER if blocks else f"First\n\n{NOT_EMBEDS[shape]}\n\nLast"
+    in_blocks = "<!-- wp:" in content
+    assert taken_over(content) == f"{content}\n\n{BLOCK if in_blocks else '{E}'}"
+
+
+def test_shapes_are_many() -> None:
+    assert len(IN_BLOCKS) + len(CLASSIC) >= 25
+
+
+def test_a_placeholder_wins_over_an_embed_which_is_removed() -> None:
+    assert taken_over(f"{BEFORE}<!-- wp:html -->\n{FRAME}\n<!-- /wp:html -->\n\n[pme model={MODEL}]{AFTER}") == (
+        f"{BEFORE}\n\n{BLOCK}{AFTER}"
+    )
+
+
+def test_an_embed_that_a_person_adds_beside_the_link_is_theirs() -> None:
+    content = f"{BLOCK.replace('{E}', EMBED)}\n\n<!-- wp:html -->\n{FRAME}\n<!-- /wp:html -->"
+    assert placed(content, EMBED, MODEL) == content
+
+
+def test_so_many_embeds_are_for_a_person() -> None:
+    from pme_airflow.errors import SlotError
+
+    content = "\n".join([FRAME] * 11)
+    with pytest.raises(SlotError, match="11 places"):
+        placed(content, EMBED, MODEL)
+    assert taken_over("\n".join([FRAME] * 10)).count("{E}") == 1
+
+
+def test_an_iframe_whose_end_is_far_takes_nothing_with_it() -> None:
+    content = f'<iframe src="{SHOW}">{"text " * 1000}<iframe src="https://video.example/1"></iframe>'
+    assert taken_over(content) == f'{{E}}{"text " * 1000}<iframe src="https://video.example/1"></iframe>'
