@@ -11,7 +11,7 @@ import requests
 from pme_airflow.addresses import checked_base_url, parse_http_url
 from pme_airflow.errors import PMEInputError
 
-__all__ = ["ALLOW_HTTP", "allows_http", "base_url_of", "http_session"]
+__all__ = ["ALLOW_HTTP", "allows_http", "base_url_of", "checked_address", "http_session"]
 
 #: The key in a connection's Extra that accepts plain http for a host that is not this machine.
 ALLOW_HTTP = "allow_http"
@@ -41,24 +41,31 @@ def base_url_of(connection: Any) -> str:
     """
     field = f"connection {connection.conn_id}, Host"
     host = str(connection.host or "").strip()
-    allow_http = allows_http(connection.conn_id, connection.extra_dejson)
+    extra = connection.extra_dejson
     if not host:
         raise PMEInputError(f"{field}: is empty. Enter the address, such as https://cms.example.com.")
     if "://" not in host and connection.schema in _DEFAULT_PORTS:
         host = f"{connection.schema}://{host}"
-    elif "://" not in host and allow_http:
+    elif "://" not in host and allows_http(connection.conn_id, extra):
         host = f"http://{host}"
-    return _with_port(_checked(host, field, allow_http), connection.port, field)
+    return _with_port(checked_address(host, field, connection.conn_id, extra), connection.port, field)
 
 
-def _checked(host: str, field: str, allow_http: bool) -> str:
-    url = parse_http_url(host)
+def checked_address(address: str, field: str, conn_id: str | None, extra: Mapping[str, Any]) -> str:
+    """Check an address that a connection names, and return it with its scheme.
+
+    :param field: where the address stands, for error messages.
+    :param extra: the connection's Extra.
+    :raises PMEInputError: for an address that is no http(s) base, or plain http to a host that is not this machine.
+    """
+    allow_http = allows_http(conn_id, extra)
+    url = parse_http_url(address)
     if url is not None and url.scheme == "http" and not (allow_http or url.is_loopback):
         raise PMEInputError(
-            f"{field}: plain http to {url.host} would send links and the account's password in clear. Use "
-            f'https://{url.netloc}. If the network can be trusted, put {{"{ALLOW_HTTP}": true}} into Extra.'
+            f"{field}: plain http to {url.host} would send links and credentials in clear. Use https://{url.netloc}. "
+            f'If the network can be trusted, put {{"{ALLOW_HTTP}": true}} into Extra.'
         )
-    return checked_base_url(host, field=field, allow_http=allow_http)
+    return checked_base_url(address, field=field, allow_http=allow_http)
 
 
 def _with_port(base_url: str, port: Any, field: str) -> str:

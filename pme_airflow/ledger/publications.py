@@ -25,6 +25,7 @@ __all__ = [
     "Shown",
     "SlotOwner",
     "models_at",
+    "move_to_target",
     "publications_in",
     "publish",
     "record_details",
@@ -167,6 +168,30 @@ def record_details(tx: WriteTransaction, details: Sequence[tuple[Publication, Ma
             publications.c.published_at == publication.published_at,
         )
         tx.execute(update(publications).where(*same).values(details=dict(new)))
+
+
+def move_to_target(tx: WriteTransaction, moved: Sequence[Publication], target: str) -> list[Publication]:
+    """Record publications under another name of their target.
+
+    :return: those that were moved; a slot that the new name has already is left alone.
+    """
+    taken = publications_in(tx, target, [publication.slot for publication in moved])
+    free = [publication for publication in moved if publication.slot not in taken]
+    for publication in free:
+        same = publications.c.slot_key == publication.slot_key, publications.c.link_id == publication.link_id
+        new = {"target": target, "slot_key": keys.slot_key(target, publication.slot)}
+        tx.execute(update(publications).where(*same).values(new))
+    subjects = [
+        {
+            "link_id": p.link_id,
+            "model_id": p.model_id,
+            "audience": p.audience,
+            "reason": f"{target} is the name of {p.target} now; it shows it at {p.slot}",
+        }
+        for p in free
+    ]
+    record_events(tx, "published", subjects, tx.now(), "")
+    return free
 
 
 def shows_later(previous: Publication, link: LinkRow, known: Mapping[str, LinkRow]) -> bool:

@@ -83,6 +83,8 @@ class Target(ABC):
 
     #: The target's name in the ledger. Two targets that write to the same place must have the same name.
     name: str
+    #: Names that earlier versions gave this target. What the ledger holds under them is moved to ``name``.
+    former_names: Sequence[str] = ()
     #: Whether models are shown by name; the names are then read from the API.
     shows_names: bool = False
     #: How many slots may be written at the same time, each in its own thread.
@@ -91,6 +93,11 @@ class Target(ABC):
     def slots(self, item: Mapping[str, Any]) -> Sequence[str]:
         """Return the slots that show an item; by default one slot with the model's id as its name."""
         return [str(item["model_id"])]
+
+    def adopts(self, publication: Publication) -> bool:
+        """Return whether a publication under one of ``former_names`` is in this target and not in another one."""
+        item = {"model_id": publication.model_id, "audience": publication.audience}
+        return publication.slot in self.slots(item)
 
     @abstractmethod
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> SlotResult | dict[str, Any]:

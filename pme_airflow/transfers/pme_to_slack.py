@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +30,10 @@ class PMEToSlackOperator(PMETransferOperator):
         self.slack_conn_id = slack_conn_id
 
     def make_target(self, hook: PMEHook) -> Target:
-        from airflow.providers.slack.hooks.slack import SlackHook
-        from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
+        from pme_airflow.hooks.extras import needs_extra
 
-        from pme_airflow.targets.slack import SlackTarget
+        with needs_extra("slack"):
+            from pme_airflow.hooks.slack import slack_client
+            from pme_airflow.targets.slack import SlackTarget
 
-        client_log = logging.getLogger(f"{__name__}.client")
-        client_log.setLevel(logging.CRITICAL)  # below that it logs whole requests and responses with the link in them
-        retries = [RateLimitErrorRetryHandler(max_retry_count=3)]
-        slack = SlackHook(slack_conn_id=self.slack_conn_id, retry_handlers=retries, logger=client_log)
-        return SlackTarget(slack.client, self.channel)
+        return SlackTarget(slack_client(self.slack_conn_id), self.channel)

@@ -178,12 +178,14 @@ class SlackPlace(BehindProxy):
             "chat.postMessage", {"channel": channel.id, "text": "hello", "unfurl_links": "0", "unfurl_media": "0"}
         )
 
-    def target(self) -> Target:
-        client = WebClient(
-            token="xoxb-test", base_url=f"{self.proxy.address}/api/", timeout=20,
+    def target(self) -> SlackTarget:
+        return SlackTarget(self.client(), "#tours")
+
+    def client(self, token: str = "xoxb-test") -> WebClient:
+        return WebClient(
+            token=token, base_url=f"{self.proxy.address}/api/", timeout=20,
             retry_handlers=[RateLimitErrorRetryHandler(max_retry_count=3)],
         )  # fmt: skip
-        return SlackTarget(client, "#tours")
 
     def shown(self, model_id: str) -> str:
         return json.dumps([m for m in self.channel.messages.values() if model_id in json.dumps(m)])
@@ -245,10 +247,13 @@ class _Breaking(Target):
 
 
 @contextmanager
-def slack_place() -> Iterator[SlackPlace]:
-    """A channel on a stand-in of Slack, behind a proxy."""
+def slack_place(**arguments: str) -> Iterator[SlackPlace]:
+    """A channel on a stand-in of Slack, behind a proxy.
+
+    :param arguments: of the channel.
+    """
     with ExitStack() as stack:
-        channel = Channel()
+        channel = Channel(**arguments)
         address = stack.enter_context(serving_app(lambda _: create_channel_app(channel)))
         yield SlackPlace(stack.enter_context(serving_proxy(address)), channel)
 

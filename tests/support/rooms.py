@@ -13,7 +13,7 @@ from pme_airflow.api.client import ClientSettings, PMEClient
 from pme_airflow.clock import Clock, SystemClock
 from pme_airflow.durations import Validity
 from pme_airflow.errors import SlotError
-from pme_airflow.ledger import audit
+from pme_airflow.ledger import audit, publications
 from pme_airflow.ledger.database import Database, tuned
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.mint_requests import Demand
@@ -65,6 +65,13 @@ def rows(services: Services, *states: str) -> list[LinkRow]:
     """The ledger's links, newest first."""
     with services.database.read() as tx:
         return list(audit.list_links(tx, states))
+
+
+def rename(services: Services, target: str, former: str) -> None:
+    """Record a target's publications under a name that an earlier version gave it."""
+    with services.database.write(RunContext("dag/upgrade/test/-1")) as tx:
+        moved = publications.shown_at(tx, target)
+        assert publications.move_to_target(tx, moved, former) == moved
 
 
 class Shelf(Target):

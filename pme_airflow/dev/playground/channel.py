@@ -29,17 +29,21 @@ class Channel:
     """One channel and its messages by their ``ts``.
 
     :param name: the channel's name without ``#``.
+    :param team: the workspace's id.
+    :param channel_id: the channel's id.
     :ivar refuse: the error code of the response to every call; empty for none.
     :ivar refusals: the error code of the response to every call of a method, by method.
+    :ivar locked: the ``ts`` of messages that another app posted.
     :ivar may_read: whether the bot has the scopes that reading needs.
     :ivar throttle: how many of the next requests are answered with 429.
     """
 
-    def __init__(self, name: str = "tours") -> None:
-        self.name, self.id = name, "C0TOURS01"
+    def __init__(self, name: str = "tours", team: str = "T0TOURS01", channel_id: str = "C0TOURS01") -> None:
+        self.name, self.id, self.team = name, channel_id, team
         self.messages: dict[str, dict[str, Any]] = {}
         self.refuse = ""
         self.refusals: dict[str, str] = {}
+        self.locked: set[str] = set()
         self.may_read = True
         self.throttle = 0
         self.calls: list[str] = []
@@ -52,18 +56,23 @@ class Channel:
         :raises _Refused: with Slack's error code.
         """
         self.calls.append(method)
-        if code := self.refuse or self.refusals.get(method):
-            raise _Refused(code)
+        self._refuse(self.refuse or self.refusals.get(method, ""))
         methods = {
             "chat.postMessage": self._post,
             "chat.update": self._update,
             "chat.delete": self._delete,
+            "chat.getPermalink": self._permalink,
+            "auth.test": self._identity,
             "conversations.history": self._history,
             "conversations.list": self._list,
         }
         if method not in methods:
             raise _Refused("unknown_method")
         return {"ok": True, **methods[method](arguments)}
+
+    def _refuse(self, code: str) -> None:
+        if code:
+            raise _Refused(code)
 
     def _post(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if arguments.get("channel") not in (self.id, self.name, f"#{self.name}"):
@@ -77,13 +86,22 @@ class Channel:
 
     def _update(self, arguments: dict[str, Any]) -> dict[str, Any]:
         ts = self._ts_of(arguments)
+        self._refuse("cant_update_message" if ts in self.locked else "")
         self.messages[ts] = {**self._message(ts, arguments), "edited": {"ts": ts}}
         return {"channel": self.id, "ts": ts, "text": arguments.get("text", "")}
 
     def _delete(self, arguments: dict[str, Any]) -> dict[str, Any]:
         ts = self._ts_of(arguments)
+        self._refuse("cant_delete_message" if ts in self.locked else "")
         del self.messages[ts]
         return {"channel": self.id, "ts": ts}
+
+    def _permalink(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        ts = self._ts_of({**arguments, "ts": arguments.get("message_ts")})
+        return {"channel": self.id, "permalink": f"https://{self.team}.slack.com/archives/{self.id}/p{ts}"}
+
+    def _identity(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"team_id": self.team, "team": self.team, "bot_id": "B01", "user_id": "U01"}
 
     def _history(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._check_channel(arguments)
@@ -123,7 +141,8 @@ class Channel:
             raise _Refused("invalid_blocks")
         for block in blocks:
             self._check(block)
-        return {"type": "message", "ts": ts, "bot_id": "B01", "text": arguments.get("text", ""), "blocks": blocks}
+        return {"type": "message", "ts": ts, "bot_id": "B01", "text": arguments.get("text", ""), "blocks": blocks,
+                "sent": {key: value for key, value in arguments.items() if key not in ("text", "blocks")}}  # fmt: skip
 
     def _check(self, block: dict[str, Any]) -> None:
         text, button = block.get("text") or {}, block.get("accessory") or {}
