@@ -15,7 +15,8 @@ from benchmarks.years import AUDIENCE, HOT_LINKS, HOT_MODEL, fill, model
 from pme_airflow.clock import SystemClock
 from pme_airflow.durations import Validity
 from pme_airflow.ledger import audience_models, audit, flags, mint_requests, mint_runs, sweep_queue
-from pme_airflow.ledger.database import Database, tuned
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.lookup import by_fingerprint
 from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.run_context import RunContext

@@ -19,7 +19,8 @@ import requests
 from pme_airflow.api.client import ClientSettings, PMEClient
 from pme_airflow.clock import SystemClock
 from pme_airflow.dev.playground.home import SECRET, stop
-from pme_airflow.ledger.database import Database, sqlite_engine
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.engines import sqlite_engine
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import Sealer
 from pme_airflow.secrets import SecretStr
@@ -81,7 +82,7 @@ def services(address: str, **settings: object) -> Iterator[Services]:
     with tempfile.TemporaryDirectory(prefix="pme-bench-") as home:
         client = PMEClient(CLIENT_ID, SecretStr(SECRET), address, ClientSettings(**settings))  # type: ignore[arg-type]
         database = Database(sqlite_engine(Path(home) / "ledger.db"), SystemClock(), migrate=True)
-        database.check()
+        database.prepare()
         client.check_credentials()
         try:
             yield Services(client, database, Sealer.of_connection(SecretStr(SECRET)), SystemClock())

@@ -26,7 +26,7 @@ def model(index: int) -> str:
 
 def fill(database: Database, client_id: str, now: datetime, nights: int, models: int) -> int:
     """Fill an empty ledger; how many links it holds then."""
-    database.check()
+    database.prepare()
     total = nights * models
     moment = (now - EPOCH) // timedelta(microseconds=1)
     postgres = database.engine.dialect.name == "postgresql"

@@ -7,7 +7,9 @@ own words only a status and a short code are repeated.
 from __future__ import annotations
 
 __all__ = [
+    "LedgerConflictError",
     "LedgerError",
+    "LedgerMissingError",
     "LedgerStateError",
     "LedgerUnavailableError",
     "LedgerVersionError",
@@ -76,10 +78,18 @@ class LedgerVersionError(LedgerError):
     """The ledger's tables are of another version than the package: migrate, or upgrade."""
 
 
+class LedgerMissingError(LedgerError):
+    """The ledger does not exist yet: the first mint makes it."""
+
+
 class LedgerUnavailableError(PMEError):
     """The database did not answer, is full or went away: nothing was changed, so try again."""
 
     permanent = False
+
+
+class LedgerConflictError(LedgerUnavailableError):
+    """Other writers came in the way: nothing was changed; try the whole transaction again."""
 
 
 class LedgerStateError(PMEError):

@@ -83,6 +83,7 @@ def make_services(address: str, world: World, ledger_address: str) -> Iterator[M
 
     def make(clock: Clock | None = None, **settings: object) -> Services:
         made.append(services_at(address, ledger_address, SECRET, clock, **settings))
+        made[-1].database.prepare()
         return made[-1]
 
     yield make

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
 from pme_airflow.api.client import PMEClient, limiter_of
 from pme_airflow.clock import Clock, SystemClock
 from pme_airflow.durations import Validity, parse_duration
-from pme_airflow.errors import LedgerError, PMEError, PMEInputError
+from pme_airflow.errors import LedgerError, LedgerMissingError, PMEError, PMEInputError
 from pme_airflow.hooks.arguments import checked_audience, read_models
 from pme_airflow.hooks.connection import ConnectionSettings
 from pme_airflow.hooks.connection_lookup import find_connection
+from pme_airflow.hooks.ledger_engines import ledger_of
 from pme_airflow.hooks.log_masking import LinkMasks
 from pme_airflow.ledger import publications
-from pme_airflow.ledger.database import Database, sqlite_engine, tuned
+from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.flags import Flagged
 from pme_airflow.ledger.rate_limit import SharedRateLimit
 from pme_airflow.ledger.run_context import RunContext
@@ -37,14 +36,9 @@ from pme_airflow.sealing import OpenedLink, Sealer, key_text
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from sqlalchemy import Engine
+__all__ = ["PMEHook", "run_context_of"]
 
-__all__ = ["LEDGER_FILE", "PMEHook", "run_context_of"]
-
-#: The ledger's file in ``$AIRFLOW_HOME`` where the connection names no ledger.
-LEDGER_FILE = "pme_ledger.db"
 _masks = LinkMasks()
-_ONE_MACHINE = ("LocalExecutor", "SequentialExecutor", "DebugExecutor")
 
 
 def run_context_of(context: Mapping[str, Any] | None = None) -> RunContext:
@@ -120,12 +114,7 @@ class PMEHook(BaseHook):
 
         :raises LedgerError: if it cannot be used as it is set up.
         """
-        conn_id = self.settings.extras.ledger_conn_id
-        if conn_id is not None:
-            return Database(_engine_of(conn_id), self._clock)
-        _refuse_many_machines()
-        home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
-        return Database(sqlite_engine(home / LEDGER_FILE), self._clock, migrate=True)
+        return ledger_of(self.settings.extras.ledger_conn_id, self._clock)
 
     def get_conn(self) -> PMEClient:
         """Return the API client."""
@@ -138,7 +127,8 @@ class PMEHook(BaseHook):
         except PMEError as error:
             return False, str(error)
         try:
-            self.database.check()
+            with suppress(LedgerMissingError):  # the first mint makes it
+                self.database.check()
         except PMEError as error:
             return False, f"The credentials are good, but the ledger is not: {error}"
         return True, f"{self.settings.host} accepts the credentials for Private Model Embed, and the ledger answers."
@@ -256,56 +246,3 @@ class PMEHook(BaseHook):
         """Revoke what is due, and return what came of it."""
         sweeper = Sweeper(self.services, run_context or run_context_of(), max_attempts, verify=verify)
         return sweeper.sweep(flagged_only=flagged_only)
-
-
-def _engine_of(conn_id: str) -> Engine:
-    problem = ""
-    try:
-        engine = _engine_without_provider(BaseHook.get_connection(conn_id))
-        if engine is not None:
-            return tuned(engine)
-        make = getattr(BaseHook.get_hook(conn_id), "get_sqlalchemy_engine", None)
-        if make is not None:
-            return tuned(make())
-        problem = "is no SQL connection"
-    except AirflowNotFoundException:
-        problem = "is not defined"
-    except Exception as error:  # noqa: BLE001 - a hook of any provider may raise anything, with its password in it
-        problem = f"cannot be opened ({type(error).__name__})"
-    raise LedgerError(
-        f"ledger_conn_id: the connection {conn_id} {problem}. Name a postgres, mysql or sqlite connection whose "
-        "provider or driver is installed, or leave it out for an SQLite file in $AIRFLOW_HOME."
-    )
-
-
-def _engine_without_provider(connection: Any) -> Engine | None:
-    """An engine for MySQL and SQLite, whose providers need a compiler or are seldom installed."""
-    from sqlalchemy import URL, create_engine
-
-    if connection.conn_type == "sqlite":
-        return create_engine(f"sqlite:///{connection.host or connection.schema or LEDGER_FILE}", hide_parameters=True)
-    if connection.conn_type not in ("mysql", "mariadb"):
-        return None
-    socket = connection.extra_dejson.get("unix_socket")
-    url = URL.create(
-        "mysql+pymysql",
-        connection.login or None,
-        connection.password or None,
-        connection.host or "localhost",
-        int(connection.port) if connection.port else None,
-        connection.schema or None,
-        {"charset": "utf8mb4", **({"unix_socket": socket} if socket else {})},
-    )
-    return create_engine(url, pool_pre_ping=True, hide_parameters=True)
-
-
-def _refuse_many_machines() -> None:
-    from airflow.sdk.configuration import conf
-
-    executors = [name.split(":")[-1].split(".")[-1].strip() for name in conf.get("core", "executor").split(",")]
-    spread = [name for name in executors if name and name not in _ONE_MACHINE]
-    if spread:
-        raise LedgerError(
-            f"ledger_conn_id: is missing, and {', '.join(spread)} spreads tasks over machines that would each keep an "
-            "SQLite ledger of their own. Name a postgres or mysql connection in the extra ledger_conn_id."
-        )

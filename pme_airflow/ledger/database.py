@@ -1,89 +1,50 @@
-"""The database under the ledger: opening it, transactions, and its errors in words."""
+"""The database under the ledger: whether it exists, its version, and transactions that read or write."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from pme_airflow.clock import Clock
-from pme_airflow.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
+from pme_airflow.errors import (
+    LedgerConflictError,
+    LedgerError,
+    LedgerMissingError,
+    LedgerUnavailableError,
+    LedgerVersionError,
+)
+from pme_airflow.ledger.database_errors import in_words
+from pme_airflow.ledger.engines import BUSY_SECONDS, sqlite_path
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import EPOCH, HEAD_REVISION
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["Database", "sqlite_engine", "tuned"]
+__all__ = ["Database"]
 
-_BUSY_SECONDS = 60
 _VERSION_TABLE = "pme_version"
+#: How often a transaction that others come in the way of is tried, at intervals of up to a second.
+_CONFLICT_ATTEMPTS = 12
+_NOW = {
+    "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000000",
+    # UTC all through: NOW() is in the session's time zone, in which an hour of each autumn comes twice.
+    "mysql": "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+}
 
-
-def sqlite_engine(path: Path) -> Engine:
-    """An engine over an SQLite file, made for several processes that write."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return tuned(create_engine(f"sqlite:///{path}", hide_parameters=True))
-
-
-def tuned(engine: Engine) -> Engine:
-    """Make writers wait for one another: WAL and a busy timeout on SQLite; hide parameters from every error.
-
-    A host where SQLite's database lies on a network file system is not for this: WAL needs shared memory.
-    """
-    engine.hide_parameters = True
-    if engine.dialect.name != "sqlite":
-        return engine
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
-        _write_ahead(cursor)
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA secure_delete = ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begun(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("pme_read_only", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _write_ahead(cursor: Any) -> None:
-    """Turn a file to WAL unless it is; SQLite's busy timeout does not cover this one change, so it is tried again here.
-
-    See https://www.sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY In WAL Mode".
-    """
-    for attempt in Retrying(
-        retry=retry_if_exception_type(sqlite3.OperationalError),
-        stop=stop_after_delay(_BUSY_SECONDS),
-        wait=wait_random(0.01, 0.1),
-        reraise=True,
-    ):
-        with attempt:
-            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                cursor.execute("PRAGMA journal_mode = WAL")
-
-
-_Problem = LedgerError | LedgerUnavailableError
+T = TypeVar("T")
 
 
 class Database:
     """Transactions over one engine.
 
-    :param engine: see :func:`tuned`.
-    :param clock: what time is taken from where the database has none that all workers share.
-    :param migrate: whether tables of an earlier version are brought up to date by themselves (empty databases always).
+    :param engine: see :func:`~.engines.tuned`.
+    :param clock: where time is taken from if the database has none that all workers share.
+    :param migrate: whether a write brings tables of an earlier version up to date. Missing tables it always makes.
     """
 
     def __init__(self, engine: Engine, clock: Clock, *, migrate: bool = False) -> None:
@@ -97,14 +58,53 @@ class Database:
         self._migrate = migrate
         self._checked = False
 
+    # ---------------------------------------------------------- transactions
+
+    @contextmanager
+    def read(self) -> Iterator[ReadTransaction]:
+        """Open a transaction that only reads, and blocks no writer. It makes and migrates no tables.
+
+        :raises LedgerMissingError: if there are no tables yet.
+        :raises LedgerVersionError: if the tables are of another version.
+        :raises LedgerUnavailableError: if the database cannot be reached.
+        """
+        self.check()
+        with self._translated(), self.engine.connect() as connection:
+            yield ReadTransaction(connection.execution_options(pme_read_only=True), self.shared_now)
+
+    def run(self, run_context: RunContext | None, work: Callable[[WriteTransaction], T]) -> T:
+        """Do work in a transaction that writes, and all of it again if another writer comes in the way.
+
+        :param run_context: who writes; what claims or leaves a line in the audit needs one.
+        :param work: is called with the transaction, once or several times; only its last call's changes are kept.
+        :return: what the work returned.
+        :raises LedgerUnavailableError: if the database cannot be reached, is full, or went away.
+        """
+
+        def attempt() -> T:
+            with self.write(run_context) as tx:
+                return work(tx)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(LedgerConflictError),
+            stop=stop_after_attempt(_CONFLICT_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.02, max=1),
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        return retrying(attempt)
+
     @contextmanager
     def write(self, run_context: RunContext | None = None) -> Iterator[WriteTransaction]:
         """Open a transaction that writes: all of it is committed at the end, or nothing.
 
+        A block cannot be run again: :meth:`run` is for whatever may meet other writers.
+
         :param run_context: who writes; what claims or leaves a line in the audit needs one.
-        :raises LedgerUnavailableError: where the database cannot be reached, is full, or went away.
+        :raises LedgerConflictError: if another writer came in the way.
+        :raises LedgerUnavailableError: if the database cannot be reached, is full, or went away.
         """
-        self.check()
+        self.prepare()
         with self._translated(), self.engine.connect() as connection, self._turn(connection), connection.begin():
             yield WriteTransaction(connection, self.shared_now, run_context)
 
@@ -119,74 +119,79 @@ class Database:
             return
         name = f"pme_ledger:{self.engine.url.database or ''}"[:64]
         with connection.begin():
-            taken = connection.scalar(
-                text("SELECT GET_LOCK(:name, :seconds)"), {"name": name, "seconds": _BUSY_SECONDS}
-            )
+            taken = connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), {"name": name, "seconds": BUSY_SECONDS})
         if taken != 1:
-            raise LedgerUnavailableError(f"The ledger's other writers held it for over {_BUSY_SECONDS} s: try again.")
+            raise LedgerUnavailableError(f"The ledger's other writers held it for over {BUSY_SECONDS} s: try again.")
         try:
             yield
         finally:
             with suppress(DBAPIError), connection.begin():
                 connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
-    @contextmanager
-    def read(self) -> Iterator[ReadTransaction]:
-        """Open a transaction that only reads, and blocks no writer.
-
-        :raises LedgerUnavailableError: where the database cannot be reached.
-        """
-        self.check()
-        with self._translated(), self.engine.connect() as connection:
-            yield ReadTransaction(connection.execution_options(pme_read_only=True), self.shared_now)
-
     def shared_now(self, connection: Connection) -> datetime:
         """Return the time all workers of this ledger share: the database server's, or this machine's for SQLite."""
         name = self.engine.dialect.name
-        if name == "postgresql":
-            microseconds = connection.scalar(text("SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000000"))
-        elif name in ("mysql", "mariadb"):
-            microseconds = connection.scalar(text("SELECT UNIX_TIMESTAMP(NOW(6)) * 1000000"))
-        else:
+        query = _NOW.get("mysql" if name == "mariadb" else name)
+        if query is None:
             return self._clock.now()
-        return EPOCH + timedelta(microseconds=int(microseconds))
+        return EPOCH + timedelta(microseconds=int(connection.scalar(text(query))))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        problem: LedgerError | LedgerUnavailableError | None = None
+        try:
+            yield
+        except SQLAlchemyError as error:
+            problem = in_words(error, self.engine)
+        if problem is not None:
+            raise problem
+
+    # ---------------------------------------------------------------- tables
 
     def check(self) -> None:
-        """Make sure, once, that the tables are of this package's version.
+        """Check, once, that the tables are of this package's version; change nothing.
 
-        :raises LedgerVersionError: where they are older and may not be migrated by themselves, or newer.
+        :raises LedgerMissingError: if there are no tables yet.
+        :raises LedgerVersionError: if they are older or newer.
+        """
+        if self._checked:
+            return
+        found = self.revision()
+        if found is None:
+            raise LedgerMissingError(
+                "The ledger has no tables yet. The first mint makes them; `pme-airflow ledger migrate` makes them now."
+            )
+        self._refuse_unless(found == HEAD_REVISION, found)
+        self._checked = True
+
+    def prepare(self) -> None:
+        """Make sure, once, that the tables can be written: make them where there are none.
+
+        :raises LedgerVersionError: if they are older and may not be migrated by a write, or newer.
         """
         if self._checked:
             return
         found = self.revision()
         if found != HEAD_REVISION:
-            from pme_airflow.ledger.migrations import known_revisions, migrate
-
-            if found is not None and found not in known_revisions():
-                raise LedgerVersionError(
-                    f"The ledger's tables are of version {found}, newer than this package knows ({HEAD_REVISION}). "
-                    "Upgrade pme-airflow on this machine."
-                )
-            if found is not None and not self._migrate:
-                raise LedgerVersionError(
-                    f"The ledger's tables are of version {found}, this package wants {HEAD_REVISION}. Run "
-                    "`pme-airflow ledger migrate` once."
-                )
-            with self._translated():
-                migrate(self.engine)
+            self._refuse_unless(found is None or self._migrate, found)
+            self._upgrade()
         self._checked = True
 
     def migrate(self) -> None:
-        """Bring the tables up to this package's version.
+        """Bring the tables up to this package's version; make them where there are none.
 
-        :raises LedgerVersionError: where they are newer.
+        :raises LedgerVersionError: if they are newer.
         """
-        self._migrate = True
-        self._checked = False
-        self.check()
+        found = self.revision()
+        self._refuse_unless(True, found)
+        self._upgrade()
+        self._checked = True
 
     def revision(self) -> str | None:
-        """The version of the tables; ``None`` where there are none."""
+        """Return the version of the tables; ``None`` if there are none."""
+        path = sqlite_path(self.engine)
+        if path is not None and not path.exists():
+            return None
         with self._translated(), self.engine.connect() as raw:
             connection = raw.execution_options(pme_read_only=True)
             if not inspect(connection).has_table(_VERSION_TABLE):
@@ -194,34 +199,22 @@ class Database:
             found = connection.scalar(text(f"SELECT version_num FROM {_VERSION_TABLE}"))
             return None if found is None else str(found)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        problem: _Problem | None = None
-        try:
-            yield
-        except OperationalError as error:
-            problem = LedgerUnavailableError(_in_words(error, self.engine))
-        except DBAPIError as error:
-            kind = type(error.orig).__name__
-            if error.connection_invalidated or kind in ("InterfaceError", "InternalError", "AdminShutdown"):
-                problem = LedgerUnavailableError(_in_words(error, self.engine))
-            else:
-                problem = LedgerError(f"The ledger's database refused a statement ({kind}). Nothing was changed.")
-        except SQLAlchemyError as error:
-            problem = LedgerError(f"The ledger's database cannot be used ({type(error).__name__}).")
-        if problem is not None:
-            raise problem
+    def _upgrade(self) -> None:
+        from pme_airflow.ledger.migrations import migrate
 
+        with self._translated():
+            migrate(self.engine)
 
-def _in_words(error: DBAPIError, engine: Engine) -> str:
-    place = make_url(engine.url).render_as_string(hide_password=True).split("?")[0]
-    said = str(error.orig).lower()
-    if "full" in said or "no space" in said:
-        cure = "its disk is full: make room"
-    elif "readonly" in said or "read-only" in said or "permission" in said:
-        cure = "it cannot be written: check the rights"
-    elif "locked" in said or "deadlock" in said or "lock wait" in said:
-        cure = f"another process held it for over {_BUSY_SECONDS} s: try again"
-    else:
-        cure = "it cannot be reached or went away: check that it runs and that ledger_conn_id names it"
-    return f"The ledger at {place}: {cure}. What was not committed was not done."
+    def _refuse_unless(self, allowed: bool, found: str | None) -> None:
+        from pme_airflow.ledger.migrations import known_revisions
+
+        if found is not None and found not in known_revisions():
+            raise LedgerVersionError(
+                f"The ledger's tables are of version {found}, newer than this package knows ({HEAD_REVISION}). "
+                "Upgrade pme-airflow on this machine."
+            )
+        if not allowed:
+            raise LedgerVersionError(
+                f"The ledger's tables are of version {found}, this package wants {HEAD_REVISION}. Run "
+                "`pme-airflow ledger migrate` once."
+            )

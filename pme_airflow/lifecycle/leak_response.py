@@ -227,6 +227,7 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
         raise PMEInputError(
             "flag: there is nothing in it. Give tokens (raw, links or fingerprints), models, audiences or findings."
         )
+    services.database.prepare()
     known = known_fingerprints(services, findings) if findings is not None else []
     _refuse_mixture(selection or Flagging(), bool(findings), request.within)
     named = replace(selection or Flagging(), fingerprints=_union((selection or Flagging()).fingerprints, known))

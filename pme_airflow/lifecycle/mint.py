@@ -57,6 +57,7 @@ def mint_links(services: Services, run_context: RunContext, request: MintLinksRe
     :raises LedgerUnavailableError: if the ledger cannot be written; nothing is sent that is not recorded.
     :raises PMEInputError: if the query finds no model.
     """
+    services.database.prepare()
     demand = Demand(services.client.client_id, request.audience, request.validity, request.renew_before)
     if not isinstance(request.models, ModelQuery):
         return _mint_models(services, run_context, demand, request.models)

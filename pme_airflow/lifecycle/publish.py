@@ -70,6 +70,7 @@ class Publisher:
         :param finish: whether :meth:`Target.finish` is called although nothing was put, since an earlier try may have
             failed in it.
         """
+        self._services.database.prepare()
         target = self._target
         writer = SlotWriter(
             self._services, self._run_context, target.name, target.at_once, self._put, self._grace, self

@@ -72,6 +72,7 @@ def sweep(services: Services, run_context: RunContext, request: SweepRequest) ->
 
 
 def _sweep(services: Services, run_context: RunContext, request: SweepRequest) -> SweepResult:
+    services.database.prepare()
     worker = _SweepWorker(services, run_context, request)
     if not request.flagged_only:
         worker.result.expired += _close_ended(services, run_context)

@@ -20,7 +20,7 @@ from pme_airflow.dev.emulator import World
 from pme_airflow.dev.playground.home import SECRET as PLAYGROUND_SECRET
 from pme_airflow.dev.playground.home import environment
 from pme_airflow.dev.playground.live import LiveAirflow
-from pme_airflow.hooks.pme import LEDGER_FILE
+from pme_airflow.hooks.ledger_engines import LEDGER_FILE
 from tests.conftest import MODELS, SECRET
 from tests.support.cms import Cms, serving_cms
 from tests.support.scale import scaled

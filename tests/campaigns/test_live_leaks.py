@@ -17,7 +17,7 @@ from pme_airflow.dev.emulator.server import serving
 from pme_airflow.dev.emulator.world import IssuedToken
 from pme_airflow.dev.playground.home import SECRET, environment
 from pme_airflow.dev.playground.live import LiveAirflow
-from pme_airflow.hooks.pme import LEDGER_FILE
+from pme_airflow.hooks.ledger_engines import LEDGER_FILE
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.support.rooms import demand, mint, services_at

@@ -48,7 +48,15 @@ def listed(run: Run) -> list[dict[str, Any]]:
 
 
 def test_an_empty_ledger_is_an_empty_list(run: Run) -> None:
+    assert run("ledger", "migrate").exit_code == 0
     assert listed(run) == []
+
+
+def test_listing_a_ledger_that_does_not_exist_says_so_and_makes_no_file(run: Run, tmp_path: Path) -> None:
+    result = run("ledger", "list", "--format", "json")
+    assert result.exit_code == 2
+    assert "ledger migrate" in result.stderr
+    assert not list(tmp_path.rglob("pme_ledger.db*"))
 
 
 def test_the_list_holds_what_is_promised_and_no_token(run: Run, tokens: list[str]) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy.pool import NullPool
 from pme_airflow.clock import SystemClock
 from pme_airflow.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
 from pme_airflow.ledger import audit, links
-from pme_airflow.ledger.database import Database, sqlite_engine, tuned
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.engines import sqlite_engine, tuned
 from pme_airflow.ledger.migrations import known_revisions, migrate
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import HEAD_REVISION, metadata
@@ -43,7 +44,7 @@ def database(ledger_address: str) -> Database:
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(database: Database) -> None:
-    database.check()
+    database.prepare()
     with database.read() as tx:
         found = inspect(tx.connection)
         for name, table in metadata.tables.items():
@@ -72,17 +73,17 @@ def test_an_upgrade_from_every_earlier_revision_keeps_its_rows(ledger_address: s
 def test_an_older_ledger_of_a_server_is_migrated_by_command_alone(ledger_address: str) -> None:
     migrate(create_engine(ledger_address, poolclass=NullPool), "0001")
     with pytest.raises(LedgerVersionError, match="ledger migrate"):
-        open_ledger(ledger_address, migrate=False).check()
+        open_ledger(ledger_address, migrate=False).prepare()
     open_ledger(ledger_address, migrate=False).migrate()
-    open_ledger(ledger_address, migrate=False).check()
+    open_ledger(ledger_address, migrate=False).prepare()
 
 
 def test_a_ledger_newer_than_the_package_is_refused(database: Database, ledger_address: str) -> None:
-    database.check()
+    database.prepare()
     with database.write() as tx:
         tx.execute(text("UPDATE pme_version SET version_num = '9999'"))
     with pytest.raises(LedgerVersionError, match="Upgrade pme-airflow"):
-        open_ledger(ledger_address).check()
+        open_ledger(ledger_address).prepare()
 
 
 def _write_many(address: str, base: int, count: int) -> None:
@@ -93,7 +94,7 @@ def _write_many(address: str, base: int, count: int) -> None:
 
 
 def test_processes_that_write_at_once_wait_and_do_not_fail(database: Database, ledger_address: str) -> None:
-    database.check()
+    database.prepare()
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_write_many, args=(ledger_address, base, 40)) for base in (0, 1000, 2000)]
     for writer in writers:
@@ -106,7 +107,7 @@ def test_processes_that_write_at_once_wait_and_do_not_fail(database: Database, l
 
 
 def _migrate(address: str) -> None:
-    open_ledger(address).check()
+    open_ledger(address).prepare()
 
 
 def test_two_first_users_at_once_make_the_tables_once(ledger_address: str) -> None:
@@ -159,7 +160,7 @@ def test_what_fails_in_the_middle_is_not_done(database: Database) -> None:
 def test_a_database_that_is_away_says_so_without_its_password() -> None:
     engine = tuned(create_engine("postgresql+psycopg2://user:pa55word@127.0.0.1:9/ledger"))
     with pytest.raises(LedgerUnavailableError, match="ledger_conn_id") as caught:
-        Database(engine, SystemClock()).check()
+        Database(engine, SystemClock()).prepare()
     assert "pa55word" not in str(caught.value)
 
 
@@ -173,7 +174,7 @@ def test_a_database_of_another_kind_is_refused() -> None:
 
 def test_a_full_disk_is_told_and_nothing_is_half_done(tmp_path: Path) -> None:
     database = Database(sqlite_engine(tmp_path / "ledger.db"), SystemClock(), migrate=True)
-    database.check()
+    database.prepare()
 
     def fill(pages: Callable[[int], str]) -> None:
         for index in range(100_000):

@@ -18,7 +18,7 @@ PER_SECOND = 40
 def test_tasks_share_a_ceiling(make_services: MakeServices) -> None:
     """No second has more starts than the connection allows, whichever task they are of."""
     starts: list[float] = []
-    make_services().database.check()
+    make_services().database.prepare()
 
     def task(together: Callable[[], None]) -> None:
         ceiling = SharedRateLimit(PER_SECOND, make_services().database, SystemClock(), "client", "https://host")

@@ -26,7 +26,8 @@ from pme_airflow.ledger import (
     slot_claims,
     sweep_queue,
 )
-from pme_airflow.ledger.database import Database, tuned
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.links import newest_live_of
 from pme_airflow.ledger.lookup import by_fingerprint
 from pme_airflow.ledger.mint_requests import Demand

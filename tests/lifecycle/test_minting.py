@@ -93,7 +93,7 @@ def test_two_runs_at_once_mint_once_and_share(make_services: MakeServices, world
 
     def run(name: str, wait: Callable[[], None]) -> None:
         services = make_services()
-        services.database.check()
+        services.database.prepare()
         wait()
         outcomes[name] = mint(services, name, ALL)
 

@@ -219,7 +219,7 @@ def test_two_publishers_at_once_leave_one_newest_link_everywhere(make_services: 
 
     def run(name: str, wait: Callable[[], None]) -> None:
         services = make_services()
-        services.database.check()
+        services.database.prepare()
         wait()
         publish(services, name, shelf, mint(services, name, list(MODELS)[:8]).items)
 

@@ -39,7 +39,8 @@ from pme_airflow.ledger import (
     states,
     sweep_queue,
 )
-from pme_airflow.ledger.database import Database, tuned
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.links import by_id, load, query
 from pme_airflow.ledger.mint_answers import MintAnswer
 from pme_airflow.ledger.mint_requests import Demand, PendingMint, Reuse
@@ -93,7 +94,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.world.now = self.clock.now  # type: ignore[method-assign]
         engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
         self.database = Database(tuned(engine), self.clock, migrate=True)
-        self.database.check()
+        self.database.prepare()
         self.runs = 0
         self.owners = [self._fresh(None) for _ in range(OWNERS)]
         self.shown: dict[str, str] = {}

@@ -14,7 +14,8 @@ from pme_airflow.clock import Clock, SystemClock
 from pme_airflow.durations import Validity
 from pme_airflow.errors import SlotError
 from pme_airflow.ledger import audit, publications
-from pme_airflow.ledger.database import Database, tuned
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.publications import DEFAULT_GRACE

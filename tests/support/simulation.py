@@ -27,7 +27,8 @@ from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.durations import Validity
 from pme_airflow.errors import LedgerUnavailableError, PMEUnavailableError, SlotError
 from pme_airflow.ledger import mint_requests, mint_runs
-from pme_airflow.ledger.database import Database, tuned
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.mint_requests import Demand, PendingMint
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.mint import MintLinksRequest, mint_links

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from pme_airflow.errors import LedgerUnavailableError
 
 __all__ = ["known_revisions", "migrate"]
 
 _HERE = Path(__file__).parent
 _LOCK = 7_306_914
+_LOCK_NAME = "pme_airflow_migration"
+_LOCK_SECONDS = 60
 
 
 def _config() -> Config:
@@ -23,22 +30,34 @@ def _config() -> Config:
 
 
 def known_revisions() -> frozenset[str]:
-    """Every version this package can bring up to date."""
+    """Return every version this package can bring up to date."""
     return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the tables up to a version; two processes that do so at once take turns."""
-    with engine.begin() as connection:
-        _take_turns(connection)
+    with engine.connect() as connection, _turn(connection), connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 
 
-def _take_turns(connection: Connection) -> None:
-    name = connection.dialect.name
-    if name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    elif name in ("mysql", "mariadb"):
-        connection.execute(text("SELECT GET_LOCK('pme_airflow_migration', 60)"))
+@contextmanager
+def _turn(connection: Connection) -> Iterator[None]:
+    """Keep other processes from migrating MySQL meanwhile; there a migration's statements commit one by one."""
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        yield
+        return
+    with connection.begin():
+        taken = connection.scalar(text(f"SELECT GET_LOCK('{_LOCK_NAME}', {_LOCK_SECONDS})"))
+    if taken != 1:
+        raise LedgerUnavailableError(
+            f"The ledger's tables: another process is migrating them, for over {_LOCK_SECONDS} s. Try again."
+        )
+    try:
+        yield
+    finally:
+        with suppress(DBAPIError), connection.begin():
+            connection.execute(text(f"SELECT RELEASE_LOCK('{_LOCK_NAME}')"))

@@ -1,0 +1,100 @@
+"""The ledger's database, as Airflow's connections and configuration name it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from pme_airflow.clock import Clock
+from pme_airflow.errors import LedgerError
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.engines import sqlite_engine, tuned
+from pme_airflow.ledger.mysql import MySQLAddress, mysql_engine
+
+__all__ = ["LEDGER_FILE", "ledger_of"]
+
+#: The ledger's file in ``$AIRFLOW_HOME`` if the connection names no ledger.
+LEDGER_FILE = "pme_ledger.db"
+#: Extras of Airflow's Postgres hook that are no options of the driver.
+_NO_DRIVER_OPTIONS = frozenset({"aws_conn_id", "cluster-identifier", "cursor", "iam", "redshift"})
+_ONE_MACHINE = ("LocalExecutor", "SequentialExecutor", "DebugExecutor")
+
+
+def ledger_of(conn_id: str | None, clock: Clock) -> Database:
+    """Return the ledger in a connection's database, or in the SQLite file of this machine.
+
+    :param conn_id: the Airflow connection; ``None`` for the file.
+    :raises LedgerError: if the connection is no SQL connection, or the file would not be shared by all tasks.
+    """
+    if conn_id is not None:
+        return _of_connection(conn_id, clock)
+    _refuse_many_machines()
+    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+    return Database(sqlite_engine(home / LEDGER_FILE), clock, migrate=True)
+
+
+def _of_connection(conn_id: str, clock: Clock) -> Database:
+    problem = ""
+    try:
+        engine = _engine_of(conn_id)
+        if engine is not None:
+            return Database(engine, clock)
+        problem = "is no SQL connection"
+    except AirflowNotFoundException:
+        problem = "is not defined"
+    except LedgerError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a hook of any provider may raise anything, with its password in it
+        problem = f"cannot be opened ({type(error).__name__})"
+    raise LedgerError(
+        f"ledger_conn_id: the connection {conn_id} {problem}. Name a postgres, mysql or sqlite connection whose "
+        "provider or driver is installed, or leave it out for an SQLite file in $AIRFLOW_HOME."
+    )
+
+
+def _engine_of(conn_id: str) -> Any:
+    """Return an engine; MySQL and SQLite do without their providers, which need a compiler or are seldom installed."""
+    connection = BaseHook.get_connection(conn_id)
+    if connection.conn_type == "sqlite":
+        return sqlite_engine(Path(connection.host or connection.schema or LEDGER_FILE))
+    if connection.conn_type in ("mysql", "mariadb"):
+        return mysql_engine(
+            MySQLAddress(
+                host=connection.host or None,
+                port=int(connection.port) if connection.port else None,
+                user=connection.login or None,
+                password=connection.password or None,
+                database=connection.schema or None,
+                extras=connection.extra_dejson,
+            )
+        )
+    hook = BaseHook.get_hook(conn_id)
+    make = getattr(hook, "get_sqlalchemy_engine", None)
+    return None if make is None else tuned(make({"connect_args": _driver_arguments(connection, hook)}))
+
+
+def _driver_arguments(connection: Any, hook: Any) -> dict[str, Any]:
+    """Return the extras that are options of the database's driver, such as ``sslmode``.
+
+    The hooks of Airflow's providers hand them to the connections they make themselves, and not to their engines.
+    """
+    if connection.conn_type != "postgres":
+        return {}
+    others = _NO_DRIVER_OPTIONS | set(getattr(hook, "ignored_extra_options", ()))
+    return {name: value for name, value in connection.extra_dejson.items() if name not in others}
+
+
+def _refuse_many_machines() -> None:
+    from airflow.sdk.configuration import conf
+
+    executors = [name.split(":")[-1].split(".")[-1].strip() for name in conf.get("core", "executor").split(",")]
+    spread = [name for name in executors if name and name not in _ONE_MACHINE]
+    if spread:
+        raise LedgerError(
+            f"ledger_conn_id: is missing, and {', '.join(spread)} spreads tasks over machines that would each keep an "
+            "SQLite ledger of their own. Name a postgres or mysql connection in the extra ledger_conn_id."
+        )
