@@ -146,13 +146,14 @@ def test_the_batches_of_a_large_account_are_references(services: Services, monke
 def test_a_part_that_is_cut_anew_finds_what_the_run_minted(services: Services) -> None:
     """An account that grew between a try and its rerun is split differently; nothing is minted twice."""
 
-    def part(run: str, models: list[str]) -> MintResult:
-        return mint_links(services, RunContext(run), MintLinksRequest(models, "intranet", Validity.parse("24h")))
+    def part(run: str, index: int, models: list[str]) -> MintResult:
+        context = RunContext.of_task("dag", run, "mint", index)
+        return mint_links(services, context, MintLinksRequest(models, "intranet", Validity.parse("24h")))
 
-    part("dag/monday/mint/0", ALL[:5])
-    again = part("dag/monday/mint/1", ALL[3:8])
+    part("monday", 0, ALL[:5])
+    again = part("monday", 1, ALL[3:8])
     assert (again.reused, again.minted) == (2, 3)
-    other = part("dag/tuesday/mint/0", ALL[:1])
+    other = part("tuesday", 0, ALL[:1])
     assert other.minted == 1
 
 
