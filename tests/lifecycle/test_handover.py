@@ -147,8 +147,8 @@ def test_a_part_that_is_cut_anew_finds_what_the_run_minted(services: Services) -
     """An account that grew between a try and its rerun is split differently; nothing is minted twice."""
 
     def part(run: str, index: int, models: list[str]) -> MintResult:
-        task = RunContext.of_task("dag", run, "mint", index)
-        return mint_links(services, task, MintLinksRequest(models, "intranet", Validity.parse("24h")))
+        context = RunContext.of_task("dag", run, "mint", index)
+        return mint_links(services, context, MintLinksRequest(models, "intranet", Validity.parse("24h")))
 
     part("monday", 0, ALL[:5])
     again = part("monday", 1, ALL[3:8])
