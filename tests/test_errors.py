@@ -5,7 +5,13 @@ import pytest
 from pme_airflow import errors
 from pme_airflow.errors import PMEError, PMEInputError, PMEUnavailableError, PMEUnreachableError, SlotError
 
-PASSING = {"PMEUnavailableError", "PMEUnreachableError", "PMELostAnswerError", "LedgerUnavailableError"}
+PASSING = {
+    "LedgerConflictError",
+    "PMEUnavailableError",
+    "PMEUnreachableError",
+    "PMELostAnswerError",
+    "LedgerUnavailableError",
+}
 
 
 @pytest.mark.parametrize("name", [name for name in errors.__all__ if name != "SlotError"])
