@@ -19,17 +19,24 @@ class Findings:
     :param total: how many findings it lists.
     :param fingerprints: the fingerprints of the tokens in it.
     :param sha1: hex SHA-1 digests of secrets, from scanners that report nothing else of them.
+    :param unread: how many of the findings contain no readable secret: it is masked or missing.
     """
 
     form: str
     total: int
     fingerprints: tuple[str, ...] = ()
     sha1: frozenset[str] = frozenset()
+    unread: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the findings as JSON: fingerprints and digests, never a token."""
-        return {"form": self.form, "total": self.total, "fingerprints": list(self.fingerprints),
-                "sha1": sorted(self.sha1)}  # fmt: skip
+        return {
+            "form": self.form,
+            "total": self.total,
+            "fingerprints": list(self.fingerprints),
+            "sha1": sorted(self.sha1),
+            "unread": self.unread,
+        }
 
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> Findings:
@@ -39,9 +46,10 @@ class Findings:
         """
         fingerprints, sha1, total = value.get("fingerprints"), value.get("sha1"), value.get("total")
         texts = [*fingerprints, *sha1] if isinstance(fingerprints, list) and isinstance(sha1, list) else [None]
-        if not all(isinstance(text, str) for text in texts) or not isinstance(total, int):
+        unread = value.get("unread", 0)
+        if not all(isinstance(text, str) for text in texts) or not (isinstance(total, int) and isinstance(unread, int)):
             raise PMEReportError("findings: the event's report is not as the report trigger writes it.")
-        return cls(str(value.get("form")), total, tuple(fingerprints or ()), frozenset(sha1 or ()))
+        return cls(str(value.get("form")), total, tuple(fingerprints or ()), frozenset(sha1 or ()), unread)
 
 
 class PartialReportError(PMEReportError):
@@ -62,4 +70,5 @@ def merged(reports: Iterable[Findings | None]) -> Findings | None:
         return read[0] if read else None
     fingerprints = tuple(dict.fromkeys(known for report in read for known in report.fingerprints))
     sha1 = frozenset(digest for report in read for digest in report.sha1)
-    return Findings(", ".join(report.form for report in read), sum(report.total for report in read), fingerprints, sha1)
+    forms, total = ", ".join(report.form for report in read), sum(report.total for report in read)
+    return Findings(forms, total, fingerprints, sha1, sum(report.unread for report in read))

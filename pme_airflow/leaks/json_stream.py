@@ -186,8 +186,9 @@ class _Reader:
     def _scalars(self) -> Iterator[Event]:
         """Read a report that is a list of numbers, as JSON; a log line that begins with ``[2026`` is text."""
         window = self._window
-        start = window.skip_space()
-        if start == "[" and window.at_end and _SCALAR_LIST.match(window.text, window.position):
+        if window.skip_space() != "[" or not window.at_end or _JSON_START.match(window.text, window.position):
+            return
+        if _SCALAR_LIST.match(window.text, window.position):
             try:
                 value, window.position = _DECODER.raw_decode(window.text, window.position)
             except (ValueError, RecursionError):

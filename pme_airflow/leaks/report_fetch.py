@@ -1,22 +1,49 @@
-"""Reading a scanner's report from a path or an https URL."""
+"""Fetching a scanner's report from a path or an https URL, and reading it."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 import requests
 
-from pme_airflow.errors import PMEInputError, PMEReportError
-from pme_airflow.leaks.reports import MAX_REPORT_BYTES
+from pme_airflow.addresses import checked_report_url
+from pme_airflow.api.bounded import bound_response, read_body
+from pme_airflow.api.bounded_session import bound_session
+from pme_airflow.errors import PMEError, PMEInputError, PMEReportError
+from pme_airflow.leaks.findings import Findings, PartialReportError
+from pme_airflow.leaks.reports import MAX_REPORT_BYTES, read_report
+from pme_airflow.printable import printable
 
-__all__ = ["ALLOWED_HOSTS_VARIABLE", "fetch_report"]
+__all__ = ["ALLOWED_HOSTS_VARIABLE", "MAX_FETCH_SECONDS", "fetch_report", "read_findings"]
 
-#: Environment variable with the hosts that reports may be fetched from, separated by commas. Without it none are, since
-#: whoever names the URL decides where a worker connects to.
+#: Environment variable of the worker that lists the hosts reports may be fetched from, separated by commas: ``host``
+#: allows https on any port, ``host:port`` that port alone, such as ``reports.example.com,ci.internal:8443``. Names are
+#: compared whole, and case does not matter; there are no wildcards. A private or loopback address is fetched from only
+#: where it is listed itself, and plain http from loopback alone. Without the variable nothing is fetched, since whoever
+#: names the URL decides where a worker connects to.
 ALLOWED_HOSTS_VARIABLE = "PME_REPORT_HOSTS"
-_TIMEOUT = 30.0
+#: A report that has not arrived whole within this time is not read.
+MAX_FETCH_SECONDS = 120.0
+#: The longest wait for a connection, and for each next byte.
+_WAIT_SECONDS = 15.0
+
+
+def read_findings(place: str, problems: list[PMEError]) -> Findings | None:
+    """Fetch and read a report; ``None`` if nothing of it could be read.
+
+    :param place: its path or URL.
+    :param problems: what could not be fetched or read is added here.
+    """
+    try:
+        return read_report(fetch_report(place))
+    except PartialReportError as error:
+        problems.append(error)
+        return error.findings
+    except PMEError as error:
+        problems.append(error)
+        return None
 
 
 def fetch_report(place: str) -> bytes:
@@ -25,47 +52,86 @@ def fetch_report(place: str) -> bytes:
     :raises PMEInputError: if the path matches no file, or the URL's host is not allowed.
     :raises PMEReportError: if it is too large or cannot be fetched.
     """
-    parts = urlsplit(place)
-    if parts.scheme in ("http", "https"):
-        return _fetch(place, parts.hostname or "")
-    path = Path(parts.path if parts.scheme == "file" else place)
-    if parts.scheme not in ("", "file"):
-        raise PMEInputError(f"findings: reports are not read from {parts.scheme}:// URLs. Give a path or an https URL.")
-    if any(sign in str(path) for sign in "*?["):
-        matches = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
-        if len(matches) != 1:
-            raise PMEInputError(f"findings: the pattern matches {len(matches)} files. Name one.")
-        path = matches[0]
-    if not path.is_file():
-        raise PMEInputError(f"findings: there is no file {path}. Name the report's path as the worker sees it.")
-    if path.stat().st_size > MAX_REPORT_BYTES:
-        raise PMEReportError(f"findings: {path} is over the limit of {MAX_REPORT_BYTES} bytes. Split it.")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PMEReportError(f"findings: {path} cannot be read ({type(error).__name__}).") from None
-
-
-def _fetch(url: str, host: str) -> bytes:
-    allowed = [name.strip() for name in os.environ.get(ALLOWED_HOSTS_VARIABLE, "").split(",") if name.strip()]
-    if host not in allowed:
+    scheme, separator, rest = place.partition("://")
+    scheme = scheme.lower() if separator else ""
+    if scheme in ("http", "https"):
+        return _fetch(place)
+    if scheme not in ("", "file"):
         raise PMEInputError(
-            f"findings: reports are not fetched from {host}. Allow the host in the worker's environment "
-            f"({ALLOWED_HOSTS_VARIABLE}={host}), or give a path."
+            f"findings: reports are not read from {printable(scheme, 20)}:// URLs. Give a path or an https URL."
         )
-    raw = b""
+    return _read_file(_path_of(rest) if scheme else place)
+
+
+# ---------------------------------------------------------------- files
+
+
+def _path_of(rest: str) -> str:
+    """Return the path in a ``file://`` URL, percent-decoded where it is no file as it stands."""
+    path = rest.removeprefix("localhost")
+    return path if Path(path).is_file() else unquote(path)
+
+
+def _read_file(place: str) -> bytes:
+    path = _matching(place)
     problem = ""
     try:
-        with requests.get(url, timeout=_TIMEOUT, stream=True, allow_redirects=False) as response:
+        if not path.is_file():
+            raise PMEInputError(
+                f"findings: there is no file {printable(path)}. Give the report's path as the worker sees it."
+            )
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_REPORT_BYTES + 1)
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or type(error).__name__
+        raw = b""
+    if problem:
+        raise PMEReportError(f"findings: {printable(path)} cannot be read ({problem}).")
+    if len(raw) > MAX_REPORT_BYTES:
+        raise PMEReportError(f"findings: {printable(path)} is over the limit of {MAX_REPORT_BYTES} bytes. Split it.")
+    return raw
+
+
+def _matching(place: str) -> Path:
+    """Return the path, or the one file that it matches as a pattern.
+
+    :raises PMEInputError: if another number of files matches.
+    """
+    path = Path(place)
+    if path.is_file() or not any(sign in place for sign in "*?["):
+        return path
+    matches = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    if len(matches) != 1:
+        raise PMEInputError(f"findings: the pattern matches {len(matches)} files. Give one file.")
+    return matches[0]
+
+
+# ---------------------------------------------------------------- https
+
+
+def _fetch(place: str) -> bytes:
+    url = checked_report_url(place, os.environ.get(ALLOWED_HOSTS_VARIABLE, "").split(","))
+    host = url.partition("://")[2].partition("/")[0].partition("?")[0]
+    raw = b""
+    problem = ""
+    bound_response(MAX_FETCH_SECONDS, MAX_REPORT_BYTES)
+    try:
+        with requests.Session() as session, _get(session, url) as response:
+            raw, is_whole = read_body(response.raw, MAX_REPORT_BYTES)
             if response.status_code != 200:
-                problem = f"answered HTTP {response.status_code}"
-            for chunk in response.iter_content(1 << 16):
-                raw += chunk
-                if len(raw) > MAX_REPORT_BYTES:
-                    problem = f"is over the limit of {MAX_REPORT_BYTES} bytes"
-                    break
-    except requests.RequestException as error:
+                problem = f"answered HTTP {response.status_code}, and redirects are not followed"
+            elif not is_whole and len(raw) == MAX_REPORT_BYTES:
+                problem = f"is over the limit of {MAX_REPORT_BYTES} bytes. Split it"
+            elif not is_whole:
+                problem = f"broke off, or did not arrive whole within {MAX_FETCH_SECONDS:.0f} s"
+    except (requests.RequestException, OSError) as error:
         problem = f"was not reached ({type(error).__name__})"
     if problem:
         raise PMEReportError(f"findings: the report at {host} {problem}.")
     return raw
+
+
+def _get(session: requests.Session, url: str) -> requests.Response:
+    bound_session(session)
+    session.headers["Accept-Encoding"] = "gzip, deflate"
+    return session.get(url, timeout=_WAIT_SECONDS, stream=True, allow_redirects=False)

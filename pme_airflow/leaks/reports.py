@@ -107,7 +107,8 @@ class _Reader:
         """
         total = sum(self._totals.values()) if self._totals else self._lines
         forms = ", ".join(self._totals) or "plain text"
-        findings = Findings(forms, total, tuple(self._fingerprints), frozenset(self._sha1))
+        unread = sum(self._unread.values()) + self._masked_lines
+        findings = Findings(forms, total, tuple(self._fingerprints), frozenset(self._sha1), unread)
         problems = [*self._problems[:_MAX_SHOWN], *self._unread_parts()]
         if not problems:
             return findings

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from pme_airflow.errors import LedgerUnavailableError, PMEError, PMEInputError
-from pme_airflow.leaks.report_fetch import fetch_report
-from pme_airflow.leaks.reports import Findings, merged, read_report
+from pme_airflow.leaks.report_fetch import read_findings
+from pme_airflow.leaks.reports import Findings, merged
 from pme_airflow.ledger import flags
 from pme_airflow.ledger.exposed import flagged_links, links_matching
 from pme_airflow.ledger.flags import Flagged
@@ -176,7 +176,7 @@ class LeakResponse:
         if self.tombstones:
             parts.append(f"{len(self.tombstones)} fingerprints of no known link, kept as tombstones")
         if self.findings is not None and not self.known_findings:
-            parts.append(f"none of the {self.findings.total} findings is a known link")
+            parts.append(f"none of the {self.findings.total - self.findings.unread} findings is a known link")
         if self.unknown:
             parts.append(f"nothing is alive of {', '.join(self.unknown)}")
         return "; ".join(parts)
@@ -258,12 +258,7 @@ def _read(request: LeakRequest, problems: list[PMEError]) -> tuple[Flagging | No
         "link_ids": request.link_ids,
     }
     selection = Flagging.gather(given, problems)
-    reports: list[Findings | None] = list(request.reports)
-    for place in request.report_places:
-        try:
-            reports.append(read_report(fetch_report(place)))
-        except PMEError as error:
-            problems.append(error)
+    reports = [*request.reports, *(read_findings(place, problems) for place in request.report_places)]
     return selection, merged(reports)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pme_airflow.errors import PMEError, PMEReportError
 from pme_airflow.hooks.arguments import read_list
 from pme_airflow.leaks.reports import Findings
+from pme_airflow.printable import printable
 
 __all__ = ["event_findings", "event_tokens"]
 
@@ -22,15 +23,19 @@ def event_tokens(context: Mapping[str, Any]) -> list[Any]:
 def event_findings(context: Mapping[str, Any], problems: list[PMEError]) -> list[Findings]:
     """Return the reports that a watcher's trigger has read.
 
-    :param problems: one that the trigger could not read is added here.
+    :param problems: what the trigger could not read is added here.
     """
     found: list[Findings] = []
     for extra in _extras(context):
         report = extra.get("report")
-        if isinstance(report, Mapping) and report.get("problem"):
-            problems.append(PMEReportError(f"{report.get('path')}: {report['problem']}"))
-        elif isinstance(report, Mapping):
-            found.append(Findings.of_json(report))
+        if not isinstance(report, Mapping):
+            continue
+        if report.get("problem"):
+            problems.append(PMEReportError(f"{printable(report.get('path'))}: {printable(report['problem'])}"))
+        try:
+            found += [Findings.of_json(report)] if "form" in report or "problem" not in report else []
+        except PMEReportError as error:
+            problems.append(error)
     return found
 
 

@@ -118,14 +118,6 @@ class PMEFlagTokensOperator(BaseOperator):
         return flagging, merged([self._read_report(problems), *event_findings(context, problems)])
 
     def _read_report(self, problems: list[PMEError]) -> Findings | None:
-        from pme_airflow.errors import PMEError
-        from pme_airflow.leaks.report_fetch import fetch_report
-        from pme_airflow.leaks.reports import read_report
+        from pme_airflow.leaks.report_fetch import read_findings
 
-        if not self.findings or self.findings == "None":
-            return None
-        try:
-            return read_report(fetch_report(self.findings))
-        except PMEError as error:
-            problems.append(error)
-            return None
+        return None if self.findings in (None, "", "None") else read_findings(self.findings, problems)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from pme_airflow.api.bounded import BoundedHTTPResponse, read_body
+from pme_airflow.api.bounded import read_body
+from pme_airflow.api.bounded_session import bound_session
 from pme_airflow.errors import SlotError
 
 __all__ = ["MAX_BODY", "bound_session", "read_response"]
@@ -15,29 +13,6 @@ __all__ = ["MAX_BODY", "bound_session", "read_response"]
 #: The longest body in bytes: some 100 revisions of a page of 80 kB.
 MAX_BODY = 8 * 1024 * 1024
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
-
-
-class _BoundedHTTP(HTTPConnection):
-    response_class = BoundedHTTPResponse
-
-
-class _BoundedHTTPS(HTTPSConnection):
-    response_class = BoundedHTTPResponse
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _BoundedHTTP
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _BoundedHTTPS
-
-
-def bound_session(session: requests.Session) -> None:
-    """Let a session read its responses within the bounds of its thread. Its adapters keep their other settings."""
-    for adapter in session.adapters.values():
-        if isinstance(adapter, HTTPAdapter):
-            adapter.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 def read_response(response: requests.Response) -> bool:
