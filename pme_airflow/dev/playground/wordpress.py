@@ -115,29 +115,31 @@ class Site:
         (plugins / "tours.php").write_text(_TOURS)
         if revisions_plugin:
             shutil.copy(ROOT / "extras" / "wordpress" / "pme-revisions.php", plugins)
-        self._php(_PERMALINKS.format(root=self.root, structure="/%postname%/" if pretty else ""))
+        self.run_php(_PERMALINKS.format(root=self.root, structure="/%postname%/" if pretty else ""))
 
     def account(self, role: str) -> Site:
         """Return the site as a new account of a role sees it."""
-        return replace(self, user=role, password=self._php(_ACCOUNT.format(root=self.root, role=role)))
+        return replace(self, user=role, password=self.run_php(_ACCOUNT.format(root=self.root, role=role)))
 
     def network(self) -> Site:
         """Turn the site into a multisite, and return its second site, which is in a folder."""
         config = (self.root / "wp-config.php").read_text()
         allowed = config.replace("<?php", "<?php define('WP_ALLOW_MULTISITE', true);", 1)
         (self.root / "wp-config.php").write_text(allowed)
-        self._php(_NETWORK.format(root=self.root))
+        self.run_php(_NETWORK.format(root=self.root))
         network = _NETWORK_CONFIG.format(host=self._host)
         (self.root / "wp-config.php").write_text(config.replace("<?php", f"<?php {network}", 1))
-        self._php(_SECOND_SITE.format(root=self.root))
-        self.password = self._php(_PASSWORD.format(root=self.root))  # those made before it was a multisite are refused
+        self.run_php(_SECOND_SITE.format(root=self.root))
+        self.password = self.run_php(
+            _PASSWORD.format(root=self.root)
+        )  # those made before it was a multisite are refused
         return replace(self, address=f"{self.address}/second")
 
     @property
     def _host(self) -> str:
         return self.address.removeprefix("http://")
 
-    def _php(self, code: str) -> str:
+    def run_php(self, code: str) -> str:
         """Run PHP code inside the site, and return what it prints."""
         script = self.root / "run-once.php"
         script.write_text(code.replace("<?php", f"<?php $_SERVER['HTTP_HOST'] = '{self._host}';", 1))
@@ -198,7 +200,8 @@ def serving_wordpress() -> Iterator[Site]:
         (root / "router.php").write_text(_ROUTER)
         subprocess.run(["mariadb", f"--socket={where}", "-u", "root", "-e", "CREATE DATABASE wordpress"], check=True)
         server = subprocess.Popen(
-            ["php", "-S", f"127.0.0.1:{port}", "-t", str(root), str(root / "router.php")],
+            ["php", "-d", "opcache.revalidate_freq=0", "-S", f"127.0.0.1:{port}", "-t", str(root),
+             str(root / "router.php")],
             env={"PHP_CLI_SERVER_WORKERS": "4", "PATH": "/usr/bin:/bin"},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
@@ -223,4 +226,4 @@ def _installed(address: str, root: Path) -> Site:
     else:
         raise PlaygroundError("WordPress' server did not start.")
     site = Site(address, "admin", "", root)
-    return replace(site, password=site._php(_PASSWORD.format(root=root)))
+    return replace(site, password=site.run_php(_PASSWORD.format(root=root)))

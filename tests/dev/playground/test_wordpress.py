@@ -54,4 +54,4 @@ def test_the_set_up_is_what_was_asked_for(site: Site) -> None:
 
 def test_code_that_wordpress_refuses_is_named(site: Site) -> None:
     with pytest.raises(PlaygroundError, match="WordPress refused"):
-        site._php("<?php no_such_function();")
+        site.run_php("<?php no_such_function();")
