@@ -21,8 +21,8 @@ demo: $(INSTALLED)  ## the whole path once, on embedded parts
 up: $(INSTALLED)  ## a whole Airflow with an emulator, until Ctrl-C
 	@$(BIN)/pme-airflow up
 
-test: $(INSTALLED)  ## all tests this machine can run
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(INSTALLED)  ## all tests this machine can run; PYTEST_ARGS="-n 0 …" runs them in one process
+	$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(PYTEST_ARGS)
 
 mutants: $(INSTALLED)  ## change details at random, and name the changes that no fast test notices: MODULES= N= SEED= SINCE=
 	$(BIN)/python -m tests.support.mutation $(MODULES) $(if $(SINCE),--since $(SINCE) -n $(or $(N),12),-n $(or $(N),200)) \

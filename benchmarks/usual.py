@@ -12,7 +12,7 @@ from benchmarks.measure import RUNS, Figure, api, services, timed
 from benchmarks.minting import DEFAULTS, LATENCY, ensure
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.dev.playground.home import environment
-from pme_airflow.dev.playground.live import LiveAirflow
+from tests.support.live import DrivenAirflow
 
 MAPPED = 100
 LINKS = 10_000
@@ -72,7 +72,7 @@ def _runs(home: Path, address: str, models: list[str]) -> tuple[list[float], lis
     parts = urlsplit(address)
     connection = {"conn_type": "http", "host": parts.hostname, "port": parts.port, "schema": "http"}
     env |= {"AIRFLOW__CORE__DAGS_FOLDER": str(home / "usual"), "AIRFLOW_CONN_API": json.dumps(connection)}
-    with LiveAirflow(home, env) as live:
+    with DrivenAirflow(home, env) as live:
         live.wait_until_parsed("usual", "ours")
         took = [(live.seconds("usual"), live.seconds("ours")) for _ in range(RUNS)]
     return [usual for usual, _ in took], [ours for _, ours in took]

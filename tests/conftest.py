@@ -14,13 +14,18 @@ from pme_airflow.dev.emulator.server import serving
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.secrets import SecretStr
 from tests.support.buckets import Bucket, bucket_server
-from tests.support.databases import KINDS, available, fresh, serving_database
+from tests.support.databases import KINDS, available, drop, fresh, serving_database
 from tests.support.rooms import services_at
+from tests.support.workers import arrange
 
 SECRET = 'a "secret" with \\ quotes, ünïcode & + signs'
 MODELS = {f"Model{index:06d}": f"Space {index}" for index in range(40)}
 
 MakeServices = Callable[..., Services]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    arrange(items)
 
 
 @pytest.fixture
@@ -68,12 +73,14 @@ def bucket(buckets: Callable[[], Bucket]) -> Bucket:
 
 
 @pytest.fixture(params=KINDS)
-def ledger_address(request: pytest.FixtureRequest, servers: Callable[[str], str]) -> str:
+def ledger_address(request: pytest.FixtureRequest, servers: Callable[[str], str]) -> Iterator[str]:
     """An empty database of each kind that runs here."""
     missing = available(request.param)
     if missing:
         pytest.skip(missing)
-    return fresh(servers(request.param))
+    address = fresh(servers(request.param))
+    yield address
+    drop(address)
 
 
 @pytest.fixture

@@ -31,9 +31,7 @@ def emulator_command(
     ready_file: Path | None,
 ) -> None:  # fmt: skip
     """Serve a stand-in PME API on 127.0.0.1."""
-    from pme_airflow.dev.emulator import Settings, World
-    from pme_airflow.dev.emulator.samples import sample_models
-    from pme_airflow.dev.emulator.server import serve
+    from pme_airflow.dev import Settings, World, sample_models, serve
 
     settings = Settings(
         client_id, client_secret, sample_models(models), token_lifetime, latency, max_aliases, second_spelling,
@@ -54,7 +52,7 @@ def emulator_command(
 @click.option("--keep", is_flag=True, help="Keep the folder, to look around in.")
 def demo_command(keep: bool) -> None:
     """Run the whole path once: emulator, a real Airflow, and what came of it."""
-    from pme_airflow.dev.playground.demo import run_demo
+    from pme_airflow.dev import run_demo
 
     sys.exit(run_demo(keep=keep))
 
@@ -65,6 +63,6 @@ def demo_command(keep: bool) -> None:
 @click.option("--emulator-port", type=click.IntRange(1, 65535), default=8799, show_default=True)
 def up_command(home: Path, port: int, emulator_port: int) -> None:
     """Run an emulator and a whole Airflow, configured, until Ctrl-C."""
-    from pme_airflow.dev.playground.up import run_up
+    from pme_airflow.dev import run_up
 
     sys.exit(run_up(home.resolve(), port, emulator_port))

@@ -9,12 +9,13 @@ import pytest
 from pme_airflow.dev.emulator import World
 from tests.conftest import SECRET
 from tests.support.home import AirflowHome, make_template
+from tests.support.workers import shared
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose database is made, to copy."""
-    return make_template(tmp_path_factory.mktemp("airflow") / "home")
+    return shared(tmp_path_factory, "airflow-home", make_template)
 
 
 @pytest.fixture

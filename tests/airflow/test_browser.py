@@ -13,9 +13,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.playground.home import environment
-from pme_airflow.dev.playground.live import PASSWORD, USER, LiveAirflow
+from pme_airflow.dev.playground.live import PASSWORD, USER
 from tests.conftest import MODELS, SECRET
 from tests.support.home import ROOT, AirflowHome
+from tests.support.live import DrivenAirflow
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
@@ -49,7 +50,7 @@ def test_the_form_and_its_test_button(browser: Browser, address: str, world: Wor
     env = environment(
         tmp_path / "home", address, "audience: a\nmodels: [yyHDFKzPzvN]\ntargets: [{kind: slack, channel: c}]"
     )
-    with LiveAirflow(tmp_path / "home", env) as live:
+    with DrivenAirflow(tmp_path / "home", env) as live:
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.goto(live.address)
         page.locator("input[name=username]").fill(USER)
@@ -66,7 +67,7 @@ def test_the_form_and_its_test_button(browser: Browser, address: str, world: Wor
     assert SECRET not in json.dumps(said)
 
 
-def _add(page: Page, live: LiveAirflow, conn_id: str, fields: dict[str, object]) -> None:
+def _add(page: Page, live: DrivenAirflow, conn_id: str, fields: dict[str, object]) -> None:
     page.goto(f"{live.address}/connections")
     page.get_by_role("button", name="Add Connection").click()
     page.locator("input[name=connection_id]").fill(conn_id)
@@ -79,7 +80,7 @@ def _add(page: Page, live: LiveAirflow, conn_id: str, fields: dict[str, object])
     page.get_by_role("row", name=conn_id).wait_for()
 
 
-def _test(page: Page, live: LiveAirflow, conn_id: str) -> str:
+def _test(page: Page, live: DrivenAirflow, conn_id: str) -> str:
     """What the button's answer says."""
     page.goto(f"{live.address}/connections")
     row = page.get_by_role("row", name=conn_id)

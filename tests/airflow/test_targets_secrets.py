@@ -13,10 +13,10 @@ from pme_airflow.dev.emulator import World
 from pme_airflow.dev.emulator.server import serving_app
 from pme_airflow.dev.playground.channel import Channel, create_channel_app
 from pme_airflow.dev.playground.home import environment
-from pme_airflow.dev.playground.live import LiveAirflow
 from tests.conftest import MODELS, SECRET
 from tests.support.cms import serving_cms
 from tests.support.home import ROOT, leaks
+from tests.support.live import DrivenAirflow
 from tests.support.nights import RATES
 from tests.support.places import bucket_server
 from tests.support.proxy import Proxy, serving_proxy
@@ -108,7 +108,7 @@ def test_no_token_lies_anywhere_when_every_target_breaks(
     address: str, world: World, proxies: tuple[Proxy, Proxy, Proxy], tmp_path: Path
 ) -> None:
     path = tmp_path / "home"
-    with LiveAirflow(path, home(path, address, proxies)) as live:
+    with DrivenAirflow(path, home(path, address, proxies)) as live:
         live.wait_until_parsed("pme_nightly_rotation")
         run = live.trigger("pme_nightly_rotation")
         assert live.wait_for("pme_nightly_rotation", run, 400) == "failed"

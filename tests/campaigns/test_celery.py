@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from benchmarks.measure import api
-from pme_airflow.placements.batching import parts_of
+from pme_airflow.placements import batches
 from tests.support.farm import MISSING_REDIS, Farm, redis_program
 from tests.support.home import ROOT
 from tests.support.scale import scaled
@@ -71,7 +71,7 @@ def test_a_worker_is_lost_and_the_other_does_the_rest(tmp_path: Path) -> None:
         told = [(ti["task_id"], ti["map_index"], ti["state"], ti["try_number"]) for ti in tries()]
         assert state == "success", told
         mints = {index: tried for task, index, _, tried in told if task == "mint_intranet"}
-        assert set(mints) == set(range(len(parts_of(models))))
+        assert set(mints) == set(range(len(batches(models))))
         assert mints[part] > 1
         live = count("state = 'live' and retire_at is null")
         ours = f"SELECT state FROM pme_links WHERE run LIKE 'pme_nightly_rotation/{run}/%'"

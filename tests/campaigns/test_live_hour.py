@@ -19,10 +19,10 @@ import pytest
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.playground.home import SECRET as PLAYGROUND_SECRET
 from pme_airflow.dev.playground.home import environment
-from pme_airflow.dev.playground.live import LiveAirflow
 from pme_airflow.hooks.ledger_engines import LEDGER_FILE
 from tests.conftest import MODELS, SECRET
 from tests.support.cms import Cms, serving_cms
+from tests.support.live import DrivenAirflow
 from tests.support.scale import scaled
 
 SECONDS = scaled(200, 3600)
@@ -77,7 +77,7 @@ class Reader(threading.Thread):
 class Faults:
     """One kind of trouble after another."""
 
-    def __init__(self, world: World, cms: Cms, live: LiveAirflow) -> None:
+    def __init__(self, world: World, cms: Cms, live: DrivenAirflow) -> None:
         self.world, self.cms, self.live = world, cms, live
         self.kinds: list[Callable[[], Any]] = [
             self.api_down, self.answers_lost, self.kill_a_task, self.target_down, self.ledger_held, self.throttled,
@@ -173,7 +173,7 @@ def test_every_slot_is_live_at_every_second(address: str, world: World, tmp_path
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         }
-        with LiveAirflow(home, env) as live:
+        with DrivenAirflow(home, env) as live:
             live.wait_until_parsed("pme_nightly_rotation", "pme_link_keeper", "pme_revocation_sweep")
             live.trigger("pme_nightly_rotation")
             reader = Reader(world, cms, published)
@@ -198,7 +198,7 @@ def test_every_slot_is_live_at_every_second(address: str, world: World, tmp_path
     assert reader.dark == []
 
 
-def _run(live: LiveAirflow, faults: Faults) -> None:
+def _run(live: DrivenAirflow, faults: Faults) -> None:
     begun = time.monotonic()
     rotation, fault, struck = begun + ROTATION_SECONDS, begun + 10, 0
     workers: list[threading.Thread] = []

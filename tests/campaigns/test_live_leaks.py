@@ -16,10 +16,10 @@ from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.dev.emulator.server import serving
 from pme_airflow.dev.emulator.world import IssuedToken
 from pme_airflow.dev.playground.home import SECRET, environment
-from pme_airflow.dev.playground.live import LiveAirflow
 from pme_airflow.hooks.ledger_engines import LEDGER_FILE
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
+from tests.support.live import DrivenAirflow
 from tests.support.rooms import demand, mint, services_at
 from tests.support.scale import scaled
 
@@ -34,7 +34,7 @@ def world() -> World:
 
 
 @pytest.fixture(scope="module")
-def live(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveAirflow]:
+def live(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrivenAirflow]:
     """A live Airflow with a thousand live links, three of them shown on pages."""
     home = tmp_path_factory.mktemp("leaks")
     shown = list(world.models)[:SHOWN]
@@ -47,7 +47,7 @@ def live(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Liv
         (home / "reports").mkdir()
         services = services_at(address, f"sqlite:///{home / LEDGER_FILE}", SECRET)
         mint(services, "bulk", list(world.models)[SHOWN:], demand(audience="bulk"))
-        with LiveAirflow(home, env) as running:
+        with DrivenAirflow(home, env) as running:
             running.wait_until_parsed("pme_nightly_rotation", "pme_link_keeper", "pme_leak_response")
             assert running.wait_for("pme_nightly_rotation", running.trigger("pme_nightly_rotation")) == "success"
             yield running
@@ -62,7 +62,7 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> float:
     return time.monotonic() - begun
 
 
-def shown_token(live: LiveAirflow, model_id: str) -> str:
+def shown_token(live: DrivenAirflow, model_id: str) -> str:
     return str(json.loads((live.home / "published" / model_id / "link.json").read_text())["access_token"])
 
 
@@ -72,7 +72,7 @@ def bulk(world: World) -> list[IssuedToken]:
 
 
 @pytest.mark.timeout(scaled(400, 1800))
-def test_a_leak_handed_in_by_rest_dies_within_seconds(live: LiveAirflow, world: World) -> None:
+def test_a_leak_handed_in_by_rest_dies_within_seconds(live: DrivenAirflow, world: World) -> None:
     exposures = []
     for issued in bulk(world)[:LEAKS]:
         mark = fingerprint(AccessToken(issued.token))
@@ -90,7 +90,7 @@ def test_a_leak_handed_in_by_rest_dies_within_seconds(live: LiveAirflow, world: 
 
 
 @pytest.mark.timeout(300)
-def test_a_leak_flagged_by_command_dies_sooner(live: LiveAirflow, world: World) -> None:
+def test_a_leak_flagged_by_command_dies_sooner(live: DrivenAirflow, world: World) -> None:
     exposures = []
     for issued in bulk(world)[: scaled(2, 10)]:
         called = world.now()
@@ -104,7 +104,7 @@ def test_a_leak_flagged_by_command_dies_sooner(live: LiveAirflow, world: World) 
 
 
 @pytest.mark.timeout(300)
-def test_a_darkened_slot_heals_by_itself(live: LiveAirflow, world: World) -> None:
+def test_a_darkened_slot_heals_by_itself(live: DrivenAirflow, world: World) -> None:
     model_id = next(iter(world.models))
     token = shown_token(live, model_id)
     live.trigger("pme_leak_response", {"tokens": [fingerprint(AccessToken(token))], "reason": "seen in a ticket"})
@@ -119,7 +119,7 @@ def test_a_darkened_slot_heals_by_itself(live: LiveAirflow, world: World) -> Non
 
 
 @pytest.mark.timeout(300)
-def test_an_event_on_pme_leaks_starts_the_response(live: LiveAirflow, world: World) -> None:
+def test_an_event_on_pme_leaks_starts_the_response(live: DrivenAirflow, world: World) -> None:
     issued = bulk(world)[-1]
     (asset,) = live.call("GET", "assets", uri_pattern="pme://leaks")["assets"]
     extra = {"fingerprints": [fingerprint(AccessToken(issued.token))]}
@@ -128,7 +128,7 @@ def test_an_event_on_pme_leaks_starts_the_response(live: LiveAirflow, world: Wor
 
 
 @pytest.mark.timeout(300)
-def test_a_report_dropped_in_a_folder_starts_the_response(live: LiveAirflow, world: World) -> None:
+def test_a_report_dropped_in_a_folder_starts_the_response(live: DrivenAirflow, world: World) -> None:
     issued = bulk(world)[-2]
     report = [{"RuleID": "pme", "Secret": f"Bearer+{issued.token}", "File": "notes.txt"}]
     (live.home / "reports" / "gitleaks.json").write_text(json.dumps(report))

@@ -12,9 +12,9 @@ import pytest
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.playground.home import command, environment
-from pme_airflow.dev.playground.live import LiveAirflow
 from tests.conftest import MODELS, SECRET
 from tests.support.cms import serving_cms
+from tests.support.live import DrivenAirflow
 from tests.support.scale import scaled
 
 ROUNDS = scaled(2, 8)
@@ -38,7 +38,7 @@ def test_overlapping_runs_mint_once_and_never_go_back(address: str, world: World
             "AIRFLOW_CONN_PME_DEFAULT": json.dumps(pme),
             "AIRFLOW_CONN_CMS": json.dumps({"conn_type": "http", "host": "127.0.0.1", "port": port, "schema": "http"}),
         }
-        with LiveAirflow(tmp_path / "home", env) as live:
+        with DrivenAirflow(tmp_path / "home", env) as live:
             live.wait_until_parsed("pme_nightly_rotation", "pme_link_keeper")
             live.wait_for("pme_nightly_rotation", live.trigger("pme_nightly_rotation"))
             world.set_faults({"slow": 0.7})
@@ -63,7 +63,7 @@ def test_overlapping_runs_mint_once_and_never_go_back(address: str, world: World
         assert len(shown) == len(HERE)
 
 
-def _clear_while_running(live: LiveAirflow, run_id: str) -> None:
+def _clear_while_running(live: DrivenAirflow, run_id: str) -> None:
     """Clear the mint while it runs, as a person who is impatient does."""
     for _ in range(100):
         tasks = live.call("GET", f"dags/pme_nightly_rotation/dagRuns/{run_id}/taskInstances")["task_instances"]
@@ -75,7 +75,7 @@ def _clear_while_running(live: LiveAirflow, run_id: str) -> None:
         time.sleep(0.1)
 
 
-def _recorded(live: LiveAirflow) -> list[dict[str, Any]]:
+def _recorded(live: DrivenAirflow) -> list[dict[str, Any]]:
     """Every link of the ledger, in the order they were asked for."""
     done = command(live.env, "pme_airflow.cli", "ledger", "list", "--format", "json", "--limit", "1000")
     listed: list[dict[str, Any]] = json.loads(done.stdout)

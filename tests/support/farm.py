@@ -16,8 +16,9 @@ import redis
 from sqlalchemy.engine import make_url
 
 from pme_airflow.dev.playground.home import SECRET, environment, stop
-from pme_airflow.dev.playground.live import LiveAirflow, free_port
+from pme_airflow.dev.playground.live import free_port
 from tests.support.databases import fields_of, fresh, serving_database
+from tests.support.live import DrivenAirflow
 
 MISSING_REDIS = "redis-server is not installed (Debian's package redis-server)"
 
@@ -56,7 +57,7 @@ class Farm:
             self._broker = redis.Redis.from_url(broker)
             self.ledger = fresh(admin)
             self.env = self._environment(fresh(admin), broker)
-            self.airflow = stack.enter_context(LiveAirflow(self.home, self.env))
+            self.airflow = stack.enter_context(DrivenAirflow(self.home, self.env))
             stack.callback(self._stop_workers)
             self._stack = stack.pop_all()
         return self

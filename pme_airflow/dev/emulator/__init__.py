@@ -1,4 +1,4 @@
-"""A stand-in PME API for demos and tests. Imports nothing of the rest of the package."""
+"""An emulator of the PME API for demos and tests. It imports nothing of the rest of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The emulator's web face: the API's two endpoints, the page a link opens, and a control path for tests."""
+"""The emulator as an ASGI app: the API's two endpoints, the pages of links, and a control path for tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pme_airflow.dev.emulator.loopback import LoopbackOnly
-from pme_airflow.dev.emulator.schema import bind, make_schema
+from pme_airflow.dev.emulator.schema import make_schema, root_value
 from pme_airflow.dev.emulator.showcase import showcase_routes
 from pme_airflow.dev.emulator.world import World
 
@@ -27,14 +27,14 @@ _GATEWAY_PAGE = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 class _Broken(Response):
-    """No answer at all: the connection ends."""
+    """No response: the connection is aborted."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         _abort(scope)
 
 
 class _Cut(Response):
-    """An answer whose body stops in the middle."""
+    """A response whose connection is aborted after two thirds of the body."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -47,8 +47,8 @@ def _abort(scope: Scope) -> None:
     scope["state"]["pme_transport"].abort()
 
 
-class _Droppable:
-    """Hands the connection's transport on, so that a fault can drop it as a broken network does."""
+class _WithTransport:
+    """An ASGI middleware that puts uvicorn's transport into the scope, so that a fault can abort the connection."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -64,9 +64,7 @@ class _Emulator:
     def __init__(self, world: World, base_url: str) -> None:
         self.world = world
         self.schema = make_schema(second_spelling_only=world.settings.second_spelling)
-        self.root = bind(world, base_url)
-
-    # ---------------------------------------------------------------- tokens
+        self.root = root_value(world, base_url)
 
     async def token(self, request: Request) -> Response:
         self.world.count("requests:token")
@@ -77,49 +75,48 @@ class _Emulator:
         settings = self.world.settings
         if (form.get("client_id"), form.get("client_secret")) != (settings.client_id, settings.client_secret):
             return self._json({"error": "invalid_client"}, 401)
-        token, lifetime = self.world.grant()
-        answer = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime}
-        return self._json({**answer, "scope": "ViewPublic ViewDetails"})
-
-    # ----------------------------------------------------------------- graph
+        token, lifetime = self.world.issue_application_token()
+        body = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime}
+        return self._json({**body, "scope": "ViewPublic ViewDetails"})
 
     async def graph(self, request: Request) -> Response:
         world = self.world
         world.count("requests:graph")
         body = await request.body()
         await self._delay()
-        before = self._fault_before(request)
-        if before is not None:
-            return before
+        refused = self._refuse(request)
+        if refused is not None:
+            return refused
         query = self._query(request, body)
         if query is None:
             return self._json({"error": "unsupported_media_type"}, 415)
-        status, answer = self._execute(query)
-        if world.strikes("lost_after"):
+        status, result = self._execute(query)
+        if world.injects("lost_after"):
             return _Broken()
-        if world.strikes("bad_gateway_after"):
+        if world.injects("bad_gateway_after"):
             return self._page(_GATEWAY_PAGE, 502)
         if world.settings.drop_nulls:
-            answer = _without_nulls(answer)
-        if world.strikes("cut_body"):
-            return _Cut(json.dumps(answer), headers=self._headers(), media_type="application/json")
-        return self._json(answer, status)
+            result = _without_nulls(result)
+        if world.injects("cut_body"):
+            return _Cut(json.dumps(result), headers=self._headers(), media_type="application/json")
+        return self._json(result, status)
 
-    def _fault_before(self, request: Request) -> Response | None:
+    def _refuse(self, request: Request) -> Response | None:
+        """Return a response that a request gets before it has any effect, or ``None``."""
         world = self.world
-        if world.down or world.strikes("lost_before"):
+        if world.down or world.injects("lost_before"):
             return _Broken()
-        if world.strikes("bad_gateway"):
+        if world.injects("bad_gateway"):
             return self._page(_GATEWAY_PAGE, 502)
-        if world.strikes("throttled"):
+        if world.injects("throttled"):
             return self._json({"errors": [{"message": "too many requests"}]}, 429, {"Retry-After": "1"})
-        if world.strikes("throttled_date"):
+        if world.injects("throttled_date"):
             return self._json({"errors": []}, 429, {"Retry-After": format_datetime(world.now(), usegmt=True)})
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        state = world.grant_state(token) if scheme == "Bearer" else "unknown"
+        state = world.application_token_state(token) if scheme == "Bearer" else "unknown"
         if state == "unknown":
             return self._json({"error": "unauthorized"}, 401)
-        if state == "expired" or world.strikes("expired_token"):
+        if state == "expired" or world.injects("expired_token"):
             return self._json({"error": "invalid_grant"}, 400)
         return None
 
@@ -148,13 +145,11 @@ class _Emulator:
             return 400, {"data": None, "errors": [refused]}
         result = execute(self.schema, document, self.root)
         if asyncio.iscoroutine(result):
-            raise TypeError("the emulator's fields are synchronous")
-        answer: dict[str, Any] = {"data": result.data}  # type: ignore[union-attr]
+            raise TypeError("a field of the emulator's schema is asynchronous")
+        body: dict[str, Any] = {"data": result.data}  # type: ignore[union-attr]
         if result.errors:  # type: ignore[union-attr]
-            answer["errors"] = [_failed(error) for error in result.errors]  # type: ignore[union-attr]
-        return 200, answer
-
-    # ------------------------------------------------------------------ pages
+            body["errors"] = [_failed(error) for error in result.errors]  # type: ignore[union-attr]
+        return 200, body
 
     async def model_page(self, request: Request) -> Response:
         model_id = request.path_params["model_id"]
@@ -163,13 +158,11 @@ class _Emulator:
             return self._page("<h1>no such model</h1>", 404)
         return self._page(f"<h1>{html.escape(model['name'])}</h1><p>{html.escape(model_id)}</p>", 200)
 
-    # ---------------------------------------------------------------- control
-
     async def truth(self, request: Request) -> Response:
         return self._json(self.world.truth())
 
     async def control(self, request: Request) -> Response:
-        """Set ``faults`` (rates by name), ``move_clock`` (seconds), ``down``, ``models`` (added by id)."""
+        """Set ``faults`` (rates by name), ``move_clock`` (seconds) and ``down``, and add ``models`` (by id)."""
         if _media_type(request) != "application/json":
             return self._json({"error": "send application/json"}, 415)
         try:
@@ -187,11 +180,9 @@ class _Emulator:
             return self._json({"error": str(error)}, 422)
         return self._json({"ok": True})
 
-    # ---------------------------------------------------------------- helpers
-
     async def _delay(self) -> None:
         seconds = self.world.settings.latency
-        if self.world.strikes("slow"):
+        if self.world.injects("slow"):
             seconds += self.world.settings.slow_seconds
         if seconds:
             await asyncio.sleep(seconds)
@@ -232,10 +223,10 @@ def _without_nulls(value: Any) -> Any:
 
 
 def create_app(world: World, base_url: str) -> ASGIApp:
-    """The emulator as an ASGI app.
+    """Return the emulator as an ASGI app.
 
-    :param world: its state.
-    :param base_url: the address links begin with.
+    :param world: the emulator's state.
+    :param base_url: the address that links begin with.
     """
     emulator = _Emulator(world, base_url.rstrip("/"))
     app = Starlette(
@@ -248,4 +239,4 @@ def create_app(world: World, base_url: str) -> ASGIApp:
             Route("/_emulator/control", emulator.control, methods=["POST"]),
         ]
     )
-    return LoopbackOnly(_Droppable(app))
+    return LoopbackOnly(_WithTransport(app))

@@ -1,4 +1,4 @@
-"""Models for an emulator that nobody has told any."""
+"""Sample models for an emulator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _KNOWN = ("yyHDFKzPzvN", "SxQL3iGyoDo")
 
 
 def sample_models(count: int) -> dict[str, str]:
-    """So many models, names by id; the same for the same count."""
+    """Return the names of so many models, by id; the same ones for the same count."""
     ids = [_KNOWN[index] if index < len(_KNOWN) else f"demoSpace{index:02d}" if index < 100 else f"Space{index:06d}"
            for index in range(count)]  # fmt: skip
     return {model_id: f"{_NAMES[index % len(_NAMES)]} {index + 1}" for index, model_id in enumerate(ids)}

@@ -1,4 +1,4 @@
-"""The emulator's GraphQL schema: both documented mutations under both spellings, and the listing of models."""
+"""The emulator's GraphQL schema: both documented mutations under both of their names, and the listing of models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from graphql import GraphQLError, GraphQLSchema, build_schema
 
 from pme_airflow.dev.emulator.world import World, parse_validity, too_long
 
-__all__ = ["bind", "make_schema"]
+__all__ = ["make_schema", "root_value"]
 
 _LINK = """
   (modelId: ID!, clientId: ID!, clientSecret: String!, validFor: Duration): PrivateModelLink
@@ -29,42 +29,42 @@ _SECOND = ("createPrivateModelAccessLink", "deletePrivateModelAccessToken")
 _DEFAULT_SECONDS = 3600
 
 
-class Refusal(GraphQLError):
-    """An error as the vendor's changelog describes it: with an ``httpStatus`` and a code."""
+class FieldError(GraphQLError):
+    """An error with an ``httpStatus`` and a code, as the vendor's changelog describes it."""
 
     def __init__(self, message: str, status: int, code: str) -> None:
         super().__init__(message, extensions={"httpStatus": status, "code": code})
 
 
 def make_schema(*, second_spelling_only: bool) -> GraphQLSchema:
-    """The schema, with the guide's names of the mutations and the FAQ's, or the FAQ's alone."""
+    """Build the schema, with the names of the mutations in the guide and in the FAQ, or only those in the FAQ."""
     pairs = [_SECOND] if second_spelling_only else [_FIRST, _SECOND]
     fields = "\n".join(f"  {create}{_LINK}  {delete}{_DELETE}" for create, delete in pairs)
     return build_schema(f"{_COMMON}\ntype Mutation {{\n{fields}\n}}")
 
 
-def bind(world: World, base_url: str) -> dict[str, Any]:
-    """The root value that answers every field."""
+def root_value(world: World, base_url: str) -> dict[str, Any]:
+    """Return the resolver of each root field."""
 
     def check(client_id: str, client_secret: str) -> None:
         if (client_id, client_secret) != (world.settings.client_id, world.settings.client_secret):
-            raise Refusal("these client credentials are not known", 401, "request.unauthorized")
+            raise FieldError("these client credentials are not known", 401, "request.unauthorized")
 
     def create(_: Any, modelId: str, clientId: str, clientSecret: str, validFor: str = "1h") -> Any:  # noqa: N803
         check(clientId, clientSecret)
-        if world.strikes("partial_null"):
-            raise Refusal("try again", 429, "request.throttled")
+        if world.injects("partial_null"):
+            raise FieldError("try again", 429, "request.throttled")
         seconds = parse_validity(validFor)
         if seconds is None or seconds <= 0 or too_long(seconds):
-            raise Refusal("validFor is not allowed", 400, "request.invalid")
+            raise FieldError("validFor is not allowed", 400, "request.invalid")
         model = world.models.get(modelId)
         if model is None:
-            raise Refusal("no such model", 404, "not.found")
+            raise FieldError("no such model", 404, "not.found")
         if model["state"] != "active":
-            raise Refusal("the model is not active", 400, "model.inactive")
+            raise FieldError("the model is not active", 400, "model.inactive")
         issued = world.issue(modelId, seconds)
-        if world.strikes("made_but_null"):
-            raise Refusal("a part of the answer failed", 500, "internal.error")
+        if world.injects("made_but_null"):
+            raise FieldError("a part of the response failed", 500, "internal.error")
         return {
             "accessToken": issued.token,
             "application": "showcase",
@@ -75,7 +75,7 @@ def bind(world: World, base_url: str) -> dict[str, Any]:
     def delete(_: Any, clientId: str, clientSecret: str, accessToken: str) -> bool:  # noqa: N803
         check(clientId, clientSecret)
         world.count("deletes")
-        if world.strikes("lying_false"):
+        if world.injects("lying_false"):
             return False
         return world.revoke(accessToken)
 
@@ -95,7 +95,7 @@ def bind(world: World, base_url: str) -> dict[str, Any]:
 
     def model(_: Any, id: str) -> Any:  # noqa: A002
         if id not in world.models:
-            raise Refusal("no such model", 404, "not.found")
+            raise FieldError("no such model", 404, "not.found")
         known = world.models[id]
         return {"id": id, **known, "accessVisibility": known["visibility"]}
 

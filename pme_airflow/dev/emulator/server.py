@@ -1,4 +1,4 @@
-"""Serving an emulator, or another stand-in, over HTTP on this machine."""
+"""Serve an emulator, or another stand-in, over HTTP on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ def _listen(port: int) -> socket:
     listener = socket(AF_INET, SOCK_STREAM)
     listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
+    listener.listen()  # from here on a client's connection waits until the server accepts it
     return listener
 
 
 def serve(world: World, port: int, ready_file: Path | None = None) -> None:
     """Serve on 127.0.0.1 until interrupted.
 
-    :param port: the port; 0 takes a free one.
-    :param ready_file: where the address is written once it is served.
+    :param port: the port; 0 for a free one.
+    :param ready_file: the file that the address is written to once the emulator listens.
     """
     listener = _listen(port)
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -46,14 +47,17 @@ def serve(world: World, port: int, ready_file: Path | None = None) -> None:
 
 @contextmanager
 def serving(world: World, port: int = 0) -> Iterator[str]:
-    """Serve an emulator from a thread while the block runs; gives the base address."""
+    """Serve an emulator from a thread while the block runs; yield its base address."""
     with serving_app(lambda base_url: create_app(world, base_url), port) as base_url:
         yield base_url
 
 
 @contextmanager
 def serving_app(make: Callable[[str], ASGIApp], port: int = 0) -> Iterator[str]:
-    """Serve an app, made for its base address, from a thread while the block runs; gives that address."""
+    """Serve an ASGI app from a thread while the block runs; yield its base address.
+
+    :param make: makes the app for a base address.
+    """
     listener = _listen(port)
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(_config(LoopbackOnly(make(base_url))))

@@ -1,4 +1,4 @@
-"""What the emulator knows: models, tokens, its clock and its faults. The ground truth of a test."""
+"""The emulator's state: models, tokens, clock and faults. Tests compare the ledger with it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["FAULTS", "IssuedToken", "Settings", "World"]
 #: Faults by name; each has a rate between 0 and 1.
 FAULTS: Mapping[str, str] = {
     "lost_before": "the connection breaks before the request has any effect",
-    "lost_after": "the request takes effect, then the connection breaks without an answer",
-    "made_but_null": "a link is made, and its alias is answered null with an error of the 5xx kind",
-    "partial_null": "an alias is refused: null with an error of the 4xx kind that asks for patience",
-    "slow": "the answer takes slow_seconds longer",
+    "lost_after": "the request takes effect, then the connection breaks without a response",
+    "made_but_null": "a link is minted, but its alias is null in the response, with a 5xx error",
+    "partial_null": "an alias is refused: null, with a 429 error",
+    "slow": "the response takes slow_seconds longer",
     "throttled": "429 with Retry-After in seconds",
     "throttled_date": "429 with Retry-After as an HTTP date",
     "bad_gateway": "502 with a page of HTML, before any effect",
     "bad_gateway_after": "502 with a page of HTML, after the request took effect",
     "expired_token": "400 invalid_grant, as for an expired application token",
-    "lying_false": "a revocation is answered false, and nothing is revoked",
-    "cut_body": "the answer's body is cut off",
+    "lying_false": "the response to a revocation is false, and nothing is revoked",
+    "cut_body": "the response's body ends after two thirds",
 }
 
 _UNIT = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -37,17 +37,18 @@ _TOKEN_ALPHABET = string.ascii_lowercase + string.digits
 
 @dataclass(frozen=True)
 class Settings:
-    """How an emulator is set up.
+    """The settings of an emulator.
 
     :param client_id: the application's id.
     :param client_secret: its secret.
-    :param models: model ids by name.
-    :param token_lifetime: seconds an application token lives.
-    :param latency: seconds each request takes.
-    :param max_aliases: how many mutations a request may hold; 0 for any number.
-    :param second_spelling: whether only the FAQ's names of the mutations are known.
-    :param drop_nulls: whether null fields are left out of answers.
-    :param seed: what every random choice follows from.
+    :param models: the names of the models, by id.
+    :param token_lifetime: how long an application token is valid, in seconds.
+    :param latency: how long each request takes, in seconds.
+    :param max_aliases: how many mutations one request may contain; 0 for any number.
+    :param second_spelling: whether only the names of the mutations in the vendor's FAQ are known.
+    :param drop_nulls: whether null fields are left out of responses.
+    :param slow_seconds: how much longer a request takes when the fault ``slow`` happens.
+    :param seed: the seed of every random choice.
     """
 
     client_id: str = "emulator-client"
@@ -64,7 +65,7 @@ class Settings:
 
 @dataclass
 class IssuedToken:
-    """One model-scoped token the emulator ever issued."""
+    """A model-scoped token that the emulator issued."""
 
     token: str
     model_id: str
@@ -73,12 +74,12 @@ class IssuedToken:
     revoked_at: datetime | None = None
 
     def alive(self, now: datetime) -> bool:
-        """Whether it opens its model at a moment."""
+        """Return whether the token opens its model at a time."""
         return self.revoked_at is None and now < self.valid_until
 
 
 class World:
-    """The emulator's whole state; safe to share between threads."""
+    """The whole state of an emulator; threads may share it."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
@@ -96,72 +97,64 @@ class World:
         self._random = random.Random(self.settings.seed)  # noqa: S311
         self._lock = threading.RLock()
 
-    # ------------------------------------------------------------------ clock
-
     def now(self) -> datetime:
-        """The emulator's time."""
+        """Return the emulator's time."""
         if self._frozen is not None:
             return self._frozen + self._offset
         return datetime.now(timezone.utc) + self._offset
 
     def move_clock(self, seconds: float) -> None:
-        """Move the clock on (or back)."""
+        """Move the clock forward, or back where the number is negative."""
         self._offset += timedelta(seconds=seconds)
 
-    def freeze_clock(self, moment: datetime) -> None:
-        """Stop the clock at a moment; :meth:`move_clock` moves it from there."""
-        self._frozen, self._offset = moment, timedelta(0)
-
-    # ----------------------------------------------------------------- faults
+    def freeze_clock(self, at: datetime) -> None:
+        """Stop the clock; only :meth:`move_clock` moves it from then on."""
+        self._frozen, self._offset = at, timedelta(0)
 
     def set_faults(self, faults: Mapping[str, float]) -> None:
-        """Replace the faults' rates.
+        """Replace the rates of all faults.
 
         :raises ValueError: for an unknown fault or a rate outside of 0 to 1.
         """
         for name, rate in faults.items():
             if name not in FAULTS:
-                raise ValueError(f"no fault is called {name}; there are {', '.join(sorted(FAULTS))}")
+                raise ValueError(f"there is no fault {name!r}; the faults are {', '.join(sorted(FAULTS))}")
             if not 0 <= float(rate) <= 1:
-                raise ValueError(f"{name}: a rate lies between 0 and 1")
+                raise ValueError(f"{name}={rate}: a rate is a number from 0 to 1")
         self.faults = {name: float(rate) for name, rate in faults.items()}
 
-    def strikes(self, fault: str) -> bool:
-        """Whether a fault strikes now."""
+    def injects(self, fault: str) -> bool:
+        """Decide whether a fault happens now, and count it if it does."""
         rate = self.faults.get(fault, 0.0)
         if rate <= 0:
             return False
         with self._lock:
-            struck = self._random.random() < rate
-        if struck:
+            happens = self._random.random() < rate
+        if happens:
             self.count(f"fault:{fault}")
-        return struck
+        return happens
 
     def count(self, what: str) -> None:
-        """Count something for the ground truth."""
+        """Add one to a counter of :attr:`counts`."""
         with self._lock:
             self.counts[what] = self.counts.get(what, 0) + 1
 
-    # ---------------------------------------------------------- application tokens
-
-    def grant(self) -> tuple[str, int]:
-        """Issue an application token."""
+    def issue_application_token(self) -> tuple[str, int]:
+        """Issue an application token; return it with its lifetime in seconds."""
         with self._lock:
             token = f"app{self._random_text(40)}"
             self.applications[token] = self.now() + timedelta(seconds=self.settings.token_lifetime)
         return token, self.settings.token_lifetime
 
-    def grant_state(self, token: str) -> str:
-        """``valid``, ``expired`` or ``unknown``."""
+    def application_token_state(self, token: str) -> str:
+        """Return ``valid``, ``expired`` or ``unknown``."""
         until = self.applications.get(token)
         if until is None:
             return "unknown"
         return "valid" if self.now() < until else "expired"
 
-    # ------------------------------------------------------------ model tokens
-
     def issue(self, model_id: str, seconds: int) -> IssuedToken:
-        """Issue a model-scoped token."""
+        """Issue a model-scoped token that is valid for some seconds."""
         with self._lock:
             now = self.now()
             issued = IssuedToken(self._random_text(25), model_id, now, now + timedelta(seconds=seconds))
@@ -170,7 +163,7 @@ class World:
         return issued
 
     def revoke(self, token: str) -> bool:
-        """Revoke a token; false where it is unknown, revoked or past its end."""
+        """Revoke a token; return false if it is unknown, already revoked or expired."""
         with self._lock:
             issued = self.tokens.get(token)
             if issued is None or not issued.alive(self.now()):
@@ -180,13 +173,13 @@ class World:
         return True
 
     def alive(self) -> list[IssuedToken]:
-        """All tokens that open something now."""
+        """Return all tokens that open their model now."""
         now = self.now()
         with self._lock:
             return [issued for issued in self.tokens.values() if issued.alive(now)]
 
     def truth(self) -> dict[str, Any]:
-        """Everything, as JSON. It holds tokens in clear: for tests alone."""
+        """Return the whole state as JSON, tokens in clear: it is for tests."""
         now = self.now()
         with self._lock:
             tokens = [
@@ -214,7 +207,7 @@ class World:
 
 
 def parse_validity(text: str) -> int | None:
-    """Seconds in a ``Duration`` literal; ``None`` where it is none."""
+    """Return the seconds of a ``Duration``, or ``None`` if the text is not one."""
     if re.fullmatch(r"[0-9]{1,9}[dhms]", text, re.ASCII):
         return int(text[:-1]) * _UNIT[text[-1]]
     match = _ISO.match(text)
@@ -225,5 +218,5 @@ def parse_validity(text: str) -> int | None:
 
 
 def too_long(seconds: int) -> bool:
-    """Whether a validity is more than is sold."""
+    """Return whether a validity exceeds the vendor's maximum of 24 hours."""
     return seconds > _MAX_SECONDS

@@ -1,1 +1,1 @@
-"""Throw-away Airflow homes over an emulator: for the demo, for looking around, and for tests that want a live one."""
+"""Temporary Airflow homes that use an emulator, for the demo, for `make up` and for tests."""

@@ -1,4 +1,4 @@
-"""An Airflow home whose PME connection leads to an emulator."""
+"""Make an Airflow home whose PME connection uses an emulator, and run commands in it."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ __all__ = [
     "stop",
 ]
 
-SECRET = "demo-client-secret-not-a-real-one"  # noqa: S105 - the emulator's, which guards nothing
-#: The checkout that this package lies in.
+SECRET = "demo-client-secret-not-a-real-one"  # noqa: S105 - it opens the emulator alone
+#: The checkout that contains this package.
 ROOT = Path(__file__).resolve().parents[3]
 _DAGS = ROOT / "dags"
 
 
 class PlaygroundError(PMEError):
-    """A part of the playground did not start: the message says which, and shows the end of its log."""
+    """A program of the playground did not start or failed; the message names it and ends with its log."""
 
 
 def environment(home: Path, address: str, placements: str, **extra: str) -> dict[str, str]:
-    """Write a home, and return the environment to run Airflow in.
+    """Make an Airflow home; return the environment in which to run Airflow.
 
-    :param home: the folder.
-    :param address: the emulator's.
+    :param home: the folder of the home.
+    :param address: the address of the emulator.
     :param placements: the text of ``placements.yaml``.
-    :param extra: more variables, which win.
+    :param extra: further environment variables; they replace those of the same name.
     """
     if not _DAGS.is_dir():
-        raise PlaygroundError(f"there are no DAGs at {_DAGS}: run this from a checkout of the project.")
+        raise PlaygroundError(f"There are no DAGs in {_DAGS}. Run this from a checkout of the project.")
     home.mkdir(parents=True, exist_ok=True)
     (home / "placements.yaml").write_text(placements)
     connection = {"conn_type": "pme", "login": "emulator-client", "password": SECRET, "host": address}
@@ -64,9 +64,9 @@ def environment(home: Path, address: str, placements: str, **extra: str) -> dict
 
 
 def all_published(published: Path, more: str = "") -> str:
-    """Placements that publish every model of the account under a folder.
+    """Return placements that publish every model of the account to a folder.
 
-    :param more: lines of further targets.
+    :param more: lines of ``placements.yaml`` with further targets.
     """
     return (
         "audience: intranet\nvalid_for: 24h\nmodels: {query: '*'}\n"
@@ -75,10 +75,11 @@ def all_published(published: Path, more: str = "") -> str:
 
 
 def start_emulator(home: Path, *options: str) -> tuple[subprocess.Popen[bytes], str]:
-    """Start an emulator as a process of its own.
+    """Start an emulator in a process, and wait until it serves.
 
-    :param options: further options of ``pme-airflow emulator``; its port is a free one unless they say otherwise.
-    :return: the process, and its address once it serves.
+    :param options: options of ``pme-airflow emulator``; without ``--port`` it takes a free port.
+    :return: the process and the emulator's address.
+    :raises PlaygroundError: if it does not serve within 20 s.
     """
     home.mkdir(parents=True, exist_ok=True)
     ready = home / "emulator.address"
@@ -96,11 +97,11 @@ def start_emulator(home: Path, *options: str) -> tuple[subprocess.Popen[bytes], 
             break
         time.sleep(0.05)
     process.kill()
-    raise PlaygroundError(f"the emulator did not start. Try `pme-airflow emulator {' '.join(options)}` by hand.")
+    raise PlaygroundError(f"The emulator did not start. Run `pme-airflow emulator {' '.join(options)}` to see why.")
 
 
 def command(env: Mapping[str, str], *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a Python module in a home, to its end."""
+    """Run a Python module in a home, and wait until it ends."""
     return subprocess.run(
         [sys.executable, "-m", *arguments], env=dict(env), input=stdin, capture_output=True, text=True, check=False
     )
@@ -109,8 +110,8 @@ def command(env: Mapping[str, str], *arguments: str, stdin: str | None = None) -
 def airflow(env: Mapping[str, str], *arguments: str, check: bool = True) -> int:
     """Run an Airflow command.
 
-    :return: its exit status.
-    :raises PlaygroundError: where it fails and ``check`` is set.
+    :return: the exit status.
+    :raises PlaygroundError: if the command fails and ``check`` is true.
     """
     done = command(env, "airflow", *arguments)
     if check and done.returncode:
@@ -119,7 +120,7 @@ def airflow(env: Mapping[str, str], *arguments: str, check: bool = True) -> int:
 
 
 def stop(process: subprocess.Popen[bytes] | None) -> None:
-    """End a process, kindly and then by force."""
+    """Terminate a process, and kill it if it has not ended after 15 s."""
     if process is None or process.poll() is not None:
         return
     process.terminate()

@@ -1,49 +1,60 @@
-"""A whole Airflow on this machine: scheduler, DAG processor, triggerer and API server, on a port of its own."""
+"""Run a whole Airflow on this machine: scheduler, DAG processor, triggerer and API server, on a port of its own."""
 
 from __future__ import annotations
 
 import json
+import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
 from pme_airflow.dev.playground.home import PlaygroundError, airflow, stop
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["LiveAirflow", "free_port"]
 
-_PARTS = ("dag-processor", "scheduler", "triggerer", "api-server")
+_COMPONENTS = ("dag-processor", "scheduler", "triggerer", "api-server")
+_WITH_HEARTBEAT = ("scheduler", "dag_processor", "triggerer")
 _START_SECONDS = 120
 _CALLS = 5
+#: Ports below those that the kernel gives to outgoing connections, one of which could take a port just found free.
+_PORTS = range(20000, 32000)
 USER = PASSWORD = "admin"  # noqa: S105 - of a playground on loopback
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    """Return a port of 127.0.0.1 that nothing listens on, drawn at random so that parallel callers get different ones.
+
+    :raises PlaygroundError: if a hundred ports are taken.
+    """
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise PlaygroundError(f"No port from {_PORTS.start} to {_PORTS.stop - 1} is free on 127.0.0.1.")
 
 
 class LiveAirflow:
-    """Starts the parts of Airflow, and talks to its REST API. A context manager.
+    """A running Airflow and a client of its REST API. A context manager.
 
     :param home: the Airflow home.
-    :param env: the environment, as :func:`.home.environment` makes it.
-    :param port: the API server's.
+    :param env: the environment, as :func:`.home.environment` returns it.
+    :param port: the port of the API server; a free one by default.
     """
 
     def __init__(self, home: Path, env: Mapping[str, str], port: int | None = None) -> None:
         self.home = home
         self.address = f"http://127.0.0.1:{port or free_port()}"
-        self._parts: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._session = requests.Session()
         (home / "passwords.json").write_text(json.dumps({USER: PASSWORD}))
         self.env = {
@@ -62,7 +73,7 @@ class LiveAirflow:
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         }
 
-    def __enter__(self) -> LiveAirflow:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -74,115 +85,100 @@ class LiveAirflow:
         self.stop()
 
     def start(self) -> None:
-        """Start every part, and wait until the API answers.
+        """Start all components, and wait until they are healthy.
 
-        :raises PlaygroundError: with the end of the log of the part that did not come up.
+        :raises PlaygroundError: if a component ends, or they are not healthy in time.
         """
         airflow(self.env, "db", "migrate")
-        for part in _PARTS:
-            self.start_part(part)
+        for component in _COMPONENTS:
+            self.start_part(component)
         until = time.monotonic() + _START_SECONDS
         while time.monotonic() < until:
             if self.healthy():
                 return
-            self._raise_if_dead()
+            self.raise_if_ended()
             time.sleep(0.5)
         raise PlaygroundError(f"Airflow was not healthy after {_START_SECONDS} s. Its logs are in {self.home}/*.log.")
 
-    def start_part(self, part: str) -> subprocess.Popen[bytes]:
-        """Start one part of Airflow."""
-        with (self.home / f"{part}.log").open("ab") as log:
+    def start_part(self, component: str) -> subprocess.Popen[bytes]:
+        """Start one component of Airflow, ``scheduler`` for example; several of one kind may run."""
+        with (self.home / f"{component}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "airflow", *part.split()],
+                [sys.executable, "-m", "airflow", *component.split()],
                 env=self.env, stdout=log, stderr=subprocess.STDOUT, cwd=self.home, start_new_session=True,
             )  # fmt: skip
-        self._parts.append(process)
+        name = component if component not in self._processes else f"{component} {process.pid}"
+        self._processes[name] = process
         return process
 
-    def _raise_if_dead(self) -> None:
-        for part, process in zip(_PARTS, self._parts, strict=False):
-            if process.poll() is not None:
-                end = (self.home / f"{part}.log").read_text(errors="replace")[-2000:]
-                raise PlaygroundError(f"airflow {part} ended with {process.returncode}:\n{end}")
+    def raise_if_ended(self) -> None:
+        """Raise an error with the end of its log if a component of :meth:`start` has ended.
+
+        :raises PlaygroundError: if one has.
+        """
+        for component in _COMPONENTS:
+            process = self._processes.get(component)
+            if process is not None and process.poll() is not None:
+                end = (self.home / f"{component}.log").read_text(errors="replace")[-2000:]
+                raise PlaygroundError(f"airflow {component} ended with status {process.returncode}:\n{end}")
 
     def stop(self) -> None:
-        """End every part."""
-        for process in self._parts:
+        """Stop all components."""
+        for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()
-        for process in self._parts:
+        for process in self._processes.values():
             stop(process)
-        self._parts.clear()
+        self._processes.clear()
 
     def healthy(self) -> bool:
-        """Whether scheduler, DAG processor and triggerer beat."""
+        """Return whether scheduler, DAG processor and triggerer send heartbeats."""
         try:
-            said = requests.get(f"{self.address}/api/v2/monitor/health", timeout=5).json()
+            health = requests.get(f"{self.address}/api/v2/monitor/health", timeout=5).json()
         except (requests.RequestException, ValueError):
             return False
-        return all(said[part]["status"] == "healthy" for part in ("scheduler", "dag_processor", "triggerer"))
-
-    # ------------------------------------------------------------------- REST
+        return all(health[component]["status"] == "healthy" for component in _WITH_HEARTBEAT)
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """Call the REST API.
+        """Call the REST API, and return the JSON of the response.
 
-        :param path: below ``/api/v2/``.
-        :raises PlaygroundError: where it answers with an error.
+        A call is repeated with a new login after a 401, and up to four times after a 5xx: Airflow's SQLite database may
+        be locked.
+
+        :param path: the path below ``/api/v2/``.
+        :raises PlaygroundError: if the response is an error.
         """
+        url = f"{self.address}/api/v2/{path}"
         for attempt in range(_CALLS):
             if "Authorization" not in self._session.headers:
-                answer = self._session.post(
-                    f"{self.address}/auth/token", json={"username": USER, "password": PASSWORD}, timeout=30
-                )
-                self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-            answer = self._session.request(method, f"{self.address}/api/v2/{path}", json=body, params=query, timeout=60)
-            if answer.status_code == 401:
+                self._log_in()
+            response = self._session.request(method, url, json=body, params=query, timeout=60)
+            if response.status_code == 401:
                 del self._session.headers["Authorization"]
-            elif answer.status_code < 500:
+            elif response.status_code < 500:
                 break
             else:
-                time.sleep(attempt)  # Airflow's own SQLite database was locked
-        if answer.status_code >= 400:
-            raise PlaygroundError(f"{method} {path}: HTTP {answer.status_code} {answer.text[:500]}")
-        return answer.json() if answer.content else None
+                time.sleep(attempt)
+        if response.status_code >= 400:
+            raise PlaygroundError(f"{method} {path}: HTTP {response.status_code} {response.text[:500]}")
+        return response.json() if response.content else None
+
+    def _log_in(self) -> None:
+        credentials = {"username": USER, "password": PASSWORD}
+        response = self._session.post(f"{self.address}/auth/token", json=credentials, timeout=30)
+        self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Start a run; its id."""
+        """Start a run of a DAG; return its id."""
         run = self.call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": dict(conf or {})})
         return str(run["dag_run_id"])
 
-    def wait_for(self, dag_id: str, run_id: str, seconds: float = 120) -> str:
-        """A run's state once it has ended.
-
-        :raises PlaygroundError: where it has not ended in time, or a part of Airflow has.
-        """
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self._raise_if_dead()
-            state = str(self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
-            if state in ("success", "failed"):
-                return state
-            time.sleep(0.5)
-        raise PlaygroundError(f"{dag_id} {run_id} has not ended after {seconds} s.")
-
-    def seconds(self, dag_id: str, most: float = 600) -> float:
-        """Run a DAG, which must succeed; how long the run took by Airflow's own clock.
-
-        :raises PlaygroundError: where it failed, or has not ended in time.
-        """
-        run = self.trigger(dag_id)
-        if self.wait_for(dag_id, run, most) != "success":
-            raise PlaygroundError(f"{dag_id} {run} failed.")
-        told = self.call("GET", f"dags/{dag_id}/dagRuns/{run}")
-        begun, ended = (datetime.fromisoformat(told[at].replace("Z", "+00:00")) for at in ("start_date", "end_date"))
-        return (ended - begun).total_seconds()
-
     def wait_until_parsed(self, *dag_ids: str, seconds: float = 90) -> None:
-        """Wait until DAGs are known.
+        """Wait until Airflow knows some DAGs.
 
-        :raises PlaygroundError: where one is not, with Airflow's import errors.
+        :raises PlaygroundError: if it does not know one of them in time; the message has its import errors.
         """
+        known: set[str] = set()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             known = {dag["dag_id"] for dag in self.call("GET", "dags", limit=100)["dags"]}
@@ -190,4 +186,5 @@ class LiveAirflow:
                 return
             time.sleep(0.5)
         errors = self.call("GET", "importErrors")["import_errors"]
-        raise PlaygroundError(f"not parsed after {seconds} s: {dag_ids}; import errors: {errors}")
+        missing = ", ".join(sorted(set(dag_ids) - known))
+        raise PlaygroundError(f"Airflow did not parse {missing} within {seconds} s. Its import errors: {errors}")

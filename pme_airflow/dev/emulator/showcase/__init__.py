@@ -1,4 +1,4 @@
-"""The emulator's Showcase: the page a link opens, its picture, and the SDK that the vendor's client loads from it."""
+"""The emulator's Showcase: the page that a link opens, its picture, and the SDK that the vendor's client loads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Showcase:
         return issued is not None and issued.model_id == model_id and issued.alive(self.world.now())
 
     async def show(self, request: Request) -> Response:
-        """The page a link opens: live, or expired with 401."""
+        """Return the page that a link opens: live, or expired with status 401."""
         model_id = request.query_params.get("m", "")
         live = self._opens(request.query_params.get("auth", ""), model_id)
         name = html.escape(self.world.models.get(model_id, {}).get("name", "a private model"))
@@ -39,7 +39,7 @@ class _Showcase:
         return HTMLResponse(page, 200 if live else 401, {"Cache-Control": "no-store"})
 
     async def picture(self, request: Request) -> Response:
-        """What Showcase goes on loading while a space is open: only with a live token."""
+        """Return what Showcase keeps loading while a space is open: 204 with a live token, otherwise 401."""
         live = self._opens(request.headers.get("Authorization", ""), request.query_params.get("m", ""))
         return Response(status_code=204 if live else 401, headers={"Cache-Control": "no-store"})
 
@@ -49,7 +49,7 @@ class _Showcase:
 
 
 def showcase_routes(world: World) -> list[BaseRoute]:
-    """The routes of the emulator's Showcase."""
+    """Return the routes of the emulator's Showcase."""
     showcase = _Showcase(world)
     return [
         Route("/show", showcase.show),

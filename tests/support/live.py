@@ -1,0 +1,41 @@
+"""A running Airflow whose runs are waited for."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from pme_airflow.dev.playground.home import PlaygroundError
+from pme_airflow.dev.playground.live import LiveAirflow
+
+__all__ = ["DrivenAirflow"]
+
+
+class DrivenAirflow(LiveAirflow):
+    """A running Airflow that is driven through its REST API."""
+
+    def wait_for(self, dag_id: str, run_id: str, seconds: float = 120) -> str:
+        """Wait until a run has ended; return its state.
+
+        :raises PlaygroundError: if it has not ended in time, or a component of Airflow has ended.
+        """
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.raise_if_ended()
+            state = str(self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
+            if state in ("success", "failed"):
+                return state
+            time.sleep(0.5)
+        raise PlaygroundError(f"{dag_id} {run_id} has not ended after {seconds} s.")
+
+    def seconds(self, dag_id: str, most: float = 600) -> float:
+        """Run a DAG, which must succeed; return how long the run took by Airflow's own clock.
+
+        :raises PlaygroundError: if the run fails, or does not end in time.
+        """
+        run_id = self.trigger(dag_id)
+        if self.wait_for(dag_id, run_id, most) != "success":
+            raise PlaygroundError(f"{dag_id} {run_id} failed.")
+        run = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")
+        begun, ended = (datetime.fromisoformat(run[at].replace("Z", "+00:00")) for at in ("start_date", "end_date"))
+        return (ended - begun).total_seconds()
