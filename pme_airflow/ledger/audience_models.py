@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 
 from pme_airflow.ledger import keys, manifests
 from pme_airflow.ledger.events import record_events
@@ -31,17 +31,19 @@ class Listing:
 
     :param client_id: whose account.
     :param audience: for whom.
-    :param query: the query, as the API is asked.
+    :param query: the query that the API is sent.
+    :param exclude: the models that are left out of its result.
     """
 
     client_id: str
     audience: str
     query: str
+    exclude: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
         """The key of its row."""
-        return keys.listing_key(self.client_id, self.audience, self.query)
+        return keys.listing_key(self.client_id, self.audience, self.query, sorted(self.exclude))
 
 
 def known_models(tx: ReadTransaction, listing: Listing, now: datetime) -> list[str]:
@@ -66,18 +68,20 @@ def known_models(tx: ReadTransaction, listing: Listing, now: datetime) -> list[s
 def record_listing(tx: WriteTransaction, listing: Listing, listed: Iterable[str]) -> list[str]:
     """Record what an account lists, and which models it lists no more; transfers clear the slots of those.
 
-    A model is gone where this query listed it the last time, or another query did that the DAG makes no more, and no
-    query of the audience lists it now.
+    A model is gone if this query listed it the last time, or the query that the same task made before it was changed,
+    and no other query of the audience lists it now: what another DAG or task lists is not this one's to take back.
 
     :return: the models that are gone.
     """
     now = tx.now()
     models = list(dict.fromkeys(listed))
     rows = _listings_of(tx, listing)
-    before = _models_of(tx, [row for row in rows if row.listing_key == listing.key or _is_over(tx, row, now)])
-    others = [row for row in rows if row.listing_key != listing.key and row.seen_at > now - _RECENTLY]
+    replaced = [row for row in rows if row.listing_key != listing.key and _is_replaced(tx, row, now)]
+    own = [row for row in rows if row.listing_key == listing.key]
+    others = [row for row in rows if row not in (*own, *replaced) and row.seen_at > now - _RECENTLY]
+    candidates = _models_of(tx, [*own, *replaced]) - set(models) - _models_of(tx, others)
     _keep(tx, listing, models, now)
-    candidates = before - set(models) - _models_of(tx, others)
+    tx.execute(delete(listings).where(listings.c.listing_key.in_([row.listing_key for row in replaced])))
     shown = select(publications.c.model_id).where(_shown_to(listing.client_id, listing.audience)).distinct()
     gone = sorted(candidates & set(tx.scalars(shown))) if candidates else []
     subjects = [
@@ -113,9 +117,15 @@ def _listings_of(tx: ReadTransaction, listing: Listing) -> Sequence[Any]:
     return rows
 
 
-def _is_over(tx: WriteTransaction, row: Any, now: datetime) -> bool:
-    """Return whether a listing was made by this DAG and is made no more, since the DAG's query was changed."""
-    return bool(row.publisher == tx.run_context.publisher and row.seen_at <= now - _RECENTLY)
+def _is_replaced(tx: WriteTransaction, row: Any, now: datetime) -> bool:
+    """Return whether another query was made by the same task, whose query was changed since.
+
+    A command has no task: what a person lists is replaced once nobody has listed it for a while.
+    """
+    lister = tx.run_context.lister
+    if lister is None:
+        return row.lister is None and row.seen_at <= now - _RECENTLY
+    return bool(row.lister == lister)
 
 
 def _models_of(tx: ReadTransaction, rows: Iterable[Any]) -> set[str]:
@@ -123,7 +133,7 @@ def _models_of(tx: ReadTransaction, rows: Iterable[Any]) -> set[str]:
 
 
 def _keep(tx: WriteTransaction, listing: Listing, models: list[str], now: datetime) -> None:
-    made = {"manifest_id": manifests.keep(tx, models), "publisher": tx.run_context.publisher, "seen_at": now}
+    made = {"manifest_id": manifests.keep(tx, models), "lister": tx.run_context.lister, "seen_at": now}
     named = {"client_id": listing.client_id, "audience": listing.audience, "query": listing.query}
     tx.insert_missing(listings, [{"listing_key": listing.key, **named, **made}])
     tx.execute(update(listings).where(listings.c.listing_key == listing.key).values(**made))

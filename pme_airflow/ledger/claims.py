@@ -1,4 +1,4 @@
-"""Claims: who may work on a model or a slot now, with an end, so that a killed owner blocks nobody for long."""
+"""Claims: who may work on a model or a slot now. Each has an end, so that a killed owner blocks nobody for long."""
 
 from __future__ import annotations
 
@@ -18,51 +18,60 @@ CLAIM_TTL = timedelta(seconds=45)
 
 
 def take(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
-    """Claim what is free, ours already, past its end, or owned by a process known to be dead; return what is ours."""
+    """Claim what is free, and extend what is ours; return which of the keys are ours now.
+
+    A claim is free past its end, or if its owner's process is known to be dead.
+    """
     wanted = sorted(set(keys))
     now = tx.now()
     row = {"owner": tx.run_context.uid, "process": tx.run_context.process, "expires_at": now + CLAIM_TTL}
     tx.insert_missing(claims, [{"claim_key": key, **row} for key in wanted])
     query = select(claims).where(claims.c.claim_key.in_(wanted)).order_by(claims.c.claim_key).with_for_update()
     found = tx.execute(query).all()
-    ours = {r.claim_key for r in found if r.owner == tx.run_context.uid}
-    free = {r.claim_key for r in found if r.owner != tx.run_context.uid and _is_free(r.expires_at, r.process, now)}
-    stale = free | {r.claim_key for r in found if r.owner == tx.run_context.uid and r.expires_at != row["expires_at"]}
+    ours = [r for r in found if r.owner == tx.run_context.uid or _is_free(r.expires_at, r.process, now)]
+    stale = [r.claim_key for r in ours if (r.owner, r.expires_at) != (row["owner"], row["expires_at"])]
     if stale:
-        tx.execute(update(claims).where(claims.c.claim_key.in_(sorted(stale))).values(**row))
-    return ours | free
+        tx.execute(update(claims).where(claims.c.claim_key.in_(stale)).values(**row))
+    _limit(tx, [r.claim_key for r in found if r not in ours and r.expires_at > row["expires_at"]], now)
+    return {r.claim_key for r in ours}
 
 
 def held(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
-    """Which of the claims are still ours and not past their end."""
+    """Return which of the claims are still ours and not past their end."""
     now = tx.now()
     return set(_lock_ours(tx, claims.c.claim_key.in_(sorted(set(keys))), claims.c.expires_at > now))
 
 
 def extend(tx: WriteTransaction) -> None:
-    """Give every claim of ours that has not ended its full length again."""
+    """Extend every claim of ours that has not ended."""
     now = tx.now()
     keys = _lock_ours(tx, claims.c.expires_at > now)
     tx.execute(update(claims).where(claims.c.claim_key.in_(keys)).values(expires_at=now + CLAIM_TTL))
 
 
+def release(tx: WriteTransaction, keys: Iterable[str]) -> None:
+    """Release claims of ours."""
+    ours = _lock_ours(tx, claims.c.claim_key.in_(sorted(set(keys))))
+    if ours:
+        tx.execute(delete(claims).where(claims.c.claim_key.in_(ours)))
+
+
 def release_all(tx: WriteTransaction) -> None:
-    """Give every claim of ours back."""
+    """Release every claim of ours."""
     tx.execute(delete(claims).where(claims.c.claim_key.in_(_lock_ours(tx))))
 
 
 def _lock_ours(tx: WriteTransaction, *which: ColumnElement[bool]) -> Sequence[str]:
-    """Our claims, locked in the order of their keys, so that none deadlock."""
+    """Lock our claims in the order of their keys, so that no two transactions deadlock; return the keys."""
     ours = select(claims.c.claim_key).where(claims.c.owner == tx.run_context.uid, *which)
     return tx.scalars(ours.order_by(claims.c.claim_key).with_for_update()).all()
 
 
-def release(tx: WriteTransaction, keys: Iterable[str]) -> None:
-    """Give claims of ours back."""
-    wanted = sorted(set(keys))
-    if wanted:
-        tx.execute(delete(claims).where(claims.c.claim_key.in_(wanted), claims.c.owner == tx.run_context.uid))
-
-
 def _is_free(expires_at: datetime, process: str, now: datetime) -> bool:
     return expires_at <= now or process_is_dead(process)
+
+
+def _limit(tx: WriteTransaction, keys: Sequence[str], now: datetime) -> None:
+    """Let others' claims end when they can end at the latest: the clock was set back since they were taken."""
+    if keys:
+        tx.execute(update(claims).where(claims.c.claim_key.in_(keys)).values(expires_at=now + CLAIM_TTL))

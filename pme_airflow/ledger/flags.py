@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, text, update
 
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.links import LinkRow, chunked, lock
@@ -13,9 +14,13 @@ from pme_airflow.ledger.states import ALIVE
 from pme_airflow.ledger.tables import flags, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["Flagged", "flag", "tombstones_among"]
+__all__ = ["Flagged", "apply_tombstones", "flag", "keep_flags_out", "tombstones_among"]
 
-_named = select(links.c.link_id, links.c.fingerprint)
+#: Names PostgreSQL's lock between those who flag and those who record new fingerprints; any number of one's own does.
+_LOCK = 7_306_915
+#: What a flag undoes of earlier attempts to revoke, so that the next sweep tries at once.
+_TRY_NOW = {"next_attempt_at": None, "revoke_attempts": 0, "irrevocable": False, "sweep_owner": None,
+            "sweep_until": None}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,48 +46,82 @@ def flag(
     audiences: Sequence[str] = (),
     client_id: str | None = None,
 ) -> Flagged:
-    """Flag links. Fingerprints of no link are kept as tombstones, so that a later mint finds itself flagged.
+    """Flag links, so that the next sweep revokes them, and tries at once those that it has tried before.
+
+    Fingerprints of no link are kept as tombstones: whoever mints such a token finds it flagged.
 
     :param fingerprints: of tokens that leaked, whichever client minted them.
     :param link_ids: of links that leaked, whichever client minted them.
     :param client_id: whose links of the models and audiences are flagged; ``None`` for every client's.
     """
     now = tx.now()
-    wanted: list[str] = []
+    _wait_for_mints(tx)
+    by_fingerprint = _link_ids_of(tx, fingerprints)
+    tombstones = tuple(f for f in dict.fromkeys(fingerprints) if f not in by_fingerprint)
+    wanted = [link_id for found in by_fingerprint.values() for link_id in found]
+    own: tuple[ColumnElement[bool], ...] = () if client_id is None else (links.c.client_id == client_id,)
     unknown: list[str] = []
-    met: set[str] = set()
-    for chunk in chunked(dict.fromkeys(fingerprints)):
-        for row in tx.execute(_named.where(links.c.fingerprint.in_(chunk))):
-            met.add(row.fingerprint)
-            wanted.append(row.link_id)
-    tombstones = tuple(fingerprint for fingerprint in dict.fromkeys(fingerprints) if fingerprint not in met)
-    alive = links.c.state.in_(sorted(ALIVE))
-    for label, column, values in (
-        ("link", links.c.link_id, link_ids),
-        ("model", links.c.model_id, models),
-        ("audience", links.c.audience, audiences),
+    for label, column, values, which in (
+        ("link", links.c.link_id, link_ids, ()),
+        ("model", links.c.model_id, models, own),
+        ("audience", links.c.audience, audiences, own),
     ):
         for value in dict.fromkeys(values):
-            ids = [row.link_id for row in tx.execute(_named.where(column == value, alive))]
+            ids = tx.scalars(select(links.c.link_id).where(column == value, _may_live, *which)).all()
             wanted += ids
-            if not ids:
-                unknown.append(f"{label} {value}")
+            unknown += [] if ids else [f"{label} {value}"]
     chosen = lock(tx, wanted)
-    fresh = [row for row in chosen.values() if row.state in ALIVE and row.flagged_at is None]
-    for chunk in chunked(row.link_id for row in fresh):
-        tx.execute(
-            update(links)
-            .where(links.c.link_id.in_(chunk), links.c.flagged_at.is_(None))
-            .values(flagged_at=now, flag_reason=reason, next_attempt_at=None, revoke_attempts=0)
-        )
-    record_events(tx, "flagged", [row.subject for row in fresh], now, reason)
+    _flag_links(tx, [row for row in chosen.values() if row.state in ALIVE], reason, now)
+    _keep_tombstones(tx, tombstones, reason, now)
+    return Flagged(tuple(chosen.values()), tombstones, tuple(unknown))
+
+
+_may_live = links.c.state.in_(sorted(ALIVE))
+
+
+def _link_ids_of(tx: ReadTransaction, fingerprints: Sequence[str]) -> dict[str, list[str]]:
+    """Return the links of fingerprints, whatever their state; fingerprints of no link are left out."""
+    found: dict[str, list[str]] = {}
+    for chunk in chunked(dict.fromkeys(fingerprints)):
+        query = select(links.c.fingerprint, links.c.link_id).where(links.c.fingerprint.in_(chunk))
+        for fingerprint, link_id in tx.execute(query):
+            found.setdefault(fingerprint, []).append(link_id)
+    return found
+
+
+def _flag_links(tx: WriteTransaction, rows: Sequence[LinkRow], reason: str, now: datetime) -> None:
+    """Flag links; one that is flagged already keeps its time and reason, and is tried again at once."""
+    for chunk in chunked(row.link_id for row in rows):
+        named = links.c.link_id.in_(chunk)
+        tx.execute(update(links).where(named).values(_TRY_NOW))
+        tx.execute(update(links).where(named, links.c.flagged_at.is_(None)).values(flagged_at=now, flag_reason=reason))
+    again = [{**row.subject, "reason": f"again: {reason}"} for row in rows if row.flagged_at is not None]
+    record_events(tx, "flagged", [row.subject for row in rows if row.flagged_at is None] + again, now, reason)
+
+
+def _keep_tombstones(tx: WriteTransaction, fingerprints: Sequence[str], reason: str, now: datetime) -> None:
     rows = [
         {"fingerprint": fingerprint, "flagged_at": now, "reason": reason, "run": tx.run_context.run}
-        for fingerprint in tombstones
+        for fingerprint in sorted(fingerprints)  # in one order, so that two who flag the same never deadlock
     ]
     tx.insert_missing(flags, rows)
-    record_events(tx, "tombstone", [{"fingerprint": fingerprint} for fingerprint in tombstones], now, reason)
-    return Flagged(tuple(chosen.values()), tombstones, tuple(unknown))
+    record_events(tx, "tombstone", [{"fingerprint": fingerprint} for fingerprint in fingerprints], now, reason)
+
+
+def apply_tombstones(tx: WriteTransaction, fingerprints: Sequence[str], now: datetime) -> dict[str, datetime]:
+    """Flag links whose fingerprint was flagged before it was known; return which, and when.
+
+    :func:`keep_flags_out` was called before they were recorded.
+    """
+    flagged: dict[str, datetime] = {}
+    for chunk in chunked(sorted(fingerprints)):
+        query = select(flags.c.fingerprint, flags.c.reason).where(flags.c.fingerprint.in_(chunk))
+        for fingerprint, reason in tx.execute(query.order_by(flags.c.fingerprint)).all():
+            unflagged = links.c.fingerprint == fingerprint, links.c.flagged_at.is_(None)
+            tx.execute(update(links).where(*unflagged).values(flagged_at=now, flag_reason=reason))
+            tx.execute(update(flags).where(flags.c.fingerprint == fingerprint).values(hit_at=now))
+            flagged[fingerprint] = now
+    return flagged
 
 
 def tombstones_among(tx: ReadTransaction, fingerprints: Sequence[str]) -> list[str]:
@@ -92,3 +131,22 @@ def tombstones_among(tx: ReadTransaction, fingerprints: Sequence[str]) -> list[s
         query = select(flags.c.fingerprint).where(flags.c.fingerprint.in_(chunk), flags.c.hit_at.is_not(None))
         found += tx.scalars(query)
     return sorted(found)
+
+
+def _wait_for_mints(tx: WriteTransaction) -> None:
+    """Wait until no transaction is recording new fingerprints, and keep others from it until this one ends.
+
+    Without that, a token whose link is recorded while it is flagged would be met by neither: the flag sees no link yet,
+    the mint no tombstone. Elsewhere than on PostgreSQL writers take turns anyway.
+    """
+    if tx.dialect == "postgresql":
+        tx.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+
+
+def keep_flags_out(tx: WriteTransaction) -> None:
+    """Keep flags out until this transaction ends, and wait for those under way; before anything else is locked.
+
+    Any number of mints may do so at once.
+    """
+    if tx.dialect == "postgresql":
+        tx.execute(text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})"))

@@ -37,9 +37,9 @@ def rate_limit_key(host: str, client_id: str) -> str:
     return _digest(host, client_id)
 
 
-def listing_key(client_id: str, audience: str, query: str) -> str:
-    """Return the key of what a client's account listed for an audience."""
-    return _digest(client_id, audience, query)
+def listing_key(client_id: str, audience: str, query: str, exclude: Iterable[str]) -> str:
+    """Return the key of what a client's account listed for an audience, without the models that were left out."""
+    return _digest(client_id, audience, query, *exclude)
 
 
 def manifest_id(model_ids: Iterable[str]) -> str:

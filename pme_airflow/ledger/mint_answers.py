@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, Unknown
 from pme_airflow.ledger import claims
+from pme_airflow.ledger.flags import apply_tombstones, keep_flags_out
 from pme_airflow.ledger.links import LinkRow, advance, advance_all, lock
 from pme_airflow.ledger.mint_requests import Demand, PendingMint, record
 from pme_airflow.ledger.states import Event, State
-from pme_airflow.ledger.tables import flags, links
+from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import WriteTransaction
 
 __all__ = ["MintAnswer", "Settled", "settle"]
@@ -76,6 +77,7 @@ def settle(
     :param server_now: the server's time.
     :param latest: the server's time at the latest; a lost token's end is counted from it.
     """
+    keep_flags_out(tx)
     claimed = {a.pending.link_id: demand.claim_key(a.pending.model_id) for a in answers}
     ours = claims.held(tx, claimed.values())
     rows = _lock_or_restore(tx, demand, [answer.pending for answer in answers], server_now)
@@ -95,7 +97,7 @@ def settle(
             settled.append(Settled(row))
     advance_all(tx, made, Event.MADE, server_now, "the API answered with a token")
     claims.release(tx, [claimed[row.link_id] for row, _ in made])
-    flagged = _apply_tombstones(tx, [values["fingerprint"] for _, values in made], now)
+    flagged = apply_tombstones(tx, [values["fingerprint"] for _, values in made], now)
     for row, values in made:
         values["flagged_at"] = row.flagged_at or flagged.get(str(values["fingerprint"]))
     return settled
@@ -141,17 +143,3 @@ def _settle_unmade(
         tx.execute(update(links).where(links.c.seq == row.seq).values(valid_until=later))
     else:
         advance(tx, row, Event.LOST, at, f"the answer was lost: {verdict.reason}", valid_until=until)
-
-
-def _apply_tombstones(tx: WriteTransaction, fingerprints: Sequence[str], now: datetime) -> dict[str, datetime]:
-    """Flag links whose fingerprint was flagged before it was known; return which, and when."""
-    flagged: dict[str, datetime] = {}
-    for tombstone in tx.execute(select(flags).where(flags.c.fingerprint.in_(list(fingerprints)))).all():
-        tx.execute(
-            update(links)
-            .where(links.c.fingerprint == tombstone.fingerprint, links.c.flagged_at.is_(None))
-            .values(flagged_at=now, flag_reason=tombstone.reason)
-        )
-        tx.execute(update(flags).where(flags.c.fingerprint == tombstone.fingerprint).values(hit_at=now))
-        flagged[tombstone.fingerprint] = now
-    return flagged

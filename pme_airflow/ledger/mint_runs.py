@@ -30,7 +30,8 @@ class MintRun:
 def begin(tx: WriteTransaction) -> MintRun:
     """Begin a mint run."""
     now = tx.now()
-    recently = runs.c.seen_at > now - claims.CLAIM_TTL
+    # Whichever way the clock was set since: a run that seems to have been seen long before or after now is over.
+    recently = runs.c.seen_at.between(now - claims.CLAIM_TTL, now + claims.CLAIM_TTL)
     concurrent_runs = tx.scalars(select(runs.c.run_uid).where(recently, runs.c.finished_at.is_(None)))
     mint_run = MintRun(tx.run_context, tx.scalar(select(func.max(links.c.seq))) or 0, frozenset(concurrent_runs))
     tx.execute(insert(runs).values(run_uid=tx.run_context.uid, run=tx.run_context.run, started_at=now, seen_at=now))

@@ -13,14 +13,11 @@ from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.links import LinkRow, advance_all, lock
 from pme_airflow.ledger.processes import process_is_dead
 from pme_airflow.ledger.states import Event, State
-from pme_airflow.ledger.sweep_queue import lock_free
+from pme_airflow.ledger.sweep_queue import LONGEST_WAIT, lock_free
 from pme_airflow.ledger.tables import claims, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = ["NotRevokedAnswer", "NotRevokedOutcome", "anything_to_close", "denied", "expire", "revoked"]
-
-#: How often a token that could not be revoked is tried again.
-_SLOW_PACE = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -29,8 +26,9 @@ class NotRevokedAnswer:
 
     :param row: the link that was to be revoked.
     :param reason: why it was not, for the audit.
-    :param counts: whether the API denied it, so that it counts towards the limit of attempts.
-    :param wait: how long to wait before the next attempt.
+    :param counts: whether the API denied it. An outage, a refusal for the rate or an answer that never came denies
+        nothing: however many of those there are, no link becomes irrevocable by them.
+    :param wait: how long to wait before the next attempt; half an hour at most.
     """
 
     row: LinkRow
@@ -99,14 +97,14 @@ def denied(
 def _deny(tx: WriteTransaction, row: LinkRow, answer: NotRevokedAnswer, max_attempts: int, now: datetime) -> bool:
     """Record one answer; return whether the link became irrevocable just now."""
     attempts = row.revoke_attempts + (1 if answer.counts else 0)
-    hopeless = attempts >= max_attempts
-    pace = max(answer.wait, _SLOW_PACE) if hopeless else answer.wait
+    hopeless = answer.counts and attempts >= max_attempts
+    wait = LONGEST_WAIT if hopeless else min(answer.wait, LONGEST_WAIT)
     tx.execute(
         update(links)
         .where(links.c.seq == row.seq)
         .values(
             revoke_attempts=attempts,
-            next_attempt_at=now + pace,
+            next_attempt_at=now + wait,
             irrevocable=hopeless or row.irrevocable,
             sweep_owner=None,
             sweep_until=None,
@@ -120,7 +118,10 @@ def _deny(tx: WriteTransaction, row: LinkRow, answer: NotRevokedAnswer, max_atte
 
 
 def expire(tx: WriteTransaction, server_now: datetime, limit: int = 1000) -> int:
-    """Close what has ended by the server's clock, and what a dead worker left behind; erase their sealed texts."""
+    """Close what has ended by the server's clock, and what a dead worker left behind; erase their sealed texts.
+
+    :return: how many links had ended.
+    """
     past = and_(links.c.state.in_([State.LIVE, State.UNACCOUNTED]), links.c.valid_until <= server_now)
     rows = lock_free(tx, past, (links.c.valid_until,), limit)
     _expire(tx, rows, server_now, "ended on its own")

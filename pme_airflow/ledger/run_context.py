@@ -61,14 +61,23 @@ class RunContext:
     def task_key(self) -> str:
         """The same for every attempt of a DAG run's task, and for all instances of a mapped one; 64 characters."""
         task = self.task
-        fields = [self.run] if task is None else [task.dag_id, task.run_id, task.task_id]
-        return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
+        return _digest(self.run) if task is None else _digest(task.dag_id, task.run_id, task.task_id)
 
     @property
     def publisher(self) -> str | None:
         """The DAG whose publications are this one's own; ``None`` for a command, whose user decides for all DAGs."""
         return None if self.task is None else self.task.dag_id
 
+    @property
+    def lister(self) -> str | None:
+        """The same for every run of a task, which lists what its query finds; ``None`` for a command."""
+        task = self.task
+        return None if task is None else _digest(task.dag_id, task.task_id, str(task.map_index))
+
     def is_same_task(self, task_key: str | None) -> bool:
         """Return whether a :attr:`task_key` is this one's: the same DAG run and task, whichever its map index."""
         return task_key == self.task_key
+
+
+def _digest(*fields: str) -> str:
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
@@ -14,10 +14,12 @@ from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["Due", "count_due", "lock_free", "next_due_at", "release", "take_due"]
+__all__ = ["LONGEST_WAIT", "Due", "lock_free", "next_due_at", "release", "take_due"]
 
 #: How long a sweep keeps others away from the rows it took.
 _SWEEP_TTL = timedelta(seconds=180)
+#: The longest wait before a link is tried again: the pace at which irrevocable ones are.
+LONGEST_WAIT = timedelta(minutes=30)
 #: Written as a range, which every database answers from the index of flags; SQLite would not for "is not null".
 _is_flagged = links.c.flagged_at > EPOCH
 #: Written so that no database reads all that is not flagged from that index, where few are due.
@@ -40,9 +42,12 @@ class Due:
 def take_due(tx: WriteTransaction, client_id: str, limit: int, *, flagged_only: bool = False) -> list[Due]:
     """Take the links to revoke next: flagged ones first, newest and longest-lived first, then retirements."""
     now = tx.now()
-    free = or_(links.c.sweep_until.is_(None), links.c.sweep_until <= now)
-    ready = or_(links.c.next_attempt_at.is_(None), links.c.next_attempt_at <= now)
-    base = and_(links.c.state == State.LIVE, links.c.client_id == client_id, free, ready)
+    base = and_(
+        links.c.state == State.LIVE,
+        links.c.client_id == client_id,
+        _is_past(links.c.sweep_until, now, _SWEEP_TTL),
+        _is_past(links.c.next_attempt_at, now, LONGEST_WAIT),
+    )
     # Ordered by a value, not by the column: else SQLite reads all that is live in this order to find the few due.
     newest = (func.coalesce(links.c.valid_until, _never).desc(), links.c.seq.desc())
     taken = lock_free(tx, and_(base, _is_flagged), newest, limit)
@@ -69,19 +74,22 @@ def next_due_at(tx: ReadTransaction, client_id: str) -> timedelta | None:
             or_(_is_flagged, links.c.retire_at <= now),
         )
     ).all()
-    waits = [max(row.next_attempt_at or now, row.sweep_until or now) - now for row in timestamps]
-    return max(min(waits), timedelta(0)) if waits else None
+    waits = [
+        max(_wait(row.next_attempt_at, now, LONGEST_WAIT), _wait(row.sweep_until, now, _SWEEP_TTL))
+        for row in timestamps
+    ]
+    return min(waits, default=None)
 
 
-def count_due(tx: ReadTransaction, client_id: str) -> int:
-    """Count the flagged links that are still alive, irrevocable ones left out."""
-    count = select(func.count()).where(
-        links.c.state == State.LIVE,
-        links.c.client_id == client_id,
-        _is_flagged,
-        links.c.irrevocable.is_(False),
-    )
-    return int(tx.scalar(count) or 0)
+def _is_past(column: ColumnElement[Any], now: datetime, longest: timedelta) -> ColumnElement[bool]:
+    """Return whether a timestamp has passed, or is further ahead than it can be: the clock was set back since."""
+    return or_(column.is_(None), column <= now, column > now + longest)
+
+
+def _wait(timestamp: datetime | None, now: datetime, longest: timedelta) -> timedelta:
+    if timestamp is None or not timedelta(0) < timestamp - now <= longest:
+        return timedelta(0)
+    return timestamp - now
 
 
 def lock_free(tx: WriteTransaction, where: ColumnElement[bool], order: Sequence[Any], limit: int) -> list[LinkRow]:

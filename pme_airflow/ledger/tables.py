@@ -188,7 +188,7 @@ listings = Table(
     Column("audience", StorableString(100), nullable=False),
     Column("query", StorableString(500), nullable=False),
     Column("manifest_id", StorableString(80), nullable=False),
-    Column("publisher", StorableString(250)),
+    Column("lister", StorableString(64)),
     Column("seen_at", UTCTimestamp, nullable=False),
     Index("pme_listings_audience", "audience", "client_id"),
     **_MYSQL,
@@ -199,6 +199,5 @@ paces = Table(
     metadata,
     Column("pace_key", StorableString(80), primary_key=True),
     Column("next_at", UTCTimestamp, nullable=False),
-    Column("reserved_at", UTCTimestamp),
     **_MYSQL,
 )

@@ -40,7 +40,7 @@ def list_models(services: Services, run_context: RunContext, audience: str, quer
     :raises PMEInputError: if the query finds no model.
     """
     services.database.prepare()
-    listing = audience_models.Listing(services.client.client_id, audience, query.query)
+    listing = audience_models.Listing(services.client.client_id, audience, query.query, query.exclude)
     try:
         listed = [model.model_id for model in services.client.models(query.query)]
     except PMEUnavailableError as error:

@@ -61,7 +61,7 @@ def mint_links(services: Services, run_context: RunContext, request: MintLinksRe
     demand = Demand(services.client.client_id, request.audience, request.validity, request.renew_before)
     if not isinstance(request.models, ModelQuery):
         return _mint_models(services, run_context, demand, request.models)
-    listing = audience_models.Listing(demand.client_id, demand.audience, request.models.query)
+    listing = audience_models.Listing(demand.client_id, demand.audience, request.models.query, request.models.exclude)
     with services.database.read() as tx:
         known = audience_models.known_models(tx, listing, services.server_now())
     wanted = request.models.without_excluded(known)

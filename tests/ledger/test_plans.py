@@ -18,6 +18,7 @@ from pme_airflow.durations import Validity
 from pme_airflow.ledger import (
     audience_models,
     audit,
+    exposed,
     flags,
     mint_requests,
     mint_runs,
@@ -88,7 +89,7 @@ def ensure(tx: WriteTransaction) -> Any:
 def flag(tx: WriteTransaction) -> Any:
     flagged = flags.flag(tx, "test", models=[HOT_MODEL])
     assert len(flagged.links) == HOT_LINKS
-    return sweep_queue.count_due(tx, CLIENT)
+    return exposed.flagged_alive(tx)
 
 
 def known(tx: WriteTransaction) -> Any:

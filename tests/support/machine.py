@@ -588,7 +588,7 @@ MUTANTS: dict[str, Callable[[], Any]] = {
     "a link is closed before its end": lambda: _patched(_patch(revocations, "expire", _expires_early)),
     "a purge drops what may be alive": lambda: _patched(_patch(audit, "purge", _purges_the_living)),
     "a dead link is let into a slot": lambda: _patched(_patch(slot_claims, "open_slots", _dead_links_are_put)),
-    "a tombstone is not heeded": lambda: _patched(_patch(mint_answers, "_apply_tombstones", lambda _: lambda *a: {})),
+    "a tombstone is not heeded": lambda: _patched(_patch(mint_answers, "apply_tombstones", lambda _: lambda *a: {})),
     "an answer may come after the end": lambda: _patched(
         _transition(State.UNACCOUNTED, Event.MADE, State.LIVE),
         _transition(State.MINTING, Event.LOST, State.LIVE),

@@ -1,4 +1,4 @@
-"""Whose links slots show, which task minted a link, what each query listed, and when a rate limit was last used."""
+"""Whose links slots show, which task minted a link, and what each query listed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ def upgrade() -> None:
     op.add_column("pme_publications", sa.Column("client_id", sa.String(200)))
     op.add_column("pme_publications", sa.Column("publisher", sa.String(250)))
     op.add_column("pme_events", sa.Column("client_id", sa.String(200)))
-    op.add_column("pme_paces", sa.Column("reserved_at", sa.BigInteger))
     op.create_table(
         "pme_listings",
         sa.Column("listing_key", sa.String(64), primary_key=True),
@@ -33,7 +32,7 @@ def upgrade() -> None:
         sa.Column("audience", sa.String(100), nullable=False),
         sa.Column("query", sa.String(500), nullable=False),
         sa.Column("manifest_id", sa.String(80), nullable=False),
-        sa.Column("publisher", sa.String(250)),
+        sa.Column("lister", sa.String(64)),
         sa.Column("seen_at", sa.BigInteger, nullable=False),
         **_MYSQL,
     )
@@ -88,7 +87,6 @@ def downgrade() -> None:
     op.create_index("pme_publications_audience", "pme_publications", ["audience", "model_id"])
     op.drop_index("pme_publications_owner", "pme_publications")
     op.drop_table("pme_listings")
-    op.drop_column("pme_paces", "reserved_at")
     op.drop_column("pme_events", "client_id")
     op.drop_column("pme_publications", "publisher")
     op.drop_column("pme_publications", "client_id")
