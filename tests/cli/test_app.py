@@ -117,7 +117,7 @@ def test_output_that_cannot_be_written_is_one_line(
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
-def test_a_closed_standard_error_is_no_reason_to_fail(shell: Shell) -> None:
+def test_a_closed_standard_error_is_no_reason_to_fail(shell: Shell, tokens: list[str]) -> None:
     assert shell("pme ledger list 2>&-").returncode == 0
     assert shell("pme ledger show lnk_none 2>&-").returncode == 2
 

@@ -23,7 +23,23 @@ FIELDS = {
 }  # fmt: skip
 
 
-def test_an_empty_ledger_is_an_empty_list(run: Run) -> None:
+@pytest.fixture
+def empty(run: Run) -> None:
+    """A ledger without links."""
+    assert run("ledger", "migrate").exit_code == 0
+
+
+@pytest.mark.parametrize("words", [("list",), ("list", "--format", "json"), ("show", "lnk_x"), ("export",)])
+def test_reading_a_ledger_that_does_not_exist_says_so_and_makes_no_file(
+    run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = run("ledger", *words)
+    assert done.exit_code == 2
+    assert "ledger migrate" in done.stderr
+    assert not list(tmp_path.rglob("pme_ledger.db*"))
+
+
+def test_an_empty_ledger_is_an_empty_list(run: Run, empty: None) -> None:
     assert run("ledger", "migrate").exit_code == 0
     assert listed(run) == []
 
@@ -71,7 +87,7 @@ def test_a_table_of_links_folds_no_id_and_shows_times_to_the_second(run: Run, to
         assert line.endswith(until)
 
 
-def test_empty_results_are_reported_in_words(run: Run) -> None:
+def test_empty_results_are_reported_in_words(run: Run, empty: None) -> None:
     assert run("ledger", "list").stdout == "No links.\n"
     assert run("ledger", "list", "--model", "yyHDFKzPzvN").stdout == "No links.\n"
 
@@ -109,7 +125,7 @@ def test_slots_of_a_link_are_shown_and_cannot_forge_a_line(run: Run, tokens: lis
     assert r"shown at  a\x1b[31m target, page\nINFO forged [/nope]" in shown.stdout
 
 
-def test_a_link_that_is_not_there_is_named(run: Run) -> None:
+def test_a_link_that_is_not_there_is_named(run: Run, empty: None) -> None:
     done = run("ledger", "show", "lnk_none\nforged")
     assert done.exit_code == 2
     assert done.stderr == (

@@ -14,9 +14,9 @@ from tests.cli.conftest import Shell
 LOG = logging.getLogger("pme_airflow.test")
 
 
-def test_json_stands_alone_on_standard_output(shell: Shell) -> None:
+def test_json_stands_alone_on_standard_output(shell: Shell, tokens: list[str]) -> None:
     done = shell("pme --verbose ledger list --format json")
-    assert json.loads(done.stdout) == []
+    assert len(json.loads(done.stdout)) == 3
     assert done.returncode == 0
     for command in ("sweep --format json", "plan --format json ./placements.yaml", "scan --format json empty.txt"):
         done = shell(
