@@ -11,6 +11,8 @@ from pme_airflow.errors import PMEInputError
 __all__ = ["is_model_id", "model_id_of", "model_ids_of"]
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9]{11}\Z", re.ASCII)
+#: A longer text may be a token, and is not quoted.
+_MAX_SHOWN = 16
 _MODEL_PATH = re.compile(r"/models/([^/]+)")
 
 
@@ -31,7 +33,7 @@ def model_id_of(value: object, name: str = "models") -> str:
         found = _id_in_url(text) if "://" in text else text
         if is_model_id(found):
             return found
-        shape = f"{len(text)} characters" if len(text) > 32 or "auth=" in text else repr(text)
+        shape = repr(text) if len(text) <= _MAX_SHOWN and "auth=" not in text else f"{len(text)} characters"
     else:
         shape = f"a {type(value).__name__}"
     raise PMEInputError(

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from pme_airflow.cli.output import fail
+from pme_airflow.cli.output import fail, print_note
 
 __all__ = ["demo_command", "emulator_command", "up_command"]
+
+
+def _faults(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
+    """Read faults and their rates."""
+    from pme_airflow.dev.emulator import Settings, World
+
+    try:
+        faults = {name: float(rate) for name, _, rate in (value.partition("=") for value in values)}
+        World(Settings()).set_faults(faults)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return tuple(faults.items())
 
 
 @click.command("emulator")
@@ -19,31 +32,30 @@ __all__ = ["demo_command", "emulator_command", "up_command"]
 @click.option("--client-secret", envvar="PME_EMULATOR_SECRET", default="emulator-secret-of-some-length")
 @click.option("--latency", type=click.FloatRange(0), default=0.0, help="Seconds each request takes.")
 @click.option("--token-lifetime", type=click.IntRange(1), default=3599, help="Seconds an application token lives.")
-@click.option("--fault", "faults", multiple=True, metavar="NAME=RATE", help="A fault and its rate, 0 to 1.")
+@click.option(
+    "--fault", "faults", multiple=True, metavar="NAME=RATE", callback=_faults, help="A fault and its rate, 0 to 1."
+)
 @click.option("--second-spelling", is_flag=True, help="Know only the FAQ's names of the mutations.")
 @click.option("--drop-nulls", is_flag=True, help="Leave null fields out of answers.")
 @click.option("--max-aliases", type=click.IntRange(0), default=0, help="Mutations a request may hold; 0: any.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Where the address is written once served.")
 def emulator_command(
-    port: int, models: int, client_id: str, client_secret: str, latency: float, token_lifetime: int,
-    faults: tuple[str, ...], second_spelling: bool, drop_nulls: bool, max_aliases: int, seed: int,
+    port: int,
+    models: int,
+    client_id: str,
+    client_secret: str,
+    faults: tuple[tuple[str, float], ...],
     ready_file: Path | None,
-) -> None:  # fmt: skip
-    """Serve a stand-in PME API on 127.0.0.1."""
+    **behaviour: Any,
+) -> None:
+    """Serve a stand-in PME API on 127.0.0.1, for programs and pages of this machine alone."""
     from pme_airflow.dev import Settings, World, sample_models, serve
 
-    settings = Settings(
-        client_id, client_secret, sample_models(models), token_lifetime, latency, max_aliases, second_spelling,
-        drop_nulls, seed=seed,
-    )  # fmt: skip
-    world = World(settings)
+    world = World(Settings(client_id, client_secret, sample_models(models), **behaviour))
+    world.set_faults(dict(faults))
     try:
-        world.set_faults({name: float(rate) for name, _, rate in (fault.partition("=") for fault in faults)})
-        click.echo(f"The emulator serves {len(world.models)} models on http://127.0.0.1:{port}", err=True)
-        serve(world, port, ready_file)
-    except ValueError as error:
-        fail(f"--fault: {error}")
+        serve(world, port, ready_file, lambda address: print_note(f"The emulator serves {models} models on {address}"))
     except OSError as error:
         fail(f"--port {port}: cannot be served ({error.strerror}). Choose another.")
 

@@ -14,7 +14,7 @@ from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, o
 __all__ = ["INTERACTIVE_DEADLINE", "flag_command"]
 
 #: How long a command goes on while no revocation is confirmed: a person waits for it, and the next sweep goes on.
-INTERACTIVE_DEADLINE = timedelta(seconds=10)
+INTERACTIVE_DEADLINE = timedelta(seconds=7)
 
 
 def _fingerprints(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

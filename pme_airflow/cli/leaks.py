@@ -21,14 +21,13 @@ _MOST_LISTED = 20
 
 def print_selected(rows: Sequence[LinkRow]) -> None:
     """Print the links that are about to be flagged, on standard error."""
-    audiences = ", ".join(sorted({row.audience for row in rows}))
-    print_note(f"{len(rows)} links are selected" + (f", of audience {audiences}:" if rows else "."))
+    print_note(f"Links that match: {len(rows)}" + (":" if rows else "."))
     for row in rows[:_MOST_LISTED]:
-        print_note(
-            f"  {row.link_id}  model {row.model_id}  audience {row.audience}  {row.fingerprint or 'no token yet'}"
-        )
+        named = row.fingerprint or "no token yet"
+        print_note(f"  {row.link_id}  model {row.model_id}  audience {row.audience}  {named}")
     if len(rows) > _MOST_LISTED:
-        print_note(f"  and {len(rows) - _MOST_LISTED} more")
+        audiences = ", ".join(sorted({row.audience for row in rows}))
+        print_note(f"  and {len(rows) - _MOST_LISTED} more; together of audience {audiences}")
 
 
 def print_response(response: LeakResponse, form: str, client_id: str) -> None:
@@ -67,7 +66,7 @@ def print_other_clients(client_ids: Iterable[str]) -> None:
 
 
 def exit_status(response: LeakResponse) -> int:
-    """Return 0 if all was done, 2 if nothing of what was given could be read, else 1."""
-    if response.promise_kept:
+    """Return 0 if all that was given was flagged, and revoked where asked to; 2 if none of it could be read; else 1."""
+    if response.promise_kept and not response.outside:
         return 0
-    return 1 if response.links or response.tombstones or response.swept else 2
+    return 1 if response.links or response.tombstones or response.outside or response.swept else 2

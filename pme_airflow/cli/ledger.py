@@ -84,7 +84,7 @@ def show_command(conn_id: str, form: str, link_id: str) -> None:
 def _print_link(link: dict[str, Any]) -> None:
     for key, value in link.items():
         if key not in ("slots", "events"):
-            print_line(f"{key:>16}  {text_of(value)}")
+            print_line(f"{key:>16}  {'no' if value is False else text_of(value)}")
     for slot in link["slots"]:
         print_line(f"{'shown at':>16}  {slot['target']}, {slot['slot']}")
     print_table(("at", "event", "run", "reason"), link["events"], empty="No events.")

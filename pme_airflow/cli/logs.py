@@ -13,6 +13,10 @@ from pme_airflow.printable import printable
 __all__ = ["logging_to_stderr", "replace_airflow_handlers"]
 
 
+#: What this logger writes stands in the response, which commands print.
+_PRINTED = "pme_airflow.lifecycle.leak_response"
+
+
 class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes each record as one line, whatever text from outside it contains."""
 
@@ -20,6 +24,7 @@ class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
         super().__init__(sys.stderr)
         self.setLevel(level)
         self.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        self.addFilter(lambda record: record.name != _PRINTED)
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record), None)

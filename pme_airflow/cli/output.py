@@ -43,7 +43,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 #: The lines of a list of problems, which the message of one error contains.
 _LIST_ITEM = re.compile(r"\n(?=  - )")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
-_stdout: ContextVar[TextIO | None] = ContextVar("pme_stdout", default=None)
+#: Where results go; without a value, to standard output. A stream that is ``None`` is closed.
+_results: ContextVar[TextIO | None] = ContextVar("pme_results")
 
 
 class OutputClosedError(Exception):
@@ -63,23 +64,23 @@ def result_alone_on_stdout() -> Iterator[None]:
 
     Airflow's own log handler writes to standard output, and so would break the JSON that a program reads there.
     """
-    token = _stdout.set(_stream())
+    token = _results.set(_stream())
     try:
         with redirect_stdout(sys.stderr):
             yield
     finally:
-        _stdout.reset(token)
+        _results.reset(token)
 
 
 @contextmanager
 def writing_to(output: TextIO | None) -> Iterator[None]:
     """Write results to a file instead of standard output while the block runs; to standard output for ``None``."""
-    token = _stdout.set(output or _stream())
+    token = _results.set(output or _stream())
     try:
         yield
         flush()
     finally:
-        _stdout.reset(token)
+        _results.reset(token)
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
@@ -200,7 +201,7 @@ def _output_errors() -> Iterator[None]:
 
 
 def _stream() -> TextIO | None:
-    return _stdout.get() or sys.stdout
+    return _results.get(sys.stdout)
 
 
 def _valid(value: Any) -> Any:

@@ -17,16 +17,13 @@ __all__ = ["airflow_errors", "push_result"]
 def airflow_errors() -> Iterator[None]:
     """Turn permanent errors into ``AirflowFailException``, and others into ``AirflowException``.
 
-    Raised outside the handler, so that no traceback contains the original's frames.
+    The original is not shown with it: its frames belong to this package and help nobody.
     """
-    problem: AirflowException | None = None
     try:
         yield
     except PMEError as error:
         kind = AirflowFailException if error.permanent else AirflowException
-        problem = kind(f"{type(error).__name__}: {error}")
-    if problem is not None:
-        raise problem
+        raise kind(f"{type(error).__name__}: {error}") from None
 
 
 def push_result(context: Mapping[str, Any], value: Any, key: str = "return_value") -> None:

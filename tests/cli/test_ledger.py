@@ -1,24 +1,22 @@
-"""The command line: what it prints, how it ends, and that it works with Airflow down."""
+"""The ledger is listed, shown, exported and looked after from the command line."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import zipfile
-from collections.abc import Callable
+import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from pme_airflow.cli import main
 from pme_airflow.dev.emulator import World
 from pme_airflow.hooks.pme import PMEHook
-from tests.conftest import MODELS, SECRET
+from pme_airflow.ledger.tables import HEAD_REVISION
+from tests.cli.conftest import Run, listed
+from tests.conftest import SECRET
 from tests.support.home import pme_in_environment
-from tests.support.leaked import FINGERPRINT, TOKEN
 
-Run = Callable[..., Result]
 FIELDS = {
     "link_id", "model_id", "audience", "state", "fingerprint", "requested_at", "minted_at", "valid_until",
     "flagged_at", "retire_at", "revoked_at", "revoke_attempts", "irrevocable",
@@ -26,28 +24,22 @@ FIELDS = {
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: World, address: str) -> Run:
-    """The command, in an Airflow home that is nothing but a connection in the environment."""
-    pme_in_environment(monkeypatch, tmp_path / "home", login=world.settings.client_id, password=SECRET, host=address)
-
-    def command(*words: str, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(main, list(words), input=stdin)
-
-    return command
+def empty(run: Run) -> None:
+    """A ledger without links."""
+    assert run("ledger", "migrate").exit_code == 0
 
 
-@pytest.fixture
-def tokens(run: Run, world: World) -> list[str]:
-    """Three live links' tokens, by model."""
-    PMEHook().mint(list(MODELS)[:3], audience="intranet")
-    return [issued.token for issued in sorted(world.alive(), key=lambda issued: issued.model_id)]
+@pytest.mark.parametrize("words", [("list",), ("list", "--format", "json"), ("show", "lnk_x"), ("export",)])
+def test_reading_a_ledger_that_does_not_exist_says_so_and_makes_no_file(
+    run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = run("ledger", *words)
+    assert done.exit_code == 2
+    assert "ledger migrate" in done.stderr
+    assert not list(tmp_path.rglob("pme_ledger.db*"))
 
 
-def listed(run: Run) -> list[dict[str, Any]]:
-    return json.loads(run("ledger", "list", "--format", "json").stdout)
-
-
-def test_an_empty_ledger_is_an_empty_list(run: Run) -> None:
+def test_an_empty_ledger_is_an_empty_list(run: Run, empty: None) -> None:
     assert run("ledger", "migrate").exit_code == 0
     assert listed(run) == []
 
@@ -69,94 +61,10 @@ def test_the_list_holds_what_is_promised_and_no_token(run: Run, tokens: list[str
     assert json.loads(run("ledger", "list", "--format", "json", "--state", "revoked").stdout) == []
 
 
-def test_a_token_on_standard_input_is_flagged_and_swept(run: Run, tokens: list[str], world: World) -> None:
-    link = f"https://my.matterport.com/show?m=x&amp;auth=Bearer+{tokens[0]}"
-    done = run("ledger", "flag", "--stdin", "--sweep", "--reason", "in ticket 4711", "--format", "json", stdin=link)
-    assert done.exit_code == 0
-    (told,) = json.loads(done.stdout)["tokens"]
-    assert told["state"] == "revoked"
-    assert told["exposure"] >= 0
-    assert {issued.token for issued in world.alive()} == set(tokens[1:])
-    assert tokens[0] not in done.output
-    shown = run("ledger", "show", told["link_id"])
-    assert "in ticket 4711" in shown.output
-
-
-def test_an_unknown_fingerprint_is_kept_as_a_tombstone(run: Run) -> None:
-    mark = "sha256:" + "0" * 64
-    done = run("ledger", "flag", mark, "--format", "json")
-    assert json.loads(done.stdout)["tombstones"] == [mark]
-
-
-def test_a_flag_with_nothing_in_it_is_refused(run: Run) -> None:
-    done = run("ledger", "flag")
-    assert done.exit_code == 2
-    assert "nothing in it" in done.stderr
-
-
-def test_fingerprints_are_printed_and_raw_tokens_are_not(run: Run) -> None:
-    other = "sha256:" + "0" * 64
-    done = run("fingerprint", stdin=f"Bearer {TOKEN}\n{TOKEN}\n\n{other}\n")
-    assert done.stdout.splitlines() == [FINGERPRINT, other]
-    assert done.stderr == ""
-    assert done.exit_code == 0
-
-
-@pytest.mark.parametrize(("stdin", "message"), [("", "is empty"), (f"{TOKEN}\nno token here\n", "1 of 2 lines")])
-def test_fingerprint_without_a_token_ends_with_two(run: Run, stdin: str, message: str) -> None:
-    done = run("fingerprint", stdin=stdin)
-    assert done.exit_code == 2
-    assert message in done.stderr
-    assert TOKEN not in done.output
-
-
-def test_a_scan_finds_flags_and_revokes(run: Run, tokens: list[str], world: World, tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
-        archive.writestr("ticket.txt", f"see https://my.matterport.com/show?m=x&auth=Bearer%20{tokens[1]}")
-    assert run("scan", str(tmp_path / "home")).exit_code == 0
-    found = run("scan", "--format", "json", str(tmp_path / "export.zip"))
-    assert found.exit_code == 1
-    (hit,) = json.loads(found.stdout)
-    assert set(hit) == {"fingerprint", "link_id", "model_id", "audience", "path", "offset"}
-    assert hit["path"].endswith("export.zip!ticket.txt")
-    sarif = json.loads(run("scan", "--format", "sarif", str(tmp_path)).stdout)
-    assert len(sarif["runs"][0]["results"]) == 1
-    assert tokens[1] not in json.dumps(sarif) + found.output
-    run("scan", "--flag", str(tmp_path))
-    assert [row["flag_reason"] for row in listed(run) if row["flagged_at"]] == ["found by a scan"]
-    assert run("scan", "--sweep", str(tmp_path)).exit_code == 1
-    assert {issued.token for issued in world.alive()} == {tokens[0], tokens[2]}
-    assert run("scan", str(tmp_path / "export.zip")).exit_code == 0
-
-
-def test_standard_input_is_scanned(run: Run, tokens: list[str]) -> None:
-    found = run("scan", "-", "--format", "json", stdin=f"x {tokens[2]}")
-    assert [hit["offset"] for hit in json.loads(found.stdout)] == [2]
-
-
-def test_a_scan_of_nothing_ends_with_two(run: Run, tmp_path: Path) -> None:
-    assert run("scan", str(tmp_path / "nowhere")).exit_code == 2
-
-
-def test_a_missing_connection_says_how_to_make_one(run: Run) -> None:
-    done = run("ledger", "list", "--conn-id", "pme_other")
-    assert done.exit_code == 2
-    assert "AIRFLOW_CONN_PME_OTHER" in done.stderr
-
-
 def test_the_audit_is_exported_as_lines_and_as_csv(run: Run, tokens: list[str]) -> None:
     lines = [json.loads(line) for line in run("ledger", "export").stdout.splitlines()]
     assert [line["event"] for line in lines] == ["requested"] * 3 + ["made"] * 3
     assert run("ledger", "export", "--format", "csv").stdout.startswith("at,event,link_id")
-
-
-def test_a_purge_of_what_is_young_is_refused(run: Run) -> None:
-    assert run("ledger", "purge", "--older-than", "1h").exit_code == 2
-    assert run("ledger", "purge").exit_code == 0
-
-
-def test_a_sweep_with_nothing_due_ends_well(run: Run, tokens: list[str]) -> None:
-    assert run("sweep").exit_code == 0
 
 
 def test_links_are_resealed_after_a_change_of_secret(
@@ -168,3 +76,101 @@ def test_links_are_resealed_after_a_change_of_secret(
     pme_in_environment(monkeypatch, tmp_path / "home", **fields, extra={"seal_keys": ["n" * 32, SECRET]})
     assert "3 links resealed" in run("ledger", "reseal").output
     assert "0 links resealed, 0" in run("ledger", "reseal").output
+
+
+def test_a_table_of_links_folds_no_id_and_shows_times_to_the_second(run: Run, tokens: list[str]) -> None:
+    lines = run("ledger", "list").stdout.splitlines()
+    assert lines[0].split() == ["link_id", "model_id", "audience", "state", "valid_until"]
+    for line, row in zip(lines[1:], listed(run), strict=True):
+        until = row["valid_until"][:19].replace("T", " ") + "+00:00"
+        assert line.split("  ")[0] == row["link_id"]
+        assert line.endswith(until)
+
+
+def test_empty_results_are_reported_in_words(run: Run, empty: None) -> None:
+    assert run("ledger", "list").stdout == "No links.\n"
+    assert run("ledger", "list", "--model", "yyHDFKzPzvN").stdout == "No links.\n"
+
+
+def test_the_list_is_filtered_and_cut(run: Run, tokens: list[str]) -> None:
+    PMEHook().mint([listed(run)[0]["model_id"]], audience="broker")
+    rows = listed(run)
+    assert [row["audience"] for row in rows] == ["broker", *["intranet"] * 3]
+    only = json.loads(run("ledger", "list", "--format", "json", "--audience", "broker").stdout)
+    assert only == rows[:1]
+    cut = json.loads(run("ledger", "list", "--format", "json", "--limit", "2").stdout)
+    assert cut == rows[:2]
+    assert run("ledger", "list", "--limit", "0").exit_code == 2
+
+
+def test_a_link_is_shown_by_id_and_by_fingerprint(run: Run, tokens: list[str]) -> None:
+    row = listed(run)[0]
+    by_id = json.loads(run("ledger", "show", row["link_id"], "--format", "json").stdout)
+    assert by_id == json.loads(run("ledger", "show", row["fingerprint"], "--format", "json").stdout)
+    assert {key: by_id[key] for key in row} == row
+    assert [event["event"] for event in by_id["events"]] == ["requested", "made"]
+    assert by_id["slots"] == []
+    text = run("ledger", "show", row["link_id"]).stdout
+    assert f"         link_id  {row['link_id']}\n" in text
+    assert "     irrevocable  no\n" in text
+
+
+def test_slots_of_a_link_are_shown_and_cannot_forge_a_line(run: Run, tokens: list[str]) -> None:
+    row = listed(run)[0]
+    hook = PMEHook()
+    (item,) = hook.mint([row["model_id"]], audience="shown").items
+    hook.record_publication(item, "a\x1b[31m target", "page\nINFO forged [/nope]")
+    shown = run("ledger", "show", item["link_id"])
+    assert shown.exit_code == 0
+    assert r"shown at  a\x1b[31m target, page\nINFO forged [/nope]" in shown.stdout
+
+
+def test_a_link_that_is_not_there_is_named(run: Run, empty: None) -> None:
+    done = run("ledger", "show", "lnk_none\nforged")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "pme-airflow: the ledger has no link lnk_none\\nforged. `pme-airflow ledger list` lists its links.\n"
+    )
+    assert run("ledger", "show", "sha256:" + "0" * 64).exit_code == 2
+
+
+def test_an_exported_reason_is_no_formula_and_no_line(run: Run, tokens: list[str], tmp_path: Path) -> None:
+    run("ledger", "flag", "--audience", "intranet", "--reason", "=1+1\n\x1b[31m")
+    path = tmp_path / "audit.csv"
+    assert run("ledger", "export", "--format", "csv", "--output", str(path)).stdout == ""
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert {row["reason"] for row in rows if row["event"] == "flagged"} == {"'=1+1\\n\\x1b[31m"}
+    lines = run("ledger", "export").stdout.splitlines()
+    assert len(lines) == len(rows)
+    assert run("ledger", "export", "--output", str(tmp_path / "none" / "x")).exit_code != 0
+
+
+@pytest.mark.parametrize("words", [("--older-than", "47h"), ("--older-than", "1h"), ("--older-than", "soon")])
+def test_a_purge_of_what_is_young_is_refused_and_deletes_nothing(
+    run: Run, tokens: list[str], words: tuple[str, ...]
+) -> None:
+    done = run("ledger", "purge", *words)
+    assert done.exit_code == 2
+    assert "older-than" in done.stderr
+    assert len(listed(run)) == 3
+
+
+def test_a_purge_deletes_what_ended_before_and_no_more(run: Run, tokens: list[str]) -> None:
+    assert run("ledger", "purge", "--older-than", "2d").stdout == "0 links deleted.\n"
+    assert len(listed(run)) == 3
+
+
+def test_migrating_says_the_version_before_and_after(run: Run, tokens: list[str]) -> None:
+    done = run("ledger", "migrate")
+    assert done.exit_code == 0
+    assert f"of version {HEAD_REVISION} (before: {HEAD_REVISION})" in done.stdout
+
+
+def test_a_ledger_of_a_newer_version_is_named(run: Run, tokens: list[str], tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "home" / "pme_ledger.db") as database:
+        database.execute("UPDATE pme_version SET version_num = '9999'")
+    for words in (("ledger", "list"), ("ledger", "flag", "--audience", "intranet"), ("sweep",), ("ledger", "migrate")):
+        done = run(*words)
+        assert done.exit_code == 2, words
+        assert "9999" in done.stderr
+        assert "pgrade pme-airflow" in done.stderr

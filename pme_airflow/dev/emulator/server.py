@@ -31,15 +31,20 @@ def _listen(port: int) -> socket:
     return listener
 
 
-def serve(world: World, port: int, ready_file: Path | None = None) -> None:
+def serve(
+    world: World, port: int, ready_file: Path | None = None, announce: Callable[[str], None] | None = None
+) -> None:
     """Serve on 127.0.0.1 until interrupted.
 
     :param port: the port; 0 for a free one.
     :param ready_file: the file that the address is written to once the emulator listens.
+    :param announce: called with the address once it listens.
     """
     listener = _listen(port)
     base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(_config(create_app(world, base_url)))
+    if announce is not None:
+        announce(base_url)
     if ready_file is not None:
         ready_file.write_text(base_url)
     server.run(sockets=[listener])

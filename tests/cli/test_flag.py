@@ -1,0 +1,214 @@
+"""A leak is flagged and revoked from the command line, and what was not revoked is named and fails the command."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pme_airflow.cli import flag
+from pme_airflow.dev.emulator import World
+from pme_airflow.hooks.pme import PMEHook
+from pme_airflow.ledger.audit import list_links
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
+from tests.cli.conftest import Run, Shell, listed
+from tests.conftest import MODELS, SECRET
+from tests.support.home import pme_in_environment
+
+MANY = list(MODELS)
+UNKNOWN = "sha256:" + "0" * 64
+
+
+def named(token: str) -> str:
+    return fingerprint(AccessToken(token))
+
+
+@pytest.fixture
+def api_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tokens: list[str], connection: dict[str, Any]) -> None:
+    """The API cannot be reached any more, and a command waits for it for half a second."""
+    monkeypatch.setattr(flag, "INTERACTIVE_DEADLINE", timedelta(seconds=0.5))
+    monkeypatch.setattr("pme_airflow.cli.sweep.INTERACTIVE_DEADLINE", timedelta(seconds=0.5))
+    pme_in_environment(monkeypatch, tmp_path / "home", **{**connection, "host": "http://127.0.0.1:1"})
+
+
+def test_a_token_on_standard_input_is_flagged_and_revoked(run: Run, tokens: list[str], world: World) -> None:
+    link = f"https://my.matterport.com/show?m=x&amp;auth=Bearer+{tokens[0]}"
+    done = run("ledger", "flag", "--stdin", "--sweep", "--reason", "in ticket 4711", "--format", "json", stdin=link)
+    assert done.exit_code == 0
+    (leaked,) = json.loads(done.stdout)["tokens"]
+    assert leaked["state"] == "revoked"
+    assert leaked["exposure"] >= 0
+    assert {issued.token for issued in world.alive()} == set(tokens[1:])
+    assert tokens[0] not in done.output
+    assert "in ticket 4711" in run("ledger", "show", leaked["link_id"]).output
+
+
+def test_fingerprints_are_taken_as_arguments_in_either_place(run: Run, tokens: list[str]) -> None:
+    done = run("ledger", "flag", "--token", named(tokens[0]), named(tokens[1]).upper())
+    assert done.exit_code == 0, done.output
+    assert {row["fingerprint"] for row in listed(run) if row["flagged_at"]} == {named(t) for t in tokens[:2]}
+
+
+@pytest.mark.parametrize("words", [("--token", "opaque-token-of-another-shape"), ("opaque-token-of-another-shape",)])
+def test_what_is_no_fingerprint_is_refused_and_not_echoed(run: Run, words: tuple[str, ...]) -> None:
+    done = run("ledger", "flag", UNKNOWN, *words)
+    assert done.exit_code == 2
+    assert "standard input" in done.stderr
+    assert "opaque-token" not in done.output
+    assert json.loads(run("ledger", "export").stdout or "[]") == []
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_what_the_api_did_not_confirm_is_named_with_reason_end_and_next_step(
+    run: Run, tokens: list[str], api_is_away: None, form: str
+) -> None:
+    done = run("ledger", "flag", "--sweep", named(tokens[0]), "--format", form)
+    assert done.exit_code == 1
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("NOT revoked"))
+    row = next(row for row in listed(run) if row["fingerprint"] == named(tokens[0]))
+    assert row["link_id"] in line
+    assert row["model_id"] in line
+    assert "was not reached: could not connect" in line
+    assert f"may live until {row['valid_until'][:16].replace('T', ' ')} UTC" in line
+    assert "The next sweep tries again; `pme-airflow sweep` tries now." in line
+    if form == "json":
+        assert json.loads(done.stdout)["tokens"][0]["state"] == "live"
+    else:
+        assert "1 NOT revoked" in done.stdout
+
+
+def test_a_person_does_not_wait_for_longer_than_fifteen_seconds() -> None:
+    assert timedelta(seconds=3) <= flag.INTERACTIVE_DEADLINE <= timedelta(seconds=8)
+
+
+def test_a_real_command_line_ends_with_one_while_the_link_lives(shell: Shell, tokens: list[str]) -> None:
+    fields = {"conn_type": "pme", "login": "emulator-client", "password": SECRET, "host": "http://127.0.0.1:1"}
+    done = shell(f"pme ledger flag --sweep {named(tokens[0])}", AIRFLOW_CONN_PME_DEFAULT=json.dumps(fields))
+    assert done.returncode == 1
+    assert "NOT revoked" in done.stderr
+
+
+def test_a_fingerprint_of_no_known_link_is_named_and_kept(run: Run) -> None:
+    done = run("ledger", "flag", UNKNOWN, "--format", "json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["tombstones"] == [UNKNOWN]
+    assert f"{UNKNOWN} is of no known link" in done.stderr
+
+
+def test_a_flag_of_nothing_is_refused(run: Run) -> None:
+    done = run("ledger", "flag")
+    assert done.exit_code == 2
+    assert "Give tokens" in done.stderr
+    assert run("ledger", "flag", "--stdin", stdin="\n\n").exit_code == 2
+
+
+def test_criteria_that_read_like_a_filter_are_refused(run: Run, tokens: list[str]) -> None:
+    done = run("ledger", "flag", "--sweep", named(tokens[0]), "--model", MANY[0], "--audience", "intranet")
+    assert done.exit_code == 2
+    assert "within" in done.stderr
+    assert [row for row in listed(run) if row["flagged_at"]] == []
+
+
+def test_within_flags_what_matches_all_criteria(run: Run, tokens: list[str], world: World) -> None:
+    PMEHook().mint(MANY[:2], audience="broker")
+    done = run("ledger", "flag", "--within", "--model", MANY[0], "--audience", "broker", "--sweep")
+    assert done.exit_code == 0, done.output
+    (gone,) = (row for row in listed(run) if row["state"] == "revoked")
+    assert (gone["model_id"], gone["audience"]) == (MANY[0], "broker")
+    assert len(world.alive()) == 4
+
+
+def test_a_token_outside_of_the_criteria_is_named_and_ends_with_one(run: Run, tokens: list[str]) -> None:
+    done = run("ledger", "flag", "--within", named(tokens[0]), "--audience", "broker")
+    assert done.exit_code == 1
+    assert f"{named(tokens[0])} does not match the other criteria" in done.stderr
+
+
+def test_what_will_be_revoked_is_printed_before_it_is(
+    run: Run, tokens: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[str] = []
+    shown = flag.print_selected
+
+    def noted(rows: Any) -> None:
+        shown(rows)
+        with PMEHook().database.read() as tx:
+            states.extend(row.state.value for row in list_links(tx) if row.flagged_at is None)
+
+    monkeypatch.setattr(flag, "print_selected", noted)
+    done = run("ledger", "flag", "--audience", "intranet", "--sweep")
+    assert states == ["live"] * 3
+    assert "Links that match: 3:" in done.stderr
+    assert all(row["link_id"] in done.stderr for row in listed(run))
+
+
+def test_one_report_that_cannot_be_read_costs_that_report_alone(
+    run: Run, tokens: list[str], world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "good.json").write_text(json.dumps([{"RuleID": "pme", "Secret": tokens[1]}]))
+    (tmp_path / "bad.json").write_text("[{")
+    places = [f"--findings={tmp_path / name}" for name in ("bad.json", "missing.json", "good.json")]
+    done = run("ledger", "flag", "--sweep", "--stdin", *places, stdin=tokens[0])
+    assert done.exit_code == 1
+    assert {issued.token for issued in world.alive()} == {tokens[2]}
+    assert "missing.json" in done.stderr
+    assert "broken or cut off" in done.stderr
+
+
+def test_nothing_that_could_be_read_ends_with_two(run: Run, tokens: list[str], tmp_path: Path) -> None:
+    assert run("ledger", "flag", "--findings", str(tmp_path / "missing.json")).exit_code == 2
+    assert run("ledger", "flag", "--model", "short").exit_code == 2
+    assert [row for row in listed(run) if row["flagged_at"]] == []
+
+
+def test_a_model_that_is_none_is_not_echoed(run: Run) -> None:
+    done = run("ledger", "flag", "--model", "Opaque-token.of_another~shape")
+    assert done.exit_code == 2
+    assert "29 characters is not a model id" in done.stderr
+    assert "Opaque" not in done.output
+
+
+@pytest.mark.parametrize("format_words", [(), ("--format", "json")])
+def test_a_leak_of_another_client_is_named_with_the_connection_that_can_revoke_it(
+    run: Run, tokens: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, connection: dict[str, Any],
+    format_words: tuple[str, ...],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("AIRFLOW_CONN_TEAM_A", json.dumps({"conn_type": "pme", **connection}))
+    pme_in_environment(monkeypatch, tmp_path / "home", **{**connection, "login": "another-client"})
+    done = run("ledger", "flag", "--sweep", named(tokens[0]), *format_words)
+    assert done.exit_code == 1
+    assert "NOT revoked" in done.stderr
+    assert "emulator-client" in done.stderr
+    assert "The connection team_a can revoke them: `pme-airflow sweep --conn-id team_a`" in done.stderr
+    again = run("sweep", *format_words)
+    assert again.exit_code == 1
+    assert "`pme-airflow sweep --conn-id team_a`" in again.stderr
+    assert run("sweep", "--conn-id", "team_a").exit_code == 0
+
+
+def test_a_leak_of_a_client_without_a_connection_here_names_the_client_id(
+    run: Run, tokens: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, connection: dict[str, Any]
+) -> None:
+    pme_in_environment(monkeypatch, tmp_path / "home", **{**connection, "login": "another-client"})
+    done = run("ledger", "flag", "--sweep", named(tokens[0]))
+    assert done.exit_code == 1
+    assert "Only a connection with the client id emulator-client can revoke them" in done.stderr
+
+
+def test_a_secret_that_cannot_be_right_flags_and_says_why_nothing_is_revoked(
+    run: Run, tokens: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, connection: dict[str, Any],
+    world: World,
+) -> None:  # fmt: skip
+    pme_in_environment(monkeypatch, tmp_path / "home", **{**connection, "password": f"{SECRET}\n"},
+                       extra={"seal_keys": f"open:{SECRET}"})  # fmt: skip
+    before = dict(world.counts)
+    done = run("ledger", "flag", "--sweep", named(tokens[0]))
+    assert done.exit_code == 1
+    assert "Client secret: ends with a newline" in done.stderr
+    assert "Reset" not in done.output
+    assert [row["fingerprint"] for row in listed(run) if row["flagged_at"]] == [named(tokens[0])]
+    assert world.counts == before

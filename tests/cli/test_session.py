@@ -1,0 +1,57 @@
+"""What commands share: standard input in any form, and the connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from pme_airflow.cli import session
+from tests.cli.conftest import Run, Shell
+from tests.support.leaked import FINGERPRINT, TOKEN
+
+
+def test_standard_input_that_is_no_text_is_read_as_far_as_it_goes(run: Run) -> None:
+    done = run("fingerprint", stdin=b"\xff\xfe\x80 garbage\n" + TOKEN.encode() + b"\r\n")
+    assert done.stdout == f"{FINGERPRINT}\n"
+    assert "1 of 2 lines" in done.stderr
+
+
+def test_standard_input_that_is_closed_or_too_large_is_named(
+    shell: Shell, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = shell("pme ledger flag --stdin <&-")
+    assert done.returncode == 2
+    assert "standard input is closed" in done.stderr
+    monkeypatch.setattr(session, "_MAX_STDIN_BYTES", 10)
+    done = run("fingerprint", stdin="x" * 11)
+    assert done.exit_code == 2
+    assert "over 10 bytes" in done.stderr
+    assert "no token" in run("fingerprint", stdin="x y" * 3).stderr
+
+
+def test_a_terminal_is_prompted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import io
+
+    class Terminal(io.StringIO):
+        buffer = io.BytesIO(b"a\n\nb")
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    assert session.read_stdin_lines() == ["a", "b"]
+    assert "Ctrl-D" in capsys.readouterr().err
+
+
+def test_a_missing_connection_says_how_to_define_it(run: Run) -> None:
+    done = run("ledger", "list", "--conn-id", "pme_other")
+    assert done.exit_code == 2
+    assert "AIRFLOW_CONN_PME_OTHER" in done.stderr
+
+
+def test_a_connection_of_another_type_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", "http://user:s3cret-s3cret@host")
+    for command in (("ledger", "list"), ("sweep",), ("ledger", "flag", "--audience", "a"), ("ledger", "reseal")):
+        done = run(*command, "--conn-id", "other")
+        assert done.exit_code == 2
+        assert "is of type http, not pme" in done.stderr
+        assert "s3cret" not in done.output
