@@ -45,14 +45,14 @@ def link_embed(link: ShownLink) -> str:
 def placed(content: str, embed: str, model_id: str) -> str:
     """Return a source with a model's link in its place; every other byte stays as it was.
 
-    The place is where the model's link stood before, else the placeholder ``[pme model=…]``, else what shows the model
-    otherwise, else the end. What else shows the model is removed, unless the link stood there before.
+    The place is where the model's link stands, else the placeholder ``[pme model=…]``, else where the link stood, else
+    what shows the model otherwise, else the end. What else shows the model is removed, unless the link stands there.
 
     :param embed: what :func:`link_embed` returns.
     :raises SlotError: where there are several places of one kind.
     """
     place, others = _place(Source(content), model_id)
-    for _ in range(2 * _MAX_EMBEDS if others else 0):
+    for _ in range(4 * _MAX_EMBEDS if others else 0):  # one that is removed may have held another
         content = _without(Source(content), others[-1])
         place, others = _place(Source(content), model_id)
         if not others:
@@ -67,7 +67,8 @@ def placed(content: str, embed: str, model_id: str) -> str:
 def holds_place(content: str, model_id: str) -> bool:
     """Return whether a source has a place for a model besides its end."""
     source = Source(content)
-    return bool(source.own(model_id) or source.placeholders(model_id) or source.embeds(model_id))
+    found = (source.own, source.placeholders, source.embeds, source.strays)
+    return any(units(model_id) for units in found)
 
 
 def cleared(content: str, model_id: str) -> str:
@@ -118,11 +119,9 @@ def _place(source: Source, model_id: str) -> tuple[Unit | None, list[Unit]]:
     embeds = source.embeds(model_id)
     if len(embeds) > _MAX_EMBEDS:
         raise SlotError(f"the page shows model {model_id} at {len(embeds)} places: leave one")
-    if placeholders:
-        return placeholders[0], sorted([*own, *embeds], key=lambda unit: unit.start)
-    if own:
-        return own[0], embeds
-    return (embeds[0], embeds[1:]) if embeds else (None, [])
+    strays = source.strays(model_id)
+    found = [*placeholders, *own, *embeds, *(strays if len(strays) <= _MAX_EMBEDS else [])]
+    return (found[0], sorted(found[1:], key=lambda unit: unit.start)) if found else (None, [])
 
 
 # -------------------------------------------------------------------------------- changing

@@ -47,7 +47,7 @@ class Source:
         """The places of all models: pairs of comments with no comment of another pair, and no block, between them."""
         places: list[_Place] = []
         opener: re.Match[str] | None = None
-        for comment in _COMMENT.finditer(self.content):
+        for comment in self._comments:
             if not comment[1]:
                 opener = comment
             elif opener is not None:
@@ -56,6 +56,19 @@ class Source:
                     places.append(_Place(comment[2], opener.start(), comment.end(), inner))
                 opener = None
         return places
+
+    @cached_property
+    def _comments(self) -> list[re.Match[str]]:
+        return list(_COMMENT.finditer(self.content))
+
+    def strays(self, model_id: str) -> list[Unit]:
+        """Return the comments of a model that have lost their other: somebody deleted a part of the model's place."""
+        starts, ends = {place.start for place in self._places}, {place.end for place in self._places}
+        return [
+            Unit(comment.start(), comment.end())
+            for comment in self._comments
+            if comment[2] == model_id and comment.start() not in starts and comment.end() not in ends
+        ]
 
     def own(self, model_id: str) -> list[Unit]:
         """Return where a model's link stands. What people wrote between its comments is to remain."""
