@@ -22,7 +22,10 @@ __all__ = ["check", "load"]
 
 #: What each kind of target must and may be told.
 _KINDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
-    "object_storage": (frozenset({"path"}), frozenset({"conn_id", "sdk_url", "sdk_key", "public_url"})),
+    "object_storage": (
+        frozenset({"path"}),
+        frozenset({"conn_id", "sdk_url", "sdk_key", "public_url", "storage_options"}),
+    ),
     "slack": (frozenset({"channel"}), frozenset({"slack_conn_id"})),
     "wordpress": (frozenset({"pages"}), frozenset({"wordpress_conn_id", "type"})),
     "http": (

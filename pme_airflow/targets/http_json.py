@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import requests
@@ -13,7 +13,7 @@ from pme_airflow.targets.base import ShownLink, SlotResult, Target
 from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.web import WebApi, WebRefusal
 
-__all__ = ["HttpJsonTarget"]
+__all__ = ["HttpJsonTarget", "http_target_name"]
 
 #: Statuses of a concurrent change: the next try reads the entry again.
 _CONFLICTS = frozenset({409, 412})
@@ -26,6 +26,11 @@ _ADVICE = {
 }
 
 
+def http_target_name(base_url: str, endpoint: str) -> str:
+    """Return the name of the entries under an endpoint: the same for every connection that leads there."""
+    return f"http:{base_url.rstrip('/')}/{endpoint.lstrip('/')}"
+
+
 class HttpJsonTarget(Target):
     """Sends one request for each slot. The endpoint, headers and body are templates.
 
@@ -34,6 +39,7 @@ class HttpJsonTarget(Target):
     :param session: a ``requests`` session that carries the connection's credentials.
     :param base_url: the connection's base address.
     :param name: the target's name in the ledger.
+    :param former_names: names that earlier versions gave it.
     :param expected: the statuses that count as success.
     :param read_endpoint: the endpoint that readers get the link from; a template. Without it nothing is read back.
     :param clear_json: the body that clears a slot.
@@ -45,6 +51,7 @@ class HttpJsonTarget(Target):
         base_url: str,
         name: str,
         *,
+        former_names: Sequence[str] = (),
         method: str,
         endpoint: str,
         json: Any,
@@ -55,6 +62,7 @@ class HttpJsonTarget(Target):
         timeout: float,
     ) -> None:
         self.name = name
+        self.former_names = tuple(former_names)
         self._web = WebApi(session, base_url, timeout)
         self._method = method.upper()
         self._endpoint = endpoint

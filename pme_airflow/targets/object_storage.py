@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from pme_airflow.errors import SlotError
+from pme_airflow.errors import PMEInputError, SlotError
 from pme_airflow.ledger.publications import Publication
-from pme_airflow.targets.base import ShownLink, SlotResult, Target
-from pme_airflow.targets.pages import render, source
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
+from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
+from pme_airflow.targets.page_files import FsspecFiles, PageFiles
+from pme_airflow.targets.pages import checked_sdk_url, embed_page, gallery_page, source
+from pme_airflow.targets.shown_tokens import tokens_of
+from pme_airflow.targets.storage_names import storage_name
 
 __all__ = ["ObjectStorageTarget"]
 
-_FILES = ("link.json", "embed.html")
+_FILES = ("embed.html", "link.json")
 #: The script of embed pages, which gives an open space each new link.
 _SCRIPT = "pme-embed.js"
-_CONTENT_TYPES = {".json": "application/json", ".html": "text/html; charset=utf-8", ".js": "text/javascript"}
-
-log = logging.getLogger(__name__)
+_LOCAL = frozenset({"file", "local", ""})
+_S3 = frozenset({"s3", "s3a", "s3n"})
+#: A file of ours has some 3 kB.
+_MAX_FILE = 256 * 1024
+#: How many slots are read in one check, since their files changed.
+_MAX_READ = 50
+#: A slot is a folder's name: the model's id, never a path.
+_SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\Z")
 
 
 class ObjectStorageTarget(Target):
@@ -31,19 +39,53 @@ class ObjectStorageTarget(Target):
     :param root: an ``ObjectStoragePath``.
     :param sdk_url: the address of the vendor's SDK for Embeds, which gives open spaces each new link.
     :param sdk_key: your SDK key.
+    :param storage_options: what files in S3 are written with: ``ServerSideEncryption``, ``SSEKMSKeyId``, ``ACL``,
+        ``StorageClass`` and others, as S3 spells them.
     """
 
     shows_names = True
     at_once = 8
 
-    def __init__(self, root: Any, *, sdk_url: str = "", sdk_key: str = "") -> None:
+    def __init__(
+        self, root: Any, *, sdk_url: str = "", sdk_key: str = "", storage_options: Mapping[str, Any] | None = None
+    ) -> None:
         self._root = root
-        self._sdk = {"sdk_url": sdk_url, "sdk_key": sdk_key}
-        self.name = f"object_storage:{str(root).rstrip('/')}"
+        self._sdk = {"sdk_url": checked_sdk_url(sdk_url), "sdk_key": sdk_key}
+        self._storage_options = dict(storage_options or {})
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The whole address of the root, with the store's own address where it is not the usual one."""
+        return f"object_storage:{self._place}"
+
+    @property
+    def former_names(self) -> Sequence[str]:  # type: ignore[override]
+        return (f"object_storage:{str(self._root).rstrip('/')}",)
+
+    @cached_property
+    def _place(self) -> str:
+        return storage_name(self._root)
+
+    @cached_property
+    def _files(self) -> PageFiles:
+        if self._root.protocol in _S3:
+            from pme_airflow.targets.s3_files import S3Files
+
+            return S3Files(self._root, self._storage_options)
+        if self._storage_options:
+            raise PMEInputError(f"storage_options: they are for paths in S3, and {self._root} is none. Remove them.")
+        if self._root.protocol in _LOCAL:
+            from pme_airflow.targets.local_files import LocalFiles
+
+            return LocalFiles(self._root.path)
+        return FsspecFiles(self._root)
+
+    # ------------------------------------------------------------------- slots
 
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> SlotResult:
-        folder = self._root / slot
-        until = _utc(link)
+        folder = _checked(slot)
+        files = self._files
+        until = link.valid_until.isoformat().replace("+00:00", "Z")
         record = {
             "model_id": link.model_id,
             "audience": link.audience,
@@ -51,108 +93,93 @@ class ObjectStorageTarget(Target):
             "access_token": link.token.reveal(),
             "valid_until": until,
         }
-        page = render("embed.html.j2", link=link.url.reveal(), title=link.name, valid_until=until, **self._sdk)
-        self._replace(folder / "embed.html", page)
-        self._replace(folder / "link.json", json.dumps(record, indent=2) + "\n")
-        details = {"folder": str(folder), "name": link.name}
-        return SlotResult(details, old_link_remains=self._delete_old_versions(folder) > 0)
+        page = embed_page(link=link.url.reveal(), title=link.name, valid_until=until, **self._sdk)
+        remains = files.write(f"{folder}/embed.html", page)
+        remains |= files.write(f"{folder}/link.json", json.dumps(record, indent=2) + "\n")
+        details = {"folder": str(self._root / folder), "name": link.name, "fingerprint": fingerprint(link.token)}
+        return SlotResult(details, old_link_remains=remains)
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
-        folder = self._root / slot
+        token = link.token.reveal()
         problem = ""
-        try:
-            record = json.loads((folder / "link.json").read_text())
-            if record.get("access_token") != link.token.reveal():
-                problem = "link.json holds another link"
-            elif link.token.reveal() not in (folder / "embed.html").read_text():
-                problem = "embed.html shows another link"
-        except (ValueError, AttributeError):
-            problem = "link.json is incomplete"
+        if _token_in(self._read(slot, "link.json")) != token:
+            problem = "link.json does not hold the new link"
+        elif token not in self._read(slot, "embed.html"):
+            problem = "embed.html does not show the new link"
         if problem:
             raise SlotError(f"{problem} right after it was written: does another program write there?", passing=True)
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> SlotResult:
-        folder = self._root / slot
-        for name in _FILES:
-            (folder / name).unlink(missing_ok=True)
-        return SlotResult(old_link_remains=self._delete_old_versions(folder) > 0)
+        folder = _checked(slot)
+        remains = [self._files.delete(f"{folder}/{name}") for name in _FILES]
+        return SlotResult(old_link_remains=any(remains))
 
-    def _delete_old_versions(self, folder: Any) -> int:
-        """Delete the old versions that a versioned bucket keeps, with the old link in them; return how many remain."""
-        call = getattr(folder.fs, "call_s3", None)
-        if call is None:
-            return 0
-        kept = 0
-        for name in _FILES:
-            bucket, _, key = (folder / name).path.lstrip("/").partition("/")
-            try:
-                listed = call("list_object_versions", Bucket=bucket, Prefix=key).get("Versions", [])
-            except Exception as error:  # noqa: BLE001 - each store raises its own errors
-                reason = type(error).__name__
-                log.warning("%s: old versions cannot be listed (%s): allow s3:ListBucketVersions.", folder, reason)
-                return 0
-            for version in listed:
-                if version["Key"] == key and not version["IsLatest"]:
-                    kept += not _deleted(call, bucket, key, version["VersionId"])
-        if kept:
-            log.warning(
-                "%s: %d old versions still contain links, which are revoked at once. Allow s3:DeleteObjectVersion.",
-                folder,
-                kept,
-            )
-        return kept
+    def check_shown(self, shown: Sequence[Publication]) -> SlotCheck:
+        """Compare the files with what they were at the last check; read those that changed."""
+        now = self._files.signatures([f"{entry.slot}/{name}" for entry in shown for name in _FILES])
+        lost: list[str] = []
+        details: dict[str, dict[str, Any]] = {}
+        for entry in shown:
+            signatures = [now.get(f"{entry.slot}/{name}", "unknown") for name in _FILES]
+            if None in signatures:
+                lost.append(entry.slot)
+            elif "unknown" in signatures or signatures == entry.details.get("seen") or len(details) >= _MAX_READ:
+                continue
+            elif self._still_shows(entry):
+                details[entry.slot] = {**entry.details, "seen": signatures}
+            else:
+                lost.append(entry.slot)
+        return SlotCheck(lost, details)
+
+    def _still_shows(self, entry: Publication) -> bool:
+        wanted = entry.details.get("fingerprint")
+        if wanted is None:
+            return True  # an earlier version recorded none
+        record, page = (self._read(entry.slot, name) for name in ("link.json", "embed.html"))
+        found = {_token_in(record), *(tokens_of(page, entry.model_id) or {""})}
+        return found != {""} and {fingerprint(AccessToken(token)) for token in found} == {wanted}
+
+    def _read(self, slot: str, name: str) -> str:
+        return self._files.read(f"{_checked(slot)}/{name}", _MAX_FILE) or ""
+
+    # ------------------------------------------------------------------ gallery
 
     def finish(self, shown: Sequence[Publication]) -> None:
-        pages = [
+        script = source(_SCRIPT)
+        if self._files.read(_SCRIPT, len(script.encode()) + 1) != script:
+            self._files.write(_SCRIPT, script)
+        self._files.write("index.html", gallery_page(self._listed(shown)))
+
+    def _listed(self, shown: Sequence[Publication]) -> list[dict[str, str]]:
+        """Return the slots that show a link, without those whose page somebody deleted."""
+        slots = [entry for entry in shown if entry.link_id and _SLOT.match(entry.slot)]
+        pages = self._files.signatures([f"{entry.slot}/embed.html" for entry in slots])
+        return [
             {
-                "model_id": publication.slot,
-                "name": str(publication.details.get("name") or publication.slot),
-                "audience": publication.audience,
-                "published_at": publication.published_at.strftime("%Y-%m-%d %H:%M UTC"),
+                "model_id": entry.slot,
+                "name": str(entry.details.get("name") or entry.slot),
+                "audience": entry.audience,
+                "published_at": entry.published_at.strftime("%Y-%m-%d %H:%M UTC"),
             }
-            for publication in shown
-            if publication.link_id
+            for entry in slots
+            if pages.get(f"{entry.slot}/embed.html", "unknown") is not None
         ]
-        script, text = self._root / _SCRIPT, source(_SCRIPT)
-        if not script.exists() or script.read_text() != text:
-            self._replace(script, text)
-        self._replace(self._root / "index.html", render("index.html.j2", pages=pages))
-
-    def _replace(self, path: Any, text: str) -> None:
-        """Write a file so that a reader sees either the old text or the new one, whole."""
-        if path.protocol in ("file", "local", ""):
-            _replace_local(Path(path.path), text)
-            return
-        extra: dict[str, Any] = {}
-        if path.protocol in ("s3", "s3a"):
-            content_type = _CONTENT_TYPES[os.path.splitext(path.name)[1]]
-            extra = {"CacheControl": "no-store", "ContentType": content_type}
-        with path.open("wb", **extra) as stream:
-            stream.write(text.encode())
 
 
-def _deleted(call: Callable[..., Any], bucket: str, key: str, version: str) -> bool:
+def _checked(slot: str) -> str:
+    """Return a slot if it is the name of one folder.
+
+    :raises SlotError: for anything else, a path such as ``../other`` for example.
+    """
+    if not _SLOT.match(slot):
+        raise SlotError("the slot is not the name of a folder: model ids have letters and digits only")
+    return slot
+
+
+def _token_in(record: str) -> str:
+    """Return the token in the text of a ``link.json``; empty if there is none."""
     try:
-        call("delete_object", Bucket=bucket, Key=key, VersionId=version)
-    except Exception:  # noqa: BLE001 - each store raises its own errors
-        return False
-    return True
-
-
-def _replace_local(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.pme-tmp"):
-        left.unlink(missing_ok=True)
-    draft = path.parent / f".{path.name}.{uuid.uuid4().hex}.pme-tmp"
-    try:
-        with draft.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _utc(link: ShownLink) -> str:
-    return link.valid_until.isoformat().replace("+00:00", "Z")
+        token = json.loads(record)["access_token"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return token if isinstance(token, str) else ""

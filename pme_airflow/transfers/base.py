@@ -65,13 +65,16 @@ class PMETransferOperator(BaseOperator):
         :raises AirflowException: if a slot failed and another try may help.
         """
         from pme_airflow.hooks.pme import PMEHook, run_context_of
+        from pme_airflow.lifecycle.former_names import move_former_publications
         from pme_airflow.lifecycle.publish import Publisher
         from pme_airflow.operators._errors import airflow_errors
 
         failed_upstream = _failed_upstream(self, context)
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            publisher = Publisher(hook.services, run_context_of(context), self.make_target(hook), hook.open_link)
+            run_context, target = run_context_of(context), self.make_target(hook)
+            move_former_publications(hook.services, run_context, target)
+            publisher = Publisher(hook.services, run_context, target, hook.open_link)
             outcome = publisher.publish(hook.items(self.links), finish=_is_retry(context))
             if not outcome.links and failed_upstream:
                 raise AirflowFailException(f"There is no link to publish: {failed_upstream} failed. See its log.")

@@ -62,13 +62,14 @@ class PMEToHttpOperator(PMETransferOperator):
 
     def make_target(self, hook: PMEHook) -> Target:
         from pme_airflow.hooks.http import http_session
-        from pme_airflow.targets.http_json import HttpJsonTarget
+        from pme_airflow.targets.http_json import HttpJsonTarget, http_target_name
 
         session, base_url = http_session(self.http_conn_id)
         return HttpJsonTarget(
             session,
             base_url,
-            f"http:{self.http_conn_id}",
+            http_target_name(base_url, self.endpoint),
+            former_names=[f"http:{self.http_conn_id}"],
             method=self.method,
             endpoint=self.endpoint,
             json=self.json,

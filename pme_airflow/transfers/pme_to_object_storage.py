@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
@@ -36,9 +36,18 @@ class PMEToObjectStorageOperator(PMETransferOperator):
     :param sdk_url: the address of the vendor's SDK for Embeds, which gives open spaces each new link.
     :param sdk_key: your SDK key.
     :param public_url: the address at which people open the path; the task has a link to it. (templated)
+    :param storage_options: what files in S3 are written with, as S3 spells it: ``ServerSideEncryption``,
+        ``SSEKMSKeyId``, ``BucketKeyEnabled``, ``ACL``, ``StorageClass``, ``Tagging`` and others. The connection's Extra
+        may hold them under the same name; what is given here comes first. (templated)
     """
 
-    template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "path", "conn_id", "public_url")
+    template_fields: Sequence[str] = (
+        *PMETransferOperator.template_fields,
+        "path",
+        "conn_id",
+        "public_url",
+        "storage_options",
+    )
     operator_extra_links = (PMEGalleryLink(),)
 
     def __init__(
@@ -50,6 +59,7 @@ class PMEToObjectStorageOperator(PMETransferOperator):
         sdk_url: str = "",
         sdk_key: str = "",
         public_url: str = "",
+        storage_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(links=links, **kwargs)
@@ -58,11 +68,12 @@ class PMEToObjectStorageOperator(PMETransferOperator):
         self.sdk_url = sdk_url
         self.sdk_key = sdk_key
         self.public_url = public_url
+        self.storage_options = dict(storage_options or {})
 
     def make_target(self, hook: PMEHook) -> Target:
-        from airflow.sdk import ObjectStoragePath
-
+        from pme_airflow.hooks.object_storage import storage_root
         from pme_airflow.targets.object_storage import ObjectStorageTarget
 
-        root = ObjectStoragePath(str(self.path), conn_id=self.conn_id)
-        return ObjectStorageTarget(root, sdk_url=self.sdk_url, sdk_key=self.sdk_key)
+        root, options = storage_root(str(self.path), self.conn_id)
+        storage_options = {**options, **self.storage_options}
+        return ObjectStorageTarget(root, sdk_url=self.sdk_url, sdk_key=self.sdk_key, storage_options=storage_options)

@@ -1,14 +1,23 @@
-"""The HTML pages of targets, rendered from templates that escape every value."""
+"""The HTML pages of targets, rendered from templates that escape every value, with addresses that are checked."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-__all__ = ["render", "source"]
+from pme_airflow.addresses import HttpUrl, parse_http_url
+from pme_airflow.errors import PMEInputError, SlotError
+
+__all__ = ["checked_link", "checked_sdk_url", "embed_page", "gallery_page", "render", "source"]
+
+_VENDOR = "matterport.com"
+#: A path on the page's own server: no scheme, no other host, no backslash, which browsers read as a slash.
+_PATH = re.compile(r"(?!//)[A-Za-z0-9._~/%@?&=+-]+\Z")
 
 
 @cache
@@ -30,3 +39,63 @@ def source(name: str) -> str:
 def render(template: str, **values: Any) -> str:
     """Return one of the package's templates, filled in."""
     return _environment().get_template(template).render(**values)
+
+
+def embed_page(*, link: str, title: str, valid_until: str, sdk_url: str = "", sdk_key: str = "") -> str:
+    """Return the page that shows a link.
+
+    :raises SlotError: for a link that is not an https address.
+    :raises PMEInputError: for an ``sdk_url`` that is neither a path nor an https address.
+    """
+    url = checked_link(link)
+    host = _VENDOR if f".{url.host}".endswith(f".{_VENDOR}") else url.netloc
+    return render(
+        "embed.html.j2",
+        link=link,
+        hosts=host,
+        policy=_policy(url, checked_sdk_url(sdk_url)),
+        title=title,
+        valid_until=valid_until,
+        sdk_url=sdk_url,
+        sdk_key=sdk_key,
+    )
+
+
+def gallery_page(pages: Sequence[Mapping[str, str]]) -> str:
+    """Return the page that lists the embed pages, each by its model, name, audience and time of publication."""
+    return render("index.html.j2", pages=pages)
+
+
+def checked_link(link: str) -> HttpUrl:
+    """Return the parts of a link that readers open: https, or http to this machine.
+
+    :raises SlotError: for anything else, without the link.
+    """
+    url = parse_http_url(link)
+    if url is None or (url.scheme != "https" and not url.is_loopback):
+        raise SlotError("the link is not an https address; it is not shown. Check the API that it was minted by")
+    return url
+
+
+def checked_sdk_url(sdk_url: str) -> str:
+    """Return the address of the SDK: https, http to this machine, or a path on the page's own server.
+
+    :raises PMEInputError: for anything else.
+    """
+    url = parse_http_url(sdk_url)
+    secure = url is not None and (url.scheme == "https" or url.is_loopback)
+    if sdk_url and not secure and not _PATH.match(sdk_url):
+        raise PMEInputError("sdk_url: is neither an https address nor a path such as /sdk/index.esm.js.")
+    return sdk_url
+
+
+def _policy(link: HttpUrl, sdk_url: str) -> str:
+    """Return the content security policy of an embed page. The vendor's SDK loads scripts of its own from elsewhere."""
+    frame = f"{link.scheme}://{link.netloc}"
+    sdk = parse_http_url(sdk_url)
+    local = f" {sdk.scheme}://{sdk.netloc}" if sdk is not None else ""
+    more = f" https: {frame}{local}" if sdk_url else ""
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; object-src 'none'; style-src 'unsafe-inline'; "
+        f"script-src 'self'{more}; connect-src 'self'{more}; frame-src {frame} https://*.{_VENDOR}"
+    )

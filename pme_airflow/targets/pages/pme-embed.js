@@ -10,6 +10,8 @@
 // data-pme-sdk      the vendor's SDK for Embeds as a module, hosted by you. With it the open Showcase gets each new
 //                   token without an interruption; without it the iframe is reloaded when it has to be.
 // data-pme-sdk-key  your SDK key.
+// data-pme-hosts    the hosts whose links are shown, with spaces between; their subdomains count too. matterport.com by
+//                   default. A link must be https; http is accepted for this machine, on a page of this machine.
 // data-pme-watch    seconds between two requests to the source; 60 by default. A replaced link is revoked after a grace
 //                   period of 15 minutes, and a leaked one at once, whatever its validity.
 //
@@ -18,25 +20,62 @@
 const RELOAD_MARGIN = 60; // without the SDK, reload at the latest this many seconds before the link ends
 const RELOAD_DELAY = 600; // without the SDK, wait up to this many seconds before a replaced link is reloaded
 const RETRY_DELAYS = [1, 2, 4, 8, 15]; // seconds between requests to a source that does not answer
+const MAX_LIFE = 86400; // seconds; no link lives longer
+const HOSTS = ["matterport.com"];
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
+const onThisMachine = () => location.protocol === "file:" || LOOPBACK.test(location.hostname);
+
+/** Returns the URL of an address that is https, or plain http on this machine; undefined for any other scheme. */
+function secureUrl(address) {
+  let url;
+  try {
+    url = new URL(address);
+  } catch {
+    return undefined;
+  }
+  const local = url.protocol === "http:" && LOOPBACK.test(url.hostname) && onThisMachine();
+  const secure = url.protocol === "https:" || local;
+  return secure && !url.username && !url.password ? url : undefined;
+}
+
+/** Returns a link that may be shown in an iframe; undefined for one of another scheme or host. */
+export function safeLink(link, hosts = HOSTS) {
+  const url = secureUrl(link);
+  const ofHost = (host) => host && (url.host === host || `.${url.hostname}`.endsWith(`.${host}`));
+  const known = url && (hosts.some(ofHost) || (LOOPBACK.test(url.hostname) && onThisMachine()));
+  return known ? url.href : undefined;
+}
+
+/** Returns an address that may be read from, or loaded as a module: of the page's own server, or https. */
+function safeAddress(address) {
+  const url = new URL(address, document.baseURI);
+  const own = url.protocol.startsWith("http") && url.origin === location.origin;
+  if (own || secureUrl(url.href)) return url.href;
+  throw new Error("the address is neither of this server nor https");
+}
+
 /** Reads the current link from its source; what is left of it is measured by the source's own clock. */
-export async function readLink(source) {
-  const response = await fetch(source, { cache: "no-store", credentials: "same-origin", referrerPolicy: "no-referrer" });
+export async function readLink(source, hosts = HOSTS) {
+  const address = safeAddress(source);
+  const response = await fetch(address, { cache: "no-store", credentials: "same-origin", referrerPolicy: "no-referrer" });
   if (!response.ok) throw new Error(`the source answered ${response.status}`);
   const body = await response.json();
   if (typeof body.access_token !== "string" || typeof body.link !== "string") {
     throw new Error("the source returned no link");
   }
+  const link = safeLink(body.link, hosts);
+  if (!link) throw new Error("the source returned a link of another scheme or host");
   const now = Date.parse(response.headers.get("Date") || "") || Date.now();
   const left = typeof body.expires_in === "number" ? body.expires_in : (Date.parse(body.valid_until) - now) / 1000;
   if (!(left > 0)) throw new Error("the source's link has ended");
-  return { token: body.access_token, link: body.link, ends: performance.now() / 1000 + left };
+  return { token: body.access_token, link, ends: performance.now() / 1000 + Math.min(left, MAX_LIFE) };
 }
 
 /** Keeps one iframe's space open. Returns a function that stops it. */
-export function keepOpen(iframe, { source, sdk, key = "", watch = 60 } = {}) {
+export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HOSTS } = {}) {
   const emit = (name, detail = {}) => iframe.dispatchEvent(new CustomEvent(`pme:${name}`, { bubbles: true, detail }));
   const left = (link) => Math.max(1, link.ends - performance.now() / 1000);
   let current; // the link the iframe shows
@@ -52,7 +91,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60 } = {}) {
     async fetch(old = current.token) {
       for (let tries = 0; ; tries += 1) {
         try {
-          const link = await readLink(source);
+          const link = await readLink(source, hosts);
           if (link.token !== old) {
             current = link;
             emit("renewed", { by: "sdk" });
@@ -70,7 +109,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60 } = {}) {
   };
 
   async function connect() {
-    const module = await import(new URL(sdk, document.baseURI).href);
+    const module = await import(safeAddress(sdk));
     const options = { auth: current.token };
     const client = module.connect
       ? await module.connect(iframe, options)
@@ -110,7 +149,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60 } = {}) {
 
   async function check() {
     if (reading || stopped) return reading;
-    reading = readLink(source).then(take, (error) => {
+    reading = readLink(source, hosts).then(take, (error) => {
       if (!current || left(current) < RELOAD_MARGIN) emit("failed", { reason: error.message });
     });
     await reading;
@@ -118,9 +157,13 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60 } = {}) {
   }
 
   const checkIfVisible = () => document.hidden || check();
-  const timer = setInterval(check, watch * 1000);
+  const timer = setInterval(check, Math.max(1, watch) * 1000);
   const events = [[document, "visibilitychange"], [window, "online"], [window, "pageshow"], [window, "focus"]];
   events.forEach(([where, name]) => where.addEventListener(name, checkIfVisible));
+  if (iframe.src && iframe.src !== "about:blank" && !safeLink(iframe.src, hosts)) {
+    iframe.removeAttribute("src");
+    emit("failed", { reason: "the iframe's address is of another scheme or host" });
+  }
   check();
 
   return () => {
@@ -131,11 +174,12 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60 } = {}) {
 }
 
 document.querySelectorAll("iframe[data-pme-source]").forEach((iframe) => {
-  const { pmeSource: source, pmeSdk: sdk, pmeSdkKey: key, pmeWatch: watch } = iframe.dataset;
-  keepOpen(iframe, { source, sdk, key, watch: Number(watch) || 60 });
+  const { pmeSource: source, pmeSdk: sdk, pmeSdkKey: key, pmeWatch: watch, pmeHosts } = iframe.dataset;
+  const hosts = pmeHosts ? pmeHosts.split(/\s+/) : HOSTS;
   const status = document.querySelector("[data-pme-status]");
   iframe.addEventListener("pme:failed", () => status && (status.hidden = false));
   ["pme:renewed", "pme:connected", "pme:reloaded"].forEach((name) =>
     iframe.addEventListener(name, () => status && (status.hidden = true)),
   );
+  keepOpen(iframe, { source, sdk, key, watch: Number(watch) || 60, hosts });
 });

@@ -1,0 +1,63 @@
+"""Roots in object storage, whose addresses are checked before anything is written to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from typing import Any
+
+from airflow.sdk import BaseHook, ObjectStoragePath
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from pme_airflow.addresses import parse_http_url
+from pme_airflow.errors import PMEInputError
+from pme_airflow.hooks.extras import needs_extra
+from pme_airflow.hooks.http import checked_address
+from pme_airflow.targets.storage_names import storage_endpoint
+
+__all__ = ["STORAGE_OPTIONS", "storage_root"]
+
+#: The key in a connection's Extra that names what files in S3 are written with.
+STORAGE_OPTIONS = "storage_options"
+_LOCAL = frozenset({"file", "local", ""})
+_S3 = frozenset({"s3", "s3a", "s3n"})
+#: Stores that send links, and often a password, in clear.
+_CLEAR = frozenset({"ftp", "http", "webdav"})
+
+
+def storage_root(path: str, conn_id: str | None = None) -> tuple[ObjectStoragePath, Mapping[str, Any]]:
+    """Return a path in object storage, and the ``storage_options`` of its connection.
+
+    :raises PMEInputError: if the connection is not defined, the store's address is plain http to another machine, or a
+        library that the store needs is not installed.
+    """
+    root = ObjectStoragePath(path, conn_id=conn_id)
+    extra = _extra_of(root.conn_id)
+    if root.protocol in _LOCAL:
+        return root, {}
+    if root.protocol in _CLEAR:
+        raise PMEInputError(f"path: {root.protocol} sends links in clear. Use file, s3, gs or another encrypted store.")
+    with needs_extra("s3") if root.protocol in _S3 else nullcontext():
+        endpoint = storage_endpoint(root.fs)
+    if parse_http_url(endpoint) is not None:
+        checked_address(endpoint, f"connection {root.conn_id or 'of the environment'}, endpoint", root.conn_id, extra)
+    options = extra.get(STORAGE_OPTIONS) or {}
+    if not isinstance(options, Mapping):
+        raise PMEInputError(f"connection {root.conn_id}, Extra: {STORAGE_OPTIONS} must be a mapping.")
+    return root, options
+
+
+def _extra_of(conn_id: str | None) -> Mapping[str, Any]:
+    """Return the Extra of a connection.
+
+    :raises PMEInputError: if it is not defined: the store would then be used without credentials.
+    """
+    if conn_id is None:
+        return {}
+    connection: Any = None
+    with suppress(AirflowNotFoundException):
+        connection = BaseHook.get_connection(conn_id)
+    if connection is None:
+        raise PMEInputError(f"conn_id: the connection {conn_id} is not defined. Define it, or correct the path.")
+    extra: Mapping[str, Any] = connection.extra_dejson
+    return extra

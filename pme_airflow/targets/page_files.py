@@ -1,0 +1,60 @@
+"""Published files in any store that ``fsspec`` supports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+__all__ = ["FsspecFiles", "PageFiles"]
+
+
+class PageFiles(Protocol):
+    """Files under a root, by their paths relative to it. Readers see each file whole."""
+
+    def write(self, path: str, text: str) -> bool:
+        """Replace a file; return whether the store keeps what it replaced, so that it can still be read."""
+
+    def read(self, path: str, limit: int) -> str | None:
+        """Return a file's text, or its first ``limit`` bytes; ``None`` if there is no such file."""
+
+    def delete(self, path: str) -> bool:
+        """Delete a file if it is there; return whether the store keeps what it deleted."""
+
+    def signatures(self, paths: Iterable[str]) -> dict[str, str | None]:
+        """Return a text for each file that changes whenever the file does; ``None`` for a file that is not there.
+
+        A file of which that cannot be told cheaply is left out.
+        """
+
+
+class FsspecFiles:
+    """Files in a store without features of its own.
+
+    :param root: an ``ObjectStoragePath``.
+    """
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+
+    def write(self, path: str, text: str) -> bool:
+        """Replace a file."""
+        with (self._root / path).open("wb") as stream:
+            stream.write(text.encode())
+        return False
+
+    def read(self, path: str, limit: int) -> str | None:
+        """Return a file's text, or its first ``limit`` bytes; ``None`` if there is no such file."""
+        try:
+            with (self._root / path).open("rb") as stream:
+                return bytes(stream.read(limit)).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return None
+
+    def delete(self, path: str) -> bool:
+        """Delete a file if it is there."""
+        (self._root / path).unlink(missing_ok=True)
+        return False
+
+    def signatures(self, paths: Iterable[str]) -> dict[str, str | None]:
+        """Return nothing: a store may list its files at a price, or from a cache."""
+        return {}

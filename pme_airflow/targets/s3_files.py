@@ -1,0 +1,216 @@
+"""Published files in S3: not cached, encrypted as the bucket demands, and without old versions."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pme_airflow.errors import PMEInputError, SlotError
+from pme_airflow.targets.s3_http import bound_filesystem
+
+__all__ = ["S3Files", "checked_storage_options"]
+
+#: What a placement or a connection may name, as S3's own API spells it.
+_OPTIONS = frozenset(
+    {
+        "ACL",
+        "BucketKeyEnabled",
+        "ExpectedBucketOwner",
+        "SSEKMSEncryptionContext",
+        "SSEKMSKeyId",
+        "ServerSideEncryption",
+        "StorageClass",
+        "Tagging",
+    }
+)
+#: Classes whose files are not there for readers.
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+_CONTENT_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8", "js": "text/javascript"}
+#: Seconds for one call, its repetitions included.
+_CALL_SECONDS = 120
+_PAGE = 1000
+_MAX_PAGES = 20
+
+_CODE = re.compile(r"[A-Za-z0-9.]{1,60}\Z")
+#: Statuses of requests that came too often, took too long, or met another one.
+_PASSING = frozenset({408, 409, 425, 429})
+_PERMANENT = frozenset({"NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ProfileNotFound"})
+_ADVICE = {
+    "put_object": ": allow s3:PutObject. If the bucket demands encryption or an ACL, name it in storage_options",
+    "get_object": ": allow s3:GetObject, and kms:Decrypt for the key of the bucket",
+    "delete_object": ": allow s3:DeleteObject and s3:DeleteObjectVersion",
+    "list_objects_v2": ": allow s3:ListBucket",
+    "list_object_versions": ": allow s3:ListBucketVersions",
+}
+
+log = logging.getLogger(__name__)
+
+
+class _NotFoundError(SlotError):
+    """There is no such file, or no such bucket."""
+
+
+def checked_storage_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the options that files are written with.
+
+    :raises PMEInputError: for one that is unknown, or has a value that it cannot have.
+    """
+    if not isinstance(options, Mapping):
+        raise PMEInputError("storage_options: expected a mapping such as {ServerSideEncryption: aws:kms}.")
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise PMEInputError(f"storage_options: {name} is unknown. The options are {', '.join(sorted(_OPTIONS))}.")
+        if not isinstance(value, bool if name == "BucketKeyEnabled" else str) or value == "":
+            kind = "true or false" if name == "BucketKeyEnabled" else "a text"
+            raise PMEInputError(f"storage_options: {name} must be {kind}.")
+    if options.get("StorageClass") in _ARCHIVES:
+        raise PMEInputError("storage_options: StorageClass is one that readers cannot read from. Choose another.")
+    return dict(options)
+
+
+class S3Files:
+    """Files under a prefix of a bucket.
+
+    :param root: an ``ObjectStoragePath``.
+    :param options: what every file is written with, such as ``ServerSideEncryption``.
+    """
+
+    def __init__(self, root: Any, options: Mapping[str, Any]) -> None:
+        self._fs = root.fs
+        bound_filesystem(self._fs)
+        self._bucket, _, prefix = root.path.strip("/").partition("/")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._options = checked_storage_options(options)
+
+    def write(self, path: str, text: str) -> bool:
+        """Replace a file, and delete what a versioned bucket keeps of it; return whether something remains.
+
+        :raises SlotError: if S3 denies it.
+        """
+        key = self._prefix + path
+        content_type = _CONTENT_TYPES[path.rpartition(".")[2]]
+        written = self._call(
+            "put_object",
+            Key=key,
+            Body=text.encode(),
+            ContentType=content_type,
+            CacheControl="no-store",
+            **self._options,
+        )
+        return self._old_versions_remain(key, written)
+
+    def read(self, path: str, limit: int) -> str | None:
+        """Return a file's text, or its first ``limit`` bytes; ``None`` if there is no such file."""
+        key = self._prefix + path
+        try:
+            return bytes(self._run("get_object", _read, self._fs, self._bucket, key, limit)).decode("utf-8", "replace")
+        except _NotFoundError:
+            return None
+
+    def delete(self, path: str) -> bool:
+        """Delete a file if it is there, and what a versioned bucket keeps of it; return whether something remains."""
+        key = self._prefix + path
+        return self._old_versions_remain(key, self._call("delete_object", Key=key))
+
+    def signatures(self, paths: Iterable[str]) -> dict[str, str | None]:
+        """Return the ``ETag`` of each file, from one listing; ``None`` for a file that is not there.
+
+        :return: no entry for a file beyond the first 20,000 of the prefix.
+        """
+        listed: dict[str, str] = {}
+        complete_to = ""
+        token: dict[str, str] = {}
+        for _ in range(_MAX_PAGES):
+            page = self._call("list_objects_v2", Prefix=self._prefix, MaxKeys=_PAGE, **token)
+            listed.update({entry["Key"]: str(entry["ETag"]) for entry in page.get("Contents", ())})
+            if not page.get("IsTruncated"):
+                return {path: listed.get(self._prefix + path) for path in paths}
+            complete_to = page["Contents"][-1]["Key"]
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+        known = [path for path in paths if self._prefix + path <= complete_to]
+        return {path: listed.get(self._prefix + path) for path in known}
+
+    # ------------------------------------------------------------- old versions
+
+    def _old_versions_remain(self, key: str, response: Mapping[str, Any]) -> bool:
+        """Delete what a bucket keeps of a file that was replaced or deleted, and return whether something remains.
+
+        :param response: of the call that replaced or deleted it. A bucket that never had versions names none.
+        """
+        if not response.get("VersionId"):
+            return False
+        kept = 0
+        try:
+            for version in self._old_versions(key):
+                kept += not self._delete_version(key, version)
+        except SlotError as error:
+            log.warning("%s: the old versions cannot be listed: %s", key, error)
+            return True
+        if kept:
+            log.warning("%s: %d old versions still contain links. Allow s3:DeleteObjectVersion.", key, kept)
+        return kept > 0
+
+    def _old_versions(self, key: str) -> Iterator[str]:
+        """Yield the ids of all versions of a file but the latest.
+
+        :raises SlotError: if they cannot be listed, or not all of them.
+        """
+        markers: dict[str, str] = {}
+        for _ in range(_MAX_PAGES):
+            page = self._call("list_object_versions", Prefix=key, MaxKeys=_PAGE, **markers)
+            versions = [version for version in page.get("Versions", ()) if version["Key"] == key]
+            yield from (version["VersionId"] for version in versions if not version["IsLatest"])
+            if not page.get("IsTruncated") or page.get("NextKeyMarker", "") != key:
+                return
+            markers = {"KeyMarker": key, "VersionIdMarker": page["NextVersionIdMarker"]}
+        raise SlotError(f"there are more than {_PAGE * _MAX_PAGES}")
+
+    def _delete_version(self, key: str, version: str) -> bool:
+        try:
+            self._call("delete_object", Key=key, VersionId=version)
+        except SlotError:
+            return False
+        return True
+
+    # ------------------------------------------------------------------ calling
+
+    def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+        response: Mapping[str, Any] = self._run(method, self._fs._call_s3, method, Bucket=self._bucket, **arguments)
+        return response
+
+    def _run(self, method: str, function: Any, *args: Any, **arguments: Any) -> Any:
+        """Run a coroutine function of the file system.
+
+        :raises SlotError: if it fails; with S3's code, never its words, which may repeat what was sent.
+        """
+        from fsspec.asyn import sync
+
+        problem: SlotError | None = None
+        try:
+            return sync(self._fs.loop, function, *args, timeout=_CALL_SECONDS, **arguments)
+        except Exception as error:  # noqa: BLE001 - the libraries below raise errors of many kinds
+            problem = _problem_of(method, error)
+        raise problem
+
+
+async def _read(fs: Any, bucket: str, key: str, limit: int) -> bytes:
+    response = await fs._call_s3("get_object", Bucket=bucket, Key=key)
+    read = bytearray()
+    async with response["Body"] as body:
+        while len(read) < limit and (chunk := await body.read(limit - len(read))):
+            read += chunk
+    return bytes(read)
+
+
+def _problem_of(method: str, error: Exception) -> SlotError:
+    response = getattr(error.__cause__, "response", None)
+    response = response if isinstance(response, Mapping) else {}
+    code, status = response.get("Error", {}).get("Code"), response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    named = code if isinstance(code, str) and _CODE.match(code) else type(error).__name__
+    message = f"S3 failed at {method} ({named}){_ADVICE.get(method, '') if status == 403 else ''}"
+    if isinstance(error, FileNotFoundError):
+        return _NotFoundError(message)
+    permanent = isinstance(status, int) and 400 <= status < 500 and status not in _PASSING
+    return SlotError(message, passing=not permanent and type(error).__name__ not in _PERMANENT)
