@@ -151,9 +151,8 @@ class Demo:
             console.print(f"   Exposure, from flag to the API's confirmation: {exposure.total_seconds():.2f} s.")
         status = airflow(self.env, "dags", "test", "pme_link_keeper", check=False)
         healed = json.loads(page.read_text())["access_token"] != leaked["access_token"]
-        console.print(
-            f"   The keeper {'has put' if healed else 'has NOT put'} a new link on {leaked['model_id']}'s page."
-        )
+        outcome = "shows a new link" if healed else "does NOT show a new link"
+        console.print(f"   After a run of the keeper, the page of {leaked['model_id']} {outcome}.")
         return bool(revoked) and healed and status == 0
 
     def _ticket(self, link: str) -> Path:

@@ -1,0 +1,94 @@
+"""`make up`: what it starts, in which order, and that a signal ends all of it; a real one runs in tests/airflow."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pme_airflow.dev.playground import up as ups
+from pme_airflow.dev.playground.home import PlaygroundError
+from pme_airflow.dev.playground.places import Places
+from pme_airflow.dev.playground.up import run_up
+
+ADDRESS = "http://127.0.0.1:8799"
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What happened, in order, with stand-ins for every program."""
+    events: list[str] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    @contextmanager
+    def serving(name: str, given: Any) -> Iterator[Any]:
+        events.append(f"{name} starts")
+        yield given
+        events.append(f"{name} stops")
+
+    class Live:
+        address = "http://127.0.0.1:8080"
+
+        def __init__(self, home: Path, env: dict[str, str], port: int) -> None:
+            assert (env["PME_PLACEMENTS"], env["MORE"]) == (str(home / "placements.yaml"), "1")
+            assert "kind: extra" in (home / "placements.yaml").read_text()
+            self.port = port
+
+        def __enter__(self) -> Live:
+            events.append(f"Airflow starts on {self.port}")
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            events.append("Airflow stops")
+
+        def wait_until_parsed(self, *dag_ids: str) -> None:
+            events.append(f"parsed {' '.join(sorted(dag_ids))}")
+
+        def trigger(self, dag_id: str) -> None:
+            events.append(f"triggered {dag_id}")
+            signal.raise_signal(signal.SIGTERM)
+
+    def start(home: Path, *options: str) -> tuple[Any, str]:
+        events.append(f"emulator starts {' '.join(options)}")
+        return "process", ADDRESS
+
+    places = Places("http://127.0.0.1:3/", None, "no WordPress", {"MORE": "1"}, "  - {kind: extra}\n")
+    monkeypatch.setattr(ups, "start_emulator", start)
+    monkeypatch.setattr(ups, "stop", lambda process: events.append(f"emulator {process} stops"))
+    monkeypatch.setattr(ups, "serving_places", lambda models: serving(f"places of {len(models)}", places))
+    monkeypatch.setattr(ups, "serving_showroom", lambda published, found: serving("showroom", "http://127.0.0.1:4/"))
+    monkeypatch.setattr(ups, "LiveAirflow", Live)
+    yield events
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_signal_ends_everything_in_reverse_order(
+    events: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_up(tmp_path / "home", 8080, 8799) == 0
+    assert events == [
+        "emulator starts --port 8799 --models 5", "places of 5 starts", "showroom starts", "Airflow starts on 8080",
+        "parsed pme_leak_response pme_link_keeper pme_nightly_rotation", "triggered pme_nightly_rotation",
+        "Airflow stops", "showroom stops", "places of 5 stops", "emulator process stops",
+    ]  # fmt: skip
+    printed = capsys.readouterr().out
+    for part in ("http://127.0.0.1:8080   user admin, password admin", ADDRESS, "http://127.0.0.1:4/", "no WordPress"):
+        assert part in printed
+    assert printed.endswith("Everything has stopped.\n")
+
+
+def test_what_has_started_is_stopped_when_airflow_does_not_start(
+    events: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise PlaygroundError("airflow scheduler ended")
+
+    monkeypatch.setattr(ups.LiveAirflow, "__enter__", fail)
+    with pytest.raises(PlaygroundError):
+        run_up(tmp_path / "home", 8080, 8799)
+    assert events[-1] == "emulator process stops"
