@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pme_airflow.errors import PMEError, PMEReportError
 from pme_airflow.hooks.arguments import read_list
 from pme_airflow.leaks.reports import Findings
 
-__all__ = ["event_findings", "event_tokens"]
+__all__ = ["event_reports", "event_tokens"]
 
 
 def event_tokens(context: Mapping[str, Any]) -> list[Any]:
@@ -19,19 +18,20 @@ def event_tokens(context: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def event_findings(context: Mapping[str, Any], problems: list[PMEError]) -> list[Findings]:
-    """Return the reports that a watcher's trigger has read.
-
-    :param problems: one that the trigger could not read is added here.
-    """
+def event_reports(context: Mapping[str, Any]) -> tuple[tuple[Findings, ...], tuple[str, ...]]:
+    """Return the reports that a watcher's trigger has read, and a sentence for each that could not be read."""
     found: list[Findings] = []
+    unread: list[str] = []
     for extra in _extras(context):
         report = extra.get("report")
         if isinstance(report, Mapping) and report.get("problem"):
-            problems.append(PMEReportError(f"{report.get('path')}: {report['problem']}"))
+            unread.append(f"{report.get('path')}: {report['problem']}")
         elif isinstance(report, Mapping):
-            found.append(Findings.of_json(report))
-    return found
+            try:
+                found.append(Findings.of_json(report))
+            except (KeyError, TypeError, ValueError) as error:
+                unread.append(f"{report.get('path')}: the event does not contain a report ({type(error).__name__}).")
+    return tuple(found), tuple(unread)
 
 
 def _extras(context: Mapping[str, Any]) -> list[Mapping[str, Any]]:
