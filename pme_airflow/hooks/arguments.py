@@ -12,7 +12,7 @@ from typing import Any
 from pme_airflow.errors import PMEInputError
 from pme_airflow.model_ids import model_ids_of
 
-__all__ = ["checked_audience", "read_list", "read_models"]
+__all__ = ["checked_audience", "read_bool", "read_list", "read_models"]
 
 _AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -55,6 +55,19 @@ def read_list(value: Any) -> list[Any]:
         parsed = _literal(value, value) if value.lstrip().startswith("[") else value
         return parsed if isinstance(parsed, list) else [value]
     return list(value) if isinstance(value, list | tuple | set) else [value]
+
+
+def read_bool(value: object, name: str) -> bool:
+    """Return a truth value, also one that a template rendered into a string.
+
+    :raises PMEInputError: for anything else.
+    """
+    text = str(value).strip().lower()
+    if text in ("true", "1", "yes"):
+        return True
+    if text in ("false", "0", "no", "none", ""):
+        return False
+    raise PMEInputError(f"{name}: expected true or false.")
 
 
 def _literal(text: str, default: Any) -> Any:

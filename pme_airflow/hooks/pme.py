@@ -21,15 +21,13 @@ from pme_airflow.hooks.ledger_engines import ledger_of
 from pme_airflow.hooks.log_masking import LinkMasks
 from pme_airflow.ledger import publications
 from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.flags import Flagged
 from pme_airflow.ledger.rate_limit import SharedRateLimit
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.account_models import ModelQuery, list_models
-from pme_airflow.lifecycle.flag import Flagging
-from pme_airflow.lifecycle.leak_response import joined
+from pme_airflow.lifecycle.leak_response import LeakRequest, LeakResponse, respond
 from pme_airflow.lifecycle.mint import MintLinksRequest, MintResult, mint_links
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper, SweepResult
+from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult, sweep
 from pme_airflow.lifecycle.xcom_payload import items_in, models_in
 from pme_airflow.sealing import OpenedLink, Sealer, key_text
 
@@ -54,6 +52,10 @@ def run_context_of(context: Mapping[str, Any] | None = None) -> RunContext:
     if ti is None:
         return RunContext.of_command("python")
     return RunContext.of_task(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+
+
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)
 
 
 class PMEHook(BaseHook):
@@ -219,21 +221,23 @@ class PMEHook(BaseHook):
         link_ids: Iterable[str] = (),
         reason: str = "",
         run_context: RunContext | None = None,
-    ) -> Flagged:
+        *,
+        within: bool = False,
+    ) -> LeakResponse:
         """Flag leaked links; the next sweep revokes them.
 
         :param tokens: raw tokens, links in any encoding, or fingerprints; raw tokens are fingerprinted first.
-        :raises PMEInputError: if there is nothing to flag, or a value cannot be read; the rest is flagged.
+        :param within: whether a link must match all of the criteria, where several are given.
+        :raises PMEInputError: if there is nothing to flag, if criteria are mixed without ``within``, or if a value
+            cannot be read; the rest is flagged then.
         """
-        problems: list[PMEError] = []
-        given = {"tokens": tokens, "models": models, "audiences": audiences, "link_ids": link_ids}
-        flagging = Flagging.gather(given, problems)
-        flagged = flagging.commit(self.database, run_context or run_context_of(), reason) if flagging else None
-        if problems:
-            raise joined(problems)
-        if flagged is None:
-            raise PMEInputError("There is nothing to flag. Give tokens, models, audiences or link_ids.")
-        return flagged
+        request = LeakRequest(
+            _texts(tokens), _texts(models), _texts(audiences), _texts(link_ids), reason=reason, within=within
+        )
+        response = respond(self.services, run_context or run_context_of(), request)
+        if response.problems:
+            raise PMEInputError("; ".join(str(problem) for problem in response.problems))
+        return response
 
     def sweep(
         self,
@@ -241,8 +245,15 @@ class PMEHook(BaseHook):
         *,
         verify: bool = False,
         flagged_only: bool = False,
+        deadline: timedelta | None = None,
         run_context: RunContext | None = None,
     ) -> SweepResult:
-        """Revoke what is due, and return what came of it."""
-        sweeper = Sweeper(self.services, run_context or run_context_of(), max_attempts, verify=verify)
-        return sweeper.sweep(flagged_only=flagged_only)
+        """Revoke what is due, and return what came of it.
+
+        :param max_attempts: a link that the API refused to revoke so often is irrevocable.
+        :param verify: whether to request each revoked link itself, and record the answer.
+        :param flagged_only: whether to revoke leaked links alone.
+        :param deadline: how long to go on while no revocation is confirmed; ``None`` for two minutes.
+        """
+        request = SweepRequest(max_attempts, verify, flagged_only, deadline)
+        return sweep(self.services, run_context or run_context_of(), request)

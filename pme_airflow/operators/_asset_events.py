@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pme_airflow.errors import PMEError, PMEReportError
+from pme_airflow.errors import PMEReportError
 from pme_airflow.hooks.arguments import read_list
 from pme_airflow.leaks.reports import Findings
 from pme_airflow.printable import printable
 
-__all__ = ["event_findings", "event_tokens"]
+__all__ = ["event_reports", "event_tokens"]
 
 
 def event_tokens(context: Mapping[str, Any]) -> list[Any]:
@@ -20,23 +20,21 @@ def event_tokens(context: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def event_findings(context: Mapping[str, Any], problems: list[PMEError]) -> list[Findings]:
-    """Return the reports that a watcher's trigger has read.
-
-    :param problems: what the trigger could not read is added here.
-    """
+def event_reports(context: Mapping[str, Any]) -> tuple[tuple[Findings, ...], tuple[str, ...]]:
+    """Return the reports that a watcher's trigger has read, and a sentence for each that could not be read."""
     found: list[Findings] = []
+    unread: list[str] = []
     for extra in _extras(context):
         report = extra.get("report")
         if not isinstance(report, Mapping):
             continue
         if report.get("problem"):
-            problems.append(PMEReportError(f"{printable(report.get('path'))}: {printable(report['problem'])}"))
+            unread.append(f"{printable(report.get('path'))}: {printable(report['problem'])}")
         try:
             found += [Findings.of_json(report)] if "form" in report or "problem" not in report else []
         except PMEReportError as error:
-            problems.append(error)
-    return found
+            unread.append(str(error))
+    return tuple(found), tuple(unread)
 
 
 def _extras(context: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""Reporting a sweep: metrics, asset events, and alarms for what a person must look at."""
+"""Reporting sweeps and leak responses: metrics, asset events, and alarms for what a person must look at."""
 
 from __future__ import annotations
 
@@ -8,28 +8,53 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import Stats
 
 from pme_airflow.durations import parse_duration
+from pme_airflow.errors import PMEInputError
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
+    from pme_airflow.lifecycle.leak_response import LeakResponse
     from pme_airflow.lifecycle.sweep import SweepResult
 
-__all__ = ["OnAlarm", "count", "emit_metrics", "raise_alarms", "report_sweep", "sweep_alarms"]
+__all__ = [
+    "OnAlarm",
+    "count",
+    "emit_metrics",
+    "late_alarms",
+    "raise_alarms",
+    "report_response",
+    "report_sweep",
+    "response_alarms",
+    "sweep_alarms",
+]
 
 #: Called with the task's context and the key ``alarms``, a list of sentences: a notifier, a function, or several.
 OnAlarm = Callable[[Any], Any] | Sequence[Callable[[Any], Any]] | None
 
 
 def report_sweep(
-    operator: BaseOperator, context: Mapping[str, Any], outcome: SweepResult, max_exposure: Any, on_alarm: OnAlarm
+    operator: BaseOperator, context: Mapping[str, Any], result: SweepResult, max_exposure: Any, on_alarm: OnAlarm
 ) -> None:
     """Report a sweep to Airflow's metrics, to the assets ``pme://revoked/<audience>``, and to ``on_alarm``.
 
-    :raises PMEInputError: if ``max_exposure`` is no duration; metrics and assets have been reported by then.
+    :raises PMEInputError: if ``max_exposure`` is no duration; all else has been reported by then.
     """
-    emit_metrics(outcome)
-    _post_revoked_events(operator, context, outcome.audiences)
-    raise_alarms(operator, context, sweep_alarms(outcome, max_exposure), on_alarm)
+    emit_metrics(result)
+    _post_revoked_events(operator, context, result.audiences)
+    _raise_all(operator, context, sweep_alarms(result), result, max_exposure, on_alarm)
+
+
+def report_response(
+    operator: BaseOperator, context: Mapping[str, Any], response: LeakResponse, max_exposure: Any, on_alarm: OnAlarm
+) -> None:
+    """Report a leak response as :func:`report_sweep` reports a sweep.
+
+    :raises PMEInputError: if ``max_exposure`` is no duration; all else has been reported by then.
+    """
+    if response.sweep is not None:
+        emit_metrics(response.sweep)
+        _post_revoked_events(operator, context, response.sweep.audiences)
+    _raise_all(operator, context, response_alarms(response), response.sweep, max_exposure, on_alarm)
 
 
 def count(name: str, by: int = 1) -> None:
@@ -38,44 +63,102 @@ def count(name: str, by: int = 1) -> None:
         Stats.incr(f"pme.{name}", by)
 
 
-def emit_metrics(outcome: SweepResult) -> None:
+def emit_metrics(result: SweepResult) -> None:
     """Emit a sweep's counts, and the exposure of each leaked link in milliseconds."""
-    count("revoked", len(outcome.revoked))
-    count("expired", outcome.expired)
-    count("irrevocable", len(outcome.given_up))
-    Stats.gauge("pme.flagged_pending", outcome.pending)
-    for seconds in outcome.exposures.values():
+    count("revoked", result.revoked.total)
+    count("expired", result.expired)
+    count("irrevocable", result.irrevocable.total)
+    Stats.gauge("pme.flagged_pending", result.pending)
+    for seconds in result.exposures.values():
         Stats.timing("pme.exposure", seconds * 1000)
 
 
-def sweep_alarms(outcome: SweepResult, max_exposure: Any = None) -> list[str]:
-    """Return what in a sweep a person must look at, one sentence each.
+def sweep_alarms(result: SweepResult) -> list[str]:
+    """Return what in a sweep a person must look at, one sentence each."""
+    alarms = [*_never_revoked(result).values(), *_tombstone_hits(result)]
+    if result.pending:
+        alarms.append(f"{result.pending} flagged links are NOT revoked yet; the next sweep tries again.")
+    return alarms + [
+        f"{other.count} flagged links of client {other.client_id} are NOT revoked and may live until "
+        f"{other.until:%Y-%m-%d %H:%M} UTC. {_how_to_revoke(other.client_id)}"
+        for other in result.other_clients
+    ]
+
+
+def response_alarms(response: LeakResponse) -> list[str]:
+    """Return what in a leak response a person must look at, one sentence each."""
+    if not response.swept:
+        return []
+    alarms = {link.row.link_id: link.not_revoked_line for link in response.not_revoked}
+    others = {link.row.client_id for link in response.not_revoked}
+    hits: list[str] = []
+    if response.sweep is not None:
+        alarms = _never_revoked(response.sweep) | alarms
+        others -= {response.sweep.client_id}
+        hits = _tombstone_hits(response.sweep)
+    return [*alarms.values(), *hits, *(_how_to_revoke(client_id) for client_id in sorted(others))]
+
+
+def _never_revoked(result: SweepResult) -> dict[str, str]:
+    """Return a sentence for each link that became irrevocable, or that no key of the connection opens."""
+    irrevocable = {
+        row.link_id: f"Link {row.link_id} of model {row.model_id} is irrevocable; it ends at "
+        f"{row.valid_until:%Y-%m-%d %H:%M} UTC."
+        for row in result.irrevocable
+    }
+    unopened = {
+        row.link_id: f"Link {row.link_id} of model {row.model_id} cannot be opened with the connection's keys, so it "
+        "is not revoked."
+        for row in result.unopened
+    }
+    return irrevocable | unopened
+
+
+def _tombstone_hits(result: SweepResult) -> list[str]:
+    return [f"Tombstone hit: {fingerprint} was flagged before it was minted." for fingerprint in result.tombstones]
+
+
+def late_alarms(result: SweepResult, max_exposure: Any) -> list[str]:
+    """Return a sentence for each leaked link that lived longer than it may.
 
     :raises PMEInputError: if ``max_exposure`` is no duration.
     """
-    alarms = [
-        f"Link {row.link_id} of model {row.model_id} is irrevocable; it ends at {row.valid_until:%Y-%m-%d %H:%M} UTC."
-        for row in outcome.given_up
-    ]
-    alarms += [
-        f"Link {row.link_id} of model {row.model_id} cannot be opened with the connection's keys, so it is not revoked."
-        for row in outcome.unopened
-    ]
-    alarms += [f"Tombstone hit: {fingerprint} was flagged before it was minted." for fingerprint in outcome.tombstones]
-    if outcome.pending:
-        alarms.append(f"{outcome.pending} flagged links are still alive: the sweep falls behind.")
-    return alarms + _late(outcome, max_exposure)
-
-
-def _late(outcome: SweepResult, max_exposure: Any) -> list[str]:
     if max_exposure in (None, ""):
         return []
     limit = parse_duration(max_exposure, "max_exposure").total_seconds()
     return [
         f"{fingerprint} was exposed for {seconds:.0f} s, over {limit:.0f} s."
-        for fingerprint, seconds in outcome.exposures.items()
+        for fingerprint, seconds in result.exposures.items()
         if seconds > limit
     ]
+
+
+def _raise_all(
+    operator: BaseOperator,
+    context: Mapping[str, Any],
+    alarms: list[str],
+    result: SweepResult | None,
+    max_exposure: Any,
+    on_alarm: OnAlarm,
+) -> None:
+    """Raise alarms together with those of late revocations.
+
+    :raises PMEInputError: if ``max_exposure`` is no duration, after the others were raised.
+    """
+    problem: PMEInputError | None = None
+    try:
+        alarms = [*alarms, *(late_alarms(result, max_exposure) if result is not None else ())]
+    except PMEInputError as error:
+        problem = error
+    raise_alarms(operator, context, alarms, on_alarm)
+    if problem is not None:
+        raise problem
+
+
+def _how_to_revoke(client_id: str) -> str:
+    from pme_airflow.hooks.client_connections import how_to_revoke
+
+    return how_to_revoke(client_id)
 
 
 def raise_alarms(operator: BaseOperator, context: Mapping[str, Any], alarms: Sequence[str], on_alarm: OnAlarm) -> None:

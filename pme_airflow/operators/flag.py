@@ -9,26 +9,33 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 if TYPE_CHECKING:
-    from pme_airflow.errors import PMEError
-    from pme_airflow.leaks.reports import Findings
-    from pme_airflow.lifecycle.flag import Flagging
-    from pme_airflow.lifecycle.responder import LeakReport
+    from airflow.sdk.exceptions import AirflowException
+
+    from pme_airflow.lifecycle.leak_response import LeakRequest, LeakResponse
     from pme_airflow.operators.alerts import OnAlarm
 
 __all__ = ["PMEFlagTokensOperator"]
 
+#: How long a try goes on while no revocation is confirmed; the task is tried again then, and the sweeps go on.
+_DEADLINE = timedelta(seconds=30)
+
 
 class PMEFlagTokensOperator(BaseOperator):
-    """Flag leaked links, so that the next sweep revokes them.
+    """Flag leaked links, so that the next sweep revokes them; or revoke them at once.
 
-    Airflow keeps a run's conf and rendered fields in clear: pass fingerprints (``pme-airflow fingerprint``) rather than
-    raw tokens where you can. Raw tokens are fingerprinted before anything else, and never stored here.
+    Airflow keeps a run's conf in clear: pass fingerprints (``pme-airflow fingerprint``) rather than raw tokens where
+    you can. Raw tokens are fingerprinted before anything else, masked in the task's log, and never stored here.
+
+    The task fails, after pushing its result, if a part of what was given could not be read, or if ``sweep`` is set and
+    the revocation of a link was not confirmed.
 
     :param tokens: raw tokens, links in any encoding, or fingerprints. Rendered when the task runs, and no template
         field, since Airflow would store it rendered.
     :param models: flag every link of these models. (templated)
     :param audiences: flag every link of these audiences. (templated)
-    :param findings: the path or URL of a scanner's report. (templated)
+    :param findings: the path or URL of a scanner's report, or several. (templated)
+    :param within: flag only links that match all of the criteria, where several are given. Without it, models and
+        audiences cannot be given together with each other or with tokens. (templated)
     :param reason: why; recorded in the ledger. (templated)
     :param sweep: whether to revoke at once, in this task.
     :param max_exposure: raise an alarm for a link that lived longer than this after its flag: ``5m``. (templated)
@@ -37,7 +44,9 @@ class PMEFlagTokensOperator(BaseOperator):
     :return: what was flagged, as JSON of fingerprints.
     """
 
-    template_fields: Sequence[str] = ("models", "audiences", "findings", "reason", "max_exposure", "pme_conn_id")
+    template_fields: Sequence[str] = (
+        "models", "audiences", "findings", "within", "reason", "max_exposure", "pme_conn_id",
+    )  # fmt: skip
     ui_color = "#f9dede"
 
     def __init__(
@@ -46,7 +55,8 @@ class PMEFlagTokensOperator(BaseOperator):
         tokens: Any = None,
         models: Any = None,
         audiences: Any = None,
-        findings: str | None = None,
+        findings: str | Sequence[str] | None = None,
+        within: bool | str = False,
         reason: str = "",
         sweep: bool = False,
         max_exposure: str | timedelta | None = None,
@@ -59,65 +69,72 @@ class PMEFlagTokensOperator(BaseOperator):
         self.models = models
         self.audiences = audiences
         self.findings = findings
+        self.within = within
         self.reason = reason
         self.sweep = sweep
         self.max_exposure = max_exposure
         self.on_alarm = on_alarm
         self.pme_conn_id = pme_conn_id
 
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render the template fields, and mask tokens in them, since Airflow stores and shows them rendered."""
+        from pme_airflow.operators._masking import redacted
+
+        super().render_template_fields(context, jinja_env)
+        for name in self.template_fields:
+            setattr(self, name, redacted(getattr(self, name)))
+
     def execute(self, context: Any) -> dict[str, Any]:
         """Flag, and sweep where asked to.
 
-        :raises AirflowFailException: if there is nothing to flag, or a value cannot be read; what can be read is
-            flagged all the same.
+        :raises AirflowFailException: if there is nothing to flag, or a part cannot be read; the rest is flagged.
+        :raises AirflowException: if a revocation was not confirmed and another try may help.
         """
-        from pme_airflow.lifecycle.leak_response import joined
-        from pme_airflow.operators._errors import airflow_errors, push_result
-
-        problems: list[PMEError] = []
-        with airflow_errors():
-            flagging, findings = self._read(context, problems)
-            report = None
-            if flagging is not None or findings is not None or not problems:
-                report = self._respond(context, flagging, findings)
-            if problems:
-                if report is not None:
-                    push_result(context, report.as_json())
-                raise joined(problems)
-        assert report is not None
-        return report.as_json()
-
-    def _respond(self, context: Any, flagging: Flagging | None, findings: Findings | None) -> LeakReport:
         from pme_airflow.hooks.pme import PMEHook, run_context_of
-        from pme_airflow.lifecycle.leak_response import Responder
-        from pme_airflow.operators.alerts import report_sweep
+        from pme_airflow.lifecycle.leak_response import respond
+        from pme_airflow.operators._errors import airflow_errors, end_task
+        from pme_airflow.operators.alerts import report_response
 
-        responder = Responder(PMEHook(self.pme_conn_id).services, run_context_of(context))
-        report = responder.flag(flagging, findings, str(self.reason or ""))
-        self.log.info("Flagged: %s.", report.in_words)
-        if self.sweep:
-            responder.sweep(report)
-            if report.swept is not None:
-                report_sweep(self, context, report.swept, self.max_exposure, self.on_alarm)
-        return report
+        with airflow_errors():
+            services = PMEHook(self.pme_conn_id).services
+            response = respond(services, run_context_of(context), self._request(context))
+        self.log.info("%s.", response.summary)
+        return end_task(
+            context,
+            response.as_json(),
+            _failure(response),
+            lambda: report_response(self, context, response, self.max_exposure, self.on_alarm),
+        )
 
-    def _read(self, context: Mapping[str, Any], problems: list[PMEError]) -> tuple[Flagging | None, Findings | None]:
-        """Read the arguments and the triggering events; what cannot be read is added to the problems."""
-        from pme_airflow.hooks.arguments import read_list
-        from pme_airflow.leaks.reports import merged
-        from pme_airflow.lifecycle.flag import Flagging
-        from pme_airflow.operators._asset_events import event_findings, event_tokens
+    def _request(self, context: Mapping[str, Any]) -> LeakRequest:
+        """Read the arguments and the events that started the run."""
+        from pme_airflow.hooks.arguments import read_bool, read_list
+        from pme_airflow.lifecycle.leak_response import LeakRequest
+        from pme_airflow.operators._asset_events import event_reports, event_tokens
+        from pme_airflow.operators._masking import mask_tokens
 
-        tokens = self.render_template(self.tokens, context) if self.tokens is not None else None
-        given = {
-            "tokens": [*read_list(tokens), *event_tokens(context)],
-            "models": read_list(self.models),
-            "audiences": read_list(self.audiences),
-        }
-        flagging = Flagging.gather(given, problems)
-        return flagging, merged([self._read_report(problems), *event_findings(context, problems)])
+        rendered = self.render_template(self.tokens, context) if self.tokens is not None else None
+        tokens = (*read_list(rendered), *event_tokens(context))
+        mask_tokens(tokens)
+        reports, unread = event_reports(context)
+        return LeakRequest(
+            tokens,
+            tuple(read_list(self.models)),
+            tuple(read_list(self.audiences)),
+            reports=reports,
+            report_places=tuple(map(str, read_list(self.findings))),
+            unread=unread,
+            reason=str(self.reason or ""),
+            sweep=self.sweep,
+            within=read_bool(self.within, "within"),
+            deadline=_DEADLINE,
+        )
 
-    def _read_report(self, problems: list[PMEError]) -> Findings | None:
-        from pme_airflow.leaks.report_fetch import read_findings
 
-        return None if self.findings in (None, "", "None") else read_findings(self.findings, problems)
+def _failure(response: LeakResponse) -> AirflowException | None:
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+    if response.promise_kept and not response.outside:
+        return None
+    error = AirflowFailException if response.permanent or response.promise_kept else AirflowException
+    return error(" ".join([f"{response.summary}.", *response.lines()[:20]]))

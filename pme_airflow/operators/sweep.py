@@ -55,38 +55,44 @@ class PMERevocationSweepOperator(BaseOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Sweep.
 
-        :raises AirflowFailException: if a link became irrevocable, or the credentials are refused.
+        :raises AirflowFailException: if a link became irrevocable or cannot be opened, or the credentials are refused.
+        :raises AirflowException: if a leaked link is alive and another try may help.
         """
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.lifecycle.sweep import summary
-        from pme_airflow.operators._errors import airflow_errors, push_result
+        from pme_airflow.operators._errors import airflow_errors, end_task
         from pme_airflow.operators.alerts import report_sweep
 
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            outcome = hook.sweep(int(self.max_attempts), verify=self.verify, run_context=run_context_of(context))
-            self._log(outcome)
-            report_sweep(self, context, outcome, self.max_exposure, self.on_alarm)
-        if outcome.given_up or outcome.unopened:
-            push_result(context, summary(outcome))
-            raise _failure(outcome)
-        return summary(outcome)
+            result = hook.sweep(int(self.max_attempts), verify=self.verify, run_context=run_context_of(context))
+        self._log(result)
+        return end_task(
+            context,
+            summary(result),
+            _failure(result),
+            lambda: report_sweep(self, context, result, self.max_exposure, self.on_alarm),
+        )
 
-    def _log(self, outcome: SweepResult) -> None:
+    def _log(self, result: SweepResult) -> None:
         self.log.info(
             "%d links revoked, %d expired, %d irrevocable, %d still due.",
-            len(outcome.revoked),
-            outcome.expired,
-            len(outcome.given_up),
-            outcome.pending,
+            result.revoked.total,
+            result.expired,
+            result.irrevocable.total,
+            result.pending,
         )
 
 
-def _failure(outcome: SweepResult) -> AirflowException:
-    from airflow.sdk.exceptions import AirflowFailException
+def _failure(result: SweepResult) -> AirflowException | None:
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-    irrevocable = ", ".join(f"{row.link_id} of model {row.model_id}" for row in outcome.given_up[:_MOST_NAMED])
-    unopened = ", ".join(row.link_id for row in outcome.unopened[:_MOST_NAMED])
-    return AirflowFailException(
-        f"Irrevocable now: {irrevocable or 'none'}. Not opened by the connection's keys: {unopened or 'none'}."
-    )
+    if result.irrevocable or result.unopened:
+        irrevocable = ", ".join(f"{row.link_id} of model {row.model_id}" for row in result.irrevocable[:_MOST_NAMED])
+        unopened = ", ".join(row.link_id for row in result.unopened[:_MOST_NAMED])
+        return AirflowFailException(
+            f"Irrevocable now: {irrevocable or 'none'}. Not opened by the connection's keys: {unopened or 'none'}."
+        )
+    if result.pending or result.other_clients:
+        return AirflowException(" ".join(result.lines()))
+    return None

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.errors import PMEError
 from pme_airflow.leaks.reports import Findings
-from pme_airflow.operators._asset_events import event_findings, event_tokens
+from pme_airflow.operators._asset_events import event_reports, event_tokens
 
 FINDINGS = Findings("gitleaks", 2, ("sha256:" + "a" * 64,), unread=1)
 
@@ -19,33 +18,33 @@ def context(*extras: Any) -> dict[str, Any]:
 
 
 def test_a_report_that_was_read_in_part_is_findings_and_a_problem() -> None:
-    problems: list[PMEError] = []
     report = {"path": "a.json", "problem": "1 of 2 findings is masked", **FINDINGS.as_json()}
-    assert event_findings(context({"payload": {"report": report}}), problems) == [FINDINGS]
-    assert [str(problem) for problem in problems] == ["a.json: 1 of 2 findings is masked"]
+    findings, unread_sentences = event_reports(context({"payload": {"report": report}}))
+    assert list(findings) == [FINDINGS]
+    assert list(unread_sentences) == ["a.json: 1 of 2 findings is masked"]
 
 
 def test_a_report_that_was_read_and_one_that_was_not() -> None:
-    problems: list[PMEError] = []
     whole = {"path": "a.json", **FINDINGS.as_json()}
     unread = {"path": "b\n.json", "problem": "is no known report"}
-    assert event_findings(context({"report": whole}, {"report": unread}), problems) == [FINDINGS]
-    assert [str(problem) for problem in problems] == ["b\\n.json: is no known report"]
+    findings, unread_sentences = event_reports(context({"report": whole}, {"report": unread}))
+    assert list(findings) == [FINDINGS]
+    assert list(unread_sentences) == ["b\\n.json: is no known report"]
 
 
 @pytest.mark.parametrize("report", [{}, {"form": "gitleaks"}, {"form": "x", "total": "y", "fingerprints": 5}])
 def test_an_event_that_somebody_else_wrote_is_a_problem(report: dict[str, Any]) -> None:
-    problems: list[PMEError] = []
-    assert event_findings(context({"report": report}), problems) == []
-    assert len(problems) == 1
+    findings, unread_sentences = event_reports(context({"report": report}))
+    assert list(findings) == []
+    assert len(unread_sentences) == 1
 
 
 @pytest.mark.parametrize("extra", [None, 5, "x", [], {}, {"report": 5}, {"payload": None, "fingerprints": None}])
 def test_other_extras_hold_nothing(extra: Any) -> None:
-    problems: list[PMEError] = []
-    assert event_findings(context(extra), problems) == []
+    findings, unread_sentences = event_reports(context(extra))
+    assert list(findings) == []
     assert event_tokens(context(extra)) == []
-    assert problems == []
+    assert not unread_sentences
 
 
 def test_fingerprints_and_tokens_of_all_events_are_listed() -> None:
