@@ -78,7 +78,7 @@ class PMEClient:
         self._clock = clock or SystemClock()
         self.limiter = limiter or limiter_of(self.settings, self._clock)
         transport = Transport(host, self.settings.timeout, self.limiter.most, session)
-        retries = RetryPolicy(self.settings.deadline, self._clock)
+        self._retries = retries = RetryPolicy(self.settings.deadline, self._clock)
         self._network = Network(transport, self.limiter, self._clock)
         self._tokens = ApplicationTokenCache(client_id, client_secret, self._network, retries, self._clock)
         self._graph = GraphEndpoint(self._network, self._tokens, retries)
@@ -231,6 +231,7 @@ class PMEClient:
         until = self._clock.monotonic() + seconds
         secret, clock = self._secret, self._clock
         with PMEClient(self.client_id, secret, self.host, settings, clock, limiter=self.limiter) as brief:
+            brief._retries.end_at(until)
             for start in range(0, len(model_ids), _PAGE_SIZE):
                 if self._clock.monotonic() >= until:
                     break

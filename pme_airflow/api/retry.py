@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,11 @@ class RetryPolicy:
     def __init__(self, deadline: float, clock: Clock) -> None:
         self._deadline = deadline
         self._clock = clock
+        self._ends_at = math.inf
+
+    def end_at(self, ends_at: float) -> None:
+        """Let no further attempt of any run start after a monotonic time, in seconds."""
+        self._ends_at = ends_at
 
     def run(self, attempt: Callable[[], Attempt], should_retry: Callable[[Attempt], bool]) -> Attempt:
         """Repeat ``attempt`` while ``should_retry`` is true and the next one would start before the deadline.
@@ -47,10 +53,10 @@ class RetryPolicy:
 
         :return: the last attempt.
         """
-        started = self._clock.monotonic()
+        ends_at = min(self._clock.monotonic() + self._deadline, self._ends_at)
 
         def past_deadline(state: RetryCallState) -> bool:
-            return self._clock.monotonic() - started + (state.upcoming_sleep or 0.0) > self._deadline
+            return self._clock.monotonic() + (state.upcoming_sleep or 0.0) > ends_at
 
         retrying = Retrying(
             retry=retry_if_result(should_retry),

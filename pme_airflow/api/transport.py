@@ -89,7 +89,7 @@ class Transport:
         self.host = checked_base_url(host, field="host")
         self._timeout = timeout
         self.session = session or requests.Session()
-        adapter = _RecordingAdapter(pool_connections=2, pool_maxsize=connections, pool_block=False)
+        adapter = _RecordingAdapter(pool_maxsize=connections, pool_block=False)
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, adapter)
 

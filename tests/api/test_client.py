@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import logging
 import socket
 from typing import Any
 
 import pytest
+import requests
 import requests_mock as mocking
 
 from pme_airflow.api.client import ClientSettings, PMEClient
@@ -19,7 +21,7 @@ from pme_airflow.errors import (
     PMEUnreachableError,
 )
 from pme_airflow.secrets import AccessToken, SecretStr
-from tests.api.scripted import GRAPH, HOST, TEN_MINUTES, TOKEN, requests_for
+from tests.api.scripted import GRAPH, HOST, TEN_MINUTES, TOKEN, made, requests_for
 from tests.conftest import MODELS, SECRET
 from tests.support.clocks import FakeClock
 
@@ -91,9 +93,12 @@ def test_names_are_cleaned_and_those_that_cannot_be_had_are_left_out(scripted: P
 def test_names_of_an_api_that_is_away_cost_five_seconds_and_no_error(
     scripted: PMEClient, api: mocking.Mocker, clock: FakeClock
 ) -> None:
-    api.post(GRAPH, status_code=502)
-    assert scripted.model_names([f"M{index:010d}" for index in range(500)]) == {}
-    assert clock.slept <= 5
+    for broken in ({"status_code": 502}, {"status_code": 503, "headers": {"Retry-After": "1"}},
+                   {"exc": requests.exceptions.ConnectTimeout}):  # fmt: skip
+        before = clock.slept
+        api.post(GRAPH, **broken)
+        assert scripted.model_names([f"M{index:010d}" for index in range(500)]) == {}
+        assert clock.slept - before <= 5 + 1  # and the pause that Retry-After asks of every request
 
 
 @pytest.mark.parametrize("status", [404, 403])
@@ -112,9 +117,71 @@ def test_a_server_that_caps_aliases_gets_one_mutation_a_request() -> None:
         client = PMEClient("emulator-client", SecretStr(SECRET), address)
         verdicts = client.mint(requests_for(10))
         assert all(isinstance(verdict, Made) for verdict in verdicts)
-        revoked = client.revoke([v.link.access_token for v in verdicts if isinstance(v, Made)])
-    assert all(isinstance(verdict, Revoked) for verdict in revoked)
-    assert world.counts["minted"] == 10
+        tokens = [v.link.access_token for v in verdicts if isinstance(v, Made)]
+        asked = world.counts["requests:graph"]
+        assert asked == 11
+        assert all(isinstance(verdict, Made) for verdict in client.mint(requests_for(4)))
+        assert all(isinstance(verdict, Revoked) for verdict in client.revoke(tokens[:5]))
+        assert world.counts["requests:graph"] == asked + 9
+        fresh = PMEClient("emulator-client", SecretStr(SECRET), address)
+        assert all(isinstance(verdict, Revoked) for verdict in fresh.revoke(tokens[5:]))
+    assert world.counts["minted"] == 14
+
+
+def test_a_batch_with_a_refused_model_does_not_end_batches(scripted: PMEClient, api: mocking.Mocker) -> None:
+    refused = {"json": {"errors": [{"message": "x", "httpStatus": 400}]}}
+    api.post(GRAPH, [refused, made(), refused, made("a0", "a1")])
+    assert [type(verdict) for verdict in scripted.mint(requests_for(2))] == [Made, NotMade]
+    assert [type(verdict) for verdict in scripted.mint(requests_for(2))] == [Made, Made]
+
+
+def test_the_servers_time_is_requested_where_no_response_gave_it(world: World, client: PMEClient) -> None:
+    world.move_clock(600)
+    for _ in range(2):
+        assert abs((client.sync_clock() - world.now()).total_seconds()) < 2
+    assert world.counts == {"requests:token": 1}
+
+
+def test_a_link_is_probed_without_credentials_and_without_following_it(
+    scripted: PMEClient, api: mocking.Mocker
+) -> None:
+    api.get("https://my.matterport.com/show", status_code=302, headers={"Location": "https://elsewhere.test/"})
+    url = SecretStr("https://my.matterport.com/show?m=x&auth=Bearer+y")
+    assert scripted.probe_link(url) == 302
+    assert api.call_count == 1
+    assert "Authorization" not in api.request_history[0].headers
+    api.get("https://my.matterport.com/show", exc=requests.exceptions.ConnectTimeout)
+    assert scripted.probe_link(url) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "enabled"),
+    [
+        ({"data": {"a0": False}}, True),
+        ({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 404}]}, True),
+        ({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 401}]}, False),
+        ({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 403}]}, False),
+        ({"data": {"a0": None}, "errors": [{"path": ["a1"], "httpStatus": 403}]}, True),
+    ],
+)
+def test_pme_is_enabled_unless_the_revocation_of_no_token_is_forbidden(
+    scripted: PMEClient, api: mocking.Mocker, answer: dict[str, Any], enabled: bool
+) -> None:
+    api.post(GRAPH, json=answer)
+    if enabled:
+        scripted.check_enabled()
+    else:
+        with pytest.raises(PMENotEnabledError, match="403"):
+            scripted.check_enabled()
+    assert json.loads(api.last_request.text)["query"].count("0" * 25) == 1
+
+
+def test_a_host_that_takes_no_json_is_not_called_an_organisation_without_pme(
+    scripted: PMEClient, api: mocking.Mocker
+) -> None:
+    api.post(GRAPH, status_code=415)
+    with pytest.raises(PMEProtocolError, match="415"):
+        scripted.check_enabled()
 
 
 def test_what_may_have_acted_is_not_sent_again(world: World, client: PMEClient) -> None:

@@ -131,6 +131,8 @@ def test_an_application_that_is_no_plain_word_is_showcase(value: object) -> None
         ("right\u202eto\u2066left\ufeff", "right to left"),
         ("half\ud800", "half"),
         ("para\u2029graph", "para graph"),
+        ("line\u2028end", "line end"),
+        ("soft\u00adhyphen\ue000private", "soft hyphen private"),
         ("family \U0001f468\u200d\U0001f469\u200d\U0001f467", "family \U0001f468\u200d\U0001f469\u200d\U0001f467"),
         ("ünï 日本 [gallery] <b>", "ünï 日本 [gallery] <b>"),
         ("x" * 1000, "x" * 255),

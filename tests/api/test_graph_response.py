@@ -116,6 +116,27 @@ def test_a_value_anywhere_means_that_the_request_was_executed() -> None:
     assert not has_value({"data": [1]})
 
 
+@pytest.mark.parametrize(
+    ("raw", "summary"),
+    [
+        ({"httpStatus": 404}, "status 404"),
+        ({"code": "not.found"}, "code not.found"),
+        ({"httpStatus": 404, "code": "not.found"}, "status 404, code not.found"),
+        ({}, "no status and no code"),
+    ],
+)
+def test_an_error_is_summed_up_by_its_status_and_code(raw: dict[str, Any], summary: str) -> None:
+    assert error_of(raw).summary == summary
+
+
+def test_a_response_shows_no_text_of_the_server() -> None:
+    body = {"data": {"a0": "hunter2"}, "errors": [{"path": ["hunter2"], "message": "hunter2"}], "error": "hunter2"}
+    graph = parse_graph_response(HttpResponse(400, {}, json.dumps(body).encode()))
+    assert graph is not None
+    assert graph.oauth_error == "hunter2"
+    assert "hunter2" not in repr(graph)
+
+
 def test_an_errors_message_is_kept_nowhere() -> None:
     assert "hunter2" not in repr(error_of({"message": "bad secret hunter2", "extensions": {"detail": "hunter2"}}))
     assert error_of({"message": "Cannot query field 'deletePrivateModelAccessToken'"}).names_mutation

@@ -22,6 +22,13 @@ from pme_airflow.api.outcomes import (
     Unknown,
 )
 from pme_airflow.durations import Validity
+from pme_airflow.errors import (
+    PMECredentialsError,
+    PMEModelError,
+    PMENotEnabledError,
+    PMEProtocolError,
+    PMEUnavailableError,
+)
 from pme_airflow.secrets import AccessToken, SecretStr
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
@@ -158,6 +165,52 @@ def test_only_true_is_a_revocation(body: Any, confirmed: bool) -> None:
     assert isinstance(verdict, Revoked if confirmed else NotRevoked)
 
 
+@pytest.mark.parametrize(
+    ("error", "resend", "kind"),
+    [
+        ({"httpStatus": 429}, True, PMEUnavailableError),
+        ({"httpStatus": 400}, True, PMEModelError),
+        ({"httpStatus": 404}, False, PMEModelError),
+        ({"code": "model.inactive"}, False, PMEModelError),
+    ],
+)
+def test_a_refused_alias_is_resent_unless_it_is_about_the_model(
+    error: dict[str, Any], resend: bool, kind: type
+) -> None:
+    body = {"data": {"a0": None}, "errors": [{"path": ["a0"], **error}]}
+    verdict = judge_mint(response(body), {"a0": ASKED["a0"]}, NOW)["a0"]
+    assert isinstance(verdict, NotMade)
+    assert type(verdict.error) is kind
+    assert verdict.resend is resend
+    assert "yyHDFKzPzvN" in str(verdict.error)
+
+
+@pytest.mark.parametrize(
+    ("errors", "fields", "kind", "error"),
+    [
+        ([{"httpStatus": 400}], 1, RefusalKind.GIVE_UP, PMEProtocolError),
+        ([{"httpStatus": 400}], 2, RefusalKind.SPLIT_BATCH, PMEProtocolError),
+        ([{"httpStatus": 404}], 1, RefusalKind.GIVE_UP, PMEModelError),
+        ([{"httpStatus": 429}, {"httpStatus": 400}], 2, RefusalKind.RETRY_LATER, PMEUnavailableError),
+        ([{"httpStatus": 400}, {"httpStatus": 401}], 2, RefusalKind.RENEW_TOKEN, PMECredentialsError),
+        ([{"httpStatus": 403}], 2, RefusalKind.GIVE_UP, PMENotEnabledError),
+        (
+            [{"message": "createPrivateModelEmbedLink", "httpStatus": 429}],
+            1,
+            RefusalKind.RETRY_LATER,
+            PMEUnavailableError,
+        ),
+    ],
+)
+def test_a_query_refused_whole_is_handled_by_its_errors(
+    errors: list[dict[str, Any]], fields: int, kind: RefusalKind, error: type
+) -> None:
+    refusal = refusal_of(response({"data": None, "errors": errors}, 400), fields)
+    assert refusal is not None
+    assert refusal.kind is kind
+    assert type(refusal.error) is error
+
+
 @pytest.mark.parametrize("extensions", [True, False])
 def test_an_unknown_field_asks_for_the_other_mutation_names(extensions: bool) -> None:
     error: dict[str, Any] = {"message": "Cannot query field 'createPrivateModelEmbedLink' on type 'Mutation'"}
@@ -168,7 +221,7 @@ def test_an_unknown_field_asks_for_the_other_mutation_names(extensions: bool) ->
     assert refusal.kind is RefusalKind.OTHER_MUTATION_NAMES
 
 
-def test_no_error_repeats_what_the_server_verdicts_of() -> None:
+def test_no_error_repeats_the_servers_message() -> None:
     body = {"errors": [{"message": 'bad secret "hunter2hunter2"', "httpStatus": 400}]}
     refusal = refusal_of(response(body, 400), 2)
     assert refusal is not None

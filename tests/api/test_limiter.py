@@ -71,6 +71,36 @@ def test_a_limit_that_is_raised_is_found() -> None:
     assert server.run(60)[0] / 60 > 0.8 * 40
 
 
+def test_a_limit_that_is_lowered_is_found() -> None:
+    clock = FakeClock()
+    server = Server(Limiter(8, 32, clock), clock, limit_of(60))
+    server.run(60)
+    server.answer = limit_of(6)
+    server.run(30)
+    taken, refused = server.run(100)
+    assert taken / 100 > 0.9 * 6
+    assert refused < 0.02 * taken
+
+
+def test_a_limit_that_turns_out_to_be_a_fault_is_forgotten() -> None:
+    """Many refusals at once look like a limit; once the rate has been cut and they go on by chance, it is none."""
+    clock, chance = FakeClock(), random.Random(7)
+    server = Server(Limiter(8, 32, clock), clock, limit_of(20))
+    server.run(30)
+    server.answer = lambda _: 429 if chance.random() < 0.1 else 200
+    server.run(30)
+    taken, _ = server.run(60)
+    assert taken / 60 > 0.7 / LATENCY
+
+
+def test_requests_are_prepared_beyond_those_in_flight_by_half() -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 32, clock)
+    assert (limiter.ready, limiter.max_ready) == (13, 49)
+    Server(limiter, clock, lambda _: 200).run(30)
+    assert limiter.ready == limiter.max_ready
+
+
 def test_faults_that_come_by_chance_do_not_slow_it_down() -> None:
     clock, chance = FakeClock(), random.Random(7)
     server = Server(Limiter(8, 32, clock), clock, lambda _: 429 if chance.random() < 0.1 else 200)

@@ -49,6 +49,15 @@ def test_the_time_that_attempts_take_counts_towards_the_deadline() -> None:
     assert len(pauses(attempt(), 120.0, cost=30.0)) <= 3
 
 
+def test_no_attempt_of_any_run_starts_after_the_end_that_was_set() -> None:
+    clock = FakeClock()
+    policy = RetryPolicy(120.0, clock)
+    policy.end_at(5.0)
+    for _ in range(3):
+        policy.run(attempt, lambda _: True)
+    assert 2.0 < clock.monotonic() <= 5.0
+
+
 def test_retry_after_is_the_pause_with_a_little_jitter() -> None:
     first, *_ = pauses(attempt(retry_after=17.0))
     assert 17.0 < first <= 17.0 + 0.4 * 0.1
