@@ -110,6 +110,7 @@ def test_the_scan_operator_flags_what_it_finds(tmp_path: Path, world: World) -> 
 
 
 def test_the_scan_operator_names_what_it_could_not_read(tmp_path: Path) -> None:
+    PMEMintLinksOperator(task_id="mint", models=[MODEL]).execute({})
     (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(AirflowException, match=r"x\.zip"):
         PMEScanOperator(task_id="scan", paths=str(tmp_path)).execute({})
