@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from pme_airflow.cli.flag import INTERACTIVE_DEADLINE
 from pme_airflow.cli.output import print_note, write
 from pme_airflow.cli.session import LedgerCommand, conn_option, open_hook
 
@@ -24,7 +25,7 @@ __all__ = ["scan_command"]
 def scan_command(conn_id: str, form: str, flag: bool, sweep: bool, reason: str, paths: tuple[str, ...]) -> None:
     """Search for the tokens of live links in files, folders, archives, - (standard input) or URLs such as s3://….
 
-    Exit status: 0 where nothing is found, 1 where something is, 2 where something could not be read.
+    Exit status: 0 if nothing is found, 1 if something is, 2 if something could not be searched.
     """
     from pme_airflow.hooks.scan_places import open_place_or_stdin
     from pme_airflow.ledger.run_context import RunContext
@@ -33,7 +34,9 @@ def scan_command(conn_id: str, form: str, flag: bool, sweep: bool, reason: str, 
 
     run_context = RunContext.of_command("scan")
     with _progress() as on_read:
-        request = ScanRequest(paths, open_place_or_stdin, run_context, flag, sweep, reason, on_read)
+        request = ScanRequest(
+            paths, open_place_or_stdin, run_context, flag, sweep, reason, INTERACTIVE_DEADLINE, on_read
+        )
         result = scan(open_hook(conn_id).services, request)
     write(rendered(result, form))
     for line in summary_lines(result):

@@ -72,8 +72,8 @@ class ScanReader:
         try:
             with source.open() as stream:
                 yield from self._stream(stream, source.path)
-        except OSError as error:
-            self.skip(source.path, f"cannot be read ({error.strerror or type(error).__name__})")
+        except Exception as error:  # noqa: BLE001 - a stream of an object store may raise anything, with its keys in it
+            self.skip(source.path, f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})")
 
     def skip(self, path: str, reason: str) -> None:
         """Record that something was not searched."""

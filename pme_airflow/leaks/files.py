@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
-from pme_airflow.errors import PMEInputError
+from pme_airflow.printable import printable
 
 __all__ = ["OpenPlace", "Source", "Unread", "files_under"]
+
+_KINDS = (
+    (stat.S_ISFIFO, "is a pipe. Pipe it into standard input, and scan -"),
+    (stat.S_ISSOCK, "is a socket"),
+    (stat.S_ISBLK, "is a device. Copy it to a file, and scan that"),
+    (stat.S_ISCHR, "is a device. Copy it to a file, and scan that"),
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class Source:
     """A stream of bytes that can be opened.
 
     :param path: its path or URL, as findings name it.
-    :param open: opens it for reading.
+    :param open: opens it for reading; it and the stream may raise any exception.
     """
 
     path: str
@@ -32,38 +40,83 @@ class Unread:
     """A place, file or part of an archive that was not searched.
 
     :param reason: why, and what to do.
+    :param permanent: whether trying again cannot help before a person changes something.
     """
 
     path: str
     reason: str
+    permanent: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{printable(self.path)}: {printable(self.reason)}"
 
 
-#: Lists what is to be read at a place that a person names: a path or a URL.
+#: Lists what is to be read at a place that a person names, a path or a URL. It may raise any exception.
 OpenPlace = Callable[[str], Iterator[Source | Unread]]
 
 
 def files_under(place: str) -> Iterator[Source | Unread]:
-    """Yield the file at a path, or all files below a folder. Links to folders are not followed, so there are no loops.
+    """Yield the file at a path, or all files below a folder, sorted; and everything there that cannot be searched.
 
-    :raises PMEInputError: if there is nothing at the path.
+    Links to folders are not followed, so that there are no loops; one that leads out of the folder is unread.
     """
-    root = Path(place)
-    if root.is_file():
-        yield _file(root)
+    try:
+        mode = os.stat(place).st_mode
+    except (OSError, ValueError) as error:
+        yield _missing(place, error)
         return
-    if not root.is_dir():
-        raise PMEInputError(f"PATH: there is nothing at {place}. Name a file, a folder, - or a URL such as s3://….")
-    for folder, folders, names in os.walk(root, followlinks=False):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            with suppress(OSError):
-                if stat.S_ISREG(path.stat().st_mode):
-                    yield _file(path)
+    if not stat.S_ISDIR(mode):
+        yield _entry(place, mode)
+        return
+    pending = [place]
+    while pending:
+        folders: list[str] = []
+        for found in _listed(pending.pop(), os.path.realpath(place)):
+            if isinstance(found, str):
+                folders.append(found)
+            else:
+                yield found
+        pending += reversed(folders)
 
 
-def _file(path: Path) -> Source:
-    return Source(str(path), lambda: path.open("rb"))
+def _listed(folder: str, root: str) -> Iterator[Source | Unread | str]:
+    """Yield the entries of a folder: sources, what cannot be read, and the paths of the folders in it."""
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        yield Unread(folder, f"cannot be listed ({error.strerror or type(error).__name__})")
+        return
+    for entry in listed:
+        try:
+            mode = entry.stat().st_mode
+        except OSError as error:
+            what = "is a link that leads nowhere" if entry.is_symlink() else "cannot be read"
+            yield Unread(entry.path, f"{what} ({error.strerror or type(error).__name__})")
+            continue
+        if not stat.S_ISDIR(mode):
+            yield _entry(entry.path, mode)
+        elif not entry.is_symlink():
+            yield entry.path
+        elif not Path(os.path.realpath(entry.path)).is_relative_to(root):
+            yield Unread(entry.path, "is a link to a folder outside, which is not followed. Scan that folder too")
+
+
+def _entry(path: str, mode: int) -> Source | Unread:
+    if stat.S_ISREG(mode):
+        return Source(path, partial(_open, path))
+    kind = next((reason for is_kind, reason in _KINDS if is_kind(mode)), "is no file")
+    return Unread(path, kind, permanent=True)
+
+
+def _open(path: str) -> IO[bytes]:
+    """Open a file; one that became a pipe since it was listed would block for ever without ``O_NONBLOCK``."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.fdopen(descriptor, "rb")
+
+
+def _missing(place: str, error: Exception) -> Unread:
+    if isinstance(error, FileNotFoundError) and not os.path.lexists(place):
+        reason = "there is nothing here. Name a file, a folder or a URL such as s3://…"
+        return Unread(place, reason, permanent=True)
+    return Unread(place, f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})", permanent=True)

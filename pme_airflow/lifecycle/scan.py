@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from typing import Any
 
-from pme_airflow.errors import PMEInputError
+from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.leaks.archives import ScanReader
-from pme_airflow.leaks.files import OpenPlace, Unread
+from pme_airflow.leaks.files import OpenPlace, Source, Unread
 from pme_airflow.leaks.stream_search import Hit, search
 from pme_airflow.leaks.token_matcher import TokenMatcher
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.lifecycle.flag import Flagging
-from pme_airflow.lifecycle.leak_response import Responder
+from pme_airflow.lifecycle.leak_response import LeakRequest, LeakResponse, respond
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.secrets import AccessToken
 
 __all__ = ["DEFAULT_REASON", "ScanFinding", "ScanRequest", "ScanResult", "scan"]
 
-log = logging.getLogger(__name__)
 DEFAULT_REASON = "found by a scan"
 
 
@@ -35,6 +33,7 @@ class ScanRequest:
     :param flag: whether to flag the links that are found, so that the next sweep revokes them.
     :param sweep: whether to flag and revoke them now.
     :param reason: why; recorded with each flag.
+    :param deadline: how long a sweep may go on without a confirmation; ``None`` for no limit.
     :param on_read: called with the number of bytes of each chunk, to show progress.
     """
 
@@ -44,6 +43,7 @@ class ScanRequest:
     flag: bool = False
     sweep: bool = False
     reason: str = DEFAULT_REASON
+    deadline: timedelta | None = None
     on_read: Callable[[int], None] | None = None
 
 
@@ -63,16 +63,22 @@ class ScanFinding:
     offset: int
 
     def as_json(self) -> dict[str, Any]:
-        """Return the finding as JSON, without the token."""
-        return asdict(self)
+        """Return the finding as JSON, without the token; a path that is no Unicode is escaped."""
+        return {**asdict(self), "path": self.path.encode(errors="backslashreplace").decode()}
 
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What a scan found, and what it could not search."""
+    """What a scan found, what it could not search, and what came of the flag.
+
+    :param response: what was flagged and revoked; ``None`` if nothing was found, or no flag was asked for.
+    :param response_error: why nothing was flagged although it was asked for.
+    """
 
     findings: tuple[ScanFinding, ...]
     unread: tuple[Unread, ...]
+    response: LeakResponse | None = None
+    response_error: PMEError | None = None
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
@@ -81,56 +87,84 @@ class ScanResult:
 
     @property
     def exit_status(self) -> int:
-        """The exit status of the command: 1 where links were found, 2 where a part was not searched, else 0."""
+        """The exit status of the command: 1 if links were found, 2 if a part was not searched, else 0."""
         return 1 if self.findings else 2 if self.unread else 0
+
+    @property
+    def permanent(self) -> bool:
+        """Whether trying the same scan again cannot help before a person changes something."""
+        errors = [error for error in (self.response_error,) if error is not None]
+        response = self.response is not None and not self.response.promise_kept and not self.response.permanent
+        return not response and all(unread.permanent for unread in self.unread) and all(e.permanent for e in errors)
+
+    @property
+    def problems(self) -> list[str]:
+        """What was not searched, flagged or revoked although it was asked for, a sentence each."""
+        response = self.response.lines() if self.response is not None else []
+        errors = [f"Nothing was flagged: {self.response_error}"] if self.response_error is not None else []
+        return [*map(str, self.unread), *errors, *response]
 
     def as_json(self) -> dict[str, Any]:
         """Return the XCom form, without tokens."""
-        return {
-            "findings": [finding.as_json() for finding in self.findings],
-            "problems": [str(unread) for unread in self.unread],
-        }
+        return {"findings": [finding.as_json() for finding in self.findings], "problems": self.problems}
 
 
 def scan(services: Services, request: ScanRequest) -> ScanResult:
     """Search places for the tokens of live links; flag and revoke what is found where the request says so.
 
-    :raises PMEInputError: if there is no place, or nothing is at one.
+    A place that cannot be searched is in the result, and so is an error of the flag or the sweep: what was found
+    elsewhere is never lost.
+
+    :raises PMEInputError: if there is no place.
     """
     if not request.places:
         raise PMEInputError("paths: is empty. Name at least one file, folder or URL.")
-    matcher, links = _live_tokens(services)
+    matcher, links, unread = _live_tokens(services)
     reader = ScanReader(matcher.longest_form_bytes, request.on_read)
-    sources = (source for place in request.places for source in request.open_place(place))
-    findings = tuple(_finding(hit, links[hit.fingerprint]) for hit in search(matcher, reader.chunks(sources)))
-    result = ScanResult(findings, tuple(reader.unread))
-    if result.fingerprints and (request.flag or request.sweep):
-        _respond(services, request, result.fingerprints)
-    return result
+    hits = search(matcher, reader.chunks(_sources(request)))
+    findings = tuple(_finding(hit, links[hit.fingerprint]) for hit in hits)
+    result = ScanResult(findings, (*unread, *reader.unread))
+    if not result.fingerprints or not (request.flag or request.sweep):
+        return result
+    return _respond(services, request, result)
 
 
-def _live_tokens(services: Services) -> tuple[TokenMatcher, dict[str, LinkRow]]:
-    """Return a matcher for every live token that the connection's keys open, of any client; and each one's link."""
+def _sources(request: ScanRequest) -> Iterator[Source | Unread]:
+    for place in request.places:
+        try:
+            yield from request.open_place(place)
+        except Exception as error:  # noqa: BLE001 - a store of any kind may raise anything, with its keys in it
+            yield Unread(place, f"cannot be searched ({type(error).__name__})")
+
+
+def _live_tokens(services: Services) -> tuple[TokenMatcher, dict[str, LinkRow], list[Unread]]:
+    """Return a matcher for every live token that the connection's keys open, of any client, and each one's link.
+
+    Links that no key opens cannot be searched for, and are unread.
+    """
     tokens: list[AccessToken] = []
     links: dict[str, LinkRow] = {}
-    unopened = 0
+    unread: list[Unread] = []
     for row, opened in services.live_links():
         if opened is None:
-            unopened += 1
+            reason = "cannot be searched for, since no key of the connection opens it. Add its key to seal_keys"
+            unread.append(Unread(f"link {row.link_id} of model {row.model_id}", reason, permanent=True))
             continue
         tokens.append(opened.token)
         links[row.fingerprint or ""] = row
-    if unopened:
-        log.warning("%d live links cannot be searched for: no key of the connection opens them.", unopened)
-    return TokenMatcher(tokens), links
+    return TokenMatcher(tokens), links, unread
 
 
 def _finding(hit: Hit, link: LinkRow) -> ScanFinding:
     return ScanFinding(hit.fingerprint, link.link_id, link.model_id, link.audience, hit.path, hit.offset)
 
 
-def _respond(services: Services, request: ScanRequest, fingerprints: tuple[str, ...]) -> None:
-    responder = Responder(services, request.run_context)
-    report = responder.flag(Flagging(fingerprints), None, request.reason)
-    if request.sweep:
-        responder.sweep(report)
+def _respond(services: Services, request: ScanRequest, result: ScanResult) -> ScanResult:
+    """Flag and revoke what was found, and add to the result what came of it."""
+    wanted = LeakRequest(
+        tokens=result.fingerprints, reason=request.reason, sweep=request.sweep, deadline=request.deadline
+    )
+    try:
+        return replace(result, response=respond(services, request.run_context, wanted))
+    except PMEError as error:
+        return replace(result, response_error=error)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from pme_airflow import __version__
 from pme_airflow.lifecycle.scan import ScanFinding, ScanResult
+from pme_airflow.printable import printable
 
 __all__ = ["as_sarif", "rendered", "summary_lines"]
 
@@ -29,13 +32,15 @@ def rendered(result: ScanResult, form: str) -> str:
 
 
 def summary_lines(result: ScanResult) -> list[str]:
-    """Return what a person needs beside the findings: how many there are, and each part that was not searched."""
+    """Return what a person needs beside the findings: counts, what came of the flag, and what was not searched."""
     count = f"{len(result.findings)} places with {len(result.fingerprints)} live links."
-    return [count, *(f"pme-airflow: {unread}" for unread in result.unread)]
+    flagged = [f"{result.response.summary}."] if result.response is not None else []
+    return [count, *flagged, *(f"pme-airflow: {problem}" for problem in result.problems)]
 
 
 def _line(finding: ScanFinding) -> str:
-    return f"{finding.path}:{finding.offset}  {finding.fingerprint}  {finding.model_id}  {finding.audience}"
+    path = printable(finding.path, None)
+    return f"{path}:{finding.offset}  {finding.fingerprint}  {finding.model_id}  {finding.audience}"
 
 
 def as_sarif(findings: Iterable[ScanFinding]) -> dict[str, Any]:
@@ -49,7 +54,7 @@ def as_sarif(findings: Iterable[ScanFinding]) -> dict[str, Any]:
 
 
 def _sarif_result(finding: ScanFinding) -> dict[str, Any]:
-    location = {"artifactLocation": {"uri": finding.path}, "region": {"byteOffset": finding.offset}}
+    location = {"artifactLocation": {"uri": _uri(finding.path)}, "region": {"byteOffset": finding.offset}}
     text = f"A live link of model {finding.model_id} ({finding.audience}), {finding.fingerprint}."
     return {
         "ruleId": _RULE_ID,
@@ -58,3 +63,8 @@ def _sarif_result(finding: ScanFinding) -> dict[str, Any]:
         "locations": [{"physicalLocation": location}],
         "partialFingerprints": {"pmeFingerprint/v1": finding.fingerprint},
     }
+
+
+def _uri(path: str) -> str:
+    """Return a path or URL as a URI reference; what RFC 3986 does not allow in one is percent-encoded."""
+    return quote(os.fsencode(path), safe="/:@!$&'()*+,;=~")

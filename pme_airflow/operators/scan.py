@@ -50,28 +50,31 @@ class PMEScanOperator(BaseOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Scan.
 
-        :raises AirflowFailException: if there is nothing at a path, or something was found and ``fail_on_find`` is set.
-        :raises AirflowException: if a part could not be read; what was found in the rest is in XCom, and flagged.
+        :raises AirflowFailException: if something was found and ``fail_on_find`` is set, or a path cannot be searched
+            and trying again cannot help; what was found in the rest is in XCom, and flagged.
+        :raises AirflowException: if another part could not be searched, or what was found could not be flagged.
         """
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.hooks.scan_places import open_place
         from pme_airflow.lifecycle.scan import ScanRequest, scan
         from pme_airflow.operators._errors import airflow_errors, push_result
+        from pme_airflow.printable import printable
 
         places = [self.paths] if isinstance(self.paths, str) else list(self.paths)
         request = ScanRequest(places, open_place, run_context_of(context), flag=self.flag, reason=self.reason)
         with airflow_errors():
             result = scan(PMEHook(self.pme_conn_id).services, request)
         for finding in result.findings:
-            self.log.warning("%s at %s, byte %d.", finding.fingerprint, finding.path, finding.offset)
+            self.log.warning("%s at %s, byte %d.", finding.fingerprint, printable(finding.path), finding.offset)
         push_result(context, result.as_json())
         self._fail_if_needed(result)
         return result.as_json()
 
     def _fail_if_needed(self, result: ScanResult) -> None:
-        if result.unread:
-            listed = "; ".join(map(str, result.unread[:_MAX_LISTED]))
-            raise AirflowException(f"{len(result.unread)} parts were not read: {listed}")
+        if result.problems:
+            listed = "; ".join(result.problems[:_MAX_LISTED])
+            kind = AirflowFailException if result.permanent else AirflowException
+            raise kind(f"{len(result.problems)} parts were not read or flagged: {listed}")
         if result.findings and self.fail_on_find:
             raise AirflowFailException(
                 f"{len(result.fingerprints)} live links were found where they do not belong. See the findings in XCom."

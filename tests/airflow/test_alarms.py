@@ -11,7 +11,6 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from pme_airflow.dev.emulator import World
-from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.operators import alerts
 from pme_airflow.operators.pme import (
     PMEFlagTokensOperator,
@@ -111,7 +110,7 @@ def test_the_scan_operator_flags_what_it_finds(tmp_path: Path, world: World) -> 
 
 
 def test_the_scan_operator_names_what_it_could_not_read(tmp_path: Path) -> None:
-    PMEHook().database.prepare()
+    PMEMintLinksOperator(task_id="mint", models=[MODEL]).execute({})
     (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(AirflowException, match=r"x\.zip"):
         PMEScanOperator(task_id="scan", paths=str(tmp_path)).execute({})

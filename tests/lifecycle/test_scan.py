@@ -5,16 +5,22 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pme_airflow.api.client import PMEClient
 from pme_airflow.dev.emulator import World
-from pme_airflow.errors import PMEInputError
+from pme_airflow.errors import LedgerUnavailableError, PMEInputError
 from pme_airflow.leaks.files import Source, Unread, files_under
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.lifecycle.scan import ScanRequest, scan
+from pme_airflow.lifecycle import scan as scan_module
+from pme_airflow.lifecycle.scan import ScanFinding, ScanRequest, ScanResult, scan
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.sealing import Sealer
+from pme_airflow.secrets import SecretStr
 from tests.conftest import MODELS
 from tests.support.rooms import mint, rows
 
@@ -105,15 +111,90 @@ def test_progress_is_reported_in_bytes(services: Services, tmp_path: Path) -> No
     assert counted == [1234]
 
 
-def test_links_that_no_key_opens_are_logged(
-    services: Services, token: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    from dataclasses import replace
-
-    from pme_airflow.sealing import Sealer
-    from pme_airflow.secrets import SecretStr
-
+def test_a_link_that_no_key_opens_is_not_searched_for(services: Services, token: str, tmp_path: Path) -> None:
     (tmp_path / "note").write_text(token)
     other_key = replace(services, sealer=Sealer.of_connection(SecretStr("another secret of some length")))
-    assert scan(other_key, request(str(tmp_path))).findings == ()
-    assert "1 live links cannot be searched for" in caplog.text
+    result = scan(other_key, request(str(tmp_path)))
+    (row,) = rows(services)
+    assert result.findings == ()
+    assert result.unread[0].path == f"link {row.link_id} of model {row.model_id}"
+    assert result.exit_status == 2
+
+
+def test_one_bad_place_costs_that_place_alone(services: Services, token: str, tmp_path: Path, world: World) -> None:
+    def open_place(place: str) -> Iterator[Source | Unread]:
+        if place == "store":
+            raise ConnectionError("with a key: hidden")
+        yield from files_under(place)
+
+    (tmp_path / "note").write_text(token)
+    places = [str(tmp_path / "nowhere"), "store", str(tmp_path), "store"]
+    result = scan(services, ScanRequest(places, open_place, RUN, sweep=True))
+    assert len(result.findings) == 1
+    assert [unread.path for unread in result.unread] == [places[0], "store", "store"]
+    assert "hidden" not in str(result.problems)
+    assert result.exit_status == 1
+    assert world.alive() == []
+
+
+def test_one_source_that_breaks_costs_that_source_alone(services: Services, token: str) -> None:
+    class Breaking(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise RuntimeError("with a key: hidden")
+
+    def refused() -> nullcontext[io.BytesIO]:
+        raise ValueError("with a key: hidden")
+
+    def open_place(place: str) -> Iterator[Source | Unread]:
+        yield Source("breaks", lambda: nullcontext(Breaking(b"xx")))
+        yield Source("refuses", refused)
+        yield Source("whole", lambda: nullcontext(io.BytesIO(token.encode())))
+
+    result = scan(services, ScanRequest(["x"], open_place, RUN))
+    assert [finding.path for finding in result.findings] == ["whole"]
+    assert [str(unread) for unread in result.unread] == [
+        "breaks: cannot be read (RuntimeError)", "refuses: cannot be read (ValueError)",
+    ]  # fmt: skip
+
+
+def test_what_was_found_is_kept_where_it_cannot_be_flagged(
+    services: Services, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> None:
+        raise LedgerUnavailableError("the ledger is full")
+
+    monkeypatch.setattr(scan_module, "respond", unavailable)
+    (tmp_path / "note").write_text(token)
+    result = scan(services, request(str(tmp_path), sweep=True))
+    assert len(result.findings) == 1
+    assert result.problems == ["Nothing was flagged: the ledger is full"]
+    assert not result.permanent
+
+
+def test_a_link_that_was_not_revoked_is_named(services: Services, token: str, tmp_path: Path) -> None:
+    (tmp_path / "note").write_text(token)
+    with PMEClient("emulator-client", SecretStr("x"), "http://127.0.0.1:9") as client:
+        result = scan(
+            replace(services, client=client), request(str(tmp_path), sweep=True, deadline=timedelta(seconds=1))
+        )
+    assert len(result.findings) == 1
+    assert result.response is not None
+    assert not result.response.promise_kept
+    assert "NOT revoked" in result.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("unread", "permanent"),
+    [
+        ((), True),
+        ((Unread("a", "x", permanent=True),), True),
+        ((Unread("a", "x", permanent=True), Unread("b", "y")), False),
+    ],
+)
+def test_a_result_is_permanent_where_all_its_problems_are(unread: tuple[Unread, ...], permanent: bool) -> None:
+    assert ScanResult((), unread).permanent is permanent
+
+
+def test_a_path_that_is_no_text_is_valid_json() -> None:
+    finding = ScanFinding("sha256:x", "l", "m", "a", "name-\udcff", 1)
+    assert finding.as_json()["path"] == "name-\\udcff"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from pme_airflow.errors import PMEError
 from pme_airflow.leaks.files import Unread
+from pme_airflow.lifecycle.leak_response import LeakResponse
 from pme_airflow.lifecycle.scan import ScanFinding, ScanResult
 from pme_airflow.lifecycle.scan_output import as_sarif, rendered, summary_lines
 
@@ -39,3 +42,19 @@ def test_sarif_names_rule_place_and_fingerprint() -> None:
 
 def test_the_summary_counts_places_and_links_and_lists_what_was_not_read() -> None:
     assert summary_lines(RESULT) == ["2 places with 1 live links.", "pme-airflow: locked: permission denied"]
+
+
+def test_a_path_forges_no_line_and_is_a_valid_uri() -> None:
+    odd = replace(FINDING, path="/srv/a b\n\x1b[31m%\udcff/ü.zip!x")
+    assert rendered(ScanResult((odd,), ()), "text").count("\n") == 1
+    assert "\x1b" not in rendered(ScanResult((odd,), ()), "text")
+    (result,) = as_sarif([odd])["runs"][0]["results"]
+    uri = result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+    assert uri == "/srv/a%20b%0A%1B%5B31m%25%FF/%C3%BC.zip!x"
+
+
+def test_the_summary_says_what_was_flagged() -> None:
+    flagged = ScanResult((FINDING,), (), LeakResponse())
+    assert summary_lines(flagged)[1] == "0 links flagged."
+    failed = ScanResult((FINDING,), (), None, PMEError("the ledger is away"))
+    assert summary_lines(failed)[1] == "pme-airflow: Nothing was flagged: the ledger is away"

@@ -92,3 +92,25 @@ def test_no_path_and_a_path_with_nothing_there_fail_for_good(token: str, tmp_pat
     for paths in ([], [str(tmp_path / "nowhere")]):
         with pytest.raises(AirflowFailException):
             PMEScanOperator(task_id="scan", paths=paths).execute({})
+
+
+def test_one_bad_path_costs_that_path_alone(token: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(token)
+    task_instance = TaskInstance()
+    paths = [str(tmp_path / "nowhere"), str(tmp_path / "a.txt")]
+    with pytest.raises(AirflowFailException, match="nowhere: there is nothing here"):
+        PMEScanOperator(task_id="scan", paths=paths, flag=True).execute({"ti": task_instance})
+    assert len(task_instance.pushed["return_value"]["findings"]) == 1
+    assert flagged_reason() == "found by a scan"
+
+
+def test_a_path_with_a_line_break_is_logged_on_one_line(
+    token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a\nforged: line").write_text(token)
+    operator = PMEScanOperator(task_id="scan", paths=str(tmp_path / "a\nforged: line"))
+    logged: list[str] = []
+    monkeypatch.setattr(operator.log, "warning", lambda message, *args: logged.append(message % args))
+    operator.execute({})
+    (line,) = (line for line in logged if line.startswith("sha256:"))
+    assert "\n" not in line
