@@ -142,22 +142,25 @@ def _without(source: Source, unit: Unit) -> str:
 def _put(source: Source, unit: Unit, embed: str) -> str:
     """Return a source with an embed in a unit's place: in the text, or as a block where a block may stand."""
     content, path = source.content, enclosing(source.blocks, unit.start, unit.end)
-    level = level_of(path)
-    in_text = _replaced(content, unit.start, unit.end, unit.remainder + embed)
     if not path:
-        return (
-            in_text
-            if source.is_text_at(unit)
-            else _replaced(content, unit.start, unit.end, unit.remainder + _block(embed))
-        )
-    if path[-1].name not in _RAW:
-        return _put_block(source, path, level, unit, _block(embed))
+        text = embed if source.is_text_at(unit) else _block(embed)
+        return _replaced(content, unit.start, unit.end, unit.remainder + text)
+    if path[-1].name in _RAW:
+        return _put_in_html(source, path, unit, embed)
+    return _put_block(source, path, level_of(path), unit, _block(embed))
+
+
+def _put_in_html(source: Source, path: list[Block], unit: Unit, embed: str) -> str:
+    """Return a source with an embed in a block of plain HTML.
+
+    Where that stands in a block which keeps none, it is moved out of it, with all that it holds.
+    """
+    content, raw, level = source.content, path[-1], level_of(path)
     if level == len(path) - 1:
-        return in_text
+        return _replaced(content, unit.start, unit.end, unit.remainder + embed)
     if len(path) > 1 and path[-2].name in _RAW:
-        return _put(*_unwrapped(content, path[-1], unit), embed)
-    raw = path[-1]  # in a block that takes none: it is moved out, with all that it holds
-    text = _replaced(content, unit.start, unit.end, unit.remainder + embed)[raw.start : raw.end + _growth(unit, embed)]
+        return _put(*_unwrapped(content, raw, unit), embed)
+    text = content[raw.start : unit.start] + unit.remainder + embed + content[unit.end : raw.end]
     return _put_block(source, path[:-1], level, Unit(raw.start, raw.end), text)
 
 
@@ -166,10 +169,6 @@ def _unwrapped(content: str, raw: Block, unit: Unit) -> tuple[Source, Unit]:
     shift = raw.open_end - raw.start
     text = content[: raw.start] + content[raw.open_end : raw.close_start] + content[raw.end :]
     return Source(text), Unit(unit.start - shift, unit.end - shift, unit.remainder)
-
-
-def _growth(unit: Unit, embed: str) -> int:
-    return len(unit.remainder) + len(embed) - (unit.end - unit.start)
 
 
 def _put_block(source: Source, path: list[Block], level: int, unit: Unit, block: str) -> str:

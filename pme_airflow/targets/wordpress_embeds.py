@@ -26,12 +26,14 @@ _MAX_INNER = 2000
 _SHORTCODE = re.compile(r"(?<!\[)\[([a-zA-Z][\w-]{0,40})([^\[\]]{0,4000})\](?!\])")
 _ENCODED = re.compile(r"\[(vc_raw_html|fusion_code)\b([^\[\]]{0,1000})\]([A-Za-z0-9+/=\s]{1,200000})\[/\1\]")
 _EMBEDDING = ("iframe", "embed", "matterport")
+#: Shortcodes of WordPress and of page builders that show what an address names.
+_VIDEOS = frozenset({"et_pb_video", "fusion_video", "vc_video", "video"})
 _URL = re.compile(r"https?://[^\s<>\"'\[\]]+")
 _LINE = re.compile(r"[^\n]+")
 _ADDRESS = re.compile(rf"\s*({_URL.pattern})\s*")
 _TAG = re.compile(r"<[^<>]{0,500}>")
-#: Tags beside which an address is alone on its line, and so embedded by WordPress.
-_LINE_TAGS = frozenset({"p", "div", "figure", "br", "center", "section", "li"})
+#: Tags between which an address is alone, and so embedded by WordPress; elsewhere it must be alone on its line.
+_LINE_TAGS = frozenset({"div", "figure", "p"})
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _shortcodes(content: str, read: Sequence[Token], names: _Names) -> Iterator[
             continue
         for match in _SHORTCODE.finditer(content, token.start, token.end):
             name = match[1].lower()
-            if any(word in name for word in _EMBEDDING):
+            if name in _VIDEOS or any(word in name for word in _EMBEDDING):
                 unit = _shortcode(content, match, name, names)
                 if unit is not None:
                     yield unit

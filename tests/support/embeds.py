@@ -193,6 +193,11 @@ CLASSIC: dict[str, tuple[str, str]] = {
         f'[et_pb_section][et_pb_row][et_pb_code _builder_version="4"]{FRAME}[/et_pb_code][/et_pb_row][/et_pb_section]',
         '[et_pb_section][et_pb_row][et_pb_code _builder_version="4"]{E}[/et_pb_code][/et_pb_row][/et_pb_section]',
     ),
+    "Divi, video": (
+        f'[et_pb_row][et_pb_video src="{SHOW}" image_src="x.jpg"][/et_pb_video][/et_pb_row]',
+        "[et_pb_row]{E}[/et_pb_row]",
+    ),
+    "WPBakery, video": (f'[vc_video link="{SHOW}" align="center"]', "{E}"),
     "WPBakery": (
         f"[vc_row][vc_column][vc_raw_html]{encoded(FRAME)}[/vc_raw_html][/vc_column][/vc_row]",
         "[vc_row][vc_column]{E}[/vc_column][/vc_row]",
@@ -218,6 +223,8 @@ NOT_EMBEDS: dict[str, str] = {
     "a link": f'<p>See <a href="{SHOW}">the tour</a>.</p>',
     "a linked address": f'<p><a href="{SHOW}">{SHOW}</a></p>',
     "an address amid text": f"<p>See {SHOW} now</p>",
+    "an address behind a line break": f"<p>See<br>{SHOW}</p>",
+    "an address in a list": f"<ul><li>{SHOW}</li></ul>",
     "a thumbnail": f'<img src="https://my.matterport.com/api/v1/player/models/{MODEL}/thumb">',
     "a pop-up": f'<a data-fancybox data-type="iframe" data-src="{SHOW}">Tour</a>',
     "a comment": f"<!-- {FRAME} -->",
