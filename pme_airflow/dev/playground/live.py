@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import secrets
 import socket
 import subprocess
 import sys
@@ -28,7 +29,7 @@ _START_SECONDS = 120
 _CALLS = 5
 #: Ports below those that the kernel gives to outgoing connections, one of which could take a port just found free.
 _PORTS = range(20000, 32000)
-USER = PASSWORD = "admin"  # noqa: S105 - of a playground on loopback
+USER = "admin"
 
 
 def free_port() -> int:
@@ -46,6 +47,9 @@ def free_port() -> int:
 class LiveAirflow:
     """A running Airflow and a client of its REST API. A context manager.
 
+    The password and the key of its logins are new ones each time: pages that a browser shows can send requests to
+    127.0.0.1, so that a known password would let them in.
+
     :param home: the Airflow home.
     :param env: the environment, as :func:`.home.environment` returns it.
     :param port: the port of the API server; a free one by default.
@@ -56,7 +60,10 @@ class LiveAirflow:
         self.address = f"http://127.0.0.1:{port or free_port()}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._session = requests.Session()
-        (home / "passwords.json").write_text(json.dumps({USER: PASSWORD}))
+        self.password = secrets.token_urlsafe(12)
+        passwords = home / "passwords.json"
+        passwords.touch(0o600)
+        passwords.write_text(json.dumps({USER: self.password}))
         self.env = {
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
@@ -65,10 +72,10 @@ class LiveAirflow:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__BASE_URL": self.address,
-            "AIRFLOW__API_AUTH__JWT_SECRET": "a-playground-secret-that-guards-nothing-" * 2,
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.address}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         }
@@ -164,7 +171,7 @@ class LiveAirflow:
         return response.json() if response.content else None
 
     def _log_in(self) -> None:
-        credentials = {"username": USER, "password": PASSWORD}
+        credentials = {"username": USER, "password": self.password}
         response = self._session.post(f"{self.address}/auth/token", json=credentials, timeout=30)
         self._session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.dev.playground.home import all_published, environment, start_emulator, stop
-from pme_airflow.dev.playground.live import PASSWORD, USER, LiveAirflow
+from pme_airflow.dev.playground.live import USER, LiveAirflow
 from pme_airflow.dev.playground.places import serving_places, serving_showroom
 
 __all__ = ["run_up"]
@@ -43,7 +43,7 @@ def run_up(home: Path, port: int, emulator_port: int) -> int:
         live = stack.enter_context(LiveAirflow(home, env, port))
         live.wait_until_parsed(*_DAGS)
         live.trigger("pme_nightly_rotation")
-        console.print(f"[bold]Airflow[/]   {live.address}   user {USER}, password {PASSWORD}")
+        console.print(f"[bold]Airflow[/]   {live.address}   login {USER}, password {live.password}")
         console.print(f"[bold]Emulator[/]  {address}   its state: {address}/_emulator/truth")
         console.print(f"[bold]Shown[/]     {showroom}   gallery, channel and page next to each other")
         console.print(f"[bold]Channel[/]   {places.channel}   of a stand-in of Slack")

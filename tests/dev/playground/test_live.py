@@ -20,6 +20,16 @@ from tests.support.handlers import serving_handler
 HEALTHY = {part: {"status": "healthy"} for part in ("scheduler", "dag_processor", "triggerer", "metadatabase")}
 
 
+def test_the_password_and_the_key_of_logins_are_new_each_time(tmp_path: Path) -> None:
+    one, other = LiveAirflow(tmp_path, {}), LiveAirflow(tmp_path, {})
+    key = "AIRFLOW__API_AUTH__JWT_SECRET"
+    assert one.password != other.password
+    assert one.env[key] != other.env[key]
+    passwords = tmp_path / "passwords.json"
+    assert json.loads(passwords.read_text()) == {"admin": other.password}
+    assert passwords.stat().st_mode & 0o077 == 0
+
+
 class Stand:
     """What the stand-in answers, by method and path, and what it was asked."""
 

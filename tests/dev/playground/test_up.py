@@ -32,6 +32,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     class Live:
         address = "http://127.0.0.1:8080"
+        password = "a-new-one"
 
         def __init__(self, home: Path, env: dict[str, str], port: int) -> None:
             assert (env["PME_PLACEMENTS"], env["MORE"]) == (str(home / "placements.yaml"), "1")
@@ -77,7 +78,12 @@ def test_a_signal_ends_everything_in_reverse_order(
         "Airflow stops", "showroom stops", "places of 5 stops", "emulator process stops",
     ]  # fmt: skip
     printed = capsys.readouterr().out
-    for part in ("http://127.0.0.1:8080   user admin, password admin", ADDRESS, "http://127.0.0.1:4/", "no WordPress"):
+    for part in (
+        "http://127.0.0.1:8080   login admin, password a-new-one",
+        ADDRESS,
+        "http://127.0.0.1:4/",
+        "no WordPress",
+    ):
         assert part in printed
     assert printed.endswith("Everything has stopped.\n")
 
