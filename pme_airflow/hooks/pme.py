@@ -167,7 +167,8 @@ class PMEHook(BaseHook):
         wanted = self._wanted(models)
         if not isinstance(wanted, ModelQuery):
             return wanted
-        return list_models(self.services, run_context or run_context_of(), checked_audience(audience), wanted)
+        run_context = run_context or run_context_of()
+        return list_models(self.services, run_context, checked_audience(audience), wanted).models
 
     def _wanted(self, models: object) -> list[str] | ModelQuery:
         read = read_models(models)

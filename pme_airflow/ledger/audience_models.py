@@ -17,7 +17,7 @@ from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.tables import events, links, listings, publications
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["Listing", "delisted_since", "known_models", "record_listing"]
+__all__ = ["Listing", "delisted_since", "known_models", "last_listed", "record_listing"]
 
 #: A model requested within so long belongs to its audience although no slot shows it; a night and a little more. A
 #: query that has not been listed for so long has no say any more in which models belong to its audience.
@@ -52,8 +52,7 @@ def known_models(tx: ReadTransaction, listing: Listing, now: datetime) -> list[s
     They are what it listed last. Before its first time they are what slots show the audience, and what was requested
     for it lately.
     """
-    manifest = tx.scalar(select(listings.c.manifest_id).where(listings.c.listing_key == listing.key))
-    listed = manifests.models_of(tx, manifest) if manifest is not None else []
+    listed = last_listed(tx, listing)
     if listed:
         return sorted(listed)
     client_id, audience = listing.client_id, listing.audience
@@ -63,6 +62,12 @@ def known_models(tx: ReadTransaction, listing: Listing, now: datetime) -> list[s
     shown = select(publications.c.model_id).where(_shown_to(client_id, audience))
     gone = delisted_since(tx, client_id, audience, now - _RECENTLY)
     return sorted(set(tx.scalars(requested.union(shown))) - set(gone))
+
+
+def last_listed(tx: ReadTransaction, listing: Listing) -> list[str]:
+    """Return the models that a listing had the last time; none where it was not made yet."""
+    manifest = tx.scalar(select(listings.c.manifest_id).where(listings.c.listing_key == listing.key))
+    return manifests.models_of(tx, manifest) if manifest is not None else []
 
 
 def record_listing(tx: WriteTransaction, listing: Listing, listed: Iterable[str]) -> list[str]:

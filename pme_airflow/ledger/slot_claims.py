@@ -21,6 +21,7 @@ __all__ = [
     "SlotAction",
     "SlotPlan",
     "acquire_index_lock",
+    "claim_shown",
     "mark_uncertain",
     "open_slots",
     "release_index_lock",
@@ -117,3 +118,15 @@ def acquire_index_lock(tx: WriteTransaction, target: str) -> bool:
 def release_index_lock(tx: WriteTransaction, target: str) -> None:
     """Let other runs write a target's index again; does nothing where another run holds the lock."""
     claims.release(tx, [keys.index_lock(target)])
+
+
+def claim_shown(tx: WriteTransaction, shown: Publication) -> bool:
+    """Claim a slot that is to be cleared; return false if another run is writing it, or it shows another link now."""
+    key = keys.slot_claim(shown.target, shown.slot)
+    if not claims.take(tx, [key]):
+        return False
+    now_shown = publications_in(tx, shown.target, [shown.slot]).get(shown.slot)
+    if now_shown is None or now_shown.link_id != shown.link_id or now_shown.published_at != shown.published_at:
+        claims.release(tx, [key])
+        return False
+    return True

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pme_airflow.errors import PMEInputError, PMEUnavailableError
+from pme_airflow.errors import PMEError, PMEInputError, PMEUnavailableError
 from pme_airflow.ledger import audience_models
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.clearing_guard import clearing_refused, too_many
 from pme_airflow.lifecycle.services import Services
 
-__all__ = ["ModelQuery", "list_models"]
+__all__ = ["AccountModels", "ModelQuery", "list_models"]
 
 log = logging.getLogger(__name__)
 
@@ -22,20 +23,35 @@ class ModelQuery:
 
     :param query: what the API is queried for; ``*`` for all.
     :param exclude: ids of models to leave out.
+    :param allow_clearing: whether more than half of the models may go at once.
     """
 
     query: str
     exclude: frozenset[str] = frozenset()
+    allow_clearing: bool = False
 
     def without_excluded(self, model_ids: Iterable[str]) -> list[str]:
         """Return models without those that are excluded, each once."""
         return [model_id for model_id in dict.fromkeys(model_ids) if model_id not in self.exclude]
 
 
-def list_models(services: Services, run_context: RunContext, audience: str, query: ModelQuery) -> list[str]:
+@dataclass(frozen=True)
+class AccountModels:
+    """The models of a query.
+
+    :param models: their ids.
+    :param problem: what is wrong with what the account lists, if anything is; models that it lists no more are kept.
+    """
+
+    models: list[str]
+    problem: PMEError | None = None
+
+
+def list_models(services: Services, run_context: RunContext, audience: str, query: ModelQuery) -> AccountModels:
     """Return the models the account lists; if the API is unavailable, those that the ledger knows.
 
-    Models that the account has stopped listing are noted, so that transfers clear their slots.
+    Models that the account has stopped listing are noted, so that transfers clear their slots. If these are more than
+    half of what it listed the last time, none is noted and all are kept, since that is more likely a mistake.
 
     :raises PMEInputError: if the query finds no model.
     """
@@ -49,12 +65,20 @@ def list_models(services: Services, run_context: RunContext, audience: str, quer
         if not known:
             raise
         log.warning("The account's models cannot be listed (%s); the %d known ones are used.", error, len(known))
-        return query.without_excluded(known)
+        return AccountModels(query.without_excluded(known))
     wanted = query.without_excluded(listed)
     if not wanted:
         raise PMEInputError("models: the query found no model of the account. Widen it.")
+    with services.database.read() as tx:
+        before = query.without_excluded(audience_models.last_listed(tx, listing))
+    listed_now = set(wanted)
+    missing = [model_id for model_id in before if model_id not in listed_now]
+    if not query.allow_clearing and too_many(len(missing), len(before)):
+        problem = clearing_refused(len(missing), len(before), f"models of audience {audience}")
+        log.error("The account lists only %d models: %s.", len(wanted), problem)
+        return AccountModels([*wanted, *missing], problem)
     with services.database.write(run_context) as tx:
         gone = audience_models.record_listing(tx, listing, wanted)
     if gone:
         log.warning("The account has stopped listing %s. Their slots are cleared.", ", ".join(gone))
-    return wanted
+    return AccountModels(wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 __all__ = ["MAX_ENTRIES", "BoundedList"]
@@ -26,3 +27,8 @@ class BoundedList(list[_Entry]):
         self.total += 1
         if self.total <= MAX_ENTRIES:
             super().append(entry)
+
+    def extend(self, entries: Iterable[_Entry]) -> None:
+        """Append each entry."""
+        for entry in entries:
+            self.append(entry)

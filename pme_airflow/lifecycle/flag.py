@@ -11,6 +11,7 @@ from pme_airflow.ledger import flags
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.flags import Flagged
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.reasons import stored_reason
 from pme_airflow.model_ids import model_id_of
 from pme_airflow.sealing import fingerprint, is_fingerprint
 from pme_airflow.secrets import AccessToken
@@ -86,7 +87,7 @@ class Flagging:
         with database.write(run_context) as tx:
             return flags.flag(
                 tx,
-                reason.strip() or "flagged without a reason",
+                stored_reason(reason, "flagged without a reason"),
                 fingerprints=self.fingerprints,
                 link_ids=self.link_ids,
                 models=self.models,

@@ -20,6 +20,7 @@ from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.transaction import ReadTransaction
 from pme_airflow.lifecycle.flag import Flagging
 from pme_airflow.lifecycle.known_tokens import known_fingerprints
+from pme_airflow.lifecycle.reasons import stored_reason
 from pme_airflow.lifecycle.responder import Responder, joined
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult, sweep
@@ -299,7 +300,7 @@ def _flag(
     services: Services, run_context: RunContext, request: LeakRequest, named: Flagging
 ) -> tuple[Flagged, tuple[str, ...]]:
     """Flag what the criteria name; with ``within``, what matches all of them, and which known fingerprints do not."""
-    reason = request.reason.strip() or "flagged without a reason"
+    reason = stored_reason(request.reason, "flagged without a reason")
     criteria: dict[str, Any] = dict(named.criteria)
     with services.database.write(run_context) as tx:
         if not (request.within and (named.models or named.audiences)):

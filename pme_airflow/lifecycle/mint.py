@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from pme_airflow.durations import Validity
-from pme_airflow.errors import PMEInputError
+from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.ledger import audience_models, mint_requests
 from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.run_context import RunContext
@@ -18,6 +18,8 @@ from pme_airflow.lifecycle.services import Services
 
 __all__ = ["MAX_LOST_RESPONSES", "MintFailure", "MintLinksRequest", "MintResult", "mint_links"]
 
+#: Stands for the model in a failure that concerns the account's list of models.
+ALL_MODELS = "*"
 #: How many models are looked up in one read.
 _LOOKUP_SIZE = 500
 
@@ -68,18 +70,25 @@ def mint_links(services: Services, run_context: RunContext, request: MintLinksRe
     tally = _reusable(services, demand, wanted)
     if wanted and tally.reused == len(wanted):
         return tally.result(services.database, demand.audience)
-    return _mint_models(
-        services, run_context, demand, list_models(services, run_context, demand.audience, request.models)
-    )
+    listed = list_models(services, run_context, demand.audience, request.models)
+    return _mint_models(services, run_context, demand, listed.models, listed.problem)
 
 
-def _mint_models(services: Services, run_context: RunContext, demand: Demand, models: Sequence[str]) -> MintResult:
+def _mint_models(
+    services: Services,
+    run_context: RunContext,
+    demand: Demand,
+    models: Sequence[str],
+    problem: PMEError | None = None,
+) -> MintResult:
     wanted = list(dict.fromkeys(models))
     tally = _reusable(services, demand, wanted)
     missing = [model_id for model_id in wanted if model_id not in tally]
     if missing:
         services.learn_server_time()
         mint_missing(services, run_context, demand, missing, tally)
+    if problem is not None:
+        tally.fail(ALL_MODELS, problem)
     return tally.result(services.database, demand.audience)
 
 

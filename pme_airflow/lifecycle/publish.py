@@ -6,30 +6,28 @@ import logging
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
-
-from pme_airflow.errors import LedgerUnavailableError, PMEError, SlotError
-from pme_airflow.ledger import audience_models, publications, slot_claims
+from pme_airflow.errors import PMEError
+from pme_airflow.ledger import audience_models, publications
 from pme_airflow.ledger.publications import Publication, SlotOwner
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.clearing import clear_slots
+from pme_airflow.lifecycle.clearing_guard import clearing_refused, too_many
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.publish_items import BadItem, read_items
 from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.slot_checks import find_lost_slots
-from pme_airflow.lifecycle.slot_worker import BUSY_SECONDS, BUSY_TRIES, SlotWriter
+from pme_airflow.lifecycle.slot_worker import SlotWriter
+from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
 from pme_airflow.sealing import OpenedLink
 from pme_airflow.targets.base import ShownLink, SlotResult, Target
 
-__all__ = ["PublishResult", "Publisher", "retire_targets"]
+__all__ = ["PublishResult", "Publisher"]
 
-#: How often a call of a target is tried whose failure may pass.
-_TRIES = 3
 #: How many items are published at a time.
 _PAGE_SIZE = 500
 
@@ -45,6 +43,9 @@ class Publisher:
     :param run_context: who publishes.
     :param target: where to.
     :param open_item: opens a sealed item; a caller that keeps logs masks what it opened.
+    :param publishers: the ids of further DAGs that publish for the same placement: what they show is cleared like what
+        this DAG shows.
+    :param allow_clearing: whether more than half of what is shown may be cleared at once.
     """
 
     def __init__(
@@ -53,12 +54,17 @@ class Publisher:
         run_context: RunContext,
         target: Target,
         open_item: Callable[[Item], OpenedLink] | None = None,
+        *,
+        publishers: Iterable[str] = (),
+        allow_clearing: bool = False,
     ) -> None:
         self._services = services
         self._run_context = run_context
         self._target = target
         self._open_item = open_item or (lambda item: services.open_item(dict(item)))
         self._result = PublishResult(target.name)
+        self._publishers = frozenset(publishers)
+        self._allow_clearing = allow_clearing
         self._names: dict[str, str] = {}
         self._listed: defaultdict[str, set[str]] = defaultdict(set)
         self._progress = Progress(log, "publishing", 0, services.clock)
@@ -103,7 +109,7 @@ class Publisher:
         try:
             return self._target.slots(item)
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
-            problem = _slot_error(error)
+            problem = slot_error(error)
         self._fail("?", str(item["model_id"]), problem)
         return []
 
@@ -139,7 +145,7 @@ class Publisher:
             self._retried(lambda: self._target.read_back(slot, link, result.details))
             return result
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
-            problem = _slot_error(error)
+            problem = slot_error(error)
         raise problem
 
     def _opened(self, item: Item) -> ShownLink:
@@ -148,16 +154,6 @@ class Publisher:
         model_id = str(item["model_id"])
         name = _on_one_line(self._names.get(model_id, "")) or model_id
         return ShownLink(str(item["link_id"]), model_id, str(item["audience"]), opened.url, opened.token, until, name)
-
-    def _retried(self, call: Callable[[], _Returned]) -> _Returned:
-        retrying = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, SlotError) and not error.permanent),
-            stop=stop_after_attempt(_TRIES),
-            wait=wait_random_exponential(multiplier=0.3, max=5),
-            sleep=self._services.clock.sleep,
-            reraise=True,
-        )
-        return retrying(call)
 
     def _grace(self, result: SlotResult) -> timedelta:
         return timedelta(0) if result.old_link_remains else self._services.grace
@@ -180,6 +176,9 @@ class Publisher:
         log.error("%s, %s: model %s is not shown: %s", self._target.name, slot, model_id, error)
         self._result.fail(slot, model_id, error)
 
+    def _retried(self, call: Callable[[], _Returned]) -> _Returned:
+        return retried(self._services.clock, call)
+
     # ------------------------------------------------------------- clearing
 
     def retire_delisted(self, audience: str) -> PublishResult:
@@ -193,77 +192,47 @@ class Publisher:
             earliest = min(published_at.values(), default=None)
             delisted_at = audience_models.delisted_since(tx, owner.client_id, audience, earliest) if earliest else {}
         kept = self._listed[audience]
-        return self._clear(
-            owner,
-            [
-                model_id
-                for model_id, at in delisted_at.items()
-                if model_id in published_at and at >= published_at[model_id] and model_id not in kept
-            ],
-        )
+        gone = [
+            model_id
+            for model_id, at in delisted_at.items()
+            if model_id in published_at and at >= published_at[model_id] and model_id not in kept
+        ]
+        return self._clear(owner, gone, len(published_at))
 
     def retire_others(self, audience: str, model_ids: Iterable[str]) -> PublishResult:
         """Clear the slots that this target still shows for an audience's models other than these.
 
-        A DAG clears those that it published itself: another DAG may show the audience more.
+        A DAG clears what it published itself, and what the DAGs named as ``publishers`` did: another one may show the
+        audience more. More than half of the models are not cleared at once, unless none is wanted any more.
         """
         own = self._run_context.publisher
-        owner = SlotOwner(self._services.client.client_id, audience, None if own is None else frozenset({own}))
+        publishers = None if own is None else frozenset({own, *self._publishers})
+        owner = SlotOwner(self._services.client.client_id, audience, publishers)
         with self._services.database.read() as tx:
             published_at = publications.models_at(tx, self._target.name, owner)
-        return self._clear(owner, sorted(set(published_at) - set(model_ids)))
+        wanted = set(model_ids)
+        return self._clear(owner, sorted(set(published_at) - wanted), len(published_at) if wanted else 0)
 
-    def _clear(self, owner: SlotOwner, model_ids: Sequence[str]) -> PublishResult:
-        database = self._services.database
-        removed_before = self._result.removed.total
-        for model_id in model_ids:
-            with database.read() as tx:
-                shown = publications.shown_at(tx, self._target.name, owner, model_id)
-            for publication in shown:
-                self._take_away(publication)
-        if self._result.removed.total > removed_before:
-            self._finish()
+    def _clear(self, owner: SlotOwner, model_ids: Sequence[str], shown: int) -> PublishResult:
+        """Clear the slots of models.
+
+        :param shown: how many models are shown; 0 to clear however many are to be cleared.
+        """
+        if shown and not self._allow_clearing and too_many(len(model_ids), shown):
+            self._fail("?", "all", clearing_refused(len(model_ids), shown, f"models of audience {owner.audience}"))
+            return self._result
+        going = (publication for model_id in model_ids for publication in self._shown(owner, model_id))
+        clear_slots(self._services, self._run_context, self._target, going, "not listed any more", self._result)
         return self._result
 
-    def _take_away(self, publication: Publication) -> None:
-        problem: PMEError | None = None
-        cleared = SlotResult()
-        try:
-            cleared = SlotResult.of(self._target.take_away(publication.slot, publication.details))
-        except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
-            problem = _slot_error(error)
-        if problem is not None:
-            self._fail(publication.slot, publication.model_id, problem)
-            return
-        with self._services.database.write(self._run_context) as tx:
-            publications.withdraw(tx, [publication], "not listed any more", self._grace(cleared))
-        self._result.removed.append({"slot": publication.slot, "model_id": publication.model_id})
-
-    # ------------------------------------------------------------- the index
+    def _shown(self, owner: SlotOwner, model_id: str) -> Sequence[Publication]:
+        with self._services.database.read() as tx:
+            return publications.shown_at(tx, self._target.name, owner, model_id)
 
     def _finish(self) -> None:
-        """Let the target finish, one task at a time: the last one has seen what all of them put."""
-        database, name = self._services.database, self._target.name
-        problem: PMEError | None = None
-        try:
-            self._acquire_index_lock()
-            with database.read() as tx:
-                shown = publications.shown_at(tx, name)
-            self._retried(lambda: self._target.finish(shown))
-        except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
-            problem = _slot_error(error)
-        with suppress(LedgerUnavailableError), database.write(self._run_context) as tx:  # the lock ends by itself
-            slot_claims.release_index_lock(tx, name)
+        problem = finish_target(self._services, self._run_context, self._target)
         if problem is not None:
             self._fail("index", "all", problem)
-
-    def _acquire_index_lock(self) -> None:
-        for _ in range(BUSY_TRIES):
-            with self._services.database.write(self._run_context) as tx:
-                if slot_claims.acquire_index_lock(tx, self._target.name):
-                    return
-            self._services.clock.sleep(BUSY_SECONDS)
-        raise SlotError("another run was writing the index all the time; try again", passing=True)
 
 
 def _on_one_line(name: str) -> str:
@@ -274,34 +243,3 @@ def _on_one_line(name: str) -> str:
 
 def _entry(slot: str, item: Item) -> dict[str, Any]:
     return {"slot": slot, "link_id": str(item["link_id"]), "model_id": str(item["model_id"])}
-
-
-def retire_targets(
-    services: Services, run_context: RunContext, audience: str, targets: Sequence[str], publishers: Sequence[str]
-) -> list[Publication]:
-    """Retire what an audience is shown at targets that nothing publishes to any more.
-
-    What still stands there goes dark once the sweep revokes it after the grace: nobody is left who could clear it.
-
-    :param targets: the targets that are still published to.
-    :param publishers: the ids of the DAGs whose publications these are; those of other DAGs are left alone.
-    """
-    database = services.database
-    owner = SlotOwner(services.client.client_id, audience, frozenset(publishers))
-    with database.write(run_context) as tx:
-        gone = [shown for shown in publications.shown_to(tx, owner) if shown.target not in set(targets)]
-        if gone:
-            reason = "its target is in no placement any more"
-            publications.withdraw(tx, gone, reason, services.grace)
-    return gone
-
-
-def _slot_error(error: Exception) -> PMEError:
-    """Return a target's failure without its text, which may hold the link, unless the text is this package's own."""
-    if isinstance(error, PMEError):
-        return error
-    if isinstance(error, PermissionError):
-        return SlotError("it may not be written (permission denied): check the rights")
-    if isinstance(error, OSError):
-        return SlotError(f"it cannot be written ({error.strerror or type(error).__name__})", passing=True)
-    return SlotError(f"the target failed ({type(error).__name__})", passing=True)

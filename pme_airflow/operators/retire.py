@@ -47,7 +47,7 @@ class PMERetireTargetsOperator(BaseOperator):
         :raises AirflowFailException: if the outcome of a transfer is missing.
         """
         from pme_airflow.hooks.pme import PMEHook, run_context_of
-        from pme_airflow.lifecycle.publish import retire_targets
+        from pme_airflow.lifecycle.retire import retire_targets
         from pme_airflow.operators._errors import airflow_errors
 
         with airflow_errors():

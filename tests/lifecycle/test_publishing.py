@@ -15,7 +15,8 @@ from pme_airflow.dev.emulator import World
 from pme_airflow.ledger import flags, publications
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import claims, links
-from pme_airflow.lifecycle.publish import Publisher, retire_targets
+from pme_airflow.lifecycle.publish import Publisher
+from pme_airflow.lifecycle.retire import retire_targets
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import fingerprint

@@ -1,0 +1,78 @@
+"""Clearing slots that are to show nothing any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+
+from pme_airflow.errors import PMEError
+from pme_airflow.ledger import publications, slot_claims
+from pme_airflow.ledger.publications import Publication
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.publish_result import PublishResult
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
+from pme_airflow.targets.base import SlotResult, Target
+
+__all__ = ["clear_slots"]
+
+log = logging.getLogger(__name__)
+
+
+def clear_slots(
+    services: Services,
+    run_context: RunContext,
+    target: Target,
+    going: Iterable[Publication],
+    reason: str,
+    result: PublishResult,
+    grace: timedelta | None = None,
+) -> None:
+    """Clear slots at a target and retire the links that no slot shows any more; add what came of it to a result.
+
+    A slot that another run is writing is left to that run.
+
+    :param grace: how long the links are left alive; as long as any replaced link if it is left out.
+    """
+    removed_before = result.removed.total
+    for publication in going:
+        with services.database.write(run_context) as tx:
+            if not slot_claims.claim_shown(tx, publication):
+                log.info("%s, %s: another run is writing it; it is not cleared.", target.name, publication.slot)
+                continue
+        _clear_one(services, run_context, target, publication, reason, result, grace)
+    if result.removed.total > removed_before:
+        problem = finish_target(services, run_context, target)
+        if problem is not None:
+            log.error("%s: its index was not written: %s", target.name, problem)
+            result.fail("index", "all", problem)
+
+
+def _clear_one(
+    services: Services,
+    run_context: RunContext,
+    target: Target,
+    publication: Publication,
+    reason: str,
+    result: PublishResult,
+    grace: timedelta | None,
+) -> None:
+    problem: PMEError | None = None
+    cleared = SlotResult()
+    try:
+        cleared = SlotResult.of(
+            retried(services.clock, lambda: target.take_away(publication.slot, publication.details))
+        )
+    except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+        problem = slot_error(error)
+    with services.database.write(run_context) as tx:
+        if problem is None:
+            usual = services.grace if grace is None else grace
+            publications.withdraw(tx, [publication], reason, timedelta(0) if cleared.old_link_remains else usual)
+        slot_claims.release_slots(tx, target.name, [publication.slot])
+    if problem is None:
+        result.removed.append({"slot": publication.slot, "model_id": publication.model_id})
+    else:
+        log.error("%s, %s: it is not cleared: %s", target.name, publication.slot, problem)
+        result.fail(publication.slot, publication.model_id, problem)

@@ -1,0 +1,74 @@
+"""Finishing a target after its slots were written: one task at a time, with all that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from pme_airflow.clock import Clock
+from pme_airflow.errors import LedgerUnavailableError, PMEError, SlotError
+from pme_airflow.ledger import publications, slot_claims
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.slot_worker import BUSY_SECONDS, BUSY_TRIES
+from pme_airflow.targets.base import Target
+
+__all__ = ["finish_target", "retried", "slot_error"]
+
+#: How often a call of a target is tried whose failure may pass.
+_TRIES = 3
+_Returned = TypeVar("_Returned")
+
+
+def finish_target(services: Services, run_context: RunContext, target: Target) -> PMEError | None:
+    """Call :meth:`Target.finish` with all that the target shows; return why it failed, if it did.
+
+    The last of several tasks that write a target has seen what all of them put.
+    """
+    database = services.database
+    problem: PMEError | None = None
+    try:
+        _acquire_lock(services, run_context, target.name)
+        with database.read() as tx:
+            shown = publications.shown_at(tx, target.name)
+        retried(services.clock, lambda: target.finish(shown))
+    except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+        problem = slot_error(error)
+    with suppress(LedgerUnavailableError), database.write(run_context) as tx:  # the lock ends by itself in 45 s
+        slot_claims.release_index_lock(tx, target.name)
+    return problem
+
+
+def _acquire_lock(services: Services, run_context: RunContext, name: str) -> None:
+    for _ in range(BUSY_TRIES):
+        with services.database.write(run_context) as tx:
+            if slot_claims.acquire_index_lock(tx, name):
+                return
+        services.clock.sleep(BUSY_SECONDS)
+    raise SlotError("another run was writing the index all the time; try again", passing=True)
+
+
+def retried(clock: Clock, call: Callable[[], _Returned]) -> _Returned:
+    """Call a target again while its failure may pass, at most three times."""
+    retrying = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, SlotError) and not error.permanent),
+        stop=stop_after_attempt(_TRIES),
+        wait=wait_random_exponential(multiplier=0.3, max=5),
+        sleep=clock.sleep,
+        reraise=True,
+    )
+    return retrying(call)
+
+
+def slot_error(error: Exception) -> PMEError:
+    """Return a target's failure without its text, which may hold the link, unless the text is this package's own."""
+    if isinstance(error, PMEError):
+        return error
+    if isinstance(error, PermissionError):
+        return SlotError("it may not be written (permission denied): check the rights")
+    if isinstance(error, OSError):
+        return SlotError(f"it cannot be written ({error.strerror or type(error).__name__})", passing=True)
+    return SlotError(f"the target failed ({type(error).__name__})", passing=True)
