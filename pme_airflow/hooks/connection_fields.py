@@ -41,7 +41,7 @@ EXTRAS: dict[str, ExtraField] = {
     "seal_keys": ExtraField(
         "Seal keys",
         "string",
-        "Keys that seal links at rest, newest first, commas between; open:SECRET for an earlier client secret.",
+        "Keys that seal links at rest, newest first, commas between or a JSON list; open:SECRET for an earlier secret.",
         secret=True,
     ),
     "batch_size": ExtraField("Batch size", "integer", "Links in one request. Default 10."),

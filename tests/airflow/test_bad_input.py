@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from pme_airflow.dev.emulator import World
-from pme_airflow.operators.pme import PMEFlagTokensOperator, PMEMintLinksOperator, PMERevocationSweepOperator
+from pme_airflow.operators.pme import PMEMintLinksOperator, PMERevocationSweepOperator
 from pme_airflow.transfers.pme_to_object_storage import PMEToObjectStorageOperator
 from tests.conftest import MODELS, SECRET
 from tests.support.home import pme_in_environment
@@ -26,48 +26,6 @@ def connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: World, ad
     fields = {"login": world.settings.client_id, "password": SECRET, "host": address}
     pme_in_environment(monkeypatch, tmp_path, **fields)
     return fields
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"models": []}, "models"),
-        ({"models": ["short"]}, "models"),
-        ({"models": [MODEL, 42]}, "models"),
-        ({"models": {"query": ""}}, "models"),
-        ({"models": [MODEL], "valid_for": "25h"}, "valid_for"),
-        ({"models": [MODEL], "valid_for": "0s"}, "valid_for"),
-        ({"models": [MODEL], "valid_for": "3 fortnights"}, "valid_for"),
-        ({"models": [MODEL], "valid_for": "2h", "renew_before": "2h"}, "renew_before"),
-        ({"models": [MODEL], "audience": "a b"}, "audience"),
-    ],
-)
-def test_what_cannot_be_right_is_refused_before_any_request(arguments: Any, said: str, world: World) -> None:
-    with pytest.raises(AirflowFailException, match=said):
-        PMEMintLinksOperator(task_id="mint", **arguments).execute({})
-    assert world.counts == {}
-
-
-@pytest.mark.parametrize("host", ["http://api.example.test", "ftp://127.0.0.1", "https://a:b@api.example.test"])
-def test_a_host_that_would_leak_the_secret_is_refused(
-    host: str, connection: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    pme_in_environment(monkeypatch, tmp_path, **{**connection, "host": host})
-    with pytest.raises(AirflowFailException, match="API address"):
-        PMEMintLinksOperator(task_id="mint", models=[MODEL]).execute({})
-
-
-def test_a_flag_with_nothing_in_it_is_refused() -> None:
-    with pytest.raises(AirflowFailException, match="nothing in it"):
-        PMEFlagTokensOperator(task_id="flag").execute({})
-
-
-def test_a_wrong_part_of_a_flag_fails_the_task_and_the_rest_is_flagged(world: World) -> None:
-    (item,) = PMEMintLinksOperator(task_id="mint", models=[MODEL]).execute({})
-    flag = PMEFlagTokensOperator(task_id="flag", tokens=[item["fingerprint"]], models=["short"], sweep=True)
-    with pytest.raises(AirflowFailException, match="model"):
-        flag.execute({})
-    assert world.alive() == []
 
 
 @contextmanager

@@ -204,7 +204,7 @@ def test_a_secret_that_cannot_be_right_flags_and_says_why_nothing_is_revoked(
     world: World,
 ) -> None:  # fmt: skip
     pme_in_environment(monkeypatch, tmp_path / "home", **{**connection, "password": f"{SECRET}\n"},
-                       extra={"seal_keys": f"open:{SECRET}"})  # fmt: skip
+                       extra={"seal_keys": [f"open:{SECRET}"]})  # fmt: skip
     before = dict(world.counts)
     done = run("ledger", "flag", "--sweep", named(tokens[0]))
     assert done.exit_code == 1

@@ -1,0 +1,234 @@
+"""The flag operator flags and revokes, fails where a promise was not kept, and shows no raw token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import AssetAlias
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from pme_airflow.dev.emulator import World
+from pme_airflow.hooks.pme import PMEHook
+from pme_airflow.ledger.audit import list_links
+from pme_airflow.operators import _masking, flag
+from pme_airflow.operators.pme import PMEFlagTokensOperator
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
+from tests.conftest import MODELS
+from tests.support.tasks import FakeTask, listener
+
+MANY = list(MODELS)
+UNKNOWN = "sha256:" + "0" * 64
+
+
+def named(token: str) -> str:
+    return fingerprint(AccessToken(token))
+
+
+@pytest.fixture
+def tokens(world: World) -> list[str]:
+    """Three live links' tokens, by model."""
+    PMEHook().mint(MANY[:3], audience="intranet")
+    return [issued.token for issued in sorted(world.alive(), key=lambda issued: issued.model_id)]
+
+
+def operator(**arguments: Any) -> PMEFlagTokensOperator:
+    return PMEFlagTokensOperator(task_id="flag", **arguments)
+
+
+def flagged() -> set[str]:
+    with PMEHook().database.read() as tx:
+        return {row.fingerprint or "" for row in list_links(tx) if row.flagged_at is not None}
+
+
+def alive(world: World) -> set[str]:
+    return {issued.token for issued in world.alive()}
+
+
+@pytest.mark.parametrize("form", ["{}", "Bearer+{}", "https://my.matterport.com/show?m=x&amp;auth=Bearer%2520{}"])
+def test_raw_tokens_are_flagged_and_revoked(form: str, tokens: list[str], world: World, task: FakeTask) -> None:
+    result = operator(tokens=[form.format(tokens[0])], sweep=True).execute(task.context())
+    assert [token["state"] for token in result["tokens"]] == ["revoked"]
+    assert result["promise_kept"] is True
+    assert alive(world) == set(tokens[1:])
+    assert not any(token in str(result) for token in tokens)
+
+
+def test_without_sweep_they_are_flagged_alone(tokens: list[str], world: World, task: FakeTask) -> None:
+    operator(tokens=[named(tokens[0])], reason="in a ticket").execute(task.context())
+    assert flagged() == {named(tokens[0])}
+    assert alive(world) == set(tokens)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"models": [MANY[0]]}, {"models": MANY[0]}, {"models": f'["{MANY[0]}"]'}, {"models": f"['{MANY[0]}']"}],
+)
+def test_models_are_read_as_templates_render_them(arguments: Any, tokens: list[str], task: FakeTask) -> None:
+    operator(**arguments, audiences="None", findings="None", tokens="[]").execute(task.context())
+    assert flagged() == {named(tokens[0])}
+
+
+def test_an_audience_is_flagged(tokens: list[str], task: FakeTask) -> None:
+    PMEHook().mint(MANY[:1], audience="broker")
+    operator(audiences=["intranet"]).execute(task.context())
+    assert flagged() == {named(token) for token in tokens}
+
+
+def test_mixed_criteria_are_refused_unless_within(tokens: list[str], task: FakeTask) -> None:
+    with pytest.raises(AirflowFailException, match="within"):
+        operator(models=[MANY[0]], audiences=["intranet"]).execute(task.context())
+    assert flagged() == set()
+    for within in (True, "True"):
+        operator(models=[MANY[0]], audiences=["intranet"], within=within).execute(task.context())
+        assert flagged() == {named(tokens[0])}
+    with pytest.raises(AirflowFailException, match="within: expected true or false"):
+        operator(models=[MANY[0]], within="perhaps").execute(task.context())
+
+
+def test_a_token_outside_of_the_criteria_fails_the_task(tokens: list[str], task: FakeTask) -> None:
+    with pytest.raises(AirflowFailException, match="does not match the other criteria"):
+        operator(tokens=[named(tokens[0])], audiences=["broker"], within=True).execute(task.context())
+    assert task.xcoms["return_value"]["outside"] == [named(tokens[0])]
+
+
+def test_nothing_to_flag_is_refused(task: FakeTask) -> None:
+    with pytest.raises(AirflowFailException, match="nothing in it"):
+        operator().execute(task.context())
+
+
+def test_one_bad_report_costs_that_report_alone(
+    tokens: list[str], world: World, task: FakeTask, tmp_path: Path
+) -> None:
+    (tmp_path / "good.txt").write_text(f"auth=Bearer+{tokens[1]}")
+    findings = [str(tmp_path / "missing.txt"), str(tmp_path / "good.txt")]
+    with pytest.raises(AirflowFailException, match=r"missing\.txt"):
+        operator(tokens=[named(tokens[0])], findings=findings, sweep=True).execute(task.context())
+    assert alive(world) == {tokens[2]}
+    assert task.xcoms["return_value"]["promise_kept"] is False
+
+
+def test_a_wrong_part_fails_the_task_and_the_rest_is_revoked(tokens: list[str], world: World, task: FakeTask) -> None:
+    with pytest.raises(AirflowFailException, match="model"):
+        operator(tokens=[named(tokens[0])], models=["short"], sweep=True).execute(task.context())
+    assert alive(world) == set(tokens[1:])
+    assert len(task.xcoms["return_value"]["tokens"]) == 1
+
+
+def test_an_api_that_is_away_fails_the_task_for_a_retry_after_its_result_is_pushed(
+    tokens: list[str], task: FakeTask, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flag, "_DEADLINE", timedelta(seconds=0.5))
+    connect(host="http://127.0.0.1:1")
+    listen = listener()
+    with pytest.raises(AirflowException, match=r"NOT revoked.*was not reached.*may live until") as caught:
+        operator(tokens=[named(tokens[0])], sweep=True, on_alarm=listen).execute(task.context())
+    assert not isinstance(caught.value, AirflowFailException)
+    (token,) = task.xcoms["return_value"]["tokens"]
+    assert token["state"] == "live"
+    assert "was not reached" in token["not_revoked"]
+    assert [len(alarms) for alarms in listen.heard] == [1]
+    assert listen.heard[0][0].startswith("NOT revoked")
+
+
+def test_a_leak_of_another_client_is_alarmed_with_the_connection_that_can_revoke_it(
+    tokens: list[str], task: FakeTask, fields: dict[str, Any], connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    import json
+
+    monkeypatch.setenv("AIRFLOW_CONN_TEAM_A", json.dumps({"conn_type": "pme", **fields}))
+    connect(login="another-client")
+    listen = listener()
+    with pytest.raises(AirflowException, match="emulator-client"):
+        operator(tokens=[named(tokens[0])], sweep=True, on_alarm=listen).execute(task.context())
+    assert "The connection team_a can revoke them" in " ".join(listen.heard[0])
+
+
+def test_revoked_audiences_are_posted_and_counted(tokens: list[str], task: FakeTask, metrics: dict[str, float]) -> None:
+    alias = AssetAlias("pme-revoked")
+    operator(audiences=["intranet"], sweep=True, outlets=[alias]).execute(task.context())
+    assert task.posted_to(alias) == [("pme://revoked/intranet", {"audience": "intranet"})]
+    assert metrics["pme.revoked"] == 3
+    assert metrics["pme.exposure"] > 0
+
+
+def test_a_bad_max_exposure_fails_the_task_after_the_revocation(
+    tokens: list[str], world: World, task: FakeTask
+) -> None:
+    with pytest.raises(AirflowFailException, match="max_exposure"):
+        operator(tokens=[named(tokens[0])], sweep=True, max_exposure="soon").execute(task.context())
+    assert alive(world) == set(tokens[1:])
+    assert task.xcoms["return_value"]["promise_kept"] is True
+
+
+def events(*extras: Any) -> dict[str, Any]:
+    return {"triggering_asset_events": {"pme://leaks": [SimpleNamespace(extra=extra) for extra in extras]}}
+
+
+def test_events_are_flagged(tokens: list[str], task: FakeTask) -> None:
+    context = task.context(
+        **events({"fingerprints": [named(tokens[0])]}, {"payload": {"tokens": tokens[1]}}, {}, None, "x")
+    )
+    operator().execute(context)
+    assert flagged() == {named(token) for token in tokens[:2]}
+
+
+def test_reports_of_a_trigger_are_flagged_and_a_bad_one_fails_the_task(tokens: list[str], task: FakeTask) -> None:
+    good = {"path": "a.json", "form": "plain text", "total": 1, "fingerprints": [named(tokens[0])], "sha1": []}
+    bad = {"path": "b.json", "problem": "is no known report"}
+    broken = {"path": "c.json", "total": "many"}
+    context = task.context(**events({"payload": {"report": good}}, {"report": bad}, {"report": broken}))
+    with pytest.raises(AirflowFailException, match=r"b\.json: is no known report.*the event's report"):
+        operator().execute(context)
+    assert flagged() == {named(tokens[0])}
+
+
+def test_tokens_are_rendered_when_the_task_runs_and_are_no_template_field(tokens: list[str], task: FakeTask) -> None:
+    assert "tokens" not in PMEFlagTokensOperator.template_fields
+    made = operator(tokens="{{ params.tokens }}")
+    made.execute(task.context(params={"tokens": f"['{tokens[0]}']"}))
+    assert flagged() == {named(tokens[0])}
+    assert made.tokens == "{{ params.tokens }}"
+
+
+def test_rendered_fields_show_no_token(tokens: list[str]) -> None:
+    link = f"https://my.matterport.com/show?m={MANY[0]}&auth=Bearer+{tokens[0]}"
+    made = operator(models="{{ params.models }}", audiences=[tokens[1]], reason="{{ params.reason }}", findings=None)
+    made.render_template_fields({"params": {"models": [link], "reason": f"seen as {tokens[2]}"}})
+    stored = {name: getattr(made, name) for name in made.template_fields}
+    assert not any(token in str(stored) for token in tokens)
+    assert MANY[0] in str(stored["models"])
+    assert stored["reason"].startswith("seen as ")
+
+
+def test_a_redacted_share_url_still_names_its_model(tokens: list[str], task: FakeTask) -> None:
+    made = operator(models=[f"https://my.matterport.com/show?m={MANY[0]}&auth=Bearer+{tokens[0]}"])
+    made.render_template_fields({})
+    made.execute(task.context())
+    assert flagged() == {named(tokens[0])}
+
+
+def test_raw_tokens_are_masked_in_the_logs(tokens: list[str], task: FakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[str] = []
+    monkeypatch.setattr(_masking, "mask_secret", masked.append)
+    operator(tokens=[f"auth=Bearer+{tokens[0]}", named(tokens[1])]).execute(task.context())
+    assert masked == [tokens[0]]
+    _masking.mask_tokens([f"{n:025d}x" for n in range(60)])
+    assert len(masked) == 51
+
+
+@pytest.mark.parametrize("value", [None, 5, ("a",), {"k": ["v"]}, {"x"}])
+def test_other_rendered_values_stay_as_they_are(value: Any) -> None:
+    assert _masking.redacted(value) == value
+
+
+def test_an_unknown_fingerprint_is_kept_and_logged(task: FakeTask, caplog: pytest.LogCaptureFixture) -> None:
+    result = operator(tokens=[UNKNOWN], sweep=True).execute(task.context())
+    assert result["tombstones"] == [UNKNOWN]
+    assert UNKNOWN in caplog.text
