@@ -171,11 +171,11 @@ def test_a_decompression_bomb_is_cut_at_the_limit() -> None:
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
-        ("gzip", gzip.compress(b"{}" * 5000)[:-20]),
+        ("gzip", gzip.compress(b"{}" * 5000, mtime=0)[:-20]),
         ("gzip", b"not compressed"),
         ("gzip", b""),
         ("br", b"{}"),
-        ("gzip, gzip", gzip.compress(gzip.compress(b"{}"))),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0)),
     ],
 )
 def test_a_body_that_cannot_be_decompressed_is_incomplete(coding: str, body: bytes) -> None:
