@@ -21,18 +21,11 @@ _CODE = re.compile(r"[A-Za-z]{1,24}([._-][A-Za-z]{1,24}){0,5}\Z", re.ASCII)
 _VALIDATION_CODES = frozenset({"GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "VALIDATIONERROR", "INVALIDSYNTAX"})
 _MODEL_STATUSES = frozenset({403, 404, 410})
 _THROTTLING_STATUSES = frozenset({408, 425, 429})
-_THROTTLING_WORDS = ("throttl", "rate", "too_many", "toomany", "too.many", "limit")
-_CLIENT_ERROR_WORDS = (
-    "not_found",
-    "not.found",
-    "notfound",
-    "invalid",
-    "forbidden",
-    "unauthorized",
-    "unauthenticated",
-    "bad_",
-    *_THROTTLING_WORDS,
-)
+#: What the words of a code mean, where there is no status. Which codes there are is not documented.
+_THROTTLING = re.compile(r"\b(throttl\w*|rate|rate ?limit\w*|limit\w*|quota\w*|too ?many\w*)\b")
+_CLIENT_ERROR = re.compile(r"^(request|model)\b|\b(not ?found|invalid\w*|forbidden|unauthorized|unauthenticated|bad)\b")
+_ABOUT_MODEL = re.compile(r"^model\b|\bnot\b|\bnot ?found\b")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 @dataclass(frozen=True)
@@ -59,17 +52,14 @@ class GraphError:
         """Whether it is of the 4xx kind, so that nothing was done."""
         if self.status is not None:
             return 400 <= self.status < 500
-        if self.code is None:
-            return False
-        lowered = self.code.lower()
-        return lowered.startswith(("request.", "model.")) or any(word in lowered for word in _CLIENT_ERROR_WORDS)
+        return bool(_CLIENT_ERROR.search(self._words) or _THROTTLING.search(self._words))
 
     @property
     def is_throttling(self) -> bool:
         """Whether the same request may succeed after a pause."""
         if self.status is not None:
             return self.status in _THROTTLING_STATUSES
-        return self.code is not None and any(word in self.code.lower() for word in _THROTTLING_WORDS)
+        return bool(_THROTTLING.search(self._words))
 
     @property
     def is_denial(self) -> bool:
@@ -79,8 +69,12 @@ class GraphError:
     @property
     def is_about_model(self) -> bool:
         """Whether the model itself was refused, so that the same request cannot succeed."""
-        by_code = self.code is not None and (self.code.startswith("model.") or "not" in self.code.lower())
-        return by_code or self.status in _MODEL_STATUSES
+        return bool(_ABOUT_MODEL.search(self._words)) or self.status in _MODEL_STATUSES
+
+    @property
+    def _words(self) -> str:
+        """The words of the code in lower case: ``model inactive``, ``rate limited``; empty where there is none."""
+        return " ".join(_WORD.findall(self.code or "")).lower()
 
     @property
     def summary(self) -> str:
