@@ -43,6 +43,13 @@ def test_a_refused_text_that_may_hold_a_token_is_not_repeated(text: str) -> None
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("length", "quoted"), [(16, True), (17, False)])
+def test_a_refused_text_is_quoted_only_where_it_is_too_short_for_a_token(length: int, quoted: bool) -> None:
+    with pytest.raises(PMEInputError) as caught:
+        model_id_of("x" * length)
+    assert ("x" * length in str(caught.value)) is quoted
+
+
 def test_ids_are_read_each_once_in_the_order_given() -> None:
     assert model_ids_of(["SxQL3iGyoDo", ID, f"https://x/?m={ID}", "SxQL3iGyoDo"]) == ["SxQL3iGyoDo", ID]
 

@@ -243,6 +243,7 @@ def test_nobody_waits_for_an_api_that_is_away_and_no_session_outlives_its_token(
         client = portal(services)
         left = [client.get(f"/{ONE}", headers=ADA).json()["expires_in"] for _ in range(3)]
         assert learning.wait(60)
+        assert [thread.daemon for thread in threading.enumerate() if thread.name == "pme-server-time"] == [True]
         away.set()
     assert set(left) == {int(86_400 - 11 * 60 - lead.total_seconds())}
     assert max(left) <= 86_400

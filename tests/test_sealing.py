@@ -154,6 +154,44 @@ def test_a_changed_text_is_refused(keys: list[SecretStr], place: int, other: str
                 sealer.open(text, "lnk_1", "m")
 
 
+@pytest.mark.parametrize(
+    ("keys", "sealed"),
+    [
+        pytest.param(
+            [],
+            "pme-sealed:v1:ca418198:TV4Cyd7CrR_Ck7eu-DB5twWWxpzAO9ckaxACWgEBSk1Q8K0QmA4sdW64H"
+            "0LoY0OqnkWwVcBd9ND1EBPGd8fmng==",
+            id="client secret",
+        ),
+        pytest.param(
+            KEYS[:1],
+            "pme-sealed:v1:497f57ac+ca418198:8xi_ZPCziF3fGX9Ahub60IqsYkMFI5VMkxvDG771TKIl2jEZ"
+            "mQJUFfz6gtNatcbZTnZJINxMNUy8QXMuw0RVcDRPAHFSX77JTufWrYNzBeOTMYA4eRyZo6CgWMa4EYRB"
+            "O84uEhc88qYE_3CiUBIRT1l2arfUYWELRzBH7eTI5--Vhp6WrBMZs8q7p8jRGcQdsxBjCurDuzAr8zBf"
+            "fUERpbyM6u_9-6nLK2WALkkxcepgMc_Kv_Crlg==",
+            id="seal key and client secret",
+        ),
+    ],
+)
+def test_what_an_earlier_release_sealed_is_opened(keys: list[SecretStr], sealed: str) -> None:
+    assert opens(connection(SECRET, *keys), sealed)
+
+
+@pytest.mark.parametrize(("length", "taken"), [(15, False), (16, True)])
+def test_a_seal_key_has_sixteen_characters_or_more(length: int, taken: bool) -> None:
+    key = SecretStr("k" * length)
+    if taken:
+        assert opens(connection(SECRET, key), seal(SECRET, key))
+    else:
+        with pytest.raises(PMEInputError, match=r"seal_keys\[0\].*16 characters"):
+            connection(SECRET, key)
+
+
+def test_an_empty_entry_that_only_opens_is_refused() -> None:
+    with pytest.raises(PMEInputError, match=r"seal_keys\[1\]"):
+        connection(SECRET, KEYS[0], "open:")
+
+
 def test_half_a_character_in_a_secret_or_token_is_no_traceback() -> None:
     broken = SecretStr("a secret with half a character \ud800")
     assert opens(connection(broken), seal(broken))

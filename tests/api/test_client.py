@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 from typing import Any
+from unittest import mock
 
 import pytest
 import requests
@@ -88,6 +89,13 @@ def test_names_are_cleaned_and_those_that_cannot_be_had_are_left_out(scripted: P
     data = {"a0": {"name": "one\x1b\ntwo"}, "a1": None, "a2": {"name": 5}, "a3": {"name": " \n"}}
     api.post(GRAPH, json={"data": data})
     assert scripted.model_names(list(MODELS)[:4]) == {"Model000000": "one two"}
+
+
+def test_names_are_requested_within_the_clients_own_limits(scripted: PMEClient, api: mocking.Mocker) -> None:
+    api.post(GRAPH, json={"data": {"a0": {"name": "one"}}})
+    with mock.patch.object(scripted.limiter, "start", wraps=scripted.limiter.start) as start:
+        scripted.model_names(list(MODELS)[:1])
+    assert start.call_count == 2
 
 
 def test_names_of_an_api_that_is_away_cost_five_seconds_and_no_error(

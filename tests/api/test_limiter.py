@@ -158,6 +158,17 @@ def test_an_api_that_grows_slow_gets_the_first_concurrency_again() -> None:
     assert limiter.at_once == 8
 
 
+@pytest.mark.parametrize(("latency", "slow"), [(0.29, False), (0.31, True)])
+def test_a_latency_of_twice_the_lowest_and_a_tenth_of_a_second_takes_back_one_step(latency: float, slow: bool) -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 32, clock)
+    for seconds in [0.1] * 600 + [latency] * 32:
+        started = limiter.start()
+        clock.advance(seconds)
+        limiter.ended(started, 200)
+    assert limiter.at_once == (30 if slow else 32)
+
+
 def test_slow_requests_are_not_held_against_quick_ones_of_another_kind() -> None:
     clock = FakeClock()
     limiter = Limiter(8, 32, clock)
