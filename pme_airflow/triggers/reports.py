@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import BaseHook, ObjectStoragePath
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from pme_airflow.leaks.report_inbox import ReportInbox
 
 __all__ = ["PMEReportTrigger"]
 
-_HANDLED = "handled"
-_UNREADABLE = "unreadable"
+_MIN_POLL_SECONDS = 0.01
+_environment_lock = threading.Lock()
+
+
+@contextmanager
+def _connection_in_environment(conn_id: str | None, connection: str | None) -> Iterator[None]:
+    """Define a connection in this process's environment while the block runs; a store reads it by its id alone."""
+    if conn_id is None or connection is None:
+        yield
+        return
+    variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+    with _environment_lock:
+        before = os.environ.get(variable)
+        os.environ[variable] = connection
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = before
 
 
 class PMEReportTrigger(BaseEventTrigger):
     """Fires once for each report under a path, and moves it to ``handled/`` or ``unreadable/`` there.
 
-    For an ``AssetWatcher`` on ``Asset("pme://leaks")``. The event carries fingerprints, never a token. A file is read
-    once its size is the same in two successive listings, so that no half-written file is read.
+    For an ``AssetWatcher`` on ``Asset("pme://leaks")``. The event carries fingerprints, never a token, and what of a
+    report could not be read. A file is read once its size and version are the same in two successive listings, so that
+    no half-written file is read. Neither a report nor an error of the store ends the trigger; what it skips is logged.
 
     :param path: any ``ObjectStoragePath``: a folder or bucket that the triggerer can read and write.
     :param poll_interval: seconds between two listings.
@@ -37,41 +64,58 @@ class PMEReportTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each report, until the watcher is removed."""
-        sizes: dict[str, int] = {}
+        inbox: ReportInbox | None = None
+        problem = ""
         while True:
             try:
-                sizes, unchanged = await asyncio.to_thread(self._list, sizes)
-                for name in unchanged:
-                    payload, where = await asyncio.to_thread(self._read, name)
-                    yield TriggerEvent(payload)
-                    await asyncio.to_thread(self._move, name, where)
-            except OSError as error:
-                self.log.warning("%s cannot be listed now (%s).", self.path, type(error).__name__)
-            await asyncio.sleep(self.poll_interval)
+                inbox = inbox or await self._open()
+                due = await asyncio.to_thread(inbox.due)
+                problem = self._log_problem(problem, "")
+            except Exception as error:  # noqa: BLE001 - a store of any kind may raise anything, with its keys in it
+                due = []
+                problem = self._log_problem(problem, type(error).__name__)
+            for dropped in due:
+                assert inbox is not None
+                report = await asyncio.to_thread(inbox.read, dropped)
+                self._log_messages(inbox)
+                if report is not None:
+                    yield TriggerEvent({"report": report})
+                    await asyncio.to_thread(inbox.file_away, dropped)
+                    self._log_messages(inbox)
+            await asyncio.sleep(max(_MIN_POLL_SECONDS, self.poll_interval))
 
-    def _list(self, before: dict[str, int]) -> tuple[dict[str, int], list[str]]:
-        root = ObjectStoragePath(self.path)
-        if not root.exists():
-            return {}, []
-        sizes = {
-            child.name: int(child.stat().st_size)
-            for child in root.iterdir()
-            if child.is_file() and not child.name.startswith(".")
-        }
-        return sizes, sorted(name for name, size in sizes.items() if before.get(name) == size)
+    async def _open(self) -> ReportInbox:
+        """Open the store in a thread, with its connection read before.
 
-    def _read(self, name: str) -> tuple[dict[str, Any], str]:
-        from pme_airflow.errors import PMEError
-        from pme_airflow.leaks.reports import MAX_REPORT_BYTES, read_report
+        Stores run an event loop of their own, so that they cannot be opened in the triggerer's; and a connection that
+        is read in a thread stalls the whole triggerer on Airflow 3.2.
+        """
+        conn_id = urlsplit(self.path).netloc.rpartition("@")[0] or None  # an ObjectStoragePath opens the store at once
+        connection = (await BaseHook.aget_connection(conn_id)).as_json() if conn_id else None
+        return await asyncio.to_thread(self._open_store, conn_id, connection)
 
-        with (ObjectStoragePath(self.path) / name).open("rb") as stream:
-            raw = stream.read(MAX_REPORT_BYTES + 1)
-        try:
-            return {"report": {"path": name, **read_report(raw).as_json()}}, _HANDLED
-        except PMEError as error:
-            return {"report": {"path": name, "problem": str(error)}}, _UNREADABLE
+    def _open_store(self, conn_id: str | None, connection: str | None) -> ReportInbox:
+        from pme_airflow.leaks.report_inbox import ReportInbox
 
-    def _move(self, name: str, where: str) -> None:
-        root = ObjectStoragePath(self.path)
-        (root / where).mkdir(parents=True, exist_ok=True)
-        (root / name).move(root / where / name)
+        with _connection_in_environment(conn_id, connection):
+            root = ObjectStoragePath(self.path)
+            return ReportInbox(root.fs, root.path)
+
+    def _log_messages(self, inbox: ReportInbox) -> None:
+        for message in inbox.messages():
+            self.log.warning("%s: %s", self._shown_path, message)
+
+    def _log_problem(self, before: str, now: str) -> str:
+        """Log that the path cannot be listed, or can be again; once, not at every listing."""
+        if now and now != before:
+            self.log.warning("%s cannot be listed (%s). It is tried again.", self._shown_path, now)
+        elif before and not now:
+            self.log.info("%s can be listed again.", self._shown_path)
+        return now
+
+    @property
+    def _shown_path(self) -> str:
+        from pme_airflow.printable import printable
+
+        scheme, separator, rest = self.path.partition("://")
+        return printable(f"{scheme}://{rest.rpartition('@')[2]}" if separator else self.path)

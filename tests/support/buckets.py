@@ -18,6 +18,7 @@ class Bucket:
 
     def __init__(self, client: Any, conn_id: str) -> None:
         self.client = client
+        self.conn_id = conn_id
         self.name = f"bucket-{uuid.uuid4().hex[:12]}"
         self.url = f"s3://{conn_id}@{self.name}"
         client.create_bucket(Bucket=self.name)
@@ -28,7 +29,7 @@ class Bucket:
     def get(self, key: str) -> bytes:
         return self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
 
-    def keys(self) -> list[str]:
+    def listed(self) -> list[str]:
         return sorted(item["Key"] for item in self.client.list_objects_v2(Bucket=self.name).get("Contents", []))
 
 
