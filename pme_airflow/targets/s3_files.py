@@ -141,13 +141,12 @@ class S3Files:
         """
         if not response.get("VersionId"):
             return False
-        kept = 0
         try:
-            for version in self._old_versions(key):
-                kept += not self._delete_version(key, version)
+            versions = list(self._old_versions(key))  # before any is deleted: a page is found by the last one's id
         except SlotError as error:
             log.warning("%s: the old versions cannot be listed: %s", key, error)
             return True
+        kept = sum(not self._delete_version(key, version) for version in versions)
         if kept:
             log.warning("%s: %d old versions still contain links. Allow s3:DeleteObjectVersion.", key, kept)
         return kept > 0
