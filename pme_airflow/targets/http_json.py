@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
 from pme_airflow.errors import SlotError
-from pme_airflow.targets.base import ShownLink, SlotResult, Target
+from pme_airflow.ledger.publications import Publication
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
+from pme_airflow.targets.addresses import checked_link
+from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
 from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.web import WebApi, WebRefusal
 
@@ -17,6 +27,14 @@ __all__ = ["HttpJsonTarget", "http_target_name"]
 
 #: Statuses of a concurrent change: the next try reads the entry again.
 _CONFLICTS = frozenset({409, 412})
+#: Fields of a link that the ledger does not hold, so that nothing is read by them later.
+_SECRET_FIELDS = ("{link}", "{access_token}", "{valid_until}")
+#: How many entries are read in one check, and for how many seconds at most.
+_MAX_READ = 50
+_CHECK_SECONDS = 30.0
+#: What may be a token by itself, in a field of its own.
+_WORD = re.compile(r"[A-Za-z0-9._~-]{8,512}")
+_MAX_WORDS = 20_000
 _ADVICE = {
     401: ": check the credentials of the connection",
     403: ": the account has no right to write there. Grant it",
@@ -74,20 +92,28 @@ class HttpJsonTarget(Target):
 
     def slots(self, item: Mapping[str, Any]) -> list[str]:
         values = {key: str(item[key]) for key in ("model_id", "audience")}
-        return [f"{self._method} {_filled(self._endpoint, values)}"]
+        return [f"{self._method} {_path(self._endpoint, values)}"]
 
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> SlotResult:
+        checked_link(link.url.reveal())
         values = _values(link)
-        endpoint = _filled(self._endpoint, values)
+        endpoint = _path(self._endpoint, values)
         headers = {name: _filled(text, values) for name, text in self._headers.items()}
-        headers.setdefault("Idempotency-Key", self._idempotency_key(slot, link))
+        puts = _count(previous.get("puts"))
+        headers.setdefault("Idempotency-Key", self._idempotency_key(slot, link, puts))
         if self._read_endpoint == self._endpoint and "If-Match" not in headers:
             headers |= self._only_if_unchanged(endpoint)
-        self._request(self._method, endpoint, headers, _deep(self._json, values))
-        return SlotResult({"endpoint": _filled(self._endpoint, _public(link))})
+        body = _deep(self._json, values)
+        self._request(self._method, endpoint, headers, body)
+        details: dict[str, Any] = {"endpoint": _path(self._endpoint, _public(link)), "puts": puts + 1}
+        digest = fingerprint(link.token)
+        if digest in _fingerprints_in(json.dumps(body), link.model_id):
+            details["fingerprint"] = digest  # by which a check recognises it
+        return SlotResult(details)
 
-    def _idempotency_key(self, slot: str, link: ShownLink) -> str:
-        return hashlib.sha256(f"{self.name}{slot}{link.link_id}".encode()).hexdigest()
+    def _idempotency_key(self, slot: str, link: ShownLink, puts: int) -> str:
+        """Return a key that is the same for every try of one put, and another one when the link is put again later."""
+        return hashlib.sha256(f"{self.name}\n{slot}\n{link.link_id}\n{puts}".encode()).hexdigest()
 
     def _only_if_unchanged(self, endpoint: str) -> dict[str, str]:
         """Return ``If-Match`` with the entry's present ``ETag`` if that is a strong one (RFC 9110, 13.1.1)."""
@@ -100,7 +126,7 @@ class HttpJsonTarget(Target):
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
         if self._read_endpoint is None:
             return
-        response = self._request("GET", _filled(self._read_endpoint, _values(link)), {}, None)
+        response = self._request("GET", _path(self._read_endpoint, _values(link)), {}, None)
         if link.token.reveal() not in response.text:
             raise SlotError("the write was confirmed, but read_endpoint does not show the new link", passing=True)
         if tokens_of(response.text, link.model_id) - {link.token.reveal()}:
@@ -112,7 +138,43 @@ class HttpJsonTarget(Target):
     def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
         if self._clear_json is None:
             raise SlotError("the slot cannot be cleared without clear_json: set it, or remove the link by hand")
-        self._request(self._method, str(details["endpoint"]), {}, self._clear_json)
+        endpoint = str(details.get("endpoint") or slot.partition(" ")[2])
+        self._request(self._method, endpoint, {}, self._clear_json)
+
+    def check_shown(self, shown: Sequence[Publication]) -> SlotCheck | None:
+        """Read up to 50 entries, those first that were not read for longest; unchanged ones are not sent again."""
+        if self._read_endpoint is None or any(name in self._read_endpoint for name in _SECRET_FIELDS):
+            return None
+        lost: list[str] = []
+        details: dict[str, dict[str, Any]] = {}
+        until = time.monotonic() + _CHECK_SECONDS
+        for entry in sorted(shown, key=lambda e: str(e.details.get("read_at", "")))[:_MAX_READ]:
+            if time.monotonic() >= until:
+                break
+            etag = self._still_shows(self._read_endpoint, entry)
+            if etag is None:
+                lost.append(entry.slot)
+            else:
+                details[entry.slot] = {**entry.details, "etag": etag, "read_at": _now()}
+        return SlotCheck(lost, details)
+
+    def _still_shows(self, read_endpoint: str, entry: Publication) -> str | None:
+        """Return the ``ETag`` of an entry that shows its link, or an empty text; ``None`` if it does not show it."""
+        public = {"model_id": entry.model_id, "audience": entry.audience, "link_id": entry.link_id}
+        known = str(entry.details.get("etag") or "")
+        headers = {"If-None-Match": known} if known else {}
+        try:
+            response = self._web.request("GET", _path(read_endpoint, public), _problem_of_read, headers=headers)
+        except WebRefusal as error:
+            if error.status in (404, 410):
+                return None
+            raise
+        if response.status_code == 304:
+            return known
+        wanted = entry.details.get("fingerprint")
+        if wanted is not None and wanted not in _fingerprints_in(response.text, entry.model_id):
+            return None
+        return response.headers.get("ETag", "")
 
     def _request(self, method: str, endpoint: str, headers: Mapping[str, str], body: Any) -> requests.Response:
         expected = self._expected if method == self._method else frozenset({200})
@@ -140,6 +202,24 @@ def _error_in_success(response: requests.Response) -> SlotError | None:
     return None
 
 
+def _problem_of_read(response: requests.Response) -> SlotError | None:
+    return None if response.status_code == 304 else _problem_of(response, frozenset({200}))
+
+
+def _fingerprints_in(text: str, model_id: str) -> set[str]:
+    """Return the fingerprints of a model's tokens in a text, and of the words that may be a token by themselves."""
+    words = {match[0] for match in islice(_WORD.finditer(text), _MAX_WORDS)}
+    return {fingerprint(AccessToken(token)) for token in tokens_of(text, model_id) | words}
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
 def _public(link: ShownLink) -> dict[str, str]:
     return {"model_id": link.model_id, "audience": link.audience, "link_id": link.link_id}
 
@@ -148,6 +228,11 @@ def _values(link: ShownLink) -> dict[str, str]:
     until = link.valid_until.isoformat().replace("+00:00", "Z")
     hidden = {"link": link.url.reveal(), "access_token": link.token.reveal()}
     return {**_public(link), **hidden, "valid_until": until}
+
+
+def _path(template: str, values: Mapping[str, str]) -> str:
+    """Fill in an endpoint; a value stays one part of the path or the query, whatever is in it."""
+    return _filled(template, {name: quote(value, safe="") for name, value in values.items()})
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

@@ -57,13 +57,16 @@ class LocalFiles:
         """Return a file's text, or its first ``limit`` bytes; ``None`` if there is no such file."""
         try:
             with self._folder_of(path) as (folder, name):
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                with open(os.open(name, flags, dir_fd=folder), "rb") as stream:
-                    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                        return None
-                    return stream.read(limit).decode("utf-8", "replace")
+                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
         except FileNotFoundError:
             return None
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            with open(descriptor, "rb", closefd=False) as stream:
+                return stream.read(limit).decode("utf-8", "replace")
+        finally:
+            os.close(descriptor)
 
     def delete(self, path: str) -> bool:
         """Delete a file if it is there, and its folder below the root if that is empty then."""

@@ -12,9 +12,10 @@ from pme_airflow.errors import PMEInputError, SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
+from pme_airflow.targets.addresses import checked_sdk_url
 from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
 from pme_airflow.targets.page_files import FsspecFiles, PageFiles
-from pme_airflow.targets.pages import checked_sdk_url, embed_page, gallery_page, source
+from pme_airflow.targets.pages import embed_page, gallery_page, source
 from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.storage_names import storage_name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pme_airflow.errors import PMEInputError, SlotError
@@ -141,31 +141,31 @@ class S3Files:
         """
         if not response.get("VersionId"):
             return False
-        kept = 0
         try:
-            for version in self._old_versions(key):
-                kept += not self._delete_version(key, version)
+            versions, complete = self._old_versions(key)  # before any is deleted: a page is found by the last one's id
         except SlotError as error:
             log.warning("%s: the old versions cannot be listed: %s", key, error)
             return True
+        kept = sum(not self._delete_version(key, version) for version in versions)
         if kept:
             log.warning("%s: %d old versions still contain links. Allow s3:DeleteObjectVersion.", key, kept)
-        return kept > 0
+        return kept > 0 or not complete
 
-    def _old_versions(self, key: str) -> Iterator[str]:
-        """Yield the ids of all versions of a file but the latest.
+    def _old_versions(self, key: str) -> tuple[list[str], bool]:
+        """Return the ids of the versions of a file but the latest, and whether they are all; at most 20,000.
 
-        :raises SlotError: if they cannot be listed, or not all of them.
+        :raises SlotError: if they cannot be listed.
         """
+        found: list[str] = []
         markers: dict[str, str] = {}
         for _ in range(_MAX_PAGES):
             page = self._call("list_object_versions", Prefix=key, MaxKeys=_PAGE, **markers)
             versions = [version for version in page.get("Versions", ()) if version["Key"] == key]
-            yield from (version["VersionId"] for version in versions if not version["IsLatest"])
+            found += [version["VersionId"] for version in versions if not version["IsLatest"]]
             if not page.get("IsTruncated") or page.get("NextKeyMarker", "") != key:
-                return
+                return found, True
             markers = {"KeyMarker": key, "VersionIdMarker": page["NextVersionIdMarker"]}
-        raise SlotError(f"there are more than {_PAGE * _MAX_PAGES}")
+        return found, False
 
     def _delete_version(self, key: str, version: str) -> bool:
         try:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pme_airflow.targets.addresses import checked_link
 from pme_airflow.targets.base import ShownLink
 
 __all__ = ["CLEARED", "SLOT_ID_LENGTH", "block_id_of", "block_ids", "message_of", "slot_id"]
@@ -22,7 +23,11 @@ _FORMATTING = re.compile(r"([*_~`:])")
 
 
 def message_of(slot: str, link: ShownLink) -> dict[str, Any]:
-    """Return the arguments of ``chat.postMessage`` and ``chat.update`` that show a link."""
+    """Return the arguments of ``chat.postMessage`` and ``chat.update`` that show a link.
+
+    :raises SlotError: for a link that is not an https address.
+    """
+    checked_link(link.url.reveal())
     ends = int(link.valid_until.timestamp())
     until = f"<!date^{ends}^{{date_short_pretty}}, {{time}}|{link.valid_until.strftime('%Y-%m-%d %H:%M UTC')}>"
     name = _escaped(link.name)

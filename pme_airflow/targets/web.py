@@ -23,6 +23,7 @@ _MAX_WAIT = 30.0
 #: How long a request may take in all, as a multiple of the time-out for each part of a response.
 _TOTAL = 2
 _ENCODINGS = "gzip, deflate"
+_NOT_MODIFIED = 304
 _TEMPORARY = frozenset({408, 425, 429})
 #: Methods that can be repeated after an answer was lost. POST, PUT and PATCH are sent once.
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
@@ -157,7 +158,7 @@ class WebApi:
 def _problem_of(response: requests.Response, allow_html: bool) -> SlotError | None:
     """Return the error of a redirect, a temporary failure, or a page of HTML in place of JSON."""
     status = response.status_code
-    if 300 <= status < 400:
+    if 300 <= status < 400 and status != _NOT_MODIFIED:
         message = f"HTTP {status}, a redirect, which is not followed. Give the final address in the connection"
         return WebRefusal(message, status)
     if status in _TEMPORARY or status >= 500:

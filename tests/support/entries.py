@@ -40,7 +40,7 @@ class Entries:
     def answer(self, request: Received) -> Reply:
         path = request.path.lstrip("/")
         if request.method == "GET":
-            return self._read(path)
+            return self._read(path, request)
         key = request.headers.get("Idempotency-Key", "")
         if key and key in self.replayed:
             return self.replayed[key]
@@ -49,14 +49,18 @@ class Entries:
         ).startswith("W/"):
             return Reply(412, b"{}", JSON)  # RFC 9110: If-Match compares strongly, so a weak tag never matches
         self.entries[path] = json.loads(request.body)
+        if request.headers.get("If-None-Match") == self.etag(path):
+            return Reply(304, b"", {"ETag": self.etag(path)})
         reply = Reply(200, json.dumps(self.entries[path]).encode(), JSON)
         if key:
             self.replayed[key] = reply
         return reply
 
-    def _read(self, path: str) -> Reply:
+    def _read(self, path: str, request: Received) -> Reply:
         if path not in self.entries:
             return Reply(404, b"{}", JSON)
+        if request.headers.get("If-None-Match") == self.etag(path):
+            return Reply(304, b"", {"ETag": self.etag(path)})
         reply = Reply(200, json.dumps(self.entries[path]).encode(), {**JSON, "ETag": self.etag(path)})
         if self.edits:
             self.edits -= 1

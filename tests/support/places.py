@@ -268,6 +268,7 @@ def bucket_server() -> Iterator[tuple[str, Any]]:
     client = boto3.client(
         "s3", endpoint_url=address, aws_access_key_id="key", aws_secret_access_key="x", region_name="us-east-1"
     )
+    requests.post(f"{address}/moto-api/reset", timeout=10)  # all servers of a process have the same buckets
     yield address, client
     server.stop()
 

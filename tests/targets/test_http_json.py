@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import requests
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import SlotError
+from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.former_names import move_former_publications
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.targets import web
-from pme_airflow.targets.base import ShownLink
-from pme_airflow.targets.http_json import HttpJsonTarget
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken, SecretStr
+from pme_airflow.targets import http_json, web
+from pme_airflow.targets.base import ShownLink, SlotCheck
+from pme_airflow.targets.http_json import HttpJsonTarget, http_target_name
 from tests.conftest import MODELS
 from tests.support.entries import JSON, Entries, serving_entries
 from tests.support.links import TOKEN_A, TOKEN_B, TOKEN_C, shown_link
-from tests.support.rooms import mint, publish
+from tests.support.rooms import mint, publish, rename
 from tests.support.web import Reply
 
 ONE, TWO = list(MODELS)[:2]
@@ -47,9 +54,9 @@ def http_target(cms: Entries, **changed: Any) -> HttpJsonTarget:
     return HttpJsonTarget(requests.Session(), cms.address, "http:cms", **{**arguments, **changed})
 
 
-def put(target: HttpJsonTarget, shown: ShownLink) -> dict[str, Any]:
+def put(target: HttpJsonTarget, shown: ShownLink, previous: dict[str, Any] | None = None) -> dict[str, Any]:
     (slot,) = target.slots({"model_id": shown.model_id, "audience": shown.audience})
-    result = target.put(slot, shown, {})
+    result = target.put(slot, shown, previous or {})
     target.read_back(slot, shown, result.details)
     return result.details
 
@@ -72,12 +79,13 @@ def test_every_field_of_a_link_can_be_a_template_at_any_depth(cms: Entries) -> N
         "{model_id}": True,
     }
     assert sent.headers["X-Space"] == f"{ONE}/link-1/intranet"
-    assert details == {"endpoint": f"spaces/{ONE}"}
+    assert details == {"endpoint": f"spaces/{ONE}", "puts": 1, "fingerprint": fingerprint(AccessToken(TOKEN_A))}
 
 
 def test_details_for_the_ledger_hold_no_token_although_the_endpoint_does(cms: Entries) -> None:
     target = http_target(cms, endpoint="spaces/{model_id}?t={access_token}", read_endpoint=None, method="PUT")
-    assert put(target, shown_link()) == {"endpoint": f"spaces/{ONE}?t={{access_token}}"}
+    assert put(target, shown_link())["endpoint"] == f"spaces/{ONE}?t={{access_token}}"
+    assert cms.server.received[-1].path == f"/spaces/{ONE}?t={TOKEN_A}"
 
 
 def test_idempotency_key_is_of_the_link_and_the_slot(cms: Entries) -> None:
@@ -92,6 +100,16 @@ def test_idempotency_key_is_of_the_link_and_the_slot(cms: Entries) -> None:
     cms.entries[f"spaces/{TWO}"] = {}
     put(target, shown_link(TOKEN_C, "link-1", TWO))
     assert cms.server.received[-2].headers["Idempotency-Key"] not in keys
+
+
+def test_link_that_is_put_again_has_a_new_idempotency_key(cms: Entries) -> None:
+    """Somebody took the link out; a server that replays known keys would not write it again."""
+    target = http_target(cms)
+    details = put(target, shown_link())
+    cms.entries[f"spaces/{ONE}"] = {"url": None}
+    again = put(target, shown_link(), details)
+    assert (details["puts"], again["puts"]) == (1, 2)
+    assert TOKEN_A in cms.entries[f"spaces/{ONE}"]["url"]
 
 
 def test_idempotency_key_of_a_users_own_is_kept(cms: Entries) -> None:
@@ -238,3 +256,199 @@ def test_write_that_times_out_is_tried_three_times_by_the_publisher(services: Se
     assert "no response within 5 s" in failed["reason"]
     assert not failed["permanent"]
     assert sent == ["PATCH"] * 3
+
+
+def test_slot_that_another_task_recorded_is_cleared_by_its_name(cms: Entries) -> None:
+    http_target(cms).take_away(f"PATCH spaces/{ONE}", {})
+    assert cms.entries[f"spaces/{ONE}"] == {"url": None}
+
+
+@pytest.mark.parametrize(
+    "value", ["../admin", "a/b", "a?b=c", "a&b=c", "a#b", "a b", "%2e%2e", "a%2Fb", "a=b", "a\\b", "ü"]
+)
+def test_value_stays_one_part_of_the_path(cms: Entries, value: str) -> None:
+    target = http_target(cms, endpoint="{audience}/spaces/{model_id}?for={audience}", method="PUT", read_endpoint=None)
+    target.put("slot", replace(shown_link(), model_id=value, audience=value), {})
+    path, _, query = cms.server.received[-1].path.partition("?")
+    assert [unquote(part) for part in path.split("/")] == ["", value, "spaces", value]
+    assert unquote(query) == f"for={value}"
+
+
+def test_whole_link_can_be_a_value_of_the_query(cms: Entries) -> None:
+    http_target(cms, endpoint="update?url={link}", method="PUT", read_endpoint=None).put("slot", shown_link(), {})
+    assert parse_qs(urlsplit(cms.server.received[-1].path).query) == {"url": [shown_link().url.reveal()]}
+
+
+def test_link_of_another_scheme_is_not_sent(cms: Entries) -> None:
+    link = replace(shown_link(), url=SecretStr("javascript:alert(1)"))
+    with pytest.raises(SlotError, match="not an https address"):
+        http_target(cms).put("slot", link, {})
+    assert cms.server.received == []
+
+
+# ------------------------------------------------------------------------ names
+
+
+def test_name_is_of_the_address_and_the_endpoint() -> None:
+    assert (
+        http_target_name("https://cms.example/api/", "/spaces/{model_id}")
+        == "http:https://cms.example/api/spaces/{model_id}"
+    )
+    assert (
+        http_target_name("https://cms.example/api", "spaces/{model_id}")
+        == "http:https://cms.example/api/spaces/{model_id}"
+    )
+
+
+def test_publications_of_an_earlier_version_are_taken_over(services: Services, cms: Entries) -> None:
+    target = http_target(cms, former_names=["http:old"])
+    items = mint(services, "monday", [ONE]).items
+    publish(services, "monday", target, items)
+    rename(services, target.name, "http:old")
+    other = HttpJsonTarget(
+        requests.Session(), cms.address, "http:other", former_names=["http:old"], method="PATCH", endpoint="tours/{model_id}",
+        json={}, headers={}, expected=[200], read_endpoint=None, clear_json=None, timeout=5,
+    )  # fmt: skip
+    run_context = RunContext("dag/tuesday/publish/-1")
+    assert move_former_publications(services, run_context, other) == 0
+    assert move_former_publications(services, run_context, target) == 1
+    assert publish(services, "tuesday", target, items).unchanged.total == 1
+
+
+# --------------------------------------------------------- is the link still shown
+
+
+def entry(target: HttpJsonTarget, link: ShownLink, details: dict[str, Any] | None = None) -> Publication:
+    """What the ledger holds for a slot after it was put."""
+    (slot,) = target.slots({"model_id": link.model_id, "audience": link.audience})
+    when = datetime(2026, 11, 26, 2, tzinfo=timezone.utc)
+    found = details if details is not None else put(target, link)
+    return Publication("key", target.name, slot, link.link_id, 1, link.model_id, link.audience, when, "run", found)
+
+
+def test_entry_is_read_once_and_then_only_asked_whether_it_changed(cms: Entries) -> None:
+    target = http_target(cms)
+    known = entry(target, shown_link())
+    first = target.check_shown([known])
+    assert first is not None
+    assert first.lost == []
+    again = target.check_shown([replace(known, details=first.details[known.slot])])
+    assert again is not None
+    assert again.lost == []
+    assert cms.server.received[-1].headers["If-None-Match"] == cms.etag(f"spaces/{ONE}")
+    assert again.details[known.slot]["etag"] == cms.etag(f"spaces/{ONE}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"url": None}, {}, [], "", {"url": shown_link(TOKEN_B).url.reveal()}, {"token": TOKEN_B}, {"url": TOKEN_A[:-1]}],
+)
+def test_entry_with_another_content_is_a_lost_slot(cms: Entries, content: Any) -> None:
+    target = http_target(cms)
+    known = entry(target, shown_link())
+    first = target.check_shown([known])
+    assert first is not None
+    cms.entries[f"spaces/{ONE}"] = content
+    for details in (known.details, first.details[known.slot]):
+        check = target.check_shown([replace(known, details=details)])
+        assert check is not None
+        assert check.lost == [known.slot]
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_entry_that_is_gone_is_a_lost_slot(cms: Entries, status: int) -> None:
+    target = http_target(cms)
+    known = entry(target, shown_link())
+    cms.server.reply = lambda request: Reply(status, b"{}", JSON)
+    check = target.check_shown([known])
+    assert check is not None
+    assert check.lost == [known.slot]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"url": "{link}"},
+        {"token": "{access_token}"},
+        {"html": '<iframe src="{link}"></iframe>'},
+        {"html": "&lt;iframe src=&quot;{link}&quot;&gt;"},
+        {"nested": [{"a": "{link}"}, "{valid_until}"]},
+    ],
+)
+def test_link_is_recognised_in_any_form_that_is_sent(cms: Entries, body: Any) -> None:
+    target = http_target(cms, json=body)
+    known = entry(target, shown_link())
+    check = target.check_shown([known])
+    assert check is not None
+    assert check.lost == []
+    cms.entries[f"spaces/{ONE}"] = {"url": None}
+    check = target.check_shown([known])
+    assert check is not None
+    assert check.lost == [known.slot]
+
+
+def test_link_in_a_form_that_is_not_recognised_is_never_called_lost(cms: Entries) -> None:
+    target = http_target(cms, json={"token": "x{access_token}x"}, read_endpoint="spaces/{model_id}")
+    known = entry(target, shown_link())
+    assert "fingerprint" not in known.details
+    cms.entries[f"spaces/{ONE}"] = {"url": None}
+    check = target.check_shown([known])
+    assert check is not None
+    assert check.lost == []
+
+
+@pytest.mark.parametrize(
+    "read_endpoint", [None, "spaces?url={link}", "spaces?t={access_token}", "spaces?v={valid_until}"]
+)
+def test_entries_that_cannot_be_read_without_their_link_are_not_checked(
+    cms: Entries, read_endpoint: str | None
+) -> None:
+    target = http_target(cms, read_endpoint=read_endpoint)
+    assert target.check_shown([entry(target, shown_link(), {})]) is None
+    assert cms.server.received == []
+
+
+def test_at_most_fifty_entries_are_read_and_those_first_that_were_not_for_longest(cms: Entries) -> None:
+    target = http_target(cms)
+    entries = []
+    for number in range(60):
+        model_id = f"Entry{number:06d}"
+        cms.entries[f"spaces/{model_id}"] = {}
+        read_at = f"2026-11-26T02:{59 - number % 60:02d}:00+00:00"
+        entries.append(entry(target, shown_link(model_id=model_id), {"read_at": read_at}))
+    check = target.check_shown(entries)
+    assert check is not None
+    assert set(check.details) == {found.slot for found in entries[10:]}
+    assert all(details["read_at"] > "2026-11-26T03" for details in check.details.values())
+
+
+def test_check_ends_with_its_time(cms: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_json, "_CHECK_SECONDS", 0.0)
+    target = http_target(cms)
+    assert target.check_shown([entry(target, shown_link(), {})]) == SlotCheck([], {})
+    assert cms.server.received == []
+
+
+@pytest.mark.parametrize(("status", "permanent"), [(401, True), (500, False)])
+def test_check_that_fails_says_so(cms: Entries, status: int, permanent: bool) -> None:
+    target = http_target(cms)
+    known = entry(target, shown_link())
+    cms.server.reply = lambda request: Reply(status, b"{}", JSON)
+    with pytest.raises(SlotError) as failure:
+        target.check_shown([known])
+    assert failure.value.permanent is permanent
+
+
+def test_lost_entry_is_put_again_at_the_next_run(services: Services, cms: Entries) -> None:
+    target = http_target(cms)
+    items = mint(services, "monday", [ONE]).items
+    publish(services, "monday", target, items)
+    cms.entries[f"spaces/{ONE}"] = {"url": "https://elsewhere.example"}
+    assert publish(services, "keeper", target, items).published.total == 1
+    assert ONE in cms.entries[f"spaces/{ONE}"]["url"]
+
+
+def test_response_that_is_not_modified_though_nothing_was_asked_is_an_error(cms: Entries) -> None:
+    cms.server.reply = lambda request: Reply(304, b"")
+    with pytest.raises(SlotError, match=r"HTTP 304 instead of \[200\]"):
+        http_target(cms).read_back("slot", shown_link(), {})

@@ -10,9 +10,11 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from pme_airflow.dev.emulator import World
+from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.transfers.pme_to_http import PMEToHttpOperator
 from tests.conftest import MODELS
 from tests.support.entries import Entries, serving_entries
+from tests.support.rooms import rename
 from tests.support.task import task_context
 from tests.support.web import Reply
 from tests.transfers.conftest import Connect, MintItems
@@ -70,11 +72,40 @@ def test_slot_of_a_model_that_is_not_listed_any_more_is_cleared(cms: Entries, mi
 
 
 def test_timeout_is_passed_on(cms: Entries, mint_items: MintItems, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pme_airflow.hooks.pme import PMEHook
-
     assert to_http([]).make_target(PMEHook())._web._timeout == 30  # type: ignore[attr-defined]
     assert to_http([], timeout=3).make_target(PMEHook())._web._timeout == 3  # type: ignore[attr-defined]
 
 
 def test_rendered_fields_hold_no_link() -> None:
     assert not {"json", "headers", "endpoint"} & set(PMEToHttpOperator.template_fields)
+
+
+def test_two_connections_to_one_place_are_one_target(cms: Entries, connect: Connect, mint_items: MintItems) -> None:
+    connect("other", conn_type="http", host=f"{cms.address}/")
+    items = mint_items(ONE)
+    first, second = (run(to_http(items, http_conn_id=conn_id)) for conn_id in ("cms", "other"))
+    assert first["target"] == second["target"] == f"http:{cms.address}/spaces/{{model_id}}"
+    assert second["counts"]["unchanged"] == 1
+
+
+def test_one_connection_name_for_two_places_is_two_targets(connect: Connect, mint_items: MintItems) -> None:
+    items = mint_items(ONE)
+    with serving_entries() as one, serving_entries() as other:
+        for entries in (one, other):
+            connect("moved", conn_type="http", host=entries.address)
+            assert run(to_http(items, http_conn_id="moved"))["counts"]["published"] == 1
+        assert list(one.entries) == list(other.entries) == [f"spaces/{ONE}"]
+
+
+def test_publications_of_an_earlier_version_are_taken_over(cms: Entries, mint_items: MintItems) -> None:
+    items = mint_items(ONE)
+    result = run(to_http(items))
+    rename(PMEHook().services, result["target"], "http:cms")
+    assert run(to_http(items))["counts"]["unchanged"] == 1
+
+
+@pytest.mark.parametrize("host", ["http://cms.example", "http://127.0.0.1.evil.example"])
+def test_plain_http_to_another_machine_is_refused(connect: Connect, mint_items: MintItems, host: str) -> None:
+    connect("cms", conn_type="http", host=host)
+    with pytest.raises(AirflowFailException, match="plain http"):
+        run(to_http(mint_items(ONE)))

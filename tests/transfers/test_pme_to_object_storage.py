@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
+from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.transfers.pme_to_object_storage import PMEGalleryLink, PMEToObjectStorageOperator
 from tests.conftest import MODELS
 from tests.support.places import bucket_place
+from tests.support.rooms import rename
 from tests.support.task import task_context
 from tests.transfers.conftest import MintItems
 
@@ -56,3 +61,32 @@ def test_task_links_to_the_gallery_where_its_address_is_known(public_url: str, l
     (extra,) = operator.operator_extra_links
     assert isinstance(extra, PMEGalleryLink)
     assert (extra.name, extra.get_link(operator, ti_key=None)) == ("Gallery", link)
+
+
+def test_options_of_the_operator_come_before_the_connections(
+    mint_items: MintItems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bucket_place(monkeypatch.setenv) as place:
+        variable = f"AIRFLOW_CONN_{place.conn_id.upper()}"
+        fields = json.loads(os.environ[variable])
+        fields["extra"]["storage_options"] = {"ServerSideEncryption": "aws:kms", "StorageClass": "STANDARD_IA"}
+        monkeypatch.setenv(variable, json.dumps(fields))
+        options = {"ServerSideEncryption": "AES256", "ACL": "private"}
+        run(to_storage(mint_items(ONE), path="s3://tours/out", conn_id=place.conn_id, storage_options=options))
+        head = place.client.head_object(Bucket="tours", Key=f"out/{ONE}/link.json")
+        assert (head["ServerSideEncryption"], head["StorageClass"]) == ("AES256", "STANDARD_IA")
+    assert "storage_options" in PMEToObjectStorageOperator.template_fields
+
+
+def test_options_that_cannot_be_right_are_refused(mint_items: MintItems, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bucket_place(monkeypatch.setenv) as place, pytest.raises(AirflowFailException, match="ServerSide is unknown"):
+        run(to_storage(mint_items(ONE), path=f"s3://{place.conn_id}@tours/out", storage_options={"ServerSide": "x"}))
+
+
+def test_publications_of_an_earlier_version_are_taken_over(tmp_path: Path, mint_items: MintItems) -> None:
+    """The name of the place is the same for the same place; an earlier version took the path as it was written."""
+    items = mint_items(ONE)
+    result = run(to_storage(items, path=f"file://{tmp_path}/out"))
+    rename(PMEHook().services, result["target"], f"object_storage:file://{tmp_path}/./out")
+    again = run(to_storage(items, path=f"file://{tmp_path}/./out"))
+    assert (again["target"], again["counts"]["unchanged"]) == (result["target"], 1)

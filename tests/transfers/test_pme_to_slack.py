@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from pme_airflow.dev.emulator import World
+from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.transfers.pme_to_slack import PMEToSlackOperator
 from tests.conftest import MODELS
 from tests.support.places import SlackPlace, slack_place
+from tests.support.rooms import rename
 from tests.support.task import task_context
 from tests.transfers.conftest import Connect, MintItems
 
@@ -59,3 +63,23 @@ def test_client_logs_no_link_at_any_level(
 def test_channel_and_connection_are_templated() -> None:
     assert {"channel", "slack_conn_id", "links"} <= set(PMEToSlackOperator.template_fields)
     assert PMEToSlackOperator(task_id="a", links=[], channel="#a").slack_conn_id == "slack_api_default"
+
+
+def test_plain_http_to_another_machine_is_refused(connect: Connect, mint_items: MintItems) -> None:
+    connect("chat", conn_type="slack", password="xoxb-test", extra={"base_url": "http://slack.example/api/"})
+    with pytest.raises(AirflowFailException, match="base_url in Extra: plain http"):
+        run(mint_items(ONE))
+
+
+def test_publications_of_an_earlier_version_are_taken_over(place: SlackPlace, mint_items: MintItems) -> None:
+    items = mint_items(ONE)
+    result = run(items)
+    rename(PMEHook().services, result["target"], "slack:#tours")
+    assert run(items)["counts"]["unchanged"] == 1
+    assert len(place.channel.messages) == 1
+
+
+def test_missing_provider_is_named_with_its_extra(mint_items: MintItems, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pme_airflow.hooks.slack", None)
+    with pytest.raises(AirflowFailException, match=r"pip install 'pme-airflow\[slack\]'"):
+        run(mint_items(ONE))

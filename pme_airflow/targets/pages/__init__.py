@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,13 +10,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pme_airflow.addresses import HttpUrl, parse_http_url
-from pme_airflow.errors import PMEInputError, SlotError
+from pme_airflow.targets.addresses import checked_link, checked_sdk_url
 
-__all__ = ["checked_link", "checked_sdk_url", "embed_page", "gallery_page", "render", "source"]
+__all__ = ["embed_page", "gallery_page", "render", "source"]
 
 _VENDOR = "matterport.com"
-#: A path on the page's own server: no scheme, no other host, no backslash, which browsers read as a slash.
-_PATH = re.compile(r"(?!//)[A-Za-z0-9._~/%@?&=+-]+\Z")
 
 
 @cache
@@ -64,29 +61,6 @@ def embed_page(*, link: str, title: str, valid_until: str, sdk_url: str = "", sd
 def gallery_page(pages: Sequence[Mapping[str, str]]) -> str:
     """Return the page that lists the embed pages, each by its model, name, audience and time of publication."""
     return render("index.html.j2", pages=pages)
-
-
-def checked_link(link: str) -> HttpUrl:
-    """Return the parts of a link that readers open: https, or http to this machine.
-
-    :raises SlotError: for anything else, without the link.
-    """
-    url = parse_http_url(link)
-    if url is None or (url.scheme != "https" and not url.is_loopback):
-        raise SlotError("the link is not an https address; it is not shown. Check the API that it was minted by")
-    return url
-
-
-def checked_sdk_url(sdk_url: str) -> str:
-    """Return the address of the SDK: https, http to this machine, or a path on the page's own server.
-
-    :raises PMEInputError: for anything else.
-    """
-    url = parse_http_url(sdk_url)
-    secure = url is not None and (url.scheme == "https" or url.is_loopback)
-    if sdk_url and not secure and not _PATH.match(sdk_url):
-        raise PMEInputError("sdk_url: is neither an https address nor a path such as /sdk/index.esm.js.")
-    return sdk_url
 
 
 def _policy(link: HttpUrl, sdk_url: str) -> str:
