@@ -21,7 +21,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 def figures() -> Iterator[Figure]:
     """Shares used and refused: where the connection names the ceiling, and where it is found."""
     models = list(sample_models(REQUESTS * 10))
-    for said, settings in SETTINGS.items():
+    for settings_name, settings in SETTINGS.items():
         used, refused = [], []
         for _ in range(RUNS):
             with api(LATENCY, PER_SECOND) as address, services(address, **settings) as made:
@@ -29,5 +29,5 @@ def figures() -> Iterator[Figure]:
                 counts = requests.get(f"{address}/counts", timeout=5).json()
                 used.append(counts["served"] / took / PER_SECOND)
                 refused.append(100 * counts["refused"] / (counts["served"] + counts["refused"]))
-        yield Figure(f"share used of {PER_SECOND} requests a second, {said}", used, "0.9")
+        yield Figure(f"share used of {PER_SECOND} requests a second, {settings_name}", used, "0.9")
         yield Figure(f"the same, refused ({REQUESTS} requests)", refused, "under 2 %", " %")

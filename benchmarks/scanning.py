@@ -84,8 +84,8 @@ def _write(path: Path, planted: list[str], chance: random.Random, kind: str) -> 
             stranger = "https://my.matterport.com/show?m=yyHDFKzPzvN&auth=Bearer+" + "".join(
                 chance.choices(_ALPHABET, k=25)
             )
-            said = chance.choices(words, k=4000)
-            lines = [f"{' '.join(said[n : n + 8])} id={chance.getrandbits(64):016x}" for n in range(0, 4000, 8)]
+            drawn = chance.choices(words, k=4000)
+            lines = [f"{' '.join(drawn[n : n + 8])} id={chance.getrandbits(64):016x}" for n in range(0, 4000, 8)]
             if kind == "log":
                 out.writelines(f"2026-11-25T02:00:{n % 60:02} INFO {line}\n" for n, line in enumerate(lines))
                 out.write(stranger + "\n")

@@ -34,9 +34,9 @@ def figures() -> Iterator[Figure]:
     with api(0.0) as address:
         command = [sys.executable, "-m", "benchmarks.starting", address]
         for _ in range(RUNS):
-            told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            ratios.append(told["ratio"])
-            memory.append(told["megabytes"])
+            measured = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            ratios.append(measured["ratio"])
+            memory.append(measured["megabytes"])
     named = f"cost a link, {LARGE:,} in a run against 100, an API without latency"
     yield Figure(named, ratios, "at most 1.5", " times")
     yield Figure(f"memory of a run of {LARGE:,} links above an idle task", memory, "at most 60 MB", " MB")

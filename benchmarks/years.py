@@ -28,15 +28,15 @@ def fill(database: Database, client_id: str, now: datetime, nights: int, models:
     """Fill an empty ledger; how many links it holds then."""
     database.prepare()
     total = nights * models
-    moment = (now - EPOCH) // timedelta(microseconds=1)
+    timestamp = (now - EPOCH) // timedelta(microseconds=1)
     postgres = database.engine.dialect.name == "postgresql"
     for start in range(0, total, _CHUNK):
-        _insert_links(database, postgres, start, min(total, start + _CHUNK), total, models, moment, client_id)
+        _insert_links(database, postgres, start, min(total, start + _CHUNK), total, models, timestamp, client_id)
     with database.write() as tx:
         hot = _numbers(postgres, total, total + HOT_LINKS)
         tx.execute(
             text(_links_sql(postgres, hot, f"'{HOT_MODEL}'", f"'audience' || (n - {total})", "'live'", "0")),
-            {"client": client_id, "now": moment},
+            {"client": client_id, "now": timestamp},
         )
         for number, target in enumerate(TARGETS):
             live = _numbers(postgres, total - models, total)
@@ -48,7 +48,7 @@ def fill(database: Database, client_id: str, now: datetime, nights: int, models:
                     f"{_padded(postgres, 'lnk_', 'n', 32)}, n + 1, {_model(postgres, models)}, '{AUDIENCE}', :now, "
                     f"'pme_nightly_rotation/r/publish/0', '{{}}', :client FROM {live}"
                 ),
-                {"now": moment, "client": client_id},
+                {"now": timestamp, "client": client_id},
             )
     with database.write() as tx:
         tx.execute(text("ANALYZE"))
@@ -56,7 +56,7 @@ def fill(database: Database, client_id: str, now: datetime, nights: int, models:
 
 
 def _insert_links(
-    database: Database, postgres: bool, start: int, end: int, total: int, models: int, moment: int, client: str
+    database: Database, postgres: bool, start: int, end: int, total: int, models: int, timestamp: int, client: str
 ) -> None:
     numbers = _numbers(postgres, start, end)
     state = f"CASE WHEN n >= {total - models} THEN 'live' ELSE 'revoked' END"
@@ -64,7 +64,7 @@ def _insert_links(
     with database.write() as tx:
         tx.execute(
             text(_links_sql(postgres, numbers, _model(postgres, models), f"'{AUDIENCE}'", state, nights_ago)),
-            {"client": client, "now": moment},
+            {"client": client, "now": timestamp},
         )
         link = _padded(postgres, "lnk_", "n", 32)
         tx.execute(
@@ -73,11 +73,11 @@ def _insert_links(
                 f":now - {nights_ago} * {_DAY}, 'made', {link}, {_model(postgres, models)}, '{AUDIENCE}', "
                 f"'pme_nightly_rotation/r/mint/0', 'the API answered with a token' FROM {numbers}"
             ),
-            {"now": moment},
+            {"now": timestamp},
         )
         due = f"UPDATE pme_links SET retire_at = :now - 1 WHERE state = 'live' AND seq > {total - DUE}"
         if end == total:
-            tx.execute(text(due), {"now": moment})
+            tx.execute(text(due), {"now": timestamp})
 
 
 def _links_sql(postgres: bool, numbers: str, model_id: str, audience: str, state: str, nights_ago: str) -> str:

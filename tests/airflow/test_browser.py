@@ -60,11 +60,11 @@ def test_the_form_and_its_test_button(browser: Browser, address: str, world: Wor
         good = {"login": world.settings.client_id, "password": SECRET, "host": address, "port": urlsplit(address).port}
         _add(page, live, "pme_good", good)
         _add(page, live, "pme_wrong", {**good, "password": "not-the-secret"})
-        said = {conn_id: _test(page, live, conn_id) for conn_id in ("pme_good", "pme_wrong")}
+        messages = {conn_id: _test(page, live, conn_id) for conn_id in ("pme_good", "pme_wrong")}
         page.screenshot(path=str(tmp_path / "tested.png"))
-    assert "accepts the credentials" in said["pme_good"]
-    assert "Reset the secret" in said["pme_wrong"]
-    assert SECRET not in json.dumps(said)
+    assert "accepts the credentials" in messages["pme_good"]
+    assert "Reset the secret" in messages["pme_wrong"]
+    assert SECRET not in json.dumps(messages)
 
 
 def _add(page: Page, live: DrivenAirflow, conn_id: str, fields: dict[str, object]) -> None:

@@ -138,19 +138,19 @@ class Opened:
         self.page.on("response", lambda response: seen.append(_body(response)))
         self.page.on("console", lambda message: seen.append(message.text))
         self.page.add_init_script(
-            "window.told = []; for (const name of ['connected', 'renewed', 'reloaded', 'failed'])"
-            " addEventListener('pme:' + name, e => told.push([name, e.detail]), true);"
+            "window.events = []; for (const name of ['connected', 'renewed', 'reloaded', 'failed'])"
+            " addEventListener('pme:' + name, e => events.push([name, e.detail]), true);"
         )
         self.page.goto(address)
 
-    def told(self, name: str) -> int:
-        return int(self.page.evaluate("name => told.filter(t => t[0] === name).length", name))
+    def events(self, name: str) -> int:
+        return int(self.page.evaluate("name => events.filter(t => t[0] === name).length", name))
 
     def wait(self, until: str, seconds: float = 60) -> None:
-        """Wait until an expression over ``told`` and the Showcase's ``data`` holds."""
+        """Wait until an expression over ``events`` and the Showcase's ``data`` holds."""
         end = time.monotonic() + seconds
         while not self.page.evaluate(f"() => {until}"):
-            assert time.monotonic() < end, f"never came to: {until}; {self.page.evaluate('told')}"
+            assert time.monotonic() < end, f"never came to: {until}; {self.page.evaluate('events')}"
             self.page.wait_for_timeout(100)
 
     @property
@@ -173,8 +173,8 @@ def _body(response: Response) -> str:
         return str(response.headers)
 
 
-def told(name: str, count: int) -> str:
-    return f"told.filter(t => t[0] === '{name}').length >= {count}"
+def events(name: str, count: int) -> str:
+    return f"events.filter(t => t[0] === '{name}').length >= {count}"
 
 
 def test_an_open_space_outlives_its_links_and_a_revocation(
@@ -183,10 +183,10 @@ def test_an_open_space_outlives_its_links_and_a_revocation(
     address, keeper = place
     seen: list[str] = []
     opened = Opened(browser, f"{address}/{ONE}/embed.html", seen)
-    opened.wait(told("connected", 1))
-    opened.wait(told("renewed", 3), 90)
-    assert opened.page.evaluate("told.filter(t => t[0] === 'renewed').every(t => t[1].by === 'sdk')")
-    assert (opened.breaks, opened.state, opened.told("reloaded"), opened.told("failed")) == (0, "live", 0, 0)
+    opened.wait(events("connected", 1))
+    opened.wait(events("renewed", 3), 90)
+    assert opened.page.evaluate("events.filter(t => t[0] === 'renewed').every(t => t[1].by === 'sdk')")
+    assert (opened.breaks, opened.state, opened.events("reloaded"), opened.events("failed")) == (0, "live", 0, 0)
     opened.page.screenshot(path=tmp_path / "open.png")
 
     _revoke_all(services)
@@ -195,9 +195,9 @@ def test_an_open_space_outlives_its_links_and_a_revocation(
     opened.page.screenshot(path=tmp_path / "revoked.png")
     keeper.run()
     opened.page.evaluate("dispatchEvent(new Event('focus'))")
-    opened.wait("told.some(t => t[0] === 'renewed' && t[1].by === 'watch')")
+    opened.wait("events.some(t => t[0] === 'renewed' && t[1].by === 'watch')")
     opened.page.wait_for_timeout(600)
-    assert (opened.state, opened.told("reloaded")) == ("live", 0)
+    assert (opened.state, opened.events("reloaded")) == ("live", 0)
 
     heard = "\n".join(seen)
     assert any(token in heard for token in world.tokens)
@@ -220,9 +220,9 @@ def test_without_the_sdk_the_iframe_is_loaded_anew_in_time(
         '<script type="module" src="pme-embed.js"></script>'
     )
     opened = Opened(browser, f"{address}/plain.html", [])
-    opened.wait(told("reloaded", 3), 60)
+    opened.wait(events("reloaded", 3), 60)
     opened.page.wait_for_timeout(600)
-    assert (opened.state, opened.told("failed")) == ("live", 0)
+    assert (opened.state, opened.events("failed")) == ("live", 0)
 
 
 def _revoke_all(services: Services) -> None:

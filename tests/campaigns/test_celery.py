@@ -68,9 +68,9 @@ def test_a_worker_is_lost_and_the_other_does_the_rest(tmp_path: Path) -> None:
             time.sleep(0.05)
         farm.kill_worker("second")
         state = farm.airflow.wait_for("pme_nightly_rotation", run, scaled(300, 1200))
-        told = [(ti["task_id"], ti["map_index"], ti["state"], ti["try_number"]) for ti in tries()]
-        assert state == "success", told
-        mints = {index: tried for task, index, _, tried in told if task == "mint_intranet"}
+        tried_tasks = [(ti["task_id"], ti["map_index"], ti["state"], ti["try_number"]) for ti in tries()]
+        assert state == "success", tried_tasks
+        mints = {index: tried for task, index, _, tried in tried_tasks if task == "mint_intranet"}
         assert set(mints) == set(range(len(batches(models))))
         assert mints[part] > 1
         live = count("state = 'live' and retire_at is null")

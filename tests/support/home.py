@@ -48,8 +48,8 @@ class AirflowHome:
             [sys.executable, *command], env=self.env, cwd=ROOT, capture_output=True, text=True, timeout=timeout
         )
         if check and done.returncode:
-            said = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-            raise AssertionError(f"{command} ended with {done.returncode}\n{said}")
+            output = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+            raise AssertionError(f"{command} ended with {done.returncode}\n{output}")
         return done
 
     def run_dag(self, dag_file: Path, times: int = 1, **conf: Any) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ def make_template(path: Path) -> Path:
     return path
 
 
-def disguises(secret: str) -> set[bytes]:
+def encoded_forms(secret: str) -> set[bytes]:
     """A secret as it may lie in a file: plain, and URL-, base64- and JSON-escaped."""
     import base64
     from urllib.parse import quote, quote_plus
@@ -109,8 +109,8 @@ def disguises(secret: str) -> set[bytes]:
 
 def leaks(files: dict[Path, bytes], secrets: list[str]) -> list[str]:
     """The files in which a secret stands in any disguise."""
-    needles = [form for secret in secrets for form in disguises(secret)]
-    return [f"{path}" for path, content in files.items() if any(needle in content for needle in needles)]
+    forms = [form for secret in secrets for form in encoded_forms(secret)]
+    return [f"{path}" for path, content in files.items() if any(form in content for form in forms)]
 
 
 def clean_environ() -> dict[str, str]:

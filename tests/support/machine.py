@@ -60,7 +60,7 @@ MODELS = ("ModelAAAAAA", "ModelBBBBBB")
 SLOTS = ("page/1", "page/2", "page/3")
 OWNERS = 3
 HOUR = 3600.0
-#: Which states a link may pass through, told here once more and by hand, so that a slip in the ledger's own table shows.
+#: Which states a link may pass through, written here a second time and by hand, so that a slip in the ledger's own table shows.
 PATHS: dict[str, set[str]] = {
     "requested": {"made", "not_made", "lost", "abandoned"},
     "lost": {"expired"},
@@ -415,12 +415,12 @@ class LedgerMachine(RuleBasedStateMachine):
         if not hasattr(self, "database"):
             return
         with self.database.read() as tx:
-            told = tx.execute(
+            recorded_events = tx.execute(
                 select(events.c.link_id, events.c.event).where(events.c.link_id.is_not(None)).order_by(events.c.seq)
             ).all()
         now: dict[str, str] = {}
         made: set[str] = set()
-        for link_id, event in told:
+        for link_id, event in recorded_events:
             if event not in PATHS:
                 continue
             before = now.get(link_id)

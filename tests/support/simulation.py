@@ -395,8 +395,8 @@ def main() -> None:
         lines.append(f"| {seed} | {report.in_words()} |")
         print(f"seed {seed}: {report.in_words()}", flush=True)
     beyond = Simulation(99, days=4, models=20, longest=26 * 3600)
-    told = beyond.run()
-    print(f"outages up to 26 h: {told.in_words()}")
+    outcome = beyond.run()
+    print(f"outages up to 26 h: {outcome.in_words()}")
     assert first is not None
     names = [f"{wall.name}/{model}" for wall in first.walls for model in first.models]
     (HERE / "images" / "simulation.svg").write_text(chart(first.report, names))
@@ -405,7 +405,7 @@ def main() -> None:
         "three targets, the shipped\nDAGs' schedule, one random outage after another of up to 11 h (the API, a target, Airflow, "
         "the database), workers killed,\nanswers lost, clocks ten minutes off.\n\n![Slots by time](images/simulation.svg)\n\n"
         "| seed | what came of it |\n| --- | --- |\n" + "\n".join(lines) + "\n\n"
-        f"With outages of up to 26 h instead: {told.in_words()}\n"
+        f"With outages of up to 26 h instead: {outcome.in_words()}\n"
     )
 
 

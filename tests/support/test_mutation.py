@@ -6,11 +6,14 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pme_airflow.dev.playground.home import ROOT
+from tests.support.mutation import __main__ as runner
 from tests.support.mutation.__main__ import arguments, run
+from tests.support.mutation.coverage_map import CoverageMap, measure
 from tests.support.mutation.equivalent import FILE, read_equivalent
 from tests.support.mutation.mutants import is_valid, mutants_of
 
@@ -102,6 +105,20 @@ def test_an_endless_loop_counts_as_caught(toy: Path, capsys: pytest.CaptureFixtu
     code = trial(toy, "toy/__init__.py:23", "-n", "0", "--threshold", "0", "--grace", "2")
     assert code == 0
     assert "timeout: toy/__init__.py:23: count -= 1 -> pass" in capsys.readouterr().err
+
+
+def test_what_is_edited_during_a_run_does_not_matter(
+    toy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure_late(*arguments: Any) -> CoverageMap:
+        (toy / "toy" / "__init__.py").write_text("# an edit\n" + TOY.lstrip())
+        return measure(*arguments)
+
+    monkeypatch.setattr(runner, "measure", measure_late)
+    trial(toy, "__init__:15", "-n", "0")
+    printed = capsys.readouterr().out
+    assert "0 of 0" not in printed
+    assert "100.0 %" in printed
 
 
 def test_a_named_equivalent_mutant_is_left_out(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:

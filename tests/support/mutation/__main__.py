@@ -9,17 +9,23 @@ import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.mutation.coverage_map import CoverageMap, measure, on_all
 from tests.support.mutation.equivalent import is_named, read_equivalent
 from tests.support.mutation.mutants import Mutant, is_valid, mutants_of
-from tests.support.mutation.tree import Copy, copies
+from tests.support.mutation.tree import Copy, copy_project, workers_in
 
 DEFAULT = ("ledger", "lifecycle", "targets", "leaks", "api")
+CACHE = ".mutants/coverage.json"
 #: Folders of tests that start an Airflow or run for minutes.
 SLOW = ("tests/airflow/", "tests/campaigns/", "tests/support/")
+
+
+#: The source of each module that is changed, by its path, as it was when the run began.
+Sources = Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,8 @@ def changed_since(root: Path, package: str, revision: str) -> list[str]:
     return [name for name in names if "migrations" not in name]
 
 
-def draw(root: Path, parts: list[Part], number: int, seed: int) -> list[Mutant]:
+def draw(root: Path, sources: Sources, parts: list[Part], number: int, seed: int) -> list[Mutant]:
     """Draw so many mutants at random (0: take all), those named as equivalent left out."""
-    sources = {part.path: (root / part.path).read_bytes() for part in parts}
     found = [mutant for path, source in sorted(sources.items()) for mutant in mutants_of(path, source)]
     found = [mutant for mutant in found if any(part.holds(mutant) for part in parts)]
     named = read_equivalent(root)
@@ -91,12 +96,12 @@ def draw(root: Path, parts: list[Part], number: int, seed: int) -> list[Mutant]:
     return drawn
 
 
-def attempt(root: Path, mutant: Mutant, coverage: CoverageMap, worker: Copy, grace: float) -> Outcome:
+def attempt(source: bytes, mutant: Mutant, coverage: CoverageMap, worker: Copy, grace: float) -> Outcome:
     """Run the tests that execute a mutant, until one fails or takes four times its usual time and the grace seconds."""
     tests = coverage.tests_for(mutant)
     if not tests:
         return Outcome(mutant, "not executed")
-    text = mutant.apply((root / mutant.path).read_bytes()).decode()
+    text = mutant.apply(source).decode()
     limits = {test: grace + 4 * coverage.seconds[test] for test in tests}
     limit = 60 + 4 * sum(coverage.seconds[test] for test in tests)
     result = worker.do(run=limits, path=mutant.path, text=text, limit=limit)
@@ -107,14 +112,15 @@ def attempt(root: Path, mutant: Mutant, coverage: CoverageMap, worker: Copy, gra
     return Outcome(mutant, "caught" if result["exit"] else "survived", result["failed"])
 
 
-def diff_of(root: Path, mutant: Mutant) -> str:
+def diff_of(source: bytes, mutant: Mutant) -> str:
     """Show a mutant as a diff without context."""
-    source = (root / mutant.path).read_bytes()
     old, new = (text.decode().splitlines() for text in (source, mutant.apply(source)))
     return "\n".join(f"    {line}" for line in list(difflib.unified_diff(old, new, n=0, lineterm=""))[3:])
 
 
-def try_all(root: Path, drawn: list[Mutant], coverage: CoverageMap, workers: list[Copy], grace: float) -> list[Outcome]:
+def try_all(
+    sources: Sources, drawn: list[Mutant], coverage: CoverageMap, workers: list[Copy], grace: float
+) -> list[Outcome]:
     """Try every mutant, one at a time in each copy; print what becomes of it."""
     todo: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     for mutant in drawn:
@@ -127,7 +133,7 @@ def try_all(root: Path, drawn: list[Mutant], coverage: CoverageMap, workers: lis
                 mutant = todo.get_nowait()
             except queue.Empty:
                 return
-            outcome = attempt(root, mutant, coverage, worker, grace)
+            outcome = attempt(sources[mutant.path], mutant, coverage, worker, grace)
             outcomes.append(outcome)
             at = f"{mutant.path}:{mutant.first_line}"
             log(f"[{len(outcomes)}/{len(drawn)}] {outcome.result}: {at}: {mutant.change[:100]}  {outcome.by}")
@@ -136,12 +142,14 @@ def try_all(root: Path, drawn: list[Mutant], coverage: CoverageMap, workers: lis
     return sorted(outcomes, key=lambda outcome: (outcome.mutant.path, outcome.mutant.start))
 
 
-def report(root: Path, outcomes: list[Outcome], threshold: float) -> int:
+def report(sources: Sources, outcomes: list[Outcome], threshold: float) -> int:
     """Print the survivors and the score; return the exit status."""
     survivors = [outcome for outcome in outcomes if not outcome.is_caught]
     for outcome in survivors:
         mutant = outcome.mutant
-        print(f"\n{mutant.path}:{mutant.first_line}: {outcome.result}: {mutant.change}\n{diff_of(root, mutant)}")
+        print(
+            f"\n{mutant.path}:{mutant.first_line}: {outcome.result}: {mutant.change}\n{diff_of(sources[mutant.path], mutant)}"
+        )
     caught = len(outcomes) - len(survivors)
     timeouts = sum(outcome.result == "timeout" for outcome in outcomes)
     score = 100 * caught / len(outcomes) if outcomes else 100.0
@@ -155,28 +163,35 @@ def log(line: str) -> None:
 
 
 def run(root: Path, package: str, options: argparse.Namespace) -> int:
-    """Draw and try mutants of a package; return the exit status."""
+    """Draw and try mutants of a package; return the exit status. Later changes of the project have no effect on it."""
     names = changed_since(root, package, options.since) if options.since else options.modules
     if not names:
         print(f"no module of {package} differs from {options.since}")
         return 0
-    drawn = draw(root, parts_of(root, package, names), options.number, options.seed)
-    if options.list:
-        for mutant in drawn:
-            print(f"{mutant.path}:{mutant.first_line}: {mutant.change}")
-        return 0
+    with tempfile.TemporaryDirectory(prefix="pme-mutants-") as scratch:
+        folders = copy_project(root, Path(scratch), options.jobs)
+        parts = parts_of(folders[0], package, names)
+        sources = {part.path: (folders[0] / part.path).read_bytes() for part in parts}
+        drawn = draw(folders[0], sources, parts, options.number, options.seed)
+        if options.list:
+            for mutant in drawn:
+                print(f"{mutant.path}:{mutant.first_line}: {mutant.change}")
+            return 0
+        with workers_in(folders, servers=options.servers) as workers:
+            files = fast_tests(folders[0], options.tests)
+            coverage = measure(folders[0], package, files, workers, root / CACHE, log)
+            for test in coverage.failing:
+                log(f"fails without any change, and is left out: {test}")
+            outcomes = try_all(sources, drawn, coverage, workers, options.grace)
+    return report(sources, outcomes, options.threshold)
+
+
+def fast_tests(root: Path, wanted: list[str]) -> list[str]:
+    """List the test files that are run: those under the wanted paths, or all but the slow ones."""
     files = sorted(str(path.relative_to(root)) for path in (root / "tests").rglob("test_*.py"))
-    files = [
-        file for file in files if file.startswith(tuple(options.tests)) or not (options.tests or file.startswith(SLOW))
-    ]
-    with (
-        tempfile.TemporaryDirectory(prefix="pme-mutants-") as scratch,
-        copies(root, Path(scratch), options.jobs, servers=options.servers) as workers,
-    ):
-        coverage = measure(root, package, files, workers, log)
-        for test in coverage.failing:
-            log(f"fails without any change, and is left out: {test}")
-        return report(root, try_all(root, drawn, coverage, workers, options.grace), options.threshold)
+    if wanted:
+        return [file for file in files if file.startswith(tuple(wanted))]
+    return [file for file in files if not file.startswith(SLOW)]
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -89,12 +89,15 @@ def _module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def measure(root: Path, package: str, files: list[str], workers: list[Copy], log: Callable[[str], None]) -> CoverageMap:
+def measure(
+    root: Path, package: str, files: list[str], workers: list[Copy], kept: Path, log: Callable[[str], None]
+) -> CoverageMap:
     """Measure what each test file executes, or read it where nothing has changed since it was measured.
 
     A change of the package or of what tests share measures everything again; a change of a test file that file alone.
+
+    :param kept: the file that what was measured is kept in.
     """
-    kept = root / ".mutants" / "coverage.json"
     base = _digest(root, [*(root / package).rglob("*.py"), *_shared(root)])
     known = json.loads(kept.read_text()) if kept.exists() else {}
     if known.get("base") != base:

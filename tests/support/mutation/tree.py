@@ -45,27 +45,39 @@ class Copy:
         self._process.wait()
 
 
-@contextmanager
-def copies(root: Path, scratch: Path, count: int, *, servers: bool = False) -> Iterator[list[Copy]]:
-    """Copy the project's files, tracked or new, so many times, and start a worker in each copy."""
+def copy_project(root: Path, scratch: Path, count: int) -> list[Path]:
+    """Copy the project's files, tracked or new, so many times; return the folders of the copies."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     files = listed.stdout.split("\0")[:-1] if not listed.returncode else _all_files(root)
+    folders = [scratch / f"copy{index}" for index in range(count)]
+    _copy(root, folders[0], files)
+    for folder in folders[1:]:
+        _copy(folders[0], folder, files)
+    for folder in folders:
+        if (root / ".venv").exists():
+            (folder / ".venv").symlink_to(root / ".venv")
+    return folders
+
+
+def _copy(origin: Path, folder: Path, files: list[str]) -> None:
+    for name in files:
+        if (origin / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(origin / name, folder / name)
+
+
+@contextmanager
+def workers_in(folders: list[Path], *, servers: bool = False) -> Iterator[list[Copy]]:
+    """Start a worker in each copy of the project."""
     with ExitStack() as stack:
-        made = []
-        for index in range(count):
-            folder = scratch / f"copy{index}"
-            for name in files:
-                if (root / name).is_file():
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(root / name, folder / name)
-            if (root / ".venv").exists():
-                (folder / ".venv").symlink_to(root / ".venv")
-            made.append(Copy(folder, servers=servers))
-            stack.callback(made[-1].close)
-        yield made
+        workers = []
+        for folder in folders:
+            workers.append(Copy(folder, servers=servers))
+            stack.callback(workers[-1].close)
+        yield workers
 
 
 def _all_files(root: Path) -> list[str]:

@@ -89,18 +89,22 @@ class Recorder:
                 for test in tests:
                     if test in self._tests:
                         self._tests[test]["lines"].setdefault(path, []).append(line)
-        libraries = [name for name in sys.modules if name.partition(".")[0] not in ("tests", "__main__", "airflow")]
+        libraries = [
+            name
+            for name in sys.modules
+            if name.partition(".")[0] not in ("tests", "__main__", "__mp_main__", "airflow")
+        ]
         return {"tests": self._tests, "modules": libraries}
 
 
 def refuse_servers() -> None:
     """Skip every test that starts a server or a whole Airflow."""
-    start = subprocess.Popen.__init__
+    start, python = subprocess.Popen.__init__, sys.executable
 
     def checked(self: Any, args: Any, *more: Any, **named: Any) -> None:
         words = [os.fsdecode(word) for word in ([args] if isinstance(args, (str, bytes, os.PathLike)) else args)]
         name = os.path.basename(words[0].split()[0])
-        if name in SERVERS or words[1:3] == ["-m", "airflow"]:
+        if name in SERVERS or words[:3] == [python, "-m", "airflow"]:
             pytest.skip(f"{name} is left out of the fast tests")
         start(self, args, *more, **named)
 
