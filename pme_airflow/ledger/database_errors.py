@@ -53,6 +53,8 @@ _CURES_BY_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 #: Errors that end a connection, or refuse one.
 _CONNECTION_CODE = re.compile(r"08|57P0[123]|20\d\d$|1053$|1152$|1153$|1158$|1159$|1160$|1161$|1927$")
+#: No code, or the one that PgBouncer gives to whatever is wrong.
+_SAYS_NOTHING = ("", "08P01")
 _AWAY = ("InterfaceError", "InternalError", "AdminShutdown")
 _OPTION = re.compile(r'invalid (?:URI query parameter|connection option|connection parameter)[^"]*"([\w.-]{1,60})"')
 
@@ -75,7 +77,7 @@ def in_words(error: SQLAlchemyError, engine: Engine) -> LedgerError | LedgerUnav
     option = _OPTION.search(str(error.orig))
     if option is not None:
         return LedgerError(f"ledger_conn_id: the extra {option[1]} is no option of the database's driver. Remove it.")
-    cure = _cure_by_code(code) if code else _cure_by_text(text)
+    cure = _cure_by_text(text) if code in _SAYS_NOTHING else _cure_by_code(code)
     if cure is None and not _may_pass(error):
         kind = type(error.orig).__name__
         return LedgerError(f"The ledger's database refused a statement ({kind}). Nothing was changed.")
@@ -99,7 +101,7 @@ def _cure_by_code(code: str) -> str | None:
 
 
 def _cure_by_text(text: str) -> str | None:
-    """Return the cure for an error without a code: SQLite's, and those of making a connection to PostgreSQL."""
+    """Return the cure for an error without a code: SQLite's, PgBouncer's, and PostgreSQL's while connecting."""
     return next((cure for pattern, cure in _CURES_BY_TEXT if pattern.search(text)), None)
 
 

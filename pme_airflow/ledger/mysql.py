@@ -18,7 +18,7 @@ __all__ = ["MySQLAddress", "mysql_engine"]
 _TEXTS = ("unix_socket", "bind_address", "init_command", "program_name", "read_default_file", "read_default_group",
           "server_public_key", "sql_mode", "collation", "ssl_ca", "ssl_cert", "ssl_key",
           "ssl_key_password")  # fmt: skip
-_NUMBERS = ("connect_timeout", "read_timeout", "write_timeout", "max_allowed_packet", "client_flag")
+_NUMBERS = ("connect_timeout", "read_timeout", "write_timeout", "max_allowed_packet")
 _FLAGS = ("local_infile", "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity")
 #: Extras of Airflow's MySQL hook that say nothing about the connection, only how its rows are returned.
 _WITHOUT_EFFECT = ("cursor",)

@@ -42,8 +42,8 @@ def storable_json(value: Any, *, ascii_only: bool = False) -> Any:
     if isinstance(value, str):
         return storable(value, len(value) * 12, ascii_only=ascii_only)
     if isinstance(value, dict):
-        pairs = ((str(key), item) for key, item in value.items())
-        return {storable_json(key): storable_json(item, ascii_only=ascii_only) for key, item in pairs}
+        keys = (storable_json(str(key), ascii_only=ascii_only) for key in value)
+        return dict(zip(keys, storable_json(list(value.values()), ascii_only=ascii_only), strict=True))
     if isinstance(value, list | tuple):
         return [storable_json(item, ascii_only=ascii_only) for item in value]
     return value

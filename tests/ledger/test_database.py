@@ -1,93 +1,126 @@
-"""The tables and the database under them: versions, migrations, writers at once, and trouble in words."""
+"""The database under the ledger: reading makes nothing, writers at once wait, and trouble is said in words."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, insert, inspect, select, text
+from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
 from pme_airflow.clock import SystemClock
-from pme_airflow.errors import LedgerError, LedgerUnavailableError, LedgerVersionError
+from pme_airflow.dev.playground.mariadb import MISSING_MARIADB, program, serving_mariadb
+from pme_airflow.errors import LedgerError, LedgerMissingError, LedgerUnavailableError, LedgerVersionError
 from pme_airflow.ledger import audit, links
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import sqlite_engine, tuned
-from pme_airflow.ledger.migrations import known_revisions, migrate
+from pme_airflow.ledger.migrations import migrate
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.ledger.tables import HEAD_REVISION, metadata
-from pme_airflow.ledger.tables import links as link_table
+from pme_airflow.ledger.tables import HEAD_REVISION
 from tests.support.clocks import FakeClock
+from tests.support.databases import fresh
+from tests.support.ledgers import begin_mint, ledger_at, task
 from tests.support.together import at_once
 
 NOW = FakeClock().now()
 
 
-def open_ledger(address: str, *, migrate: bool = True) -> Database:
-    return Database(tuned(create_engine(address, poolclass=NullPool)), SystemClock(), migrate=migrate)
-
-
-def link(index: int, state: str = "minting", age: timedelta = timedelta(0)) -> dict[str, object]:
+def link(index: int) -> dict[str, object]:
     return {
         "link_id": f"lnk_{index:032x}", "client_id": "c", "model_id": "ModelAAAAAA", "audience": "a", "valid_for": 86400,
-        "requested_at": NOW - age, "valid_until": NOW - age + timedelta(days=1), "state": state, "run": "r",
-        "run_uid": "u", "revoke_attempts": 0, "irrevocable": False,
+        "requested_at": NOW, "valid_until": NOW + timedelta(days=1),
     }  # fmt: skip
 
 
 @pytest.fixture
 def database(ledger_address: str) -> Database:
-    return open_ledger(ledger_address)
+    return ledger_at(ledger_address)
 
 
-def test_the_migrations_make_exactly_the_tables_of_the_code(database: Database) -> None:
+# ----------------------------------------------------- reading makes nothing
+
+
+def test_reading_a_ledger_without_tables_says_so_and_makes_none(ledger_address: str) -> None:
+    database = ledger_at(ledger_address)
+    for _ in range(2):
+        with pytest.raises(LedgerMissingError, match="ledger migrate"), database.read():
+            pass
+    with pytest.raises(LedgerMissingError):
+        database.check()
+    assert database.revision() is None
+    if not ledger_address.startswith("sqlite"):
+        with create_engine(ledger_address, poolclass=NullPool).connect() as connection:
+            assert inspect(connection).get_table_names() == []
     database.prepare()
     with database.read() as tx:
-        found = inspect(tx.connection)
-        for name, table in metadata.tables.items():
-            columns = {column["name"]: column["nullable"] for column in found.get_columns(name)}
-            assert columns == {column.name: column.nullable for column in table.columns}
-            indexes = {index["name"] for index in found.get_indexes(name)}
-            assert {index.name for index in table.indexes} <= indexes
+        assert list(audit.list_links(tx)) == []
 
 
-@pytest.mark.parametrize("revision", sorted(known_revisions()))
-def test_an_upgrade_from_every_earlier_revision_keeps_its_rows(ledger_address: str, revision: str) -> None:
-    engine = create_engine(ledger_address, poolclass=NullPool)
-    migrate(engine, revision)
-    with engine.begin() as connection:
-        names = {column["name"] for column in inspect(connection).get_columns("pme_links")}
-        row = {key: value for key, value in link(1, "live").items() if key in names}
-        connection.execute(insert(link_table), row)
-    database = open_ledger(ledger_address)
+def test_reading_makes_no_file(tmp_path: Path) -> None:
+    database = Database(sqlite_engine(tmp_path / "home" / "ledger.db"), SystemClock(), migrate=True)
+    with pytest.raises(LedgerMissingError), database.read():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_makes_the_tables(ledger_address: str) -> None:
+    begin_mint(ledger_at(ledger_address, migrate=False))
+    with ledger_at(ledger_address, migrate=False).read() as tx:
+        assert len(list(audit.list_links(tx))) == 1
+
+
+def test_reading_tables_of_an_earlier_version_says_so_and_migrates_none(ledger_address: str) -> None:
+    migrate(create_engine(ledger_address, poolclass=NullPool), "0002")
+    database = ledger_at(ledger_address)
+    with pytest.raises(LedgerVersionError, match=r"version 0002.*ledger migrate"), database.read():
+        pass
+    assert database.revision() == "0002"
+
+
+def test_a_write_migrates_where_it_may(ledger_address: str) -> None:
+    migrate(create_engine(ledger_address, poolclass=NullPool), "0001")
+    with pytest.raises(LedgerVersionError, match="ledger migrate"), ledger_at(ledger_address, migrate=False).write():
+        pass
+    assert ledger_at(ledger_address).revision() == "0001"
+    begin_mint(ledger_at(ledger_address))
+    assert ledger_at(ledger_address).revision() == HEAD_REVISION
+
+
+def test_an_older_ledger_of_a_server_is_migrated_by_the_command(ledger_address: str) -> None:
+    migrate(create_engine(ledger_address, poolclass=NullPool), "0001")
+    database = ledger_at(ledger_address, migrate=False)
     database.migrate()
     assert database.revision() == HEAD_REVISION
     with database.read() as tx:
-        (kept,) = audit.list_links(tx)
-    assert (kept.link_id, kept.state.value) == (row["link_id"], "live")
+        assert list(audit.list_links(tx)) == []
 
 
-def test_an_older_ledger_of_a_server_is_migrated_by_command_alone(ledger_address: str) -> None:
-    migrate(create_engine(ledger_address, poolclass=NullPool), "0001")
-    with pytest.raises(LedgerVersionError, match="ledger migrate"):
-        open_ledger(ledger_address, migrate=False).prepare()
-    open_ledger(ledger_address, migrate=False).migrate()
-    open_ledger(ledger_address, migrate=False).prepare()
-
-
-def test_a_ledger_newer_than_the_package_is_refused(database: Database, ledger_address: str) -> None:
-    database.prepare()
+def test_a_ledger_newer_than_the_package_is_refused_to_all(database: Database, ledger_address: str) -> None:
     with database.write() as tx:
         tx.execute(text("UPDATE pme_version SET version_num = '9999'"))
-    with pytest.raises(LedgerVersionError, match="Upgrade pme-airflow"):
-        open_ledger(ledger_address).prepare()
+    later = ledger_at(ledger_address)
+    for use in (later.check, later.prepare, later.migrate):
+        with pytest.raises(LedgerVersionError, match=r"9999.*Upgrade pme-airflow"):
+            use()
+
+
+def test_the_version_is_looked_at_once(database: Database) -> None:
+    database.prepare()
+    database.revision = None  # type: ignore[method-assign, assignment]
+    database.check()
+    database.prepare()
+    with database.read(), database.write():
+        pass
+
+
+# ---------------------------------------------------------- writers at once
 
 
 def _write_many(address: str, base: int, count: int) -> None:
-    database = open_ledger(address)
+    database = ledger_at(address)
     for index in range(count):
         with database.write(RunContext(f"writer{base}")) as tx:
             links.add(tx, [link(base + index)], NOW, "a test")
@@ -106,18 +139,12 @@ def test_processes_that_write_at_once_wait_and_do_not_fail(database: Database, l
         assert len(list(audit.list_links(tx))) == 120
 
 
-def _migrate(address: str) -> None:
-    open_ledger(address).prepare()
+def test_many_first_users_at_once_make_the_tables_once(ledger_address: str) -> None:
+    def run(wait: Callable[[], None]) -> None:
+        wait()
+        ledger_at(ledger_address).prepare()
 
-
-def test_two_first_users_at_once_make_the_tables_once(ledger_address: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    users = [context.Process(target=_migrate, args=(ledger_address,)) for _ in range(3)]
-    for user in users:
-        user.start()
-    for user in users:
-        user.join()
-    assert [user.exitcode for user in users] == [0, 0, 0]
+    at_once(*[run] * 4)
 
 
 def test_many_first_users_of_a_fresh_file_wait_for_one_another(tmp_path: Path) -> None:
@@ -127,22 +154,19 @@ def test_many_first_users_of_a_fresh_file_wait_for_one_another(tmp_path: Path) -
 
         def run(wait: Callable[[], None], address: str = address) -> None:
             wait()
-            _migrate(address)
+            ledger_at(address).prepare()
 
         at_once(*[run] * 6)
 
 
-def test_a_purge_drops_what_is_long_over_and_never_what_may_be_alive(database: Database) -> None:
-    old = timedelta(days=100)
-    states = ("revoked", "expired", "failed", "live", "minting", "unaccounted")
-    with database.write() as tx:
-        tx.execute(insert(link_table), [link(index, state, old) for index, state in enumerate(states)])
-        tx.execute(insert(link_table), [link(50, "revoked")])
-        dropped = audit.purge(tx, NOW - timedelta(days=90))
-    assert dropped == 3
-    with database.read() as tx:
-        left = sorted(tx.scalars(select(link_table.c.state)))
-    assert left == ["live", "minting", "revoked", "unaccounted"]
+def test_reading_blocks_no_writer_and_no_reader(ledger_address: str) -> None:
+    one, two = ledger_at(ledger_address), ledger_at(ledger_address)
+    one.prepare()
+    with one.read() as tx:
+        list(audit.list_links(tx))
+        begin_mint(two)
+        with two.read() as other:
+            assert len(list(audit.list_links(other))) == 1
 
 
 def test_what_fails_in_the_middle_is_not_done(database: Database) -> None:
@@ -155,6 +179,76 @@ def test_what_fails_in_the_middle_is_not_done(database: Database) -> None:
         half()
     with database.read() as tx:
         assert list(audit.list_links(tx)) == []
+
+
+def test_a_turn_ends_with_its_transaction_and_is_refused_when_it_lasts(
+    ledger_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not ledger_address.startswith("mysql"):
+        pytest.skip("only writers of MySQL take turns")
+    monkeypatch.setattr("pme_airflow.ledger.database.BUSY_SECONDS", 0)
+    one, two = ledger_at(ledger_address), ledger_at(ledger_address)
+    one.prepare()
+    with one.write(task()), pytest.raises(LedgerUnavailableError, match="other writers held it"), two.write(task()):
+        pass
+    with two.write(task()):
+        pass
+
+
+# --------------------------------------------------------------------- time
+
+
+def shared(database: Database, connection: Connection) -> datetime:
+    return database.shared_now(connection)
+
+
+def test_all_workers_share_the_database_servers_time(ledger_address: str) -> None:
+    ahead = FakeClock(lead=timedelta(days=3))
+    database = ledger_at(ledger_address, ahead)
+    with database.write() as tx:
+        now = tx.now()
+    if ledger_address.startswith("sqlite"):
+        assert now == ahead.now()
+    else:
+        assert abs(now - datetime.now(timezone.utc)) < timedelta(minutes=1)
+        assert now.tzinfo is not None
+
+
+@pytest.mark.parametrize("zone", ["+00:00", "-11:00", "+05:45", "+13:00"])
+def test_the_time_is_utc_in_every_session_time_zone(ledger_address: str, zone: str) -> None:
+    database = ledger_at(ledger_address)
+    database.prepare()
+    set_zone = {"mysql": f"SET time_zone = '{zone}'", "postgresql": f"SET TIME ZONE INTERVAL '{zone}' HOUR TO MINUTE"}
+    statement = set_zone.get(database.engine.dialect.name)
+    with database.engine.connect() as connection:
+        if statement:
+            connection.execute(text(statement))
+        assert abs(shared(database, connection) - datetime.now(timezone.utc)) < timedelta(minutes=1)
+
+
+@pytest.fixture(scope="module")
+def berlin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A MariaDB whose machine is in local time, with a change of the clock in October."""
+    if program("mariadbd") is None:
+        pytest.skip(MISSING_MARIADB)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        with serving_mariadb(tmp_path_factory.mktemp("berlin")) as (_, address):
+            yield fresh(address)
+
+
+@pytest.mark.parametrize("minutes", [30, 90])
+def test_an_hour_that_comes_twice_in_local_time_comes_once_here(berlin: str, minutes: int) -> None:
+    """On 2026-10-25 at 01:00 UTC clocks in Berlin go from 03:00 back to 02:00."""
+    before = datetime(2026, 10, 25, 0, 0, tzinfo=timezone.utc)
+    database = ledger_at(berlin)
+    with database.engine.connect() as connection:
+        connection.execute(text(f"SET timestamp = {int((before + timedelta(minutes=minutes)).timestamp())}"))
+        assert connection.scalar(text("SELECT HOUR(NOW())")) == 2
+        assert shared(database, connection) == before + timedelta(minutes=minutes)
+
+
+# ------------------------------------------------------------------ trouble
 
 
 def test_a_database_that_is_away_says_so_without_its_password() -> None:
@@ -172,7 +266,7 @@ def test_a_database_of_another_kind_is_refused() -> None:
         Database(Other(), SystemClock())  # type: ignore[arg-type]
 
 
-def test_a_full_disk_is_told_and_nothing_is_half_done(tmp_path: Path) -> None:
+def test_a_full_disk_is_said_and_nothing_is_half_done(tmp_path: Path) -> None:
     database = Database(sqlite_engine(tmp_path / "ledger.db"), SystemClock(), migrate=True)
     database.prepare()
 
@@ -189,5 +283,5 @@ def test_a_full_disk_is_told_and_nothing_is_half_done(tmp_path: Path) -> None:
     with database.read() as tx:
         assert tx.scalar(text("PRAGMA integrity_check")) == "ok"
         ids = {row.link_id for row in audit.list_links(tx)}
-        told = set(tx.scalars(text("SELECT link_id FROM pme_events")))
-    assert ids == told
+        recorded = set(tx.scalars(text("SELECT link_id FROM pme_events")))
+    assert ids == recorded

@@ -27,9 +27,10 @@ def program(name: str) -> str | None:
 
 
 @contextmanager
-def serving_mariadb(folder: Path) -> Iterator[tuple[Path, str]]:
+def serving_mariadb(folder: Path, *options: str) -> Iterator[tuple[Path, str]]:
     """Run a server in a folder while the block runs.
 
+    :param options: further ones of the server.
     :return: its socket, and the address of its administrative database.
     :raises PlaygroundError: where it does not start.
     """
@@ -42,7 +43,7 @@ def serving_mariadb(folder: Path) -> Iterator[tuple[Path, str]]:
     )  # fmt: skip
     process = subprocess.Popen(
         [str(program("mariadbd")), "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking",
-         f"--pid-file={folder}/pid", *user],
+         f"--pid-file={folder}/pid", *options, *user],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     address = f"mysql+pymysql://root@localhost/mysql?unix_socket={socket}&charset=utf8mb4"

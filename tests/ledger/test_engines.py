@@ -1,0 +1,133 @@
+"""Engines depend on no default of the server, the driver or the file system."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, insert, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.pool import NullPool
+
+from pme_airflow.clock import SystemClock
+from pme_airflow.ledger import revocations
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.engines import sqlite_engine, sqlite_path, tuned
+from pme_airflow.ledger.tables import flags
+from tests.support.ledgers import ledger_at, mint, task
+
+SEALED = "pme-sealed:v1:erased:text"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_sqlites_files_are_their_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        database = Database(sqlite_engine(tmp_path / "home" / "ledger.db"), SystemClock())
+        mint(database)
+    finally:
+        os.umask(before)
+    files = {path.name: mode(path) for path in (tmp_path / "home").iterdir()}
+    assert set(files) >= {"ledger.db", "ledger.db-wal", "ledger.db-shm"}
+    assert set(files.values()) == {0o600}
+
+
+def test_files_that_others_may_read_are_tightened(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    first = Database(sqlite_engine(path), SystemClock())
+    mint(first)
+    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
+        (tmp_path / name).chmod(0o666)
+    mint(Database(sqlite_engine(path), SystemClock()))
+    assert {mode(tmp_path / name) for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm")} == {0o600}
+
+
+def test_a_file_that_is_tighter_still_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    mint(Database(sqlite_engine(path), SystemClock()))
+    path.chmod(0o400)
+    with Database(sqlite_engine(path), SystemClock()).read():
+        assert mode(path) == 0o400
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_the_file_of_another_user_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    mint(Database(sqlite_engine(path), SystemClock()))
+    os.chown(path, 65534, 65534)
+    path.chmod(0o666)
+    mint(Database(sqlite_engine(path), SystemClock()))
+    assert mode(path) == 0o666
+
+
+def test_erased_texts_are_erased_in_sqlites_file_too(tmp_path: Path) -> None:
+    database = Database(sqlite_engine(tmp_path / "ledger.db"), SystemClock())
+    row = mint(database)
+    with database.write() as tx:
+        tx.execute(text("UPDATE pme_links SET sealed = :sealed"), {"sealed": SEALED})
+        tx.connection.exec_driver_sql("SELECT 1")
+    with database.write(task()) as tx:
+        revocations.revoked(tx, [row], {})
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
+    database.engine.dispose()
+    with sqlite3.connect(tmp_path / "ledger.db") as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert SEALED.encode() not in (tmp_path / "ledger.db").read_bytes()
+
+
+def test_sqlite_writes_ahead_and_waits(tmp_path: Path) -> None:
+    with sqlite_engine(tmp_path / "ledger.db").connect() as connection:
+        values = [connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                  for name in ("journal_mode", "busy_timeout", "synchronous", "secure_delete")]  # fmt: skip
+    assert values == ["wal", 60_000, 2, 1]
+
+
+def test_no_error_holds_what_was_written(ledger_address: str) -> None:
+    engine = tuned(create_engine(ledger_address, poolclass=NullPool))
+    database = Database(engine, SystemClock())
+    database.prepare()
+    row = {"fingerprint": "f", "flagged_at": SystemClock().now(), "reason": "a secret reason", "run": "r"}
+    with engine.begin() as connection:
+        connection.execute(insert(flags), row)
+    with pytest.raises(IntegrityError) as caught, engine.begin() as connection:
+        connection.execute(insert(flags), row)
+    assert "a secret reason" not in str(caught.value)
+    assert "hidden due to hide_parameters" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("sqlite:////srv/ledger.db", "/srv/ledger.db"),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("sqlite:///file:x?mode=memory&uri=true", None),
+        ("postgresql+psycopg2://h/db", None),
+    ],
+)
+def test_only_sqlite_has_a_file(address: str, path: str | None) -> None:
+    assert sqlite_path(create_engine(address)) == (None if path is None else Path(path))
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_transactions_are_read_committed_whatever_the_default(ledger_address: str, driver: str) -> None:
+    if not ledger_address.startswith("postgresql"):
+        pytest.skip("PostgreSQL has two drivers")
+    engine = tuned(create_engine(ledger_address.replace("psycopg2", driver), poolclass=NullPool))
+    with engine.begin() as connection:
+        assert connection.scalar(text("SHOW transaction_isolation")) == "read committed"
+        assert connection.scalar(text("SHOW client_encoding")).lower() in ("utf8", "unicode")
+
+
+def test_mysql_is_read_committed_whatever_the_default(ledger_address: str) -> None:
+    if not ledger_address.startswith("mysql"):
+        pytest.skip("it is about MySQL")
+    with ledger_at(ledger_address).write() as tx:
+        assert tx.scalar(text("SELECT @@tx_isolation")) == "READ-COMMITTED"

@@ -1,0 +1,40 @@
+"""A killed process is known to be dead on its own machine, and nowhere else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from pme_airflow.ledger.processes import host_name, process_is_dead, this_process
+
+
+def test_this_process_lives() -> None:
+    assert not process_is_dead(this_process())
+    assert this_process().startswith(f"{host_name()}|")
+
+
+def test_a_process_that_was_killed_is_dead() -> None:
+    code = "from pme_airflow.ledger.processes import this_process; print(this_process(), flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    name = child.stdout.readline().strip()
+    assert not process_is_dead(name)
+    child.kill()
+    child.communicate()
+    assert process_is_dead(name)
+
+
+def test_another_process_under_the_same_id_is_not_the_one_that_was_killed() -> None:
+    host, pid, started = this_process().rsplit("|", 2)
+    assert process_is_dead(f"{host}|{pid}|{int(started) - 3}")
+    assert process_is_dead(f"{host}|{pid}|{int(started) + 3}")
+    assert not process_is_dead(f"{host}|{pid}|{int(started) - 1}")
+
+
+def test_nothing_is_known_of_another_machines_processes_or_of_a_name_that_is_none() -> None:
+    _, pid, started = this_process().rsplit("|", 2)
+    assert not process_is_dead(f"elsewhere|boot|1|{pid}|{int(started) - 100}")
+    assert not process_is_dead(f"x{host_name()}|999999|1")
+    assert not process_is_dead("")
+    assert not process_is_dead(f"{host_name()}|no number|1")
+    assert not process_is_dead(f"{host_name()}|")
