@@ -1,8 +1,9 @@
-"""A token leaked: flag it, revoke it, and let the keeper heal what went dark.
+"""Flag leaked links and revoke them; the link keeper then publishes new ones where slots went dark.
 
-Trigger it with a form, by REST, or with an event on ``pme://leaks`` whose extra is ``{"fingerprints": […]}``.
-Airflow keeps a run's conf in clear: hand in fingerprints (``pme-airflow fingerprint``) where you can.
-Where the environment's ``PME_REPORTS`` names a folder or bucket, a scanner's report dropped there starts it too.
+Trigger it with the form, by REST, or with an event on ``pme://leaks`` whose extra is ``{"fingerprints": […]}``.
+Airflow keeps a run's conf in clear: pass fingerprints (``pme-airflow fingerprint``) where you can.
+If the environment variable ``PME_REPORTS`` names a folder or bucket, a scanner's report dropped there starts it too.
+The run fails if a revocation is not confirmed, and names the link, the reason, and when the link ends by itself.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ with DAG(
         "tokens": Param(
             [],
             title="Tokens",
-            description="Fingerprints (sha256:…), or raw tokens or links. Airflow keeps raw ones in the run's conf.",
+            description="Fingerprints (sha256:…), raw tokens or links. Airflow keeps raw ones in the run's conf.",
             **_texts,
         ),
         "models": Param([], title="Models", description="Revoke every link of these model ids.", **_texts),
@@ -45,18 +46,25 @@ with DAG(
             title="Findings",
             description="The path or URL of a scanner's report.",
         ),
-        "reason": Param("", type=["string", "null"], title="Reason", description="Why; kept in the ledger."),
+        "within": Param(
+            False,
+            type="boolean",
+            title="Within",
+            description="Revoke only links that match all of the tokens, models and audiences given.",
+        ),
+        "reason": Param("", type=["string", "null"], title="Reason", description="Why; recorded in the ledger."),
     },
     tags=["pme"],
     doc_md=__doc__,
 ) as dag:
-    for conn_id in sorted({placement.pme_conn_id for placement in load(__file__)}):
+    for conn_id in sorted({placement.pme_conn_id for placement in load(__file__)}) or ["pme_default"]:
         PMEFlagTokensOperator(
             task_id=f"respond_{conn_id}",
             tokens="{{ params.tokens }}",
             models="{{ params.models }}",
             audiences="{{ params.audiences }}",
             findings="{{ params.findings }}",
+            within="{{ params.within }}",
             reason="{{ params.reason }}",
             sweep=True,
             max_exposure="5m",

@@ -1,4 +1,7 @@
-"""Every few minutes: revoke what no slot shows any more, try again what was denied, close what has ended."""
+"""Every 3 minutes: revoke links that no slot shows any more, try again what was not confirmed, close what has ended.
+
+The run fails while a leaked link is alive, and names it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ with DAG(
     tags=["pme"],
     doc_md=__doc__,
 ) as dag:
-    for conn_id in sorted({placement.pme_conn_id for placement in load(__file__)}):
+    for conn_id in sorted({placement.pme_conn_id for placement in load(__file__)}) or ["pme_default"]:
         PMERevocationSweepOperator(
             task_id=f"sweep_{conn_id}",
             pme_conn_id=conn_id,

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pme_airflow.cli.logs import replace_airflow_handlers
 from pme_airflow.cli.output import fail, print_note, result_alone_on_stdout
+from pme_airflow.printable import printable
 
 if TYPE_CHECKING:
     from pme_airflow.hooks.pme import PMEHook
+    from pme_airflow.placements import Placement
 
-__all__ = ["LedgerCommand", "conn_option", "format_option", "open_hook", "read_stdin_lines"]
+__all__ = ["LedgerCommand", "conn_option", "format_option", "open_hook", "read_placements", "read_stdin_lines"]
 
 _MAX_STDIN_BYTES = 64 * 1024 * 1024
 
@@ -54,3 +57,16 @@ def read_stdin_lines() -> list[str]:
     if len(raw) > _MAX_STDIN_BYTES:
         fail(f"standard input is over {_MAX_STDIN_BYTES} bytes. Give it in parts, or `pme-airflow scan` the file.")
     return [line for line in raw.decode("utf-8", "replace").splitlines() if line.strip()]
+
+
+def read_placements(path: Path | None) -> list[Placement]:
+    """Read the placements of a file, or else of ``$PME_PLACEMENTS`` or ``placements.yaml`` in this folder."""
+    from pme_airflow.placements import check, load
+
+    if path is None:
+        return load(Path.cwd() / "dag.py")
+    try:
+        return check(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+    return fail(f"{printable(path)} cannot be read ({reason}). Name the file of the placements.")

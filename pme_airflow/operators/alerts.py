@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import Stats
 
 from pme_airflow.durations import parse_duration
 from pme_airflow.errors import PMEInputError
+from pme_airflow.printable import printable
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -167,7 +168,7 @@ def raise_alarms(operator: BaseOperator, context: Mapping[str, Any], alarms: Seq
         return
     count("alarms", len(alarms))
     for alarm in alarms:
-        operator.log.warning("Alarm: %s", alarm)
+        operator.log.warning("Alarm: %s", printable(alarm))
     listeners = on_alarm if isinstance(on_alarm, Sequence) else [on_alarm] if on_alarm is not None else []
     for listener in listeners:
         try:

@@ -94,11 +94,12 @@ class PMEFlagTokensOperator(BaseOperator):
         from pme_airflow.lifecycle.leak_response import respond
         from pme_airflow.operators._errors import airflow_errors, end_task
         from pme_airflow.operators.alerts import report_response
+        from pme_airflow.printable import printable
 
         with airflow_errors():
             services = PMEHook(self.pme_conn_id).services
             response = respond(services, run_context_of(context), self._request(context))
-        self.log.info("%s.", response.summary)
+        self.log.info("%s.", printable(response.summary))
         return end_task(
             context,
             response.as_json(),

@@ -30,27 +30,27 @@ def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: World, addre
 
 def test_links_are_minted_into_it(connect: Any, ledger_address: str) -> None:
     hook = connect(fields_of(ledger_address), ledger_conn_id="ledger")
-    good, message = hook.test_connection()
-    assert good, message
+    good, told = hook.test_connection()
+    assert good, told
     assert len(hook.mint(list(MODELS)[:3]).items) == 3
     assert hook.database.engine.dialect.name in ledger_address.replace("mariadb", "mysql")
 
 
 @pytest.mark.parametrize(
-    ("ledger", "message"),
+    ("ledger", "said"),
     [
         ({}, "is not defined"),
         ({"conn_type": "http", "host": "x.test"}, "is no SQL connection"),
         ({"conn_type": "nonsense"}, "cannot be opened"),
     ],
 )
-def test_what_is_no_ledger_is_named_with_the_cure(connect: Any, ledger: dict[str, Any], message: str) -> None:
+def test_what_is_no_ledger_is_named_with_the_cure(connect: Any, ledger: dict[str, Any], said: str) -> None:
     hook = connect(ledger, ledger_conn_id="ledger")
-    with pytest.raises(LedgerError, match=message):
+    with pytest.raises(LedgerError, match=said):
         _ = hook.database
-    good, message = hook.test_connection()
+    good, told = hook.test_connection()
     assert not good
-    assert "ledger" in message
+    assert "ledger" in told
 
 
 def test_a_local_ledger_is_refused_where_tasks_are_spread_over_machines(
