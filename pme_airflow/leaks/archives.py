@@ -125,9 +125,10 @@ class ScanReader:
     def _nested_zip(self, stream: Readable, path: str, packed_bytes: int, nesting: _Nesting) -> Iterator[Chunk]:
         """Read a zip in memory: its directory is at its end."""
         held = io.BytesIO()
+        size = 0
         while fresh := stream.read(1 << 20):
-            held.write(fresh)
-            if held.tell() > _MAX_NESTED_ZIP_BYTES:
+            size += held.write(fresh)
+            if size > _MAX_NESTED_ZIP_BYTES:
                 self.skip(path, f"is a zip of over {_MAX_NESTED_ZIP_BYTES} bytes inside an archive. Unpack it first")
                 return
         yield from self._archive(_open_zip, held, path, packed_bytes, nesting)

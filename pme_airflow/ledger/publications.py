@@ -43,7 +43,7 @@ class Publication:
     """What a slot shows.
 
     :param link_seq: the link's place in the order they were requested; 0 while the slot is uncertain, see
-        :func:`~.slot_claims.mark_uncertain`.
+        :func:`~.slot_claims.set_uncertain`.
     :param client_id: the client that minted the link; ``None`` where a version before this one recorded it.
     :param publisher: the DAG that published; ``None`` for a command.
     """

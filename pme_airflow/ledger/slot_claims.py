@@ -22,10 +22,10 @@ __all__ = [
     "SlotPlan",
     "acquire_index_lock",
     "claim_shown",
-    "mark_uncertain",
     "open_slots",
     "release_index_lock",
     "release_slots",
+    "set_uncertain",
 ]
 
 
@@ -57,7 +57,7 @@ class SlotPlan:
     previous: Publication | None = None
 
 
-def mark_uncertain(tx: WriteTransaction, target: str, slots: Sequence[str]) -> None:
+def set_uncertain(tx: WriteTransaction, target: str, slots: Sequence[str]) -> None:
     """Record that a late writer's links may stand in slots, so that what they are to show is put again."""
     slot_keys = sorted(keys.slot_key(target, slot) for slot in slots)
     tx.execute(update(publications).where(publications.c.slot_key.in_(slot_keys)).values(link_seq=0))

@@ -26,14 +26,14 @@ class Progress:
         self._total = total
         self._clock = clock
         self._done = 0
-        self._begun = self._said = clock.monotonic()
+        self._begun = self._logged_at = clock.monotonic()
 
     def step(self, count: int = 1) -> None:
         """Note that so many steps are done."""
         self._done += count
         now = self._clock.monotonic()
-        if now - self._said >= _EVERY_SECONDS:
-            self._said = now
+        if now - self._logged_at >= _EVERY_SECONDS:
+            self._logged_at = now
             of = f" of {self._total}{self._left(now)}" if self._total else ""
             self._log.info("%s: %d%s, %.0f a second.", self._what, self._done, of, self._done / (now - self._begun))
 

@@ -16,12 +16,12 @@ from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.publications import DEFAULT_GRACE
 from pme_airflow.sealing import OpenedLink, Sealer
 
-__all__ = ["CLOCK_DOUBT", "Services"]
+__all__ = ["CLOCK_UNCERTAINTY", "Services"]
 
-#: How far a worker's clock may be from the server's while nothing has told the difference.
-CLOCK_DOUBT = timedelta(minutes=11)
-#: What is in doubt once it has: ``Date`` is cut to the second, and takes a while to arrive.
-_DATE_DOUBT = timedelta(seconds=2)
+#: How far a worker's clock may be from the server's before the first response with a ``Date`` header.
+CLOCK_UNCERTAINTY = timedelta(minutes=11)
+#: The same after the first response: ``Date`` has no fractions of a second, and takes a while to arrive.
+_DATE_UNCERTAINTY = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
@@ -67,22 +67,22 @@ class Services:
                 yield row, opened
 
     def server_now(self) -> datetime:
-        """The server's time where an answer told it, or else the worker's."""
+        """Return the server's time, or the worker's before the first response."""
         return self.client.server_clock.now()
 
     def server_time_lower_bound(self) -> datetime:
-        """A moment that has certainly passed by the server's clock."""
-        return self.server_now() - self._doubt()
+        """Return a time that has certainly passed by the server's clock."""
+        return self.server_now() - self._clock_uncertainty()
 
     def server_time_upper_bound(self) -> datetime:
-        """A moment that has certainly not passed by the server's clock."""
-        return self.server_now() + self._doubt()
+        """Return a time that has certainly not passed by the server's clock."""
+        return self.server_now() + self._clock_uncertainty()
 
-    def _doubt(self) -> timedelta:
-        return _DATE_DOUBT if self.client.server_clock.known else CLOCK_DOUBT
+    def _clock_uncertainty(self) -> timedelta:
+        return _DATE_UNCERTAINTY if self.client.server_clock.known else CLOCK_UNCERTAINTY
 
     def learn_server_time(self) -> None:
-        """Ask for the server's time; where the API is away, go on by the worker's clock.
+        """Learn the server's time; if the API is unavailable, the worker's clock is used.
 
         :raises PMECredentialsError: where the credentials are refused.
         """

@@ -42,7 +42,7 @@ def find_lost_slots(services: Services, run_context: RunContext, target: Target,
     kept = [publication for publication in due if publication.slot not in lost]
     with services.database.write(run_context) as tx:
         publications.record_details(tx, [(entry, _details(entry, check.details, now)) for entry in kept])
-        slot_claims.mark_uncertain(tx, target.name, sorted(lost))
+        slot_claims.set_uncertain(tx, target.name, sorted(lost))
     for slot in sorted(lost):
         log.warning("%s, %s: the slot no longer shows its link; it is put again.", target.name, slot)
     return lost

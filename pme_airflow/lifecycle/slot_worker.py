@@ -135,7 +135,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         uncertain = [job.slot for job in jobs if job.overwritten]
         if uncertain:  # in a transaction of its own: these rows are locked before the claims, and elsewhere after them
             with database.write(self._run_context) as tx:
-                slot_claims.mark_uncertain(tx, self._target, uncertain)
+                slot_claims.set_uncertain(tx, self._target, uncertain)
         wanted = {job.slot: str(job.items[0]["link_id"]) for job in jobs}
         with database.write(self._run_context) as tx:
             plans = slot_claims.open_slots(tx, self._target, wanted, self._services.grace)

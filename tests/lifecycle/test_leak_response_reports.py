@@ -10,16 +10,20 @@ import pytest
 from pme_airflow.dev.emulator import World
 from pme_airflow.leaks.reports import Findings, merged, read_report
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.lifecycle.leak_response import Responder
+from pme_airflow.lifecycle.leak_response import respond
+from pme_airflow.lifecycle.leak_result import LeakRequest, LeakResponse
 from pme_airflow.lifecycle.services import Services
 from tests.conftest import MODELS
 from tests.support.rooms import mint, rows
 
 
-@pytest.fixture
-def responder(services: Services) -> Responder:
+@pytest.fixture(autouse=True)
+def links(services: Services) -> None:
     mint(services, "one", list(MODELS)[:3])
-    return Responder(services, RunContext("cli/flag"))
+
+
+def flag(services: Services, *reports: Findings) -> LeakResponse:
+    return respond(services, RunContext("cli/flag"), LeakRequest(reports=reports))
 
 
 def flagged(services: Services) -> set[str]:
@@ -36,35 +40,33 @@ def detect_secrets(*secrets: str) -> Findings:
     "captured",
     ["{token}", "Bearer+{token}", "Bearer {token}", "Bearer%20{token}", "{link}", "{link_with_space}"],
 )
-def test_a_sha1_matches_what_a_scanner_captured_of_a_link(
-    responder: Responder, services: Services, captured: str
-) -> None:
+def test_a_sha1_matches_what_a_scanner_captured_of_a_link(services: Services, captured: str) -> None:
     row, opened = list(services.live_links())[1]
     assert opened is not None
     url = opened.url.reveal()
     secret = captured.format(token=opened.token.reveal(), link=url, link_with_space=url.replace("+", "%20"))
-    report = responder.flag(None, detect_secrets(secret, "somebody else's"), "in the code")
+    report = flag(services, detect_secrets(secret, "somebody else's"))
     assert flagged(services) == {row.fingerprint}
-    assert report.ours == 1
+    assert report.known_findings == 1
 
 
-def test_a_sha1_of_nobody_s_matches_nothing(responder: Responder, services: Services) -> None:
-    report = responder.flag(None, detect_secrets("somebody else's"), "")
+def test_a_sha1_of_nobody_s_matches_nothing(services: Services) -> None:
+    report = flag(services, detect_secrets("somebody else's"))
     assert flagged(services) == set()
-    assert report.ours == 0
+    assert report.known_findings == 0
 
 
-def test_two_reports_in_one_response_are_both_answered(responder: Responder, services: Services, world: World) -> None:
+def test_two_reports_in_one_response_are_both_answered(services: Services, world: World) -> None:
     first, second, _ = world.alive()
     text = read_report(f"see auth=Bearer+{first.token}".encode())
     both = merged([text, None, detect_secrets(second.token)])
     assert both is not None
     assert (both.form, both.total) == ("plain text, detect-secrets", 2)
-    assert responder.flag(None, both, "").ours == 2
+    assert flag(services, text, detect_secrets(second.token)).known_findings == 2
     by_model = {row.model_id: row.fingerprint for row in rows(services)}
     assert flagged(services) == {by_model[first.model_id], by_model[second.model_id]}
 
 
-def test_reports_that_hold_nothing_of_ours_leave_no_tombstone(responder: Responder, services: Services) -> None:
-    report = responder.flag(None, read_report(b"auth=Bearer+" + b"z" * 25), "")
-    assert (report.ours, report.flagged.tombstones) == (0, ())
+def test_reports_that_hold_nothing_of_ours_leave_no_tombstone(services: Services) -> None:
+    report = flag(services, read_report(b"auth=Bearer+" + b"z" * 25))
+    assert (report.known_findings, report.tombstones) == (0, ())

@@ -241,7 +241,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """The writer was too late: what it overwrote is to be put again, unless that is of no use any more."""
         stood = next((row for row in self._rows() if row.link_id == self.shown.get(slot)), None)
         with self.database.write() as tx:
-            slot_claims.mark_uncertain(tx, "site", [slot])
+            slot_claims.set_uncertain(tx, "site", [slot])
         plan = self._plan(slot, link_id, actor)
         if stood is None or not stood.usable:
             self.put_at[slot] = 0
