@@ -29,13 +29,15 @@ with DAG(
     doc_md=__doc__,
 ) as dag:
     for placement in placements:
-        mint = PMEMintLinksOperator(
-            task_id=f"keep_{placement.audience}",
-            models=placement.models,
-            valid_for=str(placement.valid_for),
-            audience=placement.audience,
-            renew_before=f"{int(placement.renew_before.total_seconds())}s",
-            pme_conn_id=placement.pme_conn_id,
-        )
+        links = []  # where nothing is to be shown, the transfers clear what still is
+        if placement.models:
+            links = PMEMintLinksOperator(
+                task_id=f"keep_{placement.audience}",
+                models=placement.models,
+                valid_for=str(placement.valid_for),
+                audience=placement.audience,
+                renew_before=f"{int(placement.renew_before.total_seconds())}s",
+                pme_conn_id=placement.pme_conn_id,
+            ).output
         for target in placement.targets:
-            transfer_for(placement, target, mint.output, outlets=[links_asset(placement.audience)])
+            transfer_for(placement, target, links, outlets=[links_asset(placement.audience)])

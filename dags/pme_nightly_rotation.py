@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, task_group
+from airflow.sdk import DAG, CronTriggerTimetable, task_group
 
 from pme_airflow.assets import links_asset
 from pme_airflow.operators.pme import PMEListModelsOperator, PMEMintLinksOperator, PMERetireTargetsOperator
-from pme_airflow.placements import batches, load, transfer_for
+from pme_airflow.placements import PLACEMENT_DAGS, batches, load, nightly_timezone, transfer_for
+
+placements = load(__file__)
 
 with DAG(
     dag_id="pme_nightly_rotation",
     description="Renews every private link and publishes it",
-    schedule="0 2 * * *",
+    schedule=CronTriggerTimetable("0 2 * * *", timezone=nightly_timezone(placements)),
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     max_active_runs=1,
@@ -24,7 +26,7 @@ with DAG(
     tags=["pme"],
     doc_md=__doc__,
 ) as dag:
-    for placement in load(__file__):
+    for placement in placements:
         shown = []
 
         @task_group(group_id=placement.group, prefix_group_id=False)
@@ -40,7 +42,10 @@ with DAG(
                 outlets = [links_asset(placement.audience)]
                 shown.append(transfer_for(placement, target, mint.output, outlets=outlets))
 
-        if placement.listed_models is not None:
+        if placement.listed_models == []:  # nothing is to be shown: the transfers clear what still is
+            shown += [transfer_for(placement, target, []) for target in placement.targets]
+            parts = None
+        elif placement.listed_models is not None:
             parts = batches(placement.listed_models)
         else:
             parts = PMEListModelsOperator(
@@ -49,11 +54,11 @@ with DAG(
                 audience=placement.audience,
                 pme_conn_id=placement.pme_conn_id,
             ).output
-        rotated = rotate.expand(models=parts)
+        rotated = shown if parts is None else rotate.expand(models=parts)
         rotated >> PMERetireTargetsOperator(
             task_id=f"retire_{placement.audience}",
             outcomes=[transfer.output["target"] for transfer in shown],
             audience=placement.audience,
-            publishers=[dag.dag_id, "pme_link_keeper"],
+            publishers=list(PLACEMENT_DAGS),
             pme_conn_id=placement.pme_conn_id,
         )

@@ -34,11 +34,11 @@ def parse_duration(value: object, field: str = "valid_for") -> timedelta:
     elif isinstance(value, str):
         length = _parse_text(value.strip(), field)
     else:
-        raise PMEInputError(f"{field}: expected {_FORMS}, got a {type(value).__name__}.")
+        raise PMEInputError(f"expected {_FORMS}, got a {type(value).__name__}.", field)
     if length <= timedelta(0):
-        raise PMEInputError(f"{field}: must be longer than zero. Give {_FORMS}.")
+        raise PMEInputError(f"must be longer than zero. Give {_FORMS}.", field)
     if length.microseconds:
-        raise PMEInputError(f"{field}: must be of whole seconds. Give {_FORMS}.")
+        raise PMEInputError(f"must be of whole seconds. Give {_FORMS}.", field)
     return timedelta(seconds=int(length.total_seconds()))
 
 
@@ -53,7 +53,7 @@ def _parse_text(text: str, field: str) -> timedelta:
         if isinstance(duration, pendulum.Duration):
             return timedelta(seconds=int(duration.total_seconds()))
     shown = repr(text) if len(text) <= 20 and text.isprintable() else f"{len(text)} characters"
-    raise PMEInputError(f"{field}: {shown} is not a duration. Give {_FORMS}.")
+    raise PMEInputError(f"{shown} is not a duration. Give {_FORMS}.", field)
 
 
 @dataclass(frozen=True, order=True)
@@ -69,7 +69,8 @@ class Validity:
     def __post_init__(self) -> None:
         if not 0 < self.seconds <= MAX_VALIDITY.total_seconds():
             raise PMEInputError(
-                f"valid_for: {self.seconds} s is outside of 1 s to 24 h, the longest the API grants. Give at most 24h."
+                f"{self.seconds} s is outside of 1 s to 24 h, the longest the API grants. Give at most 24h.",
+                "valid_for",
             )
 
     @classmethod

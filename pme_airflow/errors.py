@@ -45,7 +45,16 @@ class PMENotEnabledError(PMECredentialsError):
 
 
 class PMEInputError(PMEError, ValueError):
-    """A value was refused before or by the API: fix the input."""
+    """A value was refused before or by the API: fix the input.
+
+    :param problem: what is wrong, and what to give instead.
+    :param field: the setting's name as users write it; it begins the message.
+    """
+
+    def __init__(self, problem: str, field: str = "") -> None:
+        super().__init__(f"{field}: {problem}" if field else problem)
+        self.problem = problem
+        self.field = field
 
 
 class PMEModelError(PMEError):

@@ -37,7 +37,7 @@ def model_id_of(value: object, name: str = "models") -> str:
     else:
         shape = f"a {type(value).__name__}"
     raise PMEInputError(
-        f"{name}: {shape} is not a model id. Give 11 characters of [A-Za-z0-9], as in yyHDFKzPzvN, or a share URL."
+        f"{shape} is not a model id. Give 11 characters of [A-Za-z0-9], as in yyHDFKzPzvN, or a share URL.", name
     )
 
 
@@ -50,7 +50,7 @@ def model_ids_of(values: Iterable[object], name: str = "models") -> list[str]:
     """
     found = list(dict.fromkeys(model_id_of(value, name) for value in values))
     if not found:
-        raise PMEInputError(f'{name}: the list is empty. Name at least one model, or give {{"query": "*"}} for all.')
+        raise PMEInputError('the list is empty. Name at least one model, or give {"query": "*"} for all.', name)
     return found
 
 

@@ -61,8 +61,9 @@ def retire_command(conn_id: str, form: str, placements_file: Path | None, dry_ru
 def _request(placed: PlacedTargets, placements: tuple[str, ...], **criteria: Any) -> RetireRequest:
     """Return the request that the options name."""
     from pme_airflow.hooks.arguments import checked_audience
-    from pme_airflow.lifecycle.retire import PLACEMENT_DAGS, RetireRequest
+    from pme_airflow.lifecycle.retire import RetireRequest
     from pme_airflow.model_ids import model_id_of
+    from pme_airflow.placements import PLACEMENT_DAGS
 
     if placements and criteria["audiences"]:
         raise click.UsageError("--placement and --audience both name audiences: give one of them.")
@@ -71,7 +72,7 @@ def _request(placed: PlacedTargets, placements: tuple[str, ...], **criteria: Any
     return RetireRequest(
         **criteria,
         placements=placed.slots,
-        publishers=frozenset(PLACEMENT_DAGS) if placements else None,
+        publishers=frozenset(PLACEMENT_DAGS) if placements or criteria["unnamed_only"] else None,
         at=placed.at,
         deadline=INTERACTIVE_DEADLINE,
         on_selected=_print_selected,

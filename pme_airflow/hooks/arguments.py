@@ -10,15 +10,17 @@ from contextlib import suppress
 from typing import Any
 
 from pme_airflow.errors import PMEInputError
-from pme_airflow.model_ids import model_ids_of
+from pme_airflow.lifecycle.account_models import ModelQuery
+from pme_airflow.model_ids import model_id_of, model_ids_of
 
 __all__ = ["checked_audience", "read_bool", "read_list", "read_models"]
 
+_QUERY_KEYS = frozenset({"query", "exclude", "allow_clearing"})
 _AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def read_models(models: object) -> list[str] | str | Mapping[str, Any]:
-    """Return model ids, the query of ``{"query": …}`` as a string, or a reference to models in the ledger.
+def read_models(models: object) -> list[str] | ModelQuery | Mapping[str, Any]:
+    """Return model ids, the query of ``{"query": …, "exclude": […]}``, or a reference to models in the ledger.
 
     :raises PMEInputError: for anything else.
     """
@@ -31,13 +33,20 @@ def read_models(models: object) -> list[str] | str | Mapping[str, Any]:
     raise PMEInputError(f"models: expected a list of ids or URLs, or a query, got a {type(models).__name__}.")
 
 
-def _query_or_reference(models: Mapping[str, Any]) -> str | Mapping[str, Any]:
+def _query_or_reference(models: Mapping[str, Any]) -> ModelQuery | Mapping[str, Any]:
     if "query" not in models:
         return models
-    query = models["query"]
-    if len(models) > 1 or not isinstance(query, str) or not query.strip():
-        raise PMEInputError('models: a mapping must be {"query": "…"}, with "*" for all.')
-    return query
+    query, exclude = models["query"], models.get("exclude") or []
+    allow_clearing = models.get("allow_clearing", False)
+    known = isinstance(exclude, list) and isinstance(allow_clearing, bool)
+    if set(models) - _QUERY_KEYS or not known or not isinstance(query, str) or not query.strip():
+        raise PMEInputError(
+            'a mapping must be {"query": "…"}, with "*" for all; it may also hold exclude, a list of model ids, and '
+            "allow_clearing, true or false.",
+            "models",
+        )
+    excluded = frozenset(model_id_of(model_id, "exclude") for model_id in exclude)
+    return ModelQuery(query, excluded, allow_clearing)
 
 
 def _parsed(text: str) -> Any:

@@ -172,8 +172,6 @@ class PMEHook(BaseHook):
 
     def _wanted(self, models: object) -> list[str] | ModelQuery:
         read = read_models(models)
-        if isinstance(read, str):
-            return ModelQuery(read)
         return models_in(self.database, read) if isinstance(read, Mapping) else read
 
     def open(self, item: Mapping[str, Any]) -> str:

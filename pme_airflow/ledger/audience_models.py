@@ -17,7 +17,7 @@ from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.tables import events, links, listings, publications
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["Listing", "delisted_since", "known_models", "last_listed", "record_listing"]
+__all__ = ["Listing", "ListingChange", "compare_listing", "delisted_since", "known_models", "record_listing"]
 
 #: A model requested within so long belongs to its audience although no slot shows it; a night and a little more. A
 #: query that has not been listed for so long has no say any more in which models belong to its audience.
@@ -52,7 +52,8 @@ def known_models(tx: ReadTransaction, listing: Listing, now: datetime) -> list[s
     They are what it listed last. Before its first time they are what slots show the audience, and what was requested
     for it lately.
     """
-    listed = last_listed(tx, listing)
+    manifest = tx.scalar(select(listings.c.manifest_id).where(listings.c.listing_key == listing.key))
+    listed = manifests.models_of(tx, manifest) if manifest is not None else []
     if listed:
         return sorted(listed)
     client_id, audience = listing.client_id, listing.audience
@@ -62,12 +63,6 @@ def known_models(tx: ReadTransaction, listing: Listing, now: datetime) -> list[s
     shown = select(publications.c.model_id).where(_shown_to(client_id, audience))
     gone = delisted_since(tx, client_id, audience, now - _RECENTLY)
     return sorted(set(tx.scalars(requested.union(shown))) - set(gone))
-
-
-def last_listed(tx: ReadTransaction, listing: Listing) -> list[str]:
-    """Return the models that a listing had the last time; none where it was not made yet."""
-    manifest = tx.scalar(select(listings.c.manifest_id).where(listings.c.listing_key == listing.key))
-    return manifests.models_of(tx, manifest) if manifest is not None else []
 
 
 def record_listing(tx: WriteTransaction, listing: Listing, listed: Iterable[str]) -> list[str]:
@@ -80,13 +75,10 @@ def record_listing(tx: WriteTransaction, listing: Listing, listed: Iterable[str]
     """
     now = tx.now()
     models = list(dict.fromkeys(listed))
-    rows = _listings_of(tx, listing)
-    replaced = [row for row in rows if row.listing_key != listing.key and _is_replaced(tx, row, now)]
-    own = [row for row in rows if row.listing_key == listing.key]
-    others = [row for row in rows if row not in (*own, *replaced) and row.seen_at > now - _RECENTLY]
-    candidates = _models_of(tx, [*own, *replaced]) - set(models) - _models_of(tx, others)
+    rows = _sorted_out(tx, listing, now)
+    candidates = _missing(tx, rows, models)
     _keep(tx, listing, models, now)
-    tx.execute(delete(listings).where(listings.c.listing_key.in_([row.listing_key for row in replaced])))
+    tx.execute(delete(listings).where(listings.c.listing_key.in_([row.listing_key for row in rows.replaced])))
     shown = select(publications.c.model_id).where(_shown_to(listing.client_id, listing.audience)).distinct()
     gone = sorted(candidates & set(tx.scalars(shown))) if candidates else []
     subjects = [
@@ -94,6 +86,25 @@ def record_listing(tx: WriteTransaction, listing: Listing, listed: Iterable[str]
     ]
     record_events(tx, _DELISTED, subjects, now, "the account does not list it any more")
     return gone
+
+
+@dataclass(frozen=True)
+class ListingChange:
+    """What :func:`record_listing` would take back.
+
+    :param before: how many models the query listed the last time.
+    :param missing: those that it lists no more, and no other query of the audience does.
+    """
+
+    before: int
+    missing: frozenset[str]
+
+
+def compare_listing(tx: WriteTransaction, listing: Listing, listed: Iterable[str]) -> ListingChange:
+    """Compare what an account lists with what it listed the last time. Models excluded on purpose are not missing."""
+    rows = _sorted_out(tx, listing, tx.now())
+    before = _models_of(tx, [*rows.own, *rows.replaced]) - listing.exclude
+    return ListingChange(len(before), frozenset(_missing(tx, rows, listed) - listing.exclude))
 
 
 def delisted_since(tx: ReadTransaction, client_id: str, audience: str, since: datetime) -> dict[str, datetime]:
@@ -120,6 +131,27 @@ def _listings_of(tx: ReadTransaction, listing: Listing) -> Sequence[Any]:
     which = listings.c.client_id == listing.client_id, listings.c.audience == listing.audience
     rows: Sequence[Any] = tx.execute(select(listings).where(*which)).all()
     return rows
+
+
+@dataclass(frozen=True)
+class _Listings:
+    """The listings of a client's audience: the one looked at, those it replaces, and those of other queries."""
+
+    own: Sequence[Any]
+    replaced: Sequence[Any]
+    others: Sequence[Any]
+
+
+def _sorted_out(tx: WriteTransaction, listing: Listing, now: datetime) -> _Listings:
+    rows = _listings_of(tx, listing)
+    own = [row for row in rows if row.listing_key == listing.key]
+    replaced = [row for row in rows if row not in own and _is_replaced(tx, row, now)]
+    others = [row for row in rows if row not in (*own, *replaced) and row.seen_at > now - _RECENTLY]
+    return _Listings(own, replaced, others)
+
+
+def _missing(tx: ReadTransaction, rows: _Listings, listed: Iterable[str]) -> set[str]:
+    return _models_of(tx, [*rows.own, *rows.replaced]) - set(listed) - _models_of(tx, rows.others)
 
 
 def _is_replaced(tx: WriteTransaction, row: Any, now: datetime) -> bool:

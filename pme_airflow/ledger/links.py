@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -16,11 +16,35 @@ from pme_airflow.ledger.states import Event, State, next_state
 from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["LinkRow", "add", "advance", "advance_all", "by_id", "by_ids", "chunked", "item_of", "load", "lock",
-           "newest_live", "newest_live_of", "query"]  # fmt: skip
+__all__ = [
+    "LinkRow",
+    "add",
+    "advance",
+    "advance_all",
+    "by_id",
+    "by_ids",
+    "chunked",
+    "given_share",
+    "item_of",
+    "load",
+    "lock",
+    "newest_live",
+    "newest_live_of",
+    "query",
+]  # fmt: skip
 
 _CHUNK = 500
 _Key = TypeVar("_Key")
+
+
+#: An API that gives less than this part of the requested validity clamps it; seconds are always lost on the way.
+_CLAMPED_BELOW = 0.95
+
+
+def given_share(requested: timedelta, given: timedelta) -> float:
+    """Return which part of a requested validity the API gave; 1 unless it gave clearly less."""
+    share = given / requested
+    return 1.0 if share >= _CLAMPED_BELOW else max(0.0, share)
 
 
 @dataclass(frozen=True)
@@ -51,6 +75,13 @@ class LinkRow:
     irrevocable: bool
     verified: str | None
     task_key: str | None
+
+    @property
+    def given_share(self) -> float:
+        """Which part of the requested validity the API gave; 1 unless it gave clearly less."""
+        if self.minted_at is None:
+            return 1.0
+        return given_share(timedelta(seconds=self.valid_for), self.valid_until - self.minted_at)
 
     @property
     def usable(self) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from pme_airflow.ledger.links import LinkRow, chunked, load, query
+from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction
 
-__all__ = ["by_fingerprint", "known_fingerprints"]
+__all__ = ["by_fingerprint", "known_fingerprints", "newest_minted"]
 
 
 def by_fingerprint(tx: ReadTransaction, fingerprint: str) -> LinkRow | None:
@@ -26,3 +27,10 @@ def known_fingerprints(tx: ReadTransaction, fingerprints: Iterable[str]) -> list
     for chunk in chunked(fingerprints):
         known.update(dict.fromkeys(tx.scalars(select(links.c.fingerprint).where(links.c.fingerprint.in_(chunk)))))
     return list(known)
+
+
+def newest_minted(tx: ReadTransaction, client_id: str, audience: str) -> LinkRow | None:
+    """Return the live link that was minted last for an audience."""
+    live = links.c.state == State.LIVE, links.c.client_id == client_id, links.c.audience == audience
+    row = tx.execute(query().where(*live).order_by(links.c.seq.desc()).limit(1)).one_or_none()
+    return None if row is None else load(row)

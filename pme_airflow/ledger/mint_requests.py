@@ -167,7 +167,7 @@ def _will_do(row: LinkRow, mint_run: MintRun, demand: Demand, server_now: dateti
         return False
     if demand.renew_before is not None:
         return _has_left(row, demand, server_now)
-    if row.valid_until - server_now <= demand.validity.duration / 4:
+    if row.valid_until - server_now <= demand.validity.duration * row.given_share / 4:
         return False
     overlapping = row.seq > mint_run.started_after_seq or row.run_uid in mint_run.concurrent_runs
     return mint_run.run_context.is_same_task(row.task_key) or overlapping
@@ -178,7 +178,10 @@ def _is_openable(row: LinkRow, can_open: CanOpen) -> bool:
 
 
 def _has_left(row: LinkRow, demand: Demand, server_now: datetime) -> bool:
-    return demand.renew_before is not None and row.valid_until - server_now >= demand.renew_before
+    """Return whether a link has ``renew_before`` left, or that share of it where the API gave less than requested."""
+    if demand.renew_before is None:
+        return False
+    return row.valid_until - server_now >= demand.renew_before * row.given_share
 
 
 def _abandon(tx: WriteTransaction, rows: Sequence[LinkRow], server_now: datetime) -> None:

@@ -14,6 +14,8 @@ from pme_airflow.lifecycle.services import Services
 
 __all__ = ["AccountModels", "ModelQuery", "list_models"]
 
+_MOST_NAMED = 20
+
 log = logging.getLogger(__name__)
 
 
@@ -69,16 +71,15 @@ def list_models(services: Services, run_context: RunContext, audience: str, quer
     wanted = query.without_excluded(listed)
     if not wanted:
         raise PMEInputError("models: the query found no model of the account. Widen it.")
-    with services.database.read() as tx:
-        before = query.without_excluded(audience_models.last_listed(tx, listing))
-    listed_now = set(wanted)
-    missing = [model_id for model_id in before if model_id not in listed_now]
-    if not query.allow_clearing and too_many(len(missing), len(before)):
-        problem = clearing_refused(len(missing), len(before), f"models of audience {audience}")
-        log.error("The account lists only %d models: %s.", len(wanted), problem)
-        return AccountModels([*wanted, *missing], problem)
     with services.database.write(run_context) as tx:
-        gone = audience_models.record_listing(tx, listing, wanted)
+        change = audience_models.compare_listing(tx, listing, wanted)
+        refused = not query.allow_clearing and too_many(len(change.missing), change.before)
+        gone = [] if refused else audience_models.record_listing(tx, listing, wanted)
+    if refused:
+        problem = clearing_refused(len(change.missing), change.before, f"models of audience {audience}")
+        log.error("The account lists only %d models: %s.", len(wanted), problem)
+        return AccountModels([*wanted, *sorted(change.missing)], problem)
     if gone:
-        log.warning("The account has stopped listing %s. Their slots are cleared.", ", ".join(gone))
+        shown = ", ".join(gone[:_MOST_NAMED]) + (", …" if len(gone) > _MOST_NAMED else "")
+        log.warning("The account has stopped listing %d models, whose slots are cleared: %s.", len(gone), shown)
     return AccountModels(wanted)

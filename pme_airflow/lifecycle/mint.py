@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from pme_airflow.durations import Validity
 from pme_airflow.errors import PMEError, PMEInputError
-from pme_airflow.ledger import audience_models, mint_requests
+from pme_airflow.ledger import audience_models, lookup, mint_requests
 from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.account_models import ModelQuery, list_models
@@ -16,7 +16,7 @@ from pme_airflow.lifecycle.mint_result import MintFailure, MintResult, MintTally
 from pme_airflow.lifecycle.mint_worker import MAX_LOST_RESPONSES, mint_missing
 from pme_airflow.lifecycle.services import Services
 
-__all__ = ["MAX_LOST_RESPONSES", "MintFailure", "MintLinksRequest", "MintResult", "mint_links"]
+__all__ = ["MAX_LOST_RESPONSES", "MintFailure", "MintLinksRequest", "MintResult", "given_validity", "mint_links"]
 
 #: Stands for the model in a failure that concerns the account's list of models.
 ALL_MODELS = "*"
@@ -105,3 +105,12 @@ def _reusable(services: Services, demand: Demand, model_ids: Sequence[str]) -> M
             tally.add(model_id, row)
         tally.reused += len(rows)
     return tally
+
+
+def given_validity(services: Services, audience: str) -> timedelta | None:
+    """Return how long the newest link of an audience lives if the API gave less than was requested; else ``None``."""
+    with services.database.read() as tx:
+        row = lookup.newest_minted(tx, services.client.client_id, audience)
+    if row is None or row.minted_at is None or row.given_share == 1.0:
+        return None
+    return row.valid_until - row.minted_at

@@ -10,14 +10,11 @@ from typing import Any
 
 from pme_airflow.errors import PMEError
 from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.links import LinkRow, item_of
+from pme_airflow.ledger.links import LinkRow, given_share, item_of
 from pme_airflow.lifecycle.bounded_list import BoundedList
 from pme_airflow.lifecycle.xcom_payload import MAX_XCOM_ITEMS, reference_to_links
 
 __all__ = ["MintFailure", "MintResult", "MintTally"]
-
-#: An API that gives less than this part of the validity that was requested is said to clamp it.
-_CLAMPED = 0.95
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +97,7 @@ class MintTally:
 
     def note_validity(self, requested: timedelta, given: timedelta) -> None:
         """Note how long a new link lives, and warn once if the API gives less than was requested."""
-        if given >= requested * _CLAMPED:
+        if given_share(requested, given) == 1.0:
             return
         if self._given_validity is None:
             log.warning(

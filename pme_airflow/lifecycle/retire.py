@@ -25,7 +25,6 @@ from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult, sweep
 
 __all__ = [
-    "PLACEMENT_DAGS",
     "PlacementSlots",
     "RetireRequest",
     "RetireResult",
@@ -36,8 +35,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 _NO_GRACE = timedelta(0)
-#: The shipped DAGs that publish what placements name; other DAGs' slots are another owner's.
-PLACEMENT_DAGS = ("pme_nightly_rotation", "pme_link_keeper")
 
 
 def preview_retirement(services: Services, request: RetireRequest) -> BoundedList[Publication]:
@@ -83,9 +80,8 @@ def _check_share(services: Services, request: RetireRequest) -> None:
     going: Counter[tuple[str, str | None]] = Counter()
     for publication in _selected(services, request):
         going[publication.audience, publication.publisher] += 1
-    own = frozenset(PLACEMENT_DAGS) if request.publishers is None else request.publishers
     for (audience, publisher), count in going.items():
-        if publisher is None or publisher in own:
+        if publisher is None or publisher in (request.publishers or ()):
             continue
         shown = _count(services, audience, frozenset({publisher}))
         if count * 2 > shown:

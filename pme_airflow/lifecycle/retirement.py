@@ -51,7 +51,8 @@ class RetireRequest:
     :param unnamed_only: retire only what none of ``placements`` names any more.
     :param placements: what is still wanted. Anything else of theirs that is retired is reported, since the next run
         would publish it again.
-    :param publishers: retire only what these DAGs published; ``None`` for all.
+    :param publishers: retire only what these DAGs published; ``None`` for all. With ``unnamed_only`` name the DAGs that
+        publish the placements, else most of what other DAGs publish would be retired, which is refused.
     :param at: the targets whose slots can be cleared, by name. What other targets show goes dark.
     :param reason: why; stored in the ledger. Tokens in it are masked.
     :param sweep: whether to revoke the links at once rather than with the next sweep.

@@ -6,9 +6,21 @@ The shipped DAGs build their tasks from these. Importing this package loads neit
 from __future__ import annotations
 
 from pme_airflow.placements.batching import batches
+from pme_airflow.placements.nights import nightly_timezone
 from pme_airflow.placements.outage import Plan, plan
 from pme_airflow.placements.parsing import check, load
-from pme_airflow.placements.placement import Placement, TargetSpec
+from pme_airflow.placements.placement import PLACEMENT_DAGS, Placement, TargetSpec
 from pme_airflow.placements.transfers import transfer_for
 
-__all__ = ["Placement", "Plan", "TargetSpec", "batches", "check", "load", "plan", "transfer_for"]
+__all__ = [
+    "PLACEMENT_DAGS",
+    "Placement",
+    "Plan",
+    "TargetSpec",
+    "batches",
+    "check",
+    "load",
+    "nightly_timezone",
+    "plan",
+    "transfer_for",
+]

@@ -1,27 +1,26 @@
-"""What a placement's schedule survives: the longest outage that leaves no slot dark, and the rule that limits it."""
+"""What outage a placement's schedule survives: the longest one that leaves no slot dark, and what limits it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta, timezone
 
+from pme_airflow.placements.nights import longest_night
 from pme_airflow.placements.placement import Placement
 
 __all__ = ["Plan", "plan"]
 
-#: What a run needs between its scheduled time and the last slot, at most, when nothing is wrong.
+#: What a run needs at most from its scheduled time to its last slot while nothing is wrong.
 _RUN = timedelta(minutes=1)
-#: The longest night between two runs at the same local hour: the one on which clocks go back.
-_LONGEST_NIGHT = timedelta(hours=25)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long everything may be away.
+    """How long the API, the targets or Airflow may be away.
 
-    :param survives: the longest outage that leaves no slot dark; negative where there is a gap without any outage.
+    :param survives: the longest outage that leaves no slot dark; negative if there is a gap without any outage.
     :param rule: what limits it.
-    :param cure: what to change where it is negative.
+    :param cure: what to change if it is negative.
     """
 
     audience: str
@@ -35,30 +34,47 @@ class Plan:
         return self.survives < timedelta(0)
 
     def in_words(self) -> str:
-        """The plan in a sentence or two."""
+        """Return the plan in a sentence or two."""
         if self.leaves_gap:
             return f"slots are dark for up to {_words(-self.survives)} between two links: {self.rule}."
         return f"slots survive an outage of {_words(self.survives)}: {self.rule}."
 
 
-def plan(placement: Placement) -> Plan:
-    """Reckon what a placement survives."""
-    life = placement.valid_for.duration
-    margin, every = placement.renew_before, placement.keep_every
-    if every is None:
-        survives = life - _LONGEST_NIGHT - _RUN
-        rule = (
-            f"a link lives {_words(life)}, and the nightly run alone brings a new one after up to "
-            f"{_words(_LONGEST_NIGHT)} (the night the clocks go back) and {_words(_RUN)} of running"
-        )
-        return Plan(placement.audience, survives, rule, "Let the keeper look every 15 minutes (drop keep_every: false)")
-    survives = margin - every - _RUN
+def plan(placement: Placement, given_validity: timedelta | None = None, today: date | None = None) -> Plan:
+    """Compute what a placement survives.
+
+    :param given_validity: how long links live that the API gave lately, if that is less than ``valid_for``; the mint
+        renews by the same share of it.
+    :param today: the first day of the year whose nights are looked at; today if it is left out.
+    """
+    requested = placement.valid_for.duration
+    life = min(requested, given_validity or requested)
+    if placement.keep_every is None:
+        return _nightly_plan(placement, life, today or datetime.now(timezone.utc).date())
+    margin, every = placement.renew_before * (life / requested), placement.keep_every
     rule = (
-        f"a link of {_words(life)} is due with {_words(margin)} left, is seen up to {_words(every)} later, and a run "
-        f"takes up to {_words(_RUN)}"
+        f"a link of {_words(life)}{_clamped(life, requested)} is due with {_words(margin)} left, is seen up to "
+        f"{_words(every)} later, and a run takes up to {_words(_RUN)}"
     )
     shorter = max(timedelta(seconds=10), margin / 3)
-    return Plan(placement.audience, survives, rule, f"Set keep_every to {_words(shorter)} or less, or valid_for longer")
+    cure = f"Set keep_every to {_words(shorter)} or less, or valid_for longer"
+    return Plan(placement.audience, margin - every - _RUN, rule, cure)
+
+
+def _nightly_plan(placement: Placement, life: timedelta, today: date) -> Plan:
+    """Plan for links that the nightly run alone renews."""
+    night = longest_night(placement.timezone, today)
+    clocks = " (the night the clocks go back)" if night > timedelta(hours=24) else ""
+    rule = (
+        f"a link lives {_words(life)}{_clamped(life, placement.valid_for.duration)}, and the nightly run alone brings "
+        f"a new one after up to {_words(night)}{clocks} and {_words(_RUN)} of running"
+    )
+    cure = "Let the keeper look every 15 minutes (drop keep_every: false)"
+    return Plan(placement.audience, life - night - _RUN, rule, cure)
+
+
+def _clamped(life: timedelta, requested: timedelta) -> str:
+    return "" if life == requested else f" (the API gives no more of the {_words(requested)} requested)"
 
 
 def _words(length: timedelta) -> str:

@@ -1,14 +1,17 @@
-"""Placements: for one audience, which models' links are shown where. Read from YAML and checked as a whole."""
+"""Reading placements from YAML, and checking them as a whole."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import yaml
 
@@ -16,33 +19,35 @@ from pme_airflow.durations import Validity, parse_duration
 from pme_airflow.errors import PMEInputError
 from pme_airflow.model_ids import model_id_of
 from pme_airflow.placements.outage import plan
-from pme_airflow.placements.placement import Placement, TargetSpec, task_id_part
+from pme_airflow.placements.placement import DEFAULT_TIMEZONE, Placement
+from pme_airflow.placements.problems import ProblemCollector
+from pme_airflow.placements.target_specs import read_targets
 
 __all__ = ["check", "load"]
 
-#: What each kind of target must and may be told.
-_KINDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
-    "object_storage": (
-        frozenset({"path"}),
-        frozenset({"conn_id", "sdk_url", "sdk_key", "public_url", "storage_options"}),
-    ),
-    "slack": (frozenset({"channel"}), frozenset({"slack_conn_id"})),
-    "wordpress": (frozenset({"pages"}), frozenset({"wordpress_conn_id", "type"})),
-    "http": (
-        frozenset({"endpoint", "json"}),
-        frozenset({"http_conn_id", "method", "headers", "expected_statuses", "read_endpoint", "clear_json"}),
-    ),
-    "custom": (frozenset({"class"}), frozenset({"options"})),
-}
 _KEYS = frozenset(
-    {"audience", "valid_for", "models", "targets", "pme_conn_id", "renew_before", "keep_every", "allow_gaps"}
+    {
+        "allow_clearing",
+        "allow_gaps",
+        "audience",
+        "exclude",
+        "keep_every",
+        "models",
+        "pme_conn_id",
+        "renew_before",
+        "targets",
+        "timezone",
+        "valid_for",
+    }
 )
 _AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _KEEP_EVERY = timedelta(minutes=15)
 
+log = logging.getLogger(__name__)
+
 
 def load(beside: str | Path) -> list[Placement]:
-    """The placements in the file ``$PME_PLACEMENTS`` names, or in ``placements.yaml`` beside a DAG file.
+    """Return the placements in the file ``$PME_PLACEMENTS`` names, or in ``placements.yaml`` beside a DAG file.
 
     :raises PMEInputError: with a line for each thing that is wrong.
     """
@@ -57,170 +62,213 @@ def load(beside: str | Path) -> list[Placement]:
 
 
 def check(text: str, name: str = "placements.yaml") -> list[Placement]:
-    """Read and check placements.
+    """Read and check placements. A file that holds none, or an empty list, publishes nothing.
 
     :raises PMEInputError: with a line for each thing that is wrong.
     """
+    raw = _read_yaml(text, name)
+    entries = raw if isinstance(raw, list) else [] if raw is None else [raw]
+    problems = ProblemCollector()
+    read = [
+        _read_placement(entry, problems.at(f"[{index}]" if len(entries) > 1 else ""))
+        for index, entry in enumerate(entries)
+    ]
+    placements = [placement for placement in read if placement is not None]
+    _check_together(placements, problems)
+    if problems.problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems.problems)
+        raise PMEInputError(f"placements: {name} cannot be used:\n{lines}")
+    if not placements:
+        log.info("placements: %s names none, so nothing is published.", name)
+    return placements
+
+
+def _read_yaml(text: str, name: str) -> Any:
     try:
-        raw = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise PMEInputError(f"placements: {name} is no YAML{where}.") from None
-    entries = raw if isinstance(raw, list) else [raw]
-    problems: list[str] = []
-    if not raw:
-        problems.append("it is empty: give one mapping with audience, models and targets, or a list of them")
-    placements = [_placement(entry, ProblemCollector(problems, f"[{i}]" if len(entries) > 1 else "")) for i, entry in
-                  enumerate(entries)] if raw else []  # fmt: skip
-    good = [placement for placement in placements if placement is not None]
-    _check_together(good, problems)
-    if problems:
-        raise PMEInputError(f"placements: {name} cannot be used:\n" + "\n".join(f"  - {p}" for p in problems))
-    return good
+        position = getattr(error, "problem_mark", None)
+        where = f" at line {position.line + 1}" if position else ""
+    except (ValueError, RecursionError) as error:  # a date such as 2026-13-45, or lists nested thousands deep
+        where = f" ({type(error).__name__})"
+    raise PMEInputError(f"placements: {name} is no YAML{where}.")
 
 
-@dataclass(frozen=True)
-class ProblemCollector:
-    problems: list[str]
-    where: str
-
-    def __call__(self, key: str, problem: str) -> None:
-        self.problems.append(f"{self.where}{'.' if self.where else ''}{key}: {problem}")
-
-
-def _placement(entry: Any, say: ProblemCollector) -> Placement | None:
+def _read_placement(entry: Any, problems: ProblemCollector) -> Placement | None:
     if not isinstance(entry, Mapping):
-        say("placement", f"expected a mapping, got a {type(entry).__name__}")
+        problems.add("placement", f"expected a mapping, got a {type(entry).__name__}")
         return None
-    before = len(say.problems)
+    before = len(problems.problems)
     for key in sorted(set(map(str, entry)) - _KEYS):
-        say(key, f"is unknown; the keys are {', '.join(sorted(_KEYS))}")
-    audience = str(entry.get("audience", "default"))
-    if not _AUDIENCE.match(audience):
-        say("audience", "give 1 to 64 letters, digits, dots, dashes or underscores")
-    validity = _validity(entry, say)
-    models = _models(entry.get("models"), say)
-    renew_before = _duration(entry, "renew_before", validity.duration / 2, say)
-    keep_every = None if entry.get("keep_every") is False else _duration(entry, "keep_every", _KEEP_EVERY, say)
-    if renew_before >= validity.duration:
-        say("renew_before", f"{renew_before} is not less than valid_for ({validity}): every look would mint anew")
-    targets = _targets(entry.get("targets"), audience, models, say)
-    allow = entry.get("allow_gaps", False)
-    if not isinstance(allow, bool):
-        say("allow_gaps", "give true or false")
-    if len(say.problems) > before:
+        problems.add(key, f"is unknown; the keys are {', '.join(sorted(_KEYS))}")
+    placement = _placement_of(entry, problems)
+    if len(problems.problems) > before:
         return None
-    conn_id = str(entry.get("pme_conn_id", "pme_default"))
-    placement = Placement(audience, validity, models, targets, conn_id, renew_before, keep_every, bool(allow))
-    _check_gap(placement, say)
+    outcome = plan(placement)
+    if outcome.leaves_gap and not placement.allow_gaps:
+        problems.add("valid_for", f"{outcome.in_words()} {outcome.cure}, or accept it with allow_gaps: true")
     return placement
 
 
-def _check_gap(placement: Placement, say: ProblemCollector) -> None:
-    outcome = plan(placement)
-    if outcome.leaves_gap and not placement.allow_gaps:
-        say("valid_for", f"{outcome.in_words()} {outcome.cure}, or say allow_gaps: true")
+def _placement_of(entry: Mapping[str, Any], problems: ProblemCollector) -> Placement:
+    """Read every key; one that is wrong is in the problems, and its default is used."""
+    audience = str(entry.get("audience", "default"))
+    if not _AUDIENCE.match(audience):
+        problems.add("audience", "give 1 to 64 letters, digits, dots, dashes or underscores")
+    conn_id = entry.get("pme_conn_id", "pme_default")
+    if not isinstance(conn_id, str) or not conn_id:
+        problems.add("pme_conn_id", "give the id of a connection")
+    schedule = _read_schedule(entry, problems)
+    exclude = _read_ids(entry["exclude"], "exclude", problems) if entry.get("exclude") is not None else []
+    models = _read_models(entry.get("models"), problems)
+    ids = None if models.query is not None else [model_id for model_id in models.ids if model_id not in exclude]
+    targets = read_targets(entry.get("targets"), audience, ids, exclude, problems)
+    allow_clearing = _read_flag(entry, "allow_clearing", problems)
+    return Placement(
+        audience,
+        schedule.validity,
+        _query(models.query, exclude, allow_clearing) if ids is None else ids,
+        targets,
+        str(conn_id),
+        schedule.renew_before,
+        schedule.keep_every,
+        _read_flag(entry, "allow_gaps", problems),
+        tuple(exclude),
+        allow_clearing,
+        _read_timezone(entry, problems),
+    )
 
 
-def _validity(entry: Mapping[str, Any], say: ProblemCollector) -> Validity:
+@dataclass(frozen=True)
+class _Schedule:
+    """How long links live, when they are due, and how often the keeper looks."""
+
+    validity: Validity
+    renew_before: timedelta
+    keep_every: timedelta | None
+
+
+def _read_schedule(entry: Mapping[str, Any], problems: ProblemCollector) -> _Schedule:
+    validity = _read_validity(entry, problems)
+    renew_before = _read_duration(entry, "renew_before", validity.duration / 2, problems)
+    if renew_before >= validity.duration:
+        problem = f"{renew_before} is not less than valid_for ({validity}): every run would mint anew"
+        problems.add("renew_before", problem)
+    if entry.get("keep_every") is False:
+        return _Schedule(validity, renew_before, None)
+    return _Schedule(validity, renew_before, _read_duration(entry, "keep_every", _KEEP_EVERY, problems))
+
+
+def _query(query: str | None, exclude: Sequence[str], allow_clearing: bool) -> dict[str, Any]:
+    """Return a query as the operators take it."""
+    return {
+        "query": query,
+        **({"exclude": list(exclude)} if exclude else {}),
+        **({"allow_clearing": True} if allow_clearing else {}),
+    }
+
+
+def _read_validity(entry: Mapping[str, Any], problems: ProblemCollector) -> Validity:
     try:
         return Validity.parse(entry.get("valid_for", "24h"))
     except PMEInputError as error:
-        say("valid_for", str(error).removeprefix("valid_for: "))
+        problems.add_error("valid_for", error)
         return Validity.parse("24h")
 
 
-def _duration(entry: Mapping[str, Any], key: str, default: timedelta, say: ProblemCollector) -> timedelta:
+def _read_duration(entry: Mapping[str, Any], key: str, default: timedelta, problems: ProblemCollector) -> timedelta:
     if entry.get(key) is None:
         return default
     try:
         return parse_duration(entry[key], key)
     except PMEInputError as error:
-        say(key, str(error).removeprefix(f"{key}: "))
+        problems.add_error(key, error)
         return default
 
 
-def _models(raw: Any, say: ProblemCollector) -> Sequence[str] | Mapping[str, str]:
+def _read_flag(entry: Mapping[str, Any], key: str, problems: ProblemCollector) -> bool:
+    value = entry.get(key, False)
+    if not isinstance(value, bool):
+        problems.add(key, "give true or false")
+        return False
+    return value
+
+
+def _read_timezone(entry: Mapping[str, Any], problems: ProblemCollector) -> str:
+    name = entry.get("timezone", DEFAULT_TIMEZONE)
+    # ZoneInfoNotFoundError is a KeyError; a folder's name is an OSError, a path a ValueError
+    with suppress(KeyError, OSError, ValueError):
+        if isinstance(name, str) and name:
+            return str(ZoneInfo(name))
+    problems.add("timezone", f"{str(name)[:64]!r} is unknown; give an IANA time zone such as Europe/Berlin")
+    return DEFAULT_TIMEZONE
+
+
+@dataclass(frozen=True)
+class _Models:
+    """What ``models`` holds: ids, or a query."""
+
+    ids: Sequence[str] = ()
+    query: str | None = None
+
+
+def _read_models(raw: Any, problems: ProblemCollector) -> _Models:
     if isinstance(raw, Mapping):
         if set(raw) == {"query"} and isinstance(raw["query"], str) and raw["query"].strip():
-            return {"query": raw["query"]}
-        say("models", 'a mapping must be {query: "…"}, with "*" for all')
-        return []
-    if not isinstance(raw, list) or not raw:
-        say("models", 'give a list of model ids, or {query: "*"}')
+            return _Models(query=raw["query"])
+        problems.add("models", 'a mapping must be {query: "…"}, with "*" for all')
+        return _Models()
+    if not isinstance(raw, list):
+        problems.add("models", 'give a list of model ids, an empty one to show nothing, or {query: "*"}')
+        return _Models()
+    return _Models(_read_ids(raw, "models", problems))
+
+
+def _read_ids(raw: Any, key: str, problems: ProblemCollector) -> list[str]:
+    if not isinstance(raw, list):
+        problems.add(key, "give a list of model ids")
         return []
     found: list[str] = []
     for index, value in enumerate(raw):
         try:
             model_id = model_id_of(value)
         except PMEInputError as error:
-            say(f"models[{index}]", str(error).removeprefix("models: "))
+            problems.add_error(f"{key}[{index}]", error)
             continue
         if model_id in found:
-            say(f"models[{index}]", f"{model_id} is listed twice")
+            problems.add(f"{key}[{index}]", f"{model_id} is listed twice")
         found.append(model_id)
     return found
 
 
-def _targets(
-    raw: Any, audience: str, models: Sequence[str] | Mapping[str, str], say: ProblemCollector
-) -> tuple[TargetSpec, ...]:
-    if not isinstance(raw, list) or not raw:
-        say("targets", "give a list of at least one target, each with its kind")
-        return ()
-    specs = [_target(entry, f"targets[{index}]", index, audience, models, say) for index, entry in enumerate(raw)]
-    return tuple(spec for spec in specs if spec is not None)
-
-
-def _target(
-    entry: Any, where: str, index: int, audience: str, models: Sequence[str] | Mapping[str, str], say: ProblemCollector
-) -> TargetSpec | None:
-    kind = entry.get("kind") if isinstance(entry, Mapping) else None
-    if not isinstance(entry, Mapping) or not isinstance(kind, str) or kind not in _KINDS:
-        say(f"{where}.kind", f"{kind!r} is unknown; the kinds are {', '.join(sorted(_KINDS))}")
-        return None
-    must, may = _KINDS[kind]
-    options = {str(key): value for key, value in entry.items() if key != "kind"}
-    for key in sorted(must - set(options)):
-        say(f"{where}.{key}", f"is missing; a target of kind {kind} needs it")
-    for key in sorted(set(options) - must - may):
-        say(f"{where}.{key}", f"is unknown for {kind}; it takes {', '.join(sorted(must | may))}")
-    if kind == "wordpress":
-        _check_pages(options.get("pages"), f"{where}.pages", models, say)
-    return TargetSpec(kind, options, f"publish_{task_id_part(audience)}_{index}_{kind}")
-
-
-def _check_pages(pages: Any, where: str, models: Sequence[str] | Mapping[str, str], say: ProblemCollector) -> None:
-    if not isinstance(pages, Mapping):
-        if pages is not None:
-            say(where, "give a mapping of model id to page number")
-        return
-    for model, page in pages.items():
-        if isinstance(page, bool) or not isinstance(page, int) or page <= 0:
-            say(f"{where}.{model}", "give the page's number")
-        if not isinstance(models, Mapping) and str(model) not in models:
-            say(f"{where}.{model}", "is a page for a model that is not listed in models")
-    for model in () if isinstance(models, Mapping) else models:
-        if model not in pages:
-            say(f"{where}.{model}", "is missing: every listed model needs a page")
-
-
-def _check_together(placements: Sequence[Placement], problems: list[str]) -> None:
+def _check_together(placements: Sequence[Placement], problems: ProblemCollector) -> None:
+    """Check what placements of one file must not have, or must have, in common."""
     audiences: set[str] = set()
-    places: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for placement in placements:
         if placement.audience in audiences:
-            problems.append(f"audience: {placement.audience} stands twice; give each audience one placement")
+            problems.add("audience", f"{placement.audience} stands twice; give each audience one placement")
         audiences.add(placement.audience)
-        for target in placement.targets:
-            owner = places.setdefault(target.place, placement.audience)
-            if target.kind in ("object_storage", "http", "custom") and owner != placement.audience:
-                problems.append(
-                    f"targets: {target.kind} shows both {owner} and {placement.audience} in the same place; give each "
-                    "a place of its own"
-                )
-            elif owner == placement.audience and [t.place for t in placement.targets].count(target.place) > 1:
-                line = f"targets: {target.kind} stands twice with the same place for {placement.audience}"
-                if line not in problems:
-                    problems.append(line)
+        _check_locations(placement, owners, problems)
+    zones = sorted({placement.timezone for placement in placements})
+    if len(zones) > 1:
+        problems.add(
+            "timezone",
+            f"{' and '.join(zones)} are given; one nightly run serves all placements of a file, so give them the same",
+        )
+
+
+def _check_locations(placement: Placement, owners: dict[str, str], problems: ProblemCollector) -> None:
+    seen: set[str] = set()
+    for target in placement.targets:
+        location = target.location
+        owner = owners.setdefault(location, placement.audience)
+        if location in seen:
+            problem = f"{target.kind} stands twice with the same place for {placement.audience}"
+        elif target.kind in ("object_storage", "http", "custom") and owner != placement.audience:
+            problem = f"{target.kind} shows both {owner} and {placement.audience} in the same place; give each its own"
+        else:
+            seen.add(location)
+            continue
+        seen.add(location)
+        problems.add("targets", problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 from pme_airflow.durations import Validity
+from pme_airflow.placements.locations import location_of
 
-__all__ = ["Placement", "TargetSpec", "task_id_part"]
+__all__ = ["DEFAULT_TIMEZONE", "PLACEMENT_DAGS", "Placement", "TargetSpec", "task_id_part"]
+
+DEFAULT_TIMEZONE = "UTC"
+#: The ids of the shipped DAGs, which publish what placements name: each clears what the other one published.
+PLACEMENT_DAGS = ("pme_nightly_rotation", "pme_link_keeper")
 
 
 @dataclass(frozen=True)
@@ -22,48 +28,52 @@ class TargetSpec:
     task_id: str
 
     @property
-    def place(self) -> str:
-        """Where it shows links, so that two that would fight over the same slots are told apart."""
-        named = {
-            "object_storage": ("path",),
-            "slack": ("slack_conn_id", "channel"),
-            "wordpress": ("wordpress_conn_id", "type"),
-            "http": ("http_conn_id", "endpoint"),
-            "custom": ("class", "options"),
-        }[self.kind]
-        return f"{self.kind} " + " ".join(str(self.options.get(name, "")).rstrip("/") for name in named)
+    def location(self) -> str:
+        """Where it shows links; two targets of one location would write the same slots."""
+        return location_of(self.kind, self.options)
 
 
 @dataclass(frozen=True)
 class Placement:
     """One audience's models and targets.
 
-    :param models: ids, or ``{"query": …}``.
-    :param renew_before: a link with less than this left is due; half of ``valid_for`` unless said otherwise.
-    :param keep_every: how often the keeper looks.
-    :param allow_gaps: whether a set-up that must leave a gap is wanted all the same.
+    :param models: ids, without those excluded; or ``{"query": …}``, with ``exclude`` and ``allow_clearing`` in it if
+        they are given.
+    :param renew_before: a link with less than this left is due; half of ``valid_for`` unless given otherwise.
+    :param keep_every: how often the keeper looks; ``None`` for never.
+    :param allow_gaps: whether a schedule that must leave a gap is accepted.
+    :param exclude: ids of models that are not published.
+    :param allow_clearing: whether more than half of the slots may be cleared at once.
+    :param timezone: the IANA time zone in which the nightly run is at 02:00.
     """
 
     audience: str
     valid_for: Validity
-    models: Sequence[str] | Mapping[str, str]
+    models: Sequence[str] | Mapping[str, Any]
     targets: tuple[TargetSpec, ...]
     pme_conn_id: str
     renew_before: timedelta
     keep_every: timedelta | None
     allow_gaps: bool = field(default=False)
+    exclude: tuple[str, ...] = ()
+    allow_clearing: bool = False
+    timezone: str = DEFAULT_TIMEZONE
 
     @property
     def group(self) -> str:
-        """Names the group of tasks that rotate it."""
+        """The id of the group of tasks that rotate it."""
         return f"rotate_{task_id_part(self.audience)}"
 
     @property
     def listed_models(self) -> list[str] | None:
-        """The models by id; ``None`` where a query finds them."""
+        """The models by id; ``None`` if a query finds them. Empty if nothing is to be shown."""
         return None if isinstance(self.models, Mapping) else list(self.models)
 
 
 def task_id_part(audience: str) -> str:
-    """An audience as part of a task's id."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", audience)
+    """Return an audience as part of a task's id; two audiences never share one.
+
+    Characters that task ids cannot hold become underscores, and a digest of the audience is appended then.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", audience)
+    return plain if plain == audience else f"{plain}_{hashlib.sha256(audience.encode()).hexdigest()[:6]}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from pme_airflow.placements.placement import Placement, TargetSpec
+from pme_airflow.placements.placement import PLACEMENT_DAGS, Placement, TargetSpec
 
 __all__ = ["transfer_for"]
 
@@ -38,6 +38,8 @@ def transfer_for(placement: Placement, target: TargetSpec, links: Any, **kwargs:
         "task_id": target.task_id,
         "links": links,
         "models": placement.listed_models,
+        "publishers": PLACEMENT_DAGS,
+        "allow_clearing": placement.allow_clearing,
         "audience": placement.audience,
         "pme_conn_id": placement.pme_conn_id,
     }

@@ -32,6 +32,10 @@ class PMETransferOperator(BaseOperator):
         their links retired; without it only slots of models that the account no longer lists are cleared.
     :param audience: the audience of ``models``.
     :param pme_conn_id: the PME connection.
+    :param publishers: the ids of further DAGs that publish for the same placement: what they show is cleared like what
+        this DAG shows.
+    :param allow_clearing: whether more than half of the slots may be cleared at once; else nothing is, and the task
+        fails.
     """
 
     template_fields: Sequence[str] = ("links", "models", "audience", "pme_conn_id")
@@ -44,6 +48,8 @@ class PMETransferOperator(BaseOperator):
         models: Sequence[str] | None = None,
         audience: str = "default",
         pme_conn_id: str = "pme_default",
+        publishers: Sequence[str] = (),
+        allow_clearing: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("trigger_rule", "all_done")
@@ -52,6 +58,8 @@ class PMETransferOperator(BaseOperator):
         self.models = models
         self.audience = audience
         self.pme_conn_id = pme_conn_id
+        self.publishers = publishers
+        self.allow_clearing = allow_clearing
 
     @abstractmethod
     def make_target(self, hook: PMEHook) -> Target:
@@ -74,7 +82,14 @@ class PMETransferOperator(BaseOperator):
             hook = PMEHook(self.pme_conn_id)
             run_context, target = run_context_of(context), self.make_target(hook)
             move_former_publications(hook.services, run_context, target)
-            publisher = Publisher(hook.services, run_context, target, hook.open_link)
+            publisher = Publisher(
+                hook.services,
+                run_context,
+                target,
+                hook.open_link,
+                publishers=self.publishers,
+                allow_clearing=self.allow_clearing,
+            )
             outcome = publisher.publish(hook.items(self.links), finish=_is_retry(context))
             if not outcome.links and failed_upstream:
                 raise AirflowFailException(f"There is no link to publish: {failed_upstream} failed. See its log.")

@@ -124,18 +124,6 @@ def test_a_mapping_that_is_no_reference_is_told(services: Services) -> None:
         models_in(services.database, {"querry": "*"})
 
 
-@pytest.mark.parametrize(
-    ("count", "parts", "least", "most"),
-    [(1, 1, 1, 1), (1000, 1, 1000, 1000), (1001, 2, 500, 501), (20_000, 16, 1250, 1250), (100_000, 20, 5000, 5000)],
-)
-def test_an_account_is_split_evenly(count: int, parts: int, least: int, most: int) -> None:
-    models = [f"m{index}" for index in range(count)]
-    split = batches(models)
-    assert len(split) == parts
-    assert {min(map(len, split)), max(map(len, split))} == {least, most}
-    assert sorted(model for part in split for model in part) == sorted(models)
-
-
 def test_the_batches_of_a_large_account_are_references(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     models = [f"m{index}" for index in range(1001)]
     references = batches_payload(services.database, batches(models))

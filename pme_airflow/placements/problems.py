@@ -1,0 +1,32 @@
+"""Collecting what is wrong with a file, a line for each thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from pme_airflow.errors import PMEInputError
+
+__all__ = ["ProblemCollector"]
+
+
+@dataclass(frozen=True)
+class ProblemCollector:
+    """Adds problems to a list that is shared with the collectors of other parts of the file.
+
+    :param where: the part of the file, such as ``[1]``; put before each key.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    where: str = ""
+
+    def at(self, where: str) -> ProblemCollector:
+        """Return a collector of the same list for a part of the file."""
+        return replace(self, where=where)
+
+    def add(self, key: str, problem: str) -> None:
+        """Add what is wrong with a key."""
+        self.problems.append(f"{self.where}{'.' if self.where and key else ''}{key}: {problem}")
+
+    def add_error(self, key: str, error: PMEInputError) -> None:
+        """Add an error under a key of the file, whatever its own field is called."""
+        self.add(key, error.problem)

@@ -1,0 +1,93 @@
+"""Reading a placement's targets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pme_airflow.placements.placement import TargetSpec, task_id_part
+from pme_airflow.placements.problems import ProblemCollector
+
+__all__ = ["read_targets"]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The options of a kind of target."""
+
+    required: frozenset[str]
+    optional: frozenset[str]
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "object_storage": _Kind(
+        frozenset({"path"}), frozenset({"conn_id", "sdk_url", "sdk_key", "public_url", "storage_options"})
+    ),
+    "slack": _Kind(frozenset({"channel"}), frozenset({"slack_conn_id"})),
+    "wordpress": _Kind(frozenset({"pages"}), frozenset({"wordpress_conn_id", "type"})),
+    "http": _Kind(
+        frozenset({"endpoint", "json"}),
+        frozenset({"http_conn_id", "method", "headers", "expected_statuses", "read_endpoint", "clear_json", "timeout"}),
+    ),
+    "custom": _Kind(frozenset({"class"}), frozenset({"options"})),
+}
+
+
+def read_targets(
+    raw: Any, audience: str, models: Collection[str] | None, exclude: Collection[str], problems: ProblemCollector
+) -> tuple[TargetSpec, ...]:
+    """Read a placement's list of targets; what is wrong is added to the problems.
+
+    :param models: the ids of the placement's models; ``None`` if a query finds them.
+    :param exclude: the ids of models that are not published.
+    """
+    if not isinstance(raw, list) or not raw:
+        problems.add("targets", "give a list of at least one target, each with its kind")
+        return ()
+    specs = [
+        _read_target(entry, f"targets[{index}]", f"publish_{task_id_part(audience)}_{index}", models, exclude, problems)
+        for index, entry in enumerate(raw)
+    ]
+    return tuple(spec for spec in specs if spec is not None)
+
+
+def _read_target(
+    entry: Any,
+    where: str,
+    task_id: str,
+    models: Collection[str] | None,
+    exclude: Collection[str],
+    problems: ProblemCollector,
+) -> TargetSpec | None:
+    name = entry.get("kind") if isinstance(entry, Mapping) else None
+    kind = _KINDS.get(name) if isinstance(name, str) else None
+    if not isinstance(entry, Mapping) or kind is None:
+        problems.add(f"{where}.kind", f"{name!r} is unknown; the kinds are {', '.join(sorted(_KINDS))}")
+        return None
+    options = {str(key): value for key, value in entry.items() if key != "kind"}
+    for key in sorted(kind.required - set(options)):
+        problems.add(f"{where}.{key}", f"is missing; a target of kind {name} needs it")
+    for key in sorted(set(options) - kind.required - kind.optional):
+        known = ", ".join(sorted(kind.required | kind.optional))
+        problems.add(f"{where}.{key}", f"is unknown for {name}; it takes {known}")
+    if name == "wordpress":
+        _check_pages(options.get("pages"), f"{where}.pages", models, exclude, problems)
+    return TargetSpec(str(name), options, f"{task_id}_{name}")
+
+
+def _check_pages(
+    pages: Any, where: str, models: Collection[str] | None, exclude: Collection[str], problems: ProblemCollector
+) -> None:
+    if not isinstance(pages, Mapping):
+        if pages is not None:
+            problems.add(where, "give a mapping of model id to page number")
+        return
+    for model, page in pages.items():
+        if isinstance(page, bool) or not isinstance(page, int) or page <= 0:
+            problems.add(f"{where}.{model}", "give the page's number")
+        if models is not None and str(model) not in models and str(model) not in exclude:
+            problems.add(f"{where}.{model}", "is a page for a model that is not listed in models")
+    for model in models or ():
+        if model not in pages:
+            problems.add(f"{where}.{model}", "is missing: every listed model needs a page")
