@@ -8,18 +8,23 @@ from pme_airflow.api.bounded import read_body
 from pme_airflow.api.bounded_session import bound_session
 from pme_airflow.errors import SlotError
 
-__all__ = ["MAX_BODY", "bound_session", "read_response"]
+__all__ = ["MAX_BODY", "ResponseTooLongError", "bound_session", "read_response"]
 
 #: The longest body in bytes: some 100 revisions of a page of 80 kB.
 MAX_BODY = 8 * 1024 * 1024
 _ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
+class ResponseTooLongError(SlotError):
+    """A body is longer than :data:`MAX_BODY`. Asking for a part of it may help."""
+
+
 def read_response(response: requests.Response) -> bool:
     """Read the body of a streamed response, so that ``content``, ``text`` and ``json()`` give it.
 
     :return: whether it is whole; false where the connection broke, or took too long.
-    :raises SlotError: if it is longer than :data:`MAX_BODY`, or encoded in a way that was not asked for.
+    :raises ResponseTooLongError: if it is longer than :data:`MAX_BODY`.
+    :raises SlotError: if it is encoded in a way that was not asked for.
     """
     if isinstance(response._content, bytes) or response.raw is None:
         return True  # it has been read already
@@ -29,7 +34,7 @@ def read_response(response: requests.Response) -> bool:
     body, whole = read_body(response.raw, MAX_BODY)
     response.close()
     if not whole and len(body) == MAX_BODY:
-        raise SlotError(f"the response is longer than {MAX_BODY // 1024 // 1024} MiB. Check the address")
+        raise ResponseTooLongError(f"the response is longer than {MAX_BODY // 1024 // 1024} MiB. Check the address")
     response._content = body
     response._content_consumed = True  # type: ignore[attr-defined]
     response.encoding = response.encoding or "utf-8"  # to guess it takes seconds for a large body

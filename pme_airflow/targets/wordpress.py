@@ -152,7 +152,7 @@ class WordPressTarget(Target):
             public = self._read_as_visitor(path, page)
             if public is not None:
                 return public
-        rendered = page["content"].get("rendered")
+        rendered = self._api.output(path, anonymous=False).get("rendered")
         return rendered if isinstance(rendered, str) and rendered else source_of(page)
 
     def _read_as_visitor(self, path: str, page: Mapping[str, Any]) -> str | None:
@@ -161,10 +161,10 @@ class WordPressTarget(Target):
         ``None`` where a page has a password, or no address.
         """
         try:
-            content = self._api.page_for_visitors(path).get("content")
-            if isinstance(content, Mapping) and content.get("protected"):
+            content = self._api.output(path, anonymous=True)
+            if content.get("protected"):
                 return None
-            if isinstance(content, Mapping) and isinstance(content.get("rendered"), str):
+            if isinstance(content.get("rendered"), str):
                 return str(content["rendered"])
         except WebRefusal as error:
             if not error.permanent or error.status not in (200, 401, 403, 404):

@@ -11,11 +11,16 @@ from urllib.parse import urlsplit
 import requests
 
 from pme_airflow.errors import SlotError
+from pme_airflow.targets.bounded_http import ResponseTooLongError
 from pme_airflow.targets.web import WebApi, WebRefusal
 
 __all__ = ["WordPressApi", "filters_iframes", "source_of"]
 
 _PER_PAGE = 100
+#: What is read of a page: without naming the raw content WordPress renders it as well.
+_PAGE_FIELDS = "id,status,link,content.raw,_links"
+#: What is read of a revision; WordPress knows no parts of its content.
+_REVISION_FIELDS = "id,content"
 _ACTIONS = ("https://api.w.org/action-", "wp:action-")
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,60}")
 #: Where JSON may start in an answer that plugins print notices into, and how many such places are tried.
@@ -57,11 +62,13 @@ class WordPressApi:
 
     def page(self, path: str) -> Mapping[str, Any]:
         """Read a page as its editor does, with its source."""
-        return _checked_page(self._request("GET", path, {"context": "edit"}), path)
+        return _checked_page(self._request("GET", path, {"context": "edit", "_fields": _PAGE_FIELDS}), path)
 
-    def page_for_visitors(self, path: str) -> Mapping[str, Any]:
-        """Read a page without credentials."""
-        return _checked_page(self._request("GET", path, {}, anonymous=True), path)
+    def output(self, path: str, *, anonymous: bool) -> Mapping[str, Any]:
+        """Read what a page gives out, as a visitor or as the account: ``rendered``, and whether it is ``protected``."""
+        query = {"_fields": "id,content.rendered,content.protected"} | ({} if anonymous else {"context": "edit"})
+        content = _checked_page(self._request("GET", path, query, anonymous=anonymous), path).get("content")
+        return content if isinstance(content, Mapping) else {}
 
     def html_for_visitors(self, link: str) -> str:
         """Read the HTML of a public page without credentials, at the site's own host.
@@ -74,7 +81,19 @@ class WordPressApi:
         return self._front.request("GET", where, _front_problem, headers=headers, anonymous=True, allow_html=True).text
 
     def pages(self, kind: str, numbers: Sequence[int], fields: str) -> dict[int, Mapping[str, Any]]:
-        """Read some fields of up to 100 pages in one request; those that are gone or in the trash are left out."""
+        """Read some fields of up to 100 pages in one request; those that are gone or in the trash are left out.
+
+        Where that is too much for one answer, it is asked for in halves.
+        """
+        try:
+            return self._pages(kind, numbers, fields)
+        except ResponseTooLongError:
+            if len(numbers) == 1:
+                raise
+        half = len(numbers) // 2
+        return self.pages(kind, numbers[:half], fields) | self.pages(kind, numbers[half:], fields)
+
+    def _pages(self, kind: str, numbers: Sequence[int], fields: str) -> dict[int, Mapping[str, Any]]:
         query = {
             "context": "edit", "status": "any", "per_page": _PER_PAGE, "_fields": fields,
             "include": ",".join(str(number) for number in numbers),
@@ -111,10 +130,18 @@ class WordPressApi:
 
     def _entries(self, path: str, kind: str) -> dict[int, Mapping[str, Any]]:
         entries: dict[int, Mapping[str, Any]] = {}
+        per_page = _PER_PAGE
         while True:
-            query = {"context": "edit", "per_page": _PER_PAGE, "offset": len(entries)}
+            query = {
+                "context": "edit", "_fields": _REVISION_FIELDS, "per_page": per_page, "offset": len(entries),
+            }  # fmt: skip
             try:
                 found = self._request("GET", path, query)
+            except ResponseTooLongError:
+                per_page //= 2
+                if not per_page:
+                    raise
+                continue
             except WebRefusal as error:
                 if error.status == 404 or error.code == "rest_revision_invalid_offset_number":
                     return entries
@@ -123,7 +150,7 @@ class WordPressApi:
                 raise SlotError(f"the page's {kind} were answered as {type(found).__name__}, not as a list")
             new = {_number(entry): entry for entry in found if _number(entry) not in entries}
             entries |= new
-            if len(found) < _PER_PAGE or not new:
+            if len(found) < per_page or not new:
                 return entries
 
     # -------------------------------------------------------------------------------- requests

@@ -15,6 +15,7 @@ from requests.adapters import BaseAdapter
 
 from pme_airflow.secrets import AccessToken, SecretStr
 from pme_airflow.targets.base import ShownLink
+from pme_airflow.targets.bounded_http import ResponseTooLongError
 from pme_airflow.targets.wordpress import WordPressTarget
 
 SITE = "https://cms.example"
@@ -95,6 +96,7 @@ class FakeWordPress(BaseAdapter):
         self.links: dict[str, Any] = {"self": [], "wp:action-unfiltered-html": []}
         self.store: Callable[[str], str] = lambda raw: raw
         self.kind = "application/json; charset=UTF-8"
+        self.max_body = 8 * 1024 * 1024
         self.seen: list[Request] = []
         self.hosts: set[str] = set()
 
@@ -130,7 +132,10 @@ class FakeWordPress(BaseAdapter):
         self.after(asked)
         if isinstance(value, str):
             return response(status, value, "text/html; charset=UTF-8")
-        return response(status, self.dress(json.dumps(value)), self.kind)
+        body = self.dress(json.dumps(value))
+        if len(body) > self.max_body:
+            raise ResponseTooLongError("the response is too long")
+        return response(status, body, self.kind)
 
     def close(self) -> None:
         return
@@ -152,7 +157,10 @@ class FakeWordPress(BaseAdapter):
         if len(parts) == 4:
             return self._delete_revision(page, int(parts[3]))
         found = [{"id": number, "content": {"raw": raw}} for number, raw in page.revisions.items()]
-        return found[int(asked.query.get("offset", 0)) :][:100]
+        if "content" not in asked.query.get("_fields", "content").split(","):  # WordPress knows no parts of it here
+            found = [{"id": entry["id"]} for entry in found]
+        first = int(asked.query.get("offset", 0))
+        return found[first : first + int(asked.query.get("per_page", 10))]
 
     def _page(self, asked: Request, name: str, page: Page) -> Any:
         if asked.anonymous and (page.status != "publish" or asked.query.get("context") == "edit"):
@@ -160,7 +168,8 @@ class FakeWordPress(BaseAdapter):
         if asked.method == "POST":
             page.revisions[1000 + len(page.revisions)] = page.raw
             page.edit(self.store(asked.body["content"]))
-        return self._document(name, page, edit=not asked.anonymous)
+        document = self._document(name, page, edit=not asked.anonymous)
+        return _only(document, asked.query["_fields"].split(",")) if "_fields" in asked.query else document
 
     def _document(self, name: str, page: Page, *, edit: bool) -> dict[str, Any]:
         number = int(name.rpartition("/")[2])

@@ -106,7 +106,7 @@ def test_visitors_that_are_refused_do_not_change_the_address() -> None:
     site.faults.append(lambda asked: response(403, "") if asked.anonymous else None)
     api = api_of(site)
     with pytest.raises(SlotError):
-        api.page_for_visitors("pages/1")
+        api.output("pages/1", anonymous=True)
     api.page("pages/1")
     assert site.seen[-1].form == "rest_route"
 
@@ -163,7 +163,7 @@ def test_json_is_asked_for_so_that_notices_are_not_printed() -> None:
     api = api_of(site)
     api.page("pages/1")
     api.write("pages/1", "more")
-    api.page_for_visitors("pages/1")
+    api.output("pages/1", anonymous=True)
     assert {asked.accept for asked in site.seen} == {"application/json"}
 
 
@@ -252,6 +252,37 @@ def test_all_revisions_are_read_in_pages_of_a_hundred() -> None:
     found = [source_of(revision) for revision in api_of(site).history("pages/1")]
     assert found == [f"old {number}" for number in range(1, 251)]
     assert [asked.query["offset"] for asked in site.seen if "revisions" in asked.path] == ["0", "100", "200"]
+
+
+def test_long_revisions_are_read_in_smaller_parts() -> None:
+    site = FakeWordPress(p1="text")
+    site.pages["pages/1"].revisions = dict.fromkeys(range(1, 51), "x" * 900)
+    site.max_body = 10_000
+    assert len(list(api_of(site).history("pages/1"))) == 50
+    assert [asked.query["per_page"] for asked in site.seen[:5]] == ["100", "50", "25", "12", "6"]
+    site.max_body = 500
+    with pytest.raises(SlotError, match="too long"):
+        list(api_of(site).history("pages/1"))
+
+
+def test_long_pages_are_listed_in_halves() -> None:
+    site = FakeWordPress(**{f"p{number}": "x" * 900 for number in range(1, 51)})
+    site.max_body = 30_000
+    numbers = list(range(1, 51))
+    assert sorted(api_of(site).pages("pages", numbers, "id,content.raw")) == numbers
+    assert len(site.seen) == 3
+    site.max_body = 500
+    with pytest.raises(SlotError, match="too long"):
+        api_of(site).pages("pages", numbers, "id,content.raw")
+
+
+def test_nothing_is_rendered_to_read_a_source() -> None:
+    site = FakeWordPress(p1="text")
+    site.pages["pages/1"].revisions = {3: "old"}
+    api = api_of(site)
+    api.page("pages/1")
+    list(api.history("pages/1"))
+    assert {asked.query["_fields"] for asked in site.seen} == {"id,status,link,content.raw,_links", "id,content"}
 
 
 def test_revisions_that_a_type_does_not_keep_are_none() -> None:
