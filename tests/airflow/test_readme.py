@@ -16,7 +16,7 @@ def test_the_dag_of_the_readme_runs_as_printed(home: AirflowHome, world: World) 
     dag_file = home.path / "dags" / "my_spaces.py"
     dag_file.parent.mkdir()
     home.env["AIRFLOW__CORE__DAGS_FOLDER"] = str(dag_file.parent)
-    dag_file.write_text(code.replace("/tmp/my-spaces", str(home.path / "my-spaces")))
+    dag_file.write_text(code.replace("/srv/my-spaces", str(home.path / "my-spaces")))
     first, second = home.run_dag(dag_file, times=2)
     assert first["state"] == second["state"] == "success"
     assert {issued.model_id for issued in world.alive()} == {"yyHDFKzPzvN", "SxQL3iGyoDo"}
