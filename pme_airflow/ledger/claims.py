@@ -32,8 +32,9 @@ def take(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
     stale = [r.claim_key for r in ours if (r.owner, r.expires_at) != (row["owner"], row["expires_at"])]
     if stale:
         tx.execute(update(claims).where(claims.c.claim_key.in_(stale)).values(**row))
-    _limit(tx, [r.claim_key for r in found if r not in ours and r.expires_at > row["expires_at"]], now)
-    return {r.claim_key for r in ours}
+    taken = {r.claim_key for r in ours}
+    _limit(tx, [r.claim_key for r in found if r.claim_key not in taken and r.expires_at > row["expires_at"]], now)
+    return taken
 
 
 def held(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:

@@ -60,14 +60,15 @@ class StorableString(TypeDecorator[str]):
         self.length = length
 
     def bind_processor(self, dialect: Dialect) -> Callable[[str | None], str | None]:
+        length = self.length
+
         def process(value: str | None) -> str | None:
             if value is None:
                 return None
-            return storable(
-                value if isinstance(value, str) else str(value),
-                self.length,
-                ascii_only=getattr(dialect, ASCII_ONLY, False),
-            )
+            text = value if isinstance(value, str) else str(value)
+            if text.isascii() and len(text) <= length and "\0" not in text:  # nearly all: ids, states, fingerprints
+                return text
+            return storable(text, length, ascii_only=getattr(dialect, ASCII_ONLY, False))
 
         return process
 

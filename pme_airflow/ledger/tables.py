@@ -15,6 +15,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    String,
     Table,
     Text,
     TypeDecorator,
@@ -53,6 +54,7 @@ def _from_microseconds(value: Any) -> datetime | None:
     return None if value is None else EPOCH + timedelta(microseconds=int(value))
 
 
+#: Columns whose values the package makes itself are plain strings: cleaning them is work that no mint needs.
 metadata = MetaData()
 #: Case matters in every text, and writers lock rows alone.
 _MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
@@ -66,12 +68,12 @@ links = Table(
     Column("client_id", StorableString(200), nullable=False),
     Column("model_id", StorableString(32), nullable=False),
     Column("audience", StorableString(100), nullable=False),
-    Column("state", StorableString(16), nullable=False),
+    Column("state", String(16), nullable=False),
     Column("run", StorableString(700), nullable=False),
-    Column("run_uid", StorableString(40), nullable=False),
-    Column("task_key", StorableString(64)),
+    Column("run_uid", String(40), nullable=False),
+    Column("task_key", String(64)),
     Column("application", StorableString(64)),
-    Column("fingerprint", StorableString(80)),
+    Column("fingerprint", String(80)),
     Column("sealed", Text),
     Column("valid_for", Integer, nullable=False),
     Column("requested_at", UTCTimestamp, nullable=False),
@@ -85,7 +87,7 @@ links = Table(
     Column("next_attempt_at", UTCTimestamp),
     Column("irrevocable", Boolean, nullable=False, default=False),
     Column("verified", StorableString(64)),
-    Column("sweep_owner", StorableString(40)),
+    Column("sweep_owner", String(40)),
     Column("sweep_until", UTCTimestamp),
     Index("pme_links_current", "audience", "model_id", "state"),
     Index("pme_links_fingerprint", "fingerprint"),
@@ -101,7 +103,7 @@ links = Table(
 publications = Table(
     "pme_publications",
     metadata,
-    Column("slot_key", StorableString(64), primary_key=True),
+    Column("slot_key", String(64), primary_key=True),
     Column("target", StorableString(700), nullable=False),
     Column("slot", StorableString(700), nullable=False),
     Column("link_id", StorableString(40), nullable=False),
@@ -124,11 +126,11 @@ events = Table(
     metadata,
     Column("seq", _Sequence, primary_key=True, autoincrement=True),
     Column("at", UTCTimestamp, nullable=False),
-    Column("event", StorableString(32), nullable=False),
+    Column("event", String(32), nullable=False),
     Column("link_id", StorableString(40)),
     Column("model_id", StorableString(32)),
     Column("audience", StorableString(100)),
-    Column("fingerprint", StorableString(80)),
+    Column("fingerprint", String(80)),
     Column("run", StorableString(700), nullable=False),
     Column("reason", StorableString(500), nullable=False),
     Column("client_id", StorableString(200)),
@@ -140,7 +142,7 @@ events = Table(
 flags = Table(
     "pme_flags",
     metadata,
-    Column("fingerprint", StorableString(80), primary_key=True),
+    Column("fingerprint", String(80), primary_key=True),
     Column("flagged_at", UTCTimestamp, nullable=False),
     Column("reason", StorableString(500), nullable=False),
     Column("run", StorableString(700), nullable=False),
@@ -152,7 +154,7 @@ claims = Table(
     "pme_claims",
     metadata,
     Column("claim_key", StorableString(200), primary_key=True),
-    Column("owner", StorableString(40), nullable=False),
+    Column("owner", String(40), nullable=False),
     Column("process", StorableString(200), nullable=False),
     Column("expires_at", UTCTimestamp, nullable=False),
     **_MYSQL,
@@ -161,7 +163,7 @@ claims = Table(
 runs = Table(
     "pme_runs",
     metadata,
-    Column("run_uid", StorableString(40), primary_key=True),
+    Column("run_uid", String(40), primary_key=True),
     Column("run", StorableString(700), nullable=False),
     Column("started_at", UTCTimestamp, nullable=False),
     Column("seen_at", UTCTimestamp, nullable=False),
@@ -183,7 +185,7 @@ manifests = Table(
 listings = Table(
     "pme_listings",
     metadata,
-    Column("listing_key", StorableString(64), primary_key=True),
+    Column("listing_key", String(64), primary_key=True),
     Column("client_id", StorableString(200), nullable=False),
     Column("audience", StorableString(100), nullable=False),
     Column("query", StorableString(500), nullable=False),
@@ -197,7 +199,7 @@ listings = Table(
 paces = Table(
     "pme_paces",
     metadata,
-    Column("pace_key", StorableString(80), primary_key=True),
+    Column("pace_key", String(80), primary_key=True),
     Column("next_at", UTCTimestamp, nullable=False),
     **_MYSQL,
 )
