@@ -158,12 +158,16 @@ def _failed_upstream(operator: BaseOperator, context: Any) -> str:
 def _concerned(key: str, upstream: Sequence[str], map_index: int) -> str:
     """Return the upstream task that a key of ``get_task_states`` stands for; empty if it does not concern this task.
 
-    A mapped task's key is ``<task_id>_map_<index>``, and a task's id may contain ``_map_`` itself.
+    A mapped task's key is ``<task_id>_<map_index>`` in Airflow 3.3. A key of any other form concerns every task, so
+    that no failure is overlooked.
     """
     if key in upstream:
         return key
-    task_id, _, index = key.rpartition("_map_")
-    return task_id if map_index < 0 or index == str(map_index) else ""
+    for task_id in upstream:
+        index = key.removeprefix(f"{task_id}_").removeprefix("map_")
+        if key.startswith(f"{task_id}_") and index.isdecimal():
+            return task_id if map_index < 0 or index == str(map_index) else ""
+    return key
 
 
 def _is_retry(context: Any) -> bool:

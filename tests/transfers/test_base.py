@@ -175,10 +175,12 @@ def test_failed_upstream_clears_nothing_where_there_is_no_link(mint_items: MintI
 @pytest.mark.parametrize(
     ("map_index", "states", "failed"),
     [
-        (-1, {"mint_map_0": "success", "mint_map_1": "failed"}, "mint"),
-        (1, {"mint_map_0": "success", "mint_map_1": "failed"}, "mint"),
-        (0, {"mint_map_0": "success", "mint_map_1": "failed"}, ""),
-        (11, {"mint_map_1": "failed"}, ""),
+        (-1, {"mint_0": "success", "mint_1": "failed"}, "mint"),
+        (1, {"mint_0": "success", "mint_1": "failed"}, "mint"),
+        (0, {"mint_0": "success", "mint_1": "failed"}, ""),
+        (11, {"mint_1": "failed"}, ""),
+        (1, {"mint_map_1": "failed"}, "mint"),
+        (0, {"a key of another form": "failed"}, "a key of another form"),
         (0, {"mint": "failed"}, "mint"),
         (0, {"build_map_tiles": "failed"}, "build_map_tiles"),
         (-1, {"build_map_tiles": "failed", "mint": "failed"}, "build_map_tiles, mint"),
