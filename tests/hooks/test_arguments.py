@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pme_airflow.errors import PMEInputError
 from pme_airflow.hooks.arguments import checked_audience, read_bool, read_list, read_models
+from pme_airflow.lifecycle.account_models import ModelQuery
 from tests.conftest import MODELS
 
 IDS = list(MODELS)[:3]
@@ -32,7 +33,7 @@ def test_a_set_of_ids_is_read() -> None:
 
 @pytest.mark.parametrize("form", [dict, json.dumps, str])
 def test_a_query_is_read_in_each_form(form: Any) -> None:
-    assert read_models(form({"query": "Mill *"})) == "Mill *"
+    assert read_models(form({"query": "Mill *"})) == ModelQuery("Mill *")
 
 
 @pytest.mark.parametrize("form", [dict, json.dumps, str])

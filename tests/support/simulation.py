@@ -326,7 +326,7 @@ class _Fragile(Database):
     def __init__(self, sim: Simulation) -> None:
         engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
         super().__init__(tuned(engine), sim.machine, migrate=True)
-        self.check()
+        self.prepare()
         self._sim = sim
 
     def write(self, run_context: Any = None) -> Any:
