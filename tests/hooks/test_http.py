@@ -58,7 +58,6 @@ def test_address_is_https_unless_plain_http_is_safe_or_accepted(
         {"host": "http://127.0.0.1.evil.example"},
         {"host": "http://127.evil.example"},
         {"host": "http://localhost.evil.example"},
-        {"host": "http://0.0.0.0"},
         {"host": "http://2130706433"},
         {"host": "http://127.1"},
         {"host": "http://10.0.0.1"},

@@ -49,14 +49,14 @@ def test_while_the_account_cannot_be_listed_the_known_models_are_used(
     listed(services, query)
     world.down = True
     with caplog.at_level(logging.WARNING):
-        assert listed(make_services(), query).models == sorted(ALL[1:])
+        assert listed(make_services(deadline=0.5), query).models == sorted(ALL[1:])
     assert "cannot be listed" in caplog.text
 
 
 def test_without_known_models_the_error_is_raised(make_services: MakeServices, world: World) -> None:
     world.down = True
     with pytest.raises(PMEUnavailableError):
-        listed(make_services())
+        listed(make_services(deadline=0.5))
 
 
 def test_a_model_that_left_the_account_is_cleared(services: Services) -> None:
