@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import chain
 
 import pytest
 from sqlalchemy import func, select
@@ -32,7 +33,7 @@ def test_a_list_is_read_as_it_was_kept_in_pages(ledger: Database, size: int, pag
     name = keep(ledger, MANY[:size], "intranet")
     found = list(manifests.pages(ledger, name))
     assert [len(page) for page in found] == pages
-    assert sum(found, []) == models_of(ledger, name) == MANY[:size]
+    assert list(chain.from_iterable(found)) == models_of(ledger, name) == MANY[:size]
     assert manifests.audience_of(ledger, name) == "intranet"
 
 
@@ -50,7 +51,7 @@ def test_lists_of_other_models_orders_and_audiences_have_other_names(ledger: Dat
 
 
 def test_an_unknown_list_is_an_error_that_says_what_to_do(ledger: Database) -> None:
-    with pytest.raises(LedgerError, match="sha256:none is not in the ledger.*Clear the task"):
+    with pytest.raises(LedgerError, match=r"sha256:none is not in the ledger.*Clear the task"):
         list(manifests.pages(ledger, "sha256:none"))
     assert manifests.audience_of(ledger, "sha256:none") is None
 
