@@ -32,7 +32,7 @@ def limit(
 
 def next_at(database: Database) -> datetime:
     with database.read() as tx:
-        (found,) = tx.scalars(select(paces.c.next_at))
+        found: datetime = tx.scalars(select(paces.c.next_at)).one()
     return found
 
 
