@@ -120,10 +120,11 @@ def sealed_rows(tx: ReadTransaction, after: int, limit: int = 200) -> list[LinkR
 
 
 def replace_sealed(tx: WriteTransaction, row: LinkRow, sealed: str, at: datetime) -> None:
-    """Keep a link under another key."""
-    if row.link_id not in lock(tx, [row.link_id]):
+    """Keep a link under another key; one that is gone, or whose sealed text was erased meanwhile, is left alone."""
+    current = lock(tx, [row.link_id]).get(row.link_id)
+    if current is None or current.sealed is None:
         return
-    tx.execute(update(links).where(links.c.seq == row.seq, links.c.sealed.is_not(None)).values(sealed=sealed))
+    tx.execute(update(links).where(links.c.seq == row.seq).values(sealed=sealed))
     record_events(tx, "resealed", [{"link_id": row.link_id}], at, "the sealing key changed")
 
 

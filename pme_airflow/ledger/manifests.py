@@ -10,13 +10,14 @@ from sqlalchemy import delete, select, update
 from pme_airflow.errors import LedgerError
 from pme_airflow.ledger import keys
 from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.tables import manifests
+from pme_airflow.ledger.tables import listings, manifests
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = ["audience_of", "keep", "models_of", "pages"]
 
 _PAGE = 500
-#: How long a manifest is kept after it was last handed out: reruns of an older run make a new one.
+#: How long a manifest is kept after it was last handed out: reruns of an older run make a new one. One that an account
+#: listed last is kept for as long as it is that.
 _KEPT = timedelta(days=7)
 _TOUCHED = timedelta(days=1)
 #: The page that holds a manifest's audience in place of models.
@@ -34,7 +35,8 @@ def keep(tx: WriteTransaction, model_ids: Sequence[str], audience: str | None = 
     first = select(manifests.c.seen_at).where(manifests.c.manifest_id == name, manifests.c.page == 0)
     seen: datetime | None = tx.scalar(first)
     if seen is None:
-        tx.execute(delete(manifests).where(manifests.c.seen_at < now - _KEPT))
+        compared = select(listings.c.manifest_id)  # what a query that is listed seldom is compared with next time
+        tx.execute(delete(manifests).where(manifests.c.seen_at < now - _KEPT, manifests.c.manifest_id.not_in(compared)))
         pages = [(number, list(model_ids[start : start + _PAGE])) for number, start in
                  enumerate(range(0, len(model_ids), _PAGE))]  # fmt: skip
         if audience is not None:
