@@ -1,51 +1,94 @@
-"""Reading what a scan searches: streams, and archives inside archives, as chunks. Nothing is written to a disk."""
+"""Reading what a scan searches: streams, and archives inside archives, as chunks. Nothing is written to a disk.
+
+Every source is read in bounded memory and time. The limits hold for a source as a whole, whatever is nested in it.
+"""
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import os
-import tarfile
-import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
+from lzma import LZMAError
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from pme_airflow.errors import PMEScanError
+from pme_airflow.leaks.archive_kinds import Compressed, Kind, Tar, Unopened, Xz, Zip, kind_of
+from pme_airflow.leaks.decompression import MAX_DICTIONARY_BYTES, MAX_NESTED_DICTIONARY_BYTES, deflated, unxz
 from pme_airflow.leaks.files import Source, Unread
-from pme_airflow.leaks.stream_search import Chunk, Readable, chunks_of
+from pme_airflow.leaks.stream_search import Chunk, Readable, chunks_of, peek
+from pme_airflow.leaks.tar_reader import tar_members
+from pme_airflow.leaks.zip_reader import ZipEntry, ZipSection, zip_entries
 
-__all__ = ["MAX_EXPANDED_BYTES", "ScanReader"]
+__all__ = [
+    "MAX_ARCHIVE_LEVELS",
+    "MAX_ARCHIVE_MEMBERS",
+    "MAX_EXPANDED_BYTES",
+    "MAX_EXPANSION_RATIO",
+    "MAX_NAME_CHARACTERS",
+    "MAX_NESTED_ZIP_BYTES",
+    "MAX_UNREAD_PARTS",
+    "ScanReader",
+]
 
-#: An archive that expands beyond this, and beyond ``_MAX_RATIO`` times its size, is not read further.
+#: A source is not read further once what was packed in it is longer than this, and than
+#: :data:`MAX_EXPANSION_RATIO` times the source itself.
 MAX_EXPANDED_BYTES = 1 << 30
-_MAX_RATIO = 200
-_MAX_LEVELS = 4
-_UNKNOWN_SIZE = 1 << 60
-_MAX_NESTED_ZIP_BYTES = 64 << 20
+#: See :data:`MAX_EXPANDED_BYTES`.
+MAX_EXPANSION_RATIO = 200
+#: How deep archives inside archives are opened.
+MAX_ARCHIVE_LEVELS = 4
+#: A source is not read further behind so many members of archives.
+MAX_ARCHIVE_MEMBERS = 1_000_000
+#: Zip archives inside other archives are held in memory; together they may have so many bytes.
+MAX_NESTED_ZIP_BYTES = 48 << 20
+#: So many unread parts of one source are named; the others are counted.
+MAX_UNREAD_PARTS = 100
+#: Longer names of members are cut.
+MAX_NAME_CHARACTERS = 1000
 _HEAD_BYTES = 512
-_ARCHIVE_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError,
-                   NotImplementedError, ValueError)  # fmt: skip
+#: A shorter name cannot hold a token of 25 characters.
+_MIN_NAME_CHARACTERS = 20
+_ERRORS = (OSError, EOFError, OverflowError, ValueError, LZMAError, PMEScanError, zlib.error)
 
 
-class _LimitedStream:
-    """A stream out of an archive that raises an error once it expands beyond the limit."""
+class _LimitError(Exception):
+    """A limit of a source as a whole is reached."""
 
-    def __init__(self, stream: Readable, packed_bytes: int) -> None:
-        self._stream = stream
-        self._limit = max(MAX_EXPANDED_BYTES, packed_bytes * _MAX_RATIO)
-        self._read_bytes = 0
 
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._stream.read(size)
-        self._read_bytes += len(data)
-        if self._read_bytes > self._limit:
-            raise PMEScanError(f"expands beyond {self._limit} bytes. Unpack it and scan the files.")
-        return data
+@dataclass
+class _Budget:
+    """What is still allowed for one source.
+
+    :param path: the source.
+    :param size: its length in bytes as far as it is known or read.
+    :param found: fingerprints found in what is packed in it.
+    """
+
+    path: str
+    size: int = 0
+    expanded: int = 0
+    members: int = 0
+    held: int = 0
+    is_in_xz: bool = False
+    unread: int = 0
+    found: set[str] = field(default_factory=set)
+
+    def expand(self, size: int) -> None:
+        """Count bytes out of an archive."""
+        self.expanded += size
+        limit = max(MAX_EXPANDED_BYTES, self.size * MAX_EXPANSION_RATIO)
+        if self.expanded > limit:
+            raise _LimitError(f"expands beyond {limit} bytes and was not read further. Unpack it and scan the files")
+
+    def member(self) -> None:
+        """Count a member of an archive."""
+        self.members += 1
+        if self.members > MAX_ARCHIVE_MEMBERS:
+            raise _LimitError(f"has over {MAX_ARCHIVE_MEMBERS} members and was not read further. Unpack it")
 
 
 class ScanReader:
@@ -69,145 +112,162 @@ class ScanReader:
                 yield from self._source(source)
 
     def _source(self, source: Source) -> Iterator[Chunk]:
+        budget = _Budget(source.path)
+        yield from self._name(source.path, source.path)
         try:
             with source.open() as stream:
-                yield from self._stream(stream, source.path)
+                yield from self._stream(stream, budget)
+        except _LimitError as error:
+            self.unread.append(Unread(source.path, str(error), permanent=True))
         except Exception as error:  # noqa: BLE001 - a stream of an object store may raise anything, with its keys in it
-            self.skip(source.path, f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})")
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            self.unread.append(Unread(source.path, f"cannot be read ({reason})"))
+        if budget.unread > MAX_UNREAD_PARTS:
+            count = budget.unread - MAX_UNREAD_PARTS
+            self.unread.append(Unread(source.path, f"{count} more parts were not searched", permanent=True))
 
-    def skip(self, path: str, reason: str) -> None:
-        """Record that something was not searched."""
-        self.unread.append(Unread(path, reason))
+    def _name(self, path: str, name: str) -> Iterator[Chunk]:
+        """Yield the name of a source or member as a chunk: a downloaded page is named after its link."""
+        if len(name) >= _MIN_NAME_CHARACTERS:
+            yield Chunk(f"{path} (its name)", 0, _name_bytes(name))
 
-    def _stream(self, stream: IO[bytes], path: str) -> Iterator[Chunk]:
-        """Read a stream: the members where it is an archive, and its own bytes."""
+    def _skip(self, path: str, reason: str, budget: _Budget, *, permanent: bool = True) -> None:
+        budget.unread += 1
+        if budget.unread <= MAX_UNREAD_PARTS:
+            self.unread.append(Unread(path, reason, permanent=permanent))
+
+    def _stream(self, stream: IO[bytes], budget: _Budget) -> Iterator[Chunk]:
+        """Read a source: the members where it is an archive, and its own bytes."""
         if not stream.seekable():
-            yield from self.member(stream, path, _UNKNOWN_SIZE, _Nesting())
+            yield from self._member(_Metered(stream, budget), budget.path, budget, 0)
             return
-        open_archive = _archive_kind(stream.read(_HEAD_BYTES))
-        found_inside: set[str] = set()
-        if open_archive is not None:
-            size = stream.seek(0, os.SEEK_END)
-            stream.seek(0)
-            yield from self._archive(open_archive, stream, path, size, _Nesting(found_inside=found_inside))
+        kind = kind_of(stream.read(_HEAD_BYTES))
+        budget.size = stream.seek(0, os.SEEK_END)
         stream.seek(0)
-        yield from chunks_of(stream, path, self._longest, self._on_read, already_found=found_inside)
-
-    def _archive(
-        self, open_archive: _OpenArchive, stream: IO[bytes], path: str, size: int, nesting: _Nesting
-    ) -> Iterator[Chunk]:
-        if nesting.levels >= _MAX_LEVELS:
-            self.skip(path, f"archives are nested deeper than {_MAX_LEVELS}. Unpack it and scan again")
-            return
-        problem = ""
         try:
-            yield from open_archive(self, stream, path, size, nesting.below())
-        except PMEScanError as error:
-            problem = str(error)
-        except _ARCHIVE_ERRORS as error:
-            problem = f"is a broken or encrypted archive ({type(error).__name__}). Its readable part was searched"
-        if problem:
-            self.skip(path, problem)
+            yield from self._archive(kind, stream, budget.path, budget, 0)
+        except _LimitError as error:
+            self._skip(budget.path, str(error), budget)
+        stream.seek(0)
+        yield from chunks_of(stream, budget.path, self._longest, self._on_read, already_found=budget.found)
 
-    def member(self, stream: Readable, path: str, packed_bytes: int, nesting: _Nesting) -> Iterator[Chunk]:
+    def _member(self, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
         """Read a stream that cannot seek: a member of an archive, or standard input."""
-        limited = _LimitedStream(stream, packed_bytes)
-        head = limited.read(_HEAD_BYTES)
-        whole = _Rewound(head, limited)
-        open_archive = _archive_kind(head)
-        if open_archive is None:
-            yield from chunks_of(whole, path, self._longest, self._on_read, found_inside=nesting.found_inside)
-        elif open_archive is _open_zip:
-            yield from self._nested_zip(whole, path, packed_bytes, nesting)
+        head, whole = peek(stream, _HEAD_BYTES)
+        kind = kind_of(head)
+        if kind is None or isinstance(kind, Unopened):
+            yield from self._archive(kind, whole, path, budget, level)
+            yield from chunks_of(whole, path, self._longest, self._on_read, found_inside=budget.found)
+        elif isinstance(kind, Zip):
+            yield from self._nested_zip(kind, whole, path, budget, level)
         else:
-            yield from self._archive(open_archive, cast("IO[bytes]", whole), path, packed_bytes, nesting)
+            yield from self._archive(kind, whole, path, budget, level)
 
-    def _nested_zip(self, stream: Readable, path: str, packed_bytes: int, nesting: _Nesting) -> Iterator[Chunk]:
-        """Read a zip in memory: its directory is at its end."""
+    def _archive(self, kind: Kind | None, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
+        """Read what is packed in a stream, and name what cannot be."""
+        if kind is None:
+            return
+        if isinstance(kind, Unopened):
+            self._skip(path, f"{kind.name}. {kind.advice}", budget)
+        elif level >= MAX_ARCHIVE_LEVELS:
+            self._skip(path, f"archives are nested deeper than {MAX_ARCHIVE_LEVELS}. Unpack it and scan again", budget)
+        else:
+            try:
+                yield from self._members(kind, stream, path, budget, level + 1)
+            except _ERRORS as error:
+                self._skip(path, _reason(error), budget, permanent=False)
+
+    def _members(self, kind: Kind, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
+        if isinstance(kind, Zip):
+            yield from self._zip(cast("IO[bytes]", stream), path, budget, level)
+        elif isinstance(kind, Tar):
+            for member in tar_members(stream):
+                budget.member()
+                name = _inside(path, member.name or "data between members")
+                yield from self._name(name, member.name)
+                yield from self._member(member.stream, name, budget, level)
+        elif isinstance(kind, Compressed):
+            name = _inside(path, Path(path).stem or "content")
+            yield from self._member(kind.decompress(stream, budget.expand), name, budget, level)
+        elif isinstance(kind, Xz):
+            yield from self._xz(stream, path, budget, level)
+
+    def _xz(self, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
+        limit = MAX_NESTED_DICTIONARY_BYTES if budget.is_in_xz else MAX_DICTIONARY_BYTES
+        outside, budget.is_in_xz = budget.is_in_xz, True
+        try:
+            name = _inside(path, Path(path).stem or "content")
+            yield from self._member(unxz(stream, budget.expand, limit), name, budget, level)
+        finally:
+            budget.is_in_xz = outside
+
+    def _zip(self, stream: IO[bytes], path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
+        for entry in zip_entries(stream):
+            budget.member()
+            name = _inside(path, entry.name)
+            yield from self._name(name, entry.name)
+            if entry.encrypted:
+                self._skip(name, "is encrypted. Decrypt it and scan the files", budget)
+            elif not entry.is_folder:
+                yield from self._zip_member(stream, entry, name, budget, level)
+
+    def _zip_member(
+        self, stream: IO[bytes], entry: ZipEntry, name: str, budget: _Budget, level: int
+    ) -> Iterator[Chunk]:
+        try:
+            section = ZipSection(stream, entry)
+            yield from self._member(deflated(section, entry.method, budget.expand), name, budget, level)
+        except _ERRORS as error:
+            self._skip(name, _reason(error), budget, permanent=False)
+
+    def _nested_zip(self, kind: Zip, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
+        """Read a zip in memory: its directory is at its end. Its own bytes are searched too."""
         held = io.BytesIO()
-        size = 0
-        while fresh := stream.read(1 << 20):
-            size += held.write(fresh)
-            if size > _MAX_NESTED_ZIP_BYTES:
-                self.skip(path, f"is a zip of over {_MAX_NESTED_ZIP_BYTES} bytes inside an archive. Unpack it first")
-                return
-        yield from self._archive(_open_zip, held, path, packed_bytes, nesting)
+        with suppress(EOFError):
+            while fresh := stream.read(1 << 20):
+                held.write(fresh)
+                if budget.held + held.tell() > MAX_NESTED_ZIP_BYTES:
+                    reason = f"is a zip of over {MAX_NESTED_ZIP_BYTES} bytes inside an archive. Unpack it first"
+                    self._skip(path, reason, budget)
+                    return
+        size = held.tell()
+        budget.held += size
+        yield from self._archive(kind, held, path, budget, level)
+        held.seek(0)
+        yield from chunks_of(
+            held, path, self._longest, self._on_read, found_inside=budget.found, already_found=budget.found
+        )
+        budget.held -= size
 
 
-@dataclass(frozen=True)
-class _Nesting:
-    """How deep inside archives a stream lies.
+class _Metered:
+    """A stream whose bytes count as the size of its source."""
 
-    :param found_inside: collects the fingerprints found in it.
-    """
-
-    levels: int = 0
-    found_inside: set[str] | None = None
-
-    def below(self) -> _Nesting:
-        return replace(self, levels=self.levels + 1)
-
-
-class _Rewound:
-    """A stream whose first bytes were read already."""
-
-    def __init__(self, head: bytes, rest: Readable) -> None:
-        self._head = head
-        self._rest = rest
+    def __init__(self, stream: Readable, budget: _Budget) -> None:
+        self._stream = stream
+        self._budget = budget
 
     def read(self, size: int = -1, /) -> bytes:
-        if size < 0:
-            head, self._head = self._head, b""
-            return head + self._rest.read()
-        head, self._head = self._head[:size], self._head[size:]
-        return head if len(head) == size else head + self._rest.read(size - len(head))
+        data = self._stream.read(size)
+        self._budget.size += len(data)
+        return data
 
 
-_OpenArchive = Callable[[ScanReader, IO[bytes], str, int, _Nesting], Iterator[Chunk]]
+def _inside(path: str, name: str) -> str:
+    return f"{path}!{name[:MAX_NAME_CHARACTERS]}"
 
 
-def _open_zip(
-    reader: ScanReader, stream: IO[bytes], path: str, packed_bytes: int, nesting: _Nesting
-) -> Iterator[Chunk]:
-    with zipfile.ZipFile(stream) as archive:
-        for entry in archive.infolist():
-            if entry.is_dir():
-                continue
-            try:
-                with archive.open(entry) as member:
-                    yield from reader.member(member, f"{path}!{entry.filename}", packed_bytes, nesting)
-            except _ARCHIVE_ERRORS as error:
-                reader.skip(f"{path}!{entry.filename}", f"cannot be read ({type(error).__name__})")
+def _name_bytes(name: str) -> bytes:
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        return name.encode(errors="replace")
 
 
-def _open_tar(
-    reader: ScanReader, stream: IO[bytes], path: str, packed_bytes: int, nesting: _Nesting
-) -> Iterator[Chunk]:
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for entry in archive:
-            member = archive.extractfile(entry) if entry.isreg() else None
-            if member is not None:
-                yield from reader.member(member, f"{path}!{entry.name}", packed_bytes, nesting)
-
-
-def _open_compressed(decompressor: Callable[[Any], Any]) -> _OpenArchive:
-    def open_archive(
-        reader: ScanReader, stream: IO[bytes], path: str, packed_bytes: int, nesting: _Nesting
-    ) -> Iterator[Chunk]:
-        name = Path(path).stem or "content"
-        yield from reader.member(decompressor(stream), f"{path}!{name}", packed_bytes, nesting)
-
-    return open_archive
-
-
-def _archive_kind(head: bytes) -> _OpenArchive | None:
-    """Return how to open an archive, by its first bytes; ``None`` for other files."""
-    for magic, open_archive in (
-        (b"PK\x03\x04", _open_zip),
-        (b"\x1f\x8b", _open_compressed(lambda stream: gzip.GzipFile(fileobj=stream, mode="rb"))),
-        (b"BZh", _open_compressed(bz2.BZ2File)),
-        (b"\xfd7zXZ\x00", _open_compressed(lzma.LZMAFile)),
-    ):
-        if head.startswith(magic):
-            return open_archive
-    return _open_tar if head[257:262] == b"ustar" else None
+def _reason(error: Exception) -> str:
+    """Return why a part was not searched, as a sentence."""
+    if isinstance(error, PMEScanError):
+        return str(error)
+    if isinstance(error, EOFError):
+        return "is cut off. What comes before the cut was searched"
+    return f"is broken ({type(error).__name__}). What comes before was searched"

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from pme_airflow.leaks.encodings import redact
 from pme_airflow.printable import printable
 
 __all__ = ["OpenPlace", "Source", "Unread", "files_under"]
@@ -48,7 +49,7 @@ class Unread:
     permanent: bool = False
 
     def __str__(self) -> str:
-        return f"{printable(self.path)}: {printable(self.reason)}"
+        return f"{printable(redact(self.path))}: {printable(self.reason)}"
 
 
 #: Lists what is to be read at a place that a person names, a path or a URL. It may raise any exception.

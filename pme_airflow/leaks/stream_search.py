@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pme_airflow.leaks.token_matcher import Match, TokenMatcher
 
-__all__ = ["Chunk", "Hit", "Readable", "chunks_of", "search"]
+__all__ = ["Chunk", "Hit", "Readable", "Rewound", "chunks_of", "peek", "search"]
 
 _CHUNK_BYTES = 1 << 20
 #: How much longer line breaks may make a token: wrapped base64 or quoted-printable breaks every 76 characters or so.
@@ -25,6 +25,47 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes:
         """Return so many bytes, or fewer at the end."""
         ...
+
+
+class Rewound:
+    """A stream whose first bytes were read already. Bytes that come before an error are returned before it is raised.
+
+    :param error: what reading beyond the first bytes raised, if it was tried.
+    """
+
+    def __init__(self, head: bytes, rest: Readable, error: Exception | None = None) -> None:
+        self._head = head
+        self._rest = rest
+        self._error = error
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return so many bytes, or fewer at the end or before an error."""
+        head, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
+        if head and (len(head) == size or self._error is not None):
+            return head
+        if self._error is not None:
+            raise self._error
+        try:
+            return head + self._rest.read(size - len(head) if size >= 0 else -1)
+        except Exception as error:
+            if not head:
+                raise
+            self._error = error
+            return head
+
+
+def peek(stream: Readable, size: int) -> tuple[bytes, Rewound]:
+    """Return the first bytes of a stream, and the stream with these bytes before it; a pipe gives fewer at once.
+
+    An error is raised by the stream that is returned, once the bytes before it are read.
+    """
+    head = b""
+    try:
+        while len(head) < size and (fresh := stream.read(size - len(head))):
+            head += fresh
+    except Exception as error:  # noqa: BLE001 - raised later
+        return head, Rewound(head, stream, error)
+    return head, Rewound(head, stream)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.leaks.archives import ScanReader
+from pme_airflow.leaks.encodings import redact
 from pme_airflow.leaks.files import OpenPlace, Source, Unread
 from pme_airflow.leaks.stream_search import Hit, search
 from pme_airflow.leaks.token_matcher import TokenMatcher
@@ -156,7 +157,7 @@ def _live_tokens(services: Services) -> tuple[TokenMatcher, dict[str, LinkRow], 
 
 
 def _finding(hit: Hit, link: LinkRow) -> ScanFinding:
-    return ScanFinding(hit.fingerprint, link.link_id, link.model_id, link.audience, hit.path, hit.offset)
+    return ScanFinding(hit.fingerprint, link.link_id, link.model_id, link.audience, redact(hit.path), hit.offset)
 
 
 def _respond(services: Services, request: ScanRequest, result: ScanResult) -> ScanResult:

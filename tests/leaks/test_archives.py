@@ -6,8 +6,11 @@ import bz2
 import gzip
 import io
 import lzma
+import subprocess
+import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,3 +79,161 @@ def test_archives_nested_too_deep_are_listed(tmp_path: Path) -> None:
     hits, unread = scanned(tmp_path / "deep.gz")
     assert hits == []
     assert "nested deeper than 4" in unread[0].reason
+
+
+def nested_zips(content: bytes) -> bytes:
+    return packed("zip", packed("zip", content))
+
+
+#: Scans one file in a process of its own, and prints the most memory it took and what was not searched.
+_MEASURE = """
+import sys
+from pathlib import Path
+from tests.leaks.test_archives import scanned
+hits, unread = scanned(Path(sys.argv[1]))
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(status["VmHWM"].split()[0], len(hits), *(part.reason for part in unread))
+"""
+
+
+def zeros(size: int) -> bytes:
+    """Return gzip of zeros, as streams of 8 MiB that follow each other."""
+    return gzip.compress(b"\0" * (8 << 20)) * (size >> 23)
+
+
+def gnu_long_name(size: int) -> bytes:
+    entry = tarfile.TarInfo("@LongLink")
+    entry.type = tarfile.GNUTYPE_LONGNAME
+    entry.size = size
+    return gzip.compress(entry.tobuf(tarfile.GNU_FORMAT)) + zeros(size)
+
+
+def pax_header(size: int) -> bytes:
+    entry = tarfile.TarInfo("pax")
+    entry.type = tarfile.XHDTYPE
+    entry.size = size
+    return gzip.compress(entry.tobuf() + b"%d comment=" % size) + zeros(size)
+
+
+def xz_of(content: bytes, dictionary: int) -> bytes:
+    return lzma.compress(content, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": dictionary}])
+
+
+_SIZE = 256 << 20
+_BOMBS: dict[str, Callable[[], bytes]] = {
+    "a long name": lambda: gnu_long_name(_SIZE),
+    "a pax header": lambda: pax_header(_SIZE),
+    "nested gzip": lambda: gzip.compress(zeros(_SIZE)),
+    "many gzip streams": lambda: gzip.compress(b"") * 20_000 + zeros(_SIZE),
+    "many members of a zip": lambda: packed_names(20_000),
+    "a large dictionary": lambda: xz_of(b"\0" * (1 << 20), 1 << 30),
+    "nested dictionaries": lambda: xz_of(xz_of(b"\0" * (128 << 20), 64 << 20), 64 << 20),
+    "nested zips": lambda: nested_zips(b"\0" * (64 << 20)),
+    "a zip in a stream of a dictionary": lambda: xz_of(zip_with([b"\0" * (46 << 20)]), 64 << 20),
+    "a large zip": lambda: gzip.compress(zip_with([b"\0" * (64 << 20)])[:100]) + zeros(_SIZE),
+}
+
+
+def packed_names(count: int) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for number in range(count):
+            archive.writestr(f"{number:01000}", b"")
+    return out.getvalue()
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="only Linux keeps the most memory of a process there"
+)
+@pytest.mark.parametrize("name", _BOMBS)
+def test_a_bomb_takes_less_than_200_mb(tmp_path: Path, name: str) -> None:
+    (tmp_path / "bomb").write_bytes(_BOMBS[name]())
+    command = [sys.executable, "-c", _MEASURE, str(tmp_path / "bomb")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    kibibytes, _, *reasons = done.stdout.split(maxsplit=2)
+    assert int(kibibytes) * 1024 < 200_000_000
+    assert ("memory" in "".join(reasons)) == (name in {"a large dictionary", "nested dictionaries"})
+
+
+@pytest.mark.parametrize("kinds", [["gz", "zip"], ["zip", "tar"], ["tar", "gz"], ["gz", "gz"], ["xz", "tar", "xz"]])
+def test_the_limit_holds_for_all_members_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: list[str]
+) -> None:
+    """Each member is below the limit; nested, their bytes count in each archive they are packed in."""
+    monkeypatch.setattr(archives, "MAX_EXPANDED_BYTES", 3 << 19)
+    monkeypatch.setattr(archives, "MAX_EXPANSION_RATIO", 1)
+    content = b"\0" * (1 << 20)
+    for kind in kinds:
+        content = packed(kind, content)
+    (tmp_path / "a.zip").write_bytes(zip_with([content, content]))
+    unread = scanned(tmp_path / "a.zip")[1]
+    assert ["expands beyond" in part.reason for part in unread] == [True]
+    assert unread[0].permanent
+
+
+def zip_with(contents: list[bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for number, content in enumerate(contents):
+            archive.writestr(str(number), content)
+    return out.getvalue()
+
+
+def test_the_own_bytes_of_an_archive_are_searched_beyond_its_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_ARCHIVE_MEMBERS", 1)
+    (tmp_path / "a.zip").write_bytes(zip_with([b"1", b"2", TOKEN.encode()]))
+    hits, unread = scanned(tmp_path / "a.zip")
+    assert [hit.path for hit in hits] == [str(tmp_path / "a.zip")]
+    assert ["over 1 members" in part.reason for part in unread] == [True]
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_members_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(archives, "MAX_ARCHIVE_MEMBERS", 2)
+    (tmp_path / "a").write_bytes(packed("gz", zip_with([packed(kind, b"1"), packed(kind, b"2")])))
+    assert ["members" in part.reason for part in scanned(tmp_path / "a")[1]] == [True]
+
+
+def test_zips_inside_archives_share_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One inside another is held with it; one after another is not."""
+    inner = zip_with([b"text"])
+    outer = zip_with([inner, inner])
+    (tmp_path / "a.gz").write_bytes(gzip.compress(outer))
+    monkeypatch.setattr(archives, "MAX_NESTED_ZIP_BYTES", len(outer) + len(inner))
+    assert scanned(tmp_path / "a.gz")[1] == []
+    monkeypatch.setattr(archives, "MAX_NESTED_ZIP_BYTES", len(outer) + len(inner) - 1)
+    assert ["inside an archive" in part.reason for part in scanned(tmp_path / "a.gz")[1]] == [True, True]
+
+
+def test_many_unread_parts_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MAX_UNREAD_PARTS", 2)
+    (tmp_path / "a.zip").write_bytes(zip_with([b"%PDF-1.7"] * 5))
+    reasons = [part.reason for part in scanned(tmp_path / "a.zip")[1]]
+    assert len(reasons) == 3
+    assert reasons[-1] == "3 more parts were not searched"
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "tar"])
+def test_what_comes_before_a_cut_is_searched(tmp_path: Path, kind: str) -> None:
+    content = packed(kind, link(TOKEN).encode() + bytes(range(256)) * 8)
+    cut = gzip.compress(content[:2000]) if kind == "tar" else packed(kind, link(TOKEN).encode()) + content[:-20]
+    (tmp_path / "a").write_bytes(cut)
+    hits, unread = scanned(tmp_path / "a")
+    assert hits
+    assert ["cut off" in part.reason for part in unread] == [True]
+    assert not unread[0].permanent
+
+
+def test_names_of_members_are_searched(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo(f"{TOKEN}.html"))
+    assert [hit.fingerprint for hit in scanned(tmp_path / "a.tgz")[0]] == [FINGERPRINT]
+
+
+def test_encrypted_members_are_listed(tmp_path: Path) -> None:
+    data = bytearray(packed("zip", TOKEN.encode()))
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    assert ["encrypted" in part.reason for part in scanned(tmp_path / "a.zip")[1]] == [True]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pme_airflow.leaks.files import Source, Unread, files_under
+from tests.support.leaked import TOKEN
 from tests.support.unprivileged import public_folder, unprivileged
 
 
@@ -134,3 +135,9 @@ def test_a_file_that_became_a_pipe_does_not_block(tmp_path: Path) -> None:
     (tmp_path / "note").unlink()
     os.mkfifo(tmp_path / "note")
     assert read(source) == b""
+
+
+def test_an_unread_part_is_named_without_the_token_in_its_name() -> None:
+    shown = str(Unread(f"/data/{TOKEN}.html", "is a device"))
+    assert TOKEN not in shown
+    assert shown.startswith("/data/")

@@ -57,6 +57,15 @@ def test_a_live_link_is_found_with_its_model_and_place(services: Services, token
     assert token not in repr(result)
 
 
+def test_a_link_in_a_name_is_found_and_not_shown(services: Services, token: str, tmp_path: Path) -> None:
+    (tmp_path / f"{token}.html").write_text("a page")
+    result = scan(services, request(str(tmp_path)))
+    (finding,) = result.findings
+    assert finding.fingerprint == rows(services)[0].fingerprint
+    assert finding.path.startswith(str(tmp_path))
+    assert token not in finding.path
+
+
 def test_a_flag_is_recorded_with_its_reason_and_nothing_is_revoked(
     services: Services, token: str, tmp_path: Path, world: World
 ) -> None:

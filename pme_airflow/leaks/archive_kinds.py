@@ -1,0 +1,96 @@
+"""Recognising archives and compressed files by their first bytes, those that are opened and those that are not."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from pme_airflow.leaks.decompression import DecompressedStream, bunzip2, gunzip, inflate
+from pme_airflow.leaks.stream_search import Readable
+from pme_airflow.leaks.tar_reader import is_tar
+
+__all__ = ["Compressed", "Kind", "Tar", "Unopened", "Xz", "Zip", "kind_of"]
+
+
+@dataclass(frozen=True)
+class Zip:
+    """A zip archive, also one of the many formats that are one: docx, jar, epub."""
+
+
+@dataclass(frozen=True)
+class Tar:
+    """A tar archive."""
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A compressed stream.
+
+    :param decompress: opens it; the second argument is called with the number of bytes of each step.
+    """
+
+    decompress: Callable[[Readable, Callable[[int], None]], DecompressedStream] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Xz:
+    """An xz stream, whose dictionary may need much memory."""
+
+
+@dataclass(frozen=True)
+class Unopened:
+    """A format whose content is compressed and cannot be searched here; its raw bytes are.
+
+    :param name: what it is.
+    :param advice: what to do.
+    """
+
+    name: str
+    advice: str = "Unpack it and scan the files"
+
+
+Kind = Zip | Tar | Compressed | Xz | Unopened
+
+_GIT_OBJECTS = (b"blob ", b"commit ", b"tree ", b"tag ")
+_BY_MAGIC: tuple[tuple[bytes, Kind], ...] = (
+    (b"PK\x03\x04", Zip()),
+    (b"PK\x05\x06", Zip()),
+    (b"\x1f\x8b\x08", Compressed(gunzip)),
+    (b"BZh", Compressed(bunzip2)),
+    (b"\xfd7zXZ\x00", Xz()),
+    (b"7z\xbc\xaf\x27\x1c", Unopened("is a 7z archive, which is not opened")),
+    (b"Rar!\x1a\x07", Unopened("is a rar archive, which is not opened")),
+    (b"\x28\xb5\x2f\xfd", Unopened("is compressed with zstd, which is not opened")),
+    (b"\x04\x22\x4d\x18", Unopened("is compressed with lz4, which is not opened")),
+    (b"\x1f\x9d", Unopened("is compressed with compress, which is not opened")),
+    (b"LZIP\x01", Unopened("is compressed with lzip, which is not opened")),
+    (b"\x89LZO\x00\r\n\x1a\n", Unopened("is compressed with lzop, which is not opened")),
+    (b"MSCF\0\0\0\0", Unopened("is a cab archive, which is not opened")),
+    (b"!<arch>\n", Unopened("is an ar or deb archive, which is not opened")),
+    (b"\xed\xab\xee\xdb", Unopened("is an rpm package, which is not opened")),
+    (b"hsqs", Unopened("is a squashfs image, which is not opened")),
+    (b"PAR1", Unopened("is a Parquet file, whose columns are compressed", "Export it as text and scan that")),
+    (b"%PDF-", Unopened("is a PDF, whose text is compressed", "Convert it with pdftotext and scan that")),
+    (b"PACK\0\0\0\x02", Unopened("is a git pack", "Scan the history: git log -p --all | pme-airflow scan -")),
+)
+
+
+def kind_of(head: bytes) -> Kind | None:
+    """Return what a file is by its first 512 bytes; ``None`` for one whose bytes are what it contains."""
+    for magic, kind in _BY_MAGIC:
+        if head.startswith(magic):
+            return kind
+    if is_tar(head):
+        return Tar()
+    return Compressed(inflate) if _is_git_object(head) else None
+
+
+def _is_git_object(head: bytes) -> bool:
+    """Return whether bytes are a loose object of git, which is compressed; two bytes alone can be text."""
+    content = b""
+    if head[:1] == b"x":
+        with suppress(zlib.error):
+            content = zlib.decompressobj().decompress(head, 16)
+    return content.startswith(_GIT_OBJECTS)
