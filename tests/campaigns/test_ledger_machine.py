@@ -31,12 +31,12 @@ def _settings(examples: int, *phases: Phase) -> settings:
     )
 
 
-@pytest.mark.timeout(scaled(300, 1800))
+@pytest.mark.timeout(scaled(900, 1800))
 def test_the_promises_hold_whatever_happens() -> None:
     run_state_machine_as_test(LedgerMachine, settings=_settings(scaled(40, 500)))
 
 
-@pytest.mark.timeout(scaled(300, 1800))
+@pytest.mark.timeout(scaled(900, 1800))
 @pytest.mark.parametrize("mutant", scaled(QUICK, list(MUTANTS)))
 def test_a_broken_copy_of_a_rule_is_caught(mutant: str) -> None:
     with MUTANTS[mutant](), pytest.raises((AssertionError, PMEError)):
