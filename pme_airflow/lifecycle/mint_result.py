@@ -60,11 +60,6 @@ class MintResult:
         return self.items if self.reference is None else self.reference
 
     @property
-    def handover(self) -> list[dict[str, Any]] | dict[str, Any]:
-        """See :attr:`xcom_payload`."""
-        return self.xcom_payload
-
-    @property
     def promise_kept(self) -> bool:
         """Whether every model has a link."""
         return not self.failures

@@ -37,10 +37,10 @@ def test_many_links_are_handed_on_without_one_in_the_message(services: Services)
     outcome = mint(services, "monday", ALL)
     assert outcome.items == []
     assert outcome.links == len(ALL)
-    told = json.dumps(outcome.handover)
+    told = json.dumps(outcome.xcom_payload)
     assert "pme-sealed" not in told
     assert len(told) < 200
-    items = list(items_in(services, outcome.handover))
+    items = list(items_in(services, outcome.xcom_payload))
     assert [item["model_id"] for item in items] == ALL
     assert {item["link_id"] for item in items} == {row.link_id for row in rows(services, "live")}
     assert all(services.open_item(dict(item)).url for item in items)
@@ -48,24 +48,24 @@ def test_many_links_are_handed_on_without_one_in_the_message(services: Services)
 
 def test_references_and_items_of_mapped_tasks_are_read_alike(services: Services) -> None:
     many, few_items = mint(services, "monday", ALL[:30]), mint(services, "monday", ALL[30:])
-    items = list(items_in(services, [many.handover, few_items.handover, None]))
+    items = list(items_in(services, [many.xcom_payload, few_items.xcom_payload, None]))
     assert [item["model_id"] for item in items] == ALL
 
 
 def test_a_reference_is_published_like_items(services: Services) -> None:
     shelf = Shelf()
     shelf.at_once = 4
-    publish(services, "monday", shelf, items_in(services, mint(services, "monday", ALL).handover))
+    publish(services, "monday", shelf, items_in(services, mint(services, "monday", ALL).xcom_payload))
     assert set(shelf.shown) == set(ALL)
     first = dict(shelf.shown)
-    outcome = publish(services, "tuesday", shelf, items_in(services, mint(services, "tuesday", ALL).handover))
+    outcome = publish(services, "tuesday", shelf, items_in(services, mint(services, "tuesday", ALL).xcom_payload))
     assert outcome.published.total == len(ALL)
     assert not set(first.values()) & set(shelf.shown.values())
 
 
 def test_a_reference_shows_the_newest_link_there_is(services: Services) -> None:
-    monday = mint(services, "monday", ALL).handover
-    tuesday = mint(services, "tuesday", ALL).handover
+    monday = mint(services, "monday", ALL).xcom_payload
+    tuesday = mint(services, "tuesday", ALL).xcom_payload
     assert monday == tuesday
     runs = {row.link_id: row.run for row in rows(services, "live")}
     assert {runs[str(item["link_id"])] for item in items_in(services, monday)} == {"dag/tuesday/mint/-1"}
