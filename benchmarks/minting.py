@@ -12,7 +12,7 @@ from pme_airflow.ledger import flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.mint import MintLinksRequest, mint_links
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper
+from pme_airflow.lifecycle.sweep import SweepRequest, sweep
 
 LATENCY = 0.05
 #: What a connection has that names neither: see ``pme_airflow.hooks.connection``.
@@ -47,7 +47,7 @@ def figures() -> Iterator[Figure]:
                 fixed.append(usual[-1] / (took / LINKS))
                 mint_share.append(bound / took)
                 flag_all(made)
-                sweep_share.append(bound / timed(lambda made=made: Sweeper(made, RunContext("bench")).sweep()))  # type: ignore[misc]
+                sweep_share.append(bound / timed(lambda made=made: sweep(made, RunContext("bench"), SweepRequest())))  # type: ignore[misc]
             with services(address, **DEFAULTS) as made:
                 took = timed(lambda made=made: ensure(made, models))  # type: ignore[misc]
                 defaults.append(usual[-1] / (took / LINKS))

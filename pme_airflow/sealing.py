@@ -23,7 +23,16 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pme_airflow.errors import PMEInputError, PMESealError
 from pme_airflow.secrets import AccessToken, SecretStr
 
-__all__ = ["OPEN_ONLY", "PREFIX", "OpenedLink", "Sealer", "fingerprint", "is_fingerprint", "key_text"]
+__all__ = [
+    "OPEN_ONLY",
+    "PREFIX",
+    "OpenedLink",
+    "Sealer",
+    "fingerprint",
+    "is_fingerprint",
+    "key_ids_of",
+    "key_text",
+]
 
 PREFIX = "pme-sealed:"
 #: What precedes an entry of ``seal_keys`` that opens links and never seals one, such as an earlier client secret.
@@ -131,11 +140,11 @@ class Sealer:
 
     def knows(self, sealed: str) -> bool:
         """Return whether one of the keys that a sealed text names is among the keys."""
-        return any(key_id in self._opening for key_id in _key_ids(sealed))
+        return any(key_id in self._opening for key_id in key_ids_of(sealed))
 
     def is_current(self, sealed: str) -> bool:
         """Return whether a sealed text is sealed for the current keys and no other, so that it needs no resealing."""
-        return set(_key_ids(sealed)) == set(self._sealing)
+        return set(key_ids_of(sealed)) == set(self._sealing)
 
     def seal(self, opened: OpenedLink, link_id: str, model_id: str) -> str:
         """Seal an address and its token for one link of one model.
@@ -160,7 +169,7 @@ class Sealer:
 
         :raises PMESealError: where no key fits, or the text was changed or belongs to another link.
         """
-        key_ids = _key_ids(sealed)
+        key_ids = key_ids_of(sealed)
         if not key_ids:
             raise PMESealError(f"Link {link_id}: is not a sealed text of this package (pme-sealed:v1:…). Mint anew.")
         index = next((index for index, key_id in enumerate(key_ids) if key_id in self._opening), None)
@@ -191,7 +200,7 @@ class Sealer:
         return _decrypt(link_key, rest, bound + "+".join(key_ids).encode() + wrapped)
 
 
-def _key_ids(sealed: str) -> list[str]:
+def key_ids_of(sealed: str) -> list[str]:
     """Return the ids of the keys that open a sealed text; none where it is no sealed text of this package."""
     parts = sealed.split(":")
     return parts[2].split("+") if len(parts) == 4 and f"{parts[0]}:{parts[1]}" == f"{PREFIX}v1" else []

@@ -16,7 +16,7 @@ def fingerprint_command() -> None:
 
     Exit status: 0 if every line contains a token, else 2.
     """
-    from pme_airflow.lifecycle.flag import fingerprints_of
+    from pme_airflow.lifecycle.leak_criteria import fingerprints_of
 
     lines = read_stdin_lines()
     fingerprints, unread = fingerprints_of(lines)

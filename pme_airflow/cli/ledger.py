@@ -15,6 +15,7 @@ from pme_airflow.cli.output import (
     print_json_lines,
     print_json_list,
     print_line,
+    print_note,
     print_table,
     text_of,
     writing_to,
@@ -137,6 +138,8 @@ def reseal_command(conn_id: str) -> None:
     from pme_airflow.ledger.run_context import RunContext
     from pme_airflow.lifecycle.reseal import reseal
 
-    done, unopened = reseal(open_hook(conn_id).services, RunContext.of_command("ledger reseal"))
-    print_line(f"{done} links resealed, {unopened} could not be opened.")
-    sys.exit(1 if unopened else 0)
+    result = reseal(open_hook(conn_id).services, RunContext.of_command("ledger reseal"))
+    print_line(f"{result.moved} links resealed, {result.unopened} could not be opened.")
+    for line in result.lines():
+        print_note(line)
+    sys.exit(0 if result.promise_kept else 1)

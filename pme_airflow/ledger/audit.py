@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, select, update
+from sqlalchemy import and_, delete, exists, func, select, update
 
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.links import LinkRow, load, lock, query
@@ -131,3 +131,9 @@ def replace_sealed(tx: WriteTransaction, row: LinkRow, sealed: str, at: datetime
 def _event(row: Any) -> dict[str, Any]:
     return {**{key: row[key] for key in ("event", "link_id", "model_id", "audience", "fingerprint", "run", "reason")},
             "at": row["at"].isoformat().replace("+00:00", "Z")}  # fmt: skip
+
+
+def count_in_flight(tx: ReadTransaction, client_id: str) -> int:
+    """Count a client's mints whose response has not been recorded yet."""
+    minting = links.c.state == State.MINTING, links.c.client_id == client_id
+    return int(tx.scalar(select(func.count()).select_from(links).where(*minting)) or 0)

@@ -47,7 +47,7 @@ def given_share(requested: timedelta, given: timedelta) -> float:
     return 1.0 if share >= _CLAMPED_BELOW else max(0.0, share)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LinkRow:
     """One link as the ledger holds it; never a token in clear."""
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from pme_airflow.errors import LedgerUnavailableError, PMEError, PMEInputError
 from pme_airflow.leaks.report_fetch import read_findings
@@ -17,9 +15,9 @@ from pme_airflow.ledger.links import LinkRow, by_ids
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.transaction import ReadTransaction
-from pme_airflow.lifecycle.flag import Flagging
 from pme_airflow.lifecycle.known_tokens import known_fingerprints
-from pme_airflow.lifecycle.leak_result import LeakedLink, LeakRequest, LeakResponse
+from pme_airflow.lifecycle.leak_criteria import LeakCriteria
+from pme_airflow.lifecycle.leaked_links import LeakedLink, LeakRequest, LeakResponse
 from pme_airflow.lifecycle.reasons import stored_reason
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult, sweep
@@ -39,20 +37,22 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
     :raises LedgerUnavailableError: if the ledger cannot be written; nothing is flagged then.
     """
     problems: list[PMEError] = [PMEInputError(sentence) for sentence in request.unread]
-    selection, findings = _read(request, problems)
-    if selection is None and findings is None:
+    _refuse_mixture(request)
+    criteria, findings = _read(request, problems)
+    if criteria.is_empty and findings is None:
         if problems:
             return LeakResponse(problems=tuple(problems), swept=request.sweep)
         raise PMEInputError(
-            "flag: there is nothing in it. Give tokens (raw, links or fingerprints), models, audiences or findings."
+            "there is nothing in it. Give tokens (raw, links or fingerprints), models, audiences or findings.", "flag"
         )
     services.database.prepare()
     known = known_fingerprints(services, findings) if findings is not None else []
-    _refuse_mixture(selection or Flagging(), bool(findings), request.within)
-    named = replace(selection or Flagging(), fingerprints=_union((selection or Flagging()).fingerprints, known))
+    named = replace(criteria, fingerprints=tuple(dict.fromkeys([*criteria.fingerprints, *known])))
+    if request.within and _lacks_one(request, named):
+        named = LeakCriteria()  # nothing matches a criterion of which nothing could be read
     if request.on_selected is not None:
         request.on_selected(_selected(services, named, request.within))
-    flagged, outside = _flag(services, run_context, request, named) if named != Flagging() else (Flagged(), ())
+    flagged, outside = (Flagged(), ()) if named.is_empty else _flag(services, run_context, request, named)
     response = LeakResponse(
         tuple(LeakedLink(row) for row in flagged.links),
         flagged.tombstones,
@@ -68,7 +68,7 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
     return _revoke(services, run_context, request, response) if request.sweep else response
 
 
-def _read(request: LeakRequest, problems: list[PMEError]) -> tuple[Flagging | None, Findings | None]:
+def _read(request: LeakRequest, problems: list[PMEError]) -> tuple[LeakCriteria, Findings | None]:
     """Read what was given; what cannot be read is added to the problems."""
     given = {
         "tokens": request.tokens,
@@ -76,58 +76,70 @@ def _read(request: LeakRequest, problems: list[PMEError]) -> tuple[Flagging | No
         "audiences": request.audiences,
         "link_ids": request.link_ids,
     }
-    selection = Flagging.gather(given, problems)
+    criteria = LeakCriteria.read(given, problems)
     reports = [*request.reports, *(read_findings(place, problems) for place in request.report_places)]
-    return selection, merged(reports)
+    return criteria, merged(reports)
 
 
-def _refuse_mixture(selection: Flagging, has_report: bool, within: bool) -> None:
+def _refuse_mixture(request: LeakRequest) -> None:
     """Refuse criteria that read like a filter and would select the union."""
-    links = bool(selection.fingerprints or selection.link_ids or has_report)
     given = [
         name
-        for name, wanted in (("tokens", links), ("models", selection.models), ("audiences", selection.audiences))
-        if wanted
+        for name, values in (
+            ("tokens", request.single_links),
+            ("models", request.models),
+            ("audiences", request.audiences),
+        )
+        if values
     ]
-    if len(given) > 1 and not within:
+    if len(given) > 1 and not request.within:
         raise PMEInputError(
-            f"flag: {' and '.join(given)} were given together. Flag them one after the other for all links of each, or "
-            "add within for the links that match all of them. Nothing was flagged."
+            f"{' and '.join(given)} were given together. Flag them one after the other for all links of each, or add "
+            "within for the links that match all of them. Nothing was flagged.",
+            "flag",
         )
 
 
-def _selected(services: Services, named: Flagging, within: bool) -> list[LinkRow]:
+def _lacks_one(request: LeakRequest, named: LeakCriteria) -> bool:
+    """Return whether a criterion was given of which nothing could be read, or is known."""
+    return (
+        bool(request.single_links and not named.names_links)
+        or bool(request.models and not named.models)
+        or bool(request.audiences and not named.audiences)
+    )
+
+
+def _selected(services: Services, named: LeakCriteria, within: bool) -> list[LinkRow]:
     """Return the links that may be alive and that :func:`_flag` would flag."""
+    wanted = [named] if within else named.one_by_one()
+    if named.is_empty:
+        return []
     with services.database.read() as tx:
-        if within and (named.models or named.audiences):
-            return _matching(tx, services, named)
-        single = [Flagging(**{name: values}) for name, values in named.criteria.items()]
-        found = [_matching(tx, services, criterion) for criterion in single if criterion != Flagging()]
+        found = [_matching(tx, services, criteria) for criteria in wanted]
     return list({row.link_id: row for rows in found for row in rows}.values())
 
 
-def _matching(tx: ReadTransaction, services: Services, named: Flagging) -> list[LinkRow]:
+def _matching(tx: ReadTransaction, services: Services, named: LeakCriteria) -> list[LinkRow]:
     """Return the links that match all criteria; of models and audiences alone, those of the connection's own client."""
-    rows = links_matching(tx, **named.criteria)
-    if named.fingerprints or named.link_ids:
+    rows = links_matching(tx, **named.by_name)
+    if named.names_links:
         return rows
     return [row for row in rows if row.client_id == services.client.client_id]
 
 
 def _flag(
-    services: Services, run_context: RunContext, request: LeakRequest, named: Flagging
+    services: Services, run_context: RunContext, request: LeakRequest, named: LeakCriteria
 ) -> tuple[Flagged, tuple[str, ...]]:
     """Flag what the criteria name; with ``within``, what matches all of them, and which known fingerprints do not."""
     reason = stored_reason(request.reason, "flagged without a reason")
-    criteria: dict[str, Any] = dict(named.criteria)
     with services.database.write(run_context) as tx:
-        if not (request.within and (named.models or named.audiences)):
-            return flags.flag(tx, reason, client_id=services.client.client_id, **criteria), ()
+        if not (request.within and named.names_groups):
+            return flags.flag(tx, reason, client_id=services.client.client_id, **named.by_name), ()
         rows = _matching(tx, services, named)
-        known = {row.fingerprint for row in links_matching(tx, fingerprints=named.fingerprints)}
-        matched = {row.fingerprint for row in rows}
-        tombstones = [fingerprint for fingerprint in named.fingerprints if fingerprint not in known]
-        flagged = flags.flag(tx, reason, fingerprints=tombstones, link_ids=[row.link_id for row in rows])
+        alive = links_matching(tx, fingerprints=named.fingerprints) if named.fingerprints else []
+        known, matched = {row.fingerprint for row in alive}, {row.fingerprint for row in rows}
+        others = [fingerprint for fingerprint in named.fingerprints if fingerprint not in known]
+        flagged = flags.flag(tx, reason, fingerprints=others, link_ids=[row.link_id for row in rows])
     return flagged, tuple(f for f in named.fingerprints if f in known and f not in matched)
 
 
@@ -190,7 +202,3 @@ def _log(link: LeakedLink) -> None:
     exposure = "unknown" if link.exposure is None else f"{link.exposure:.1f} s"
     row = link.row
     log.info("Token %s of model %s: %s, exposure %s.", row.fingerprint, row.model_id, row.state.value, exposure)
-
-
-def _union(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*first, *second]))

@@ -1,4 +1,4 @@
-"""A line of log every few seconds while long work goes on."""
+"""A log line every few seconds while long work goes on."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _EVERY_SECONDS = 5.0
 
 
 class Progress:
-    """Counts steps and logs how far they are and how long they will take.
+    """Counts steps, and logs how many are done and how long the rest will take.
 
-    :param log: where lines go.
-    :param what: what is being done, in a word.
-    :param total: how many steps there are; 0 where nobody knows.
-    :param clock: what time is taken from.
+    :param log: the logger.
+    :param what: what is being done.
+    :param total: how many steps there are; 0 if that is unknown.
+    :param clock: the source of time.
     """
 
     def __init__(self, log: logging.Logger, what: str, total: int, clock: Clock) -> None:
@@ -29,7 +29,7 @@ class Progress:
         self._begun = self._logged_at = clock.monotonic()
 
     def step(self, count: int = 1) -> None:
-        """Note that so many steps are done."""
+        """Note that so many steps are done, and log it if the last line is 5 s old."""
         self._done += count
         now = self._clock.monotonic()
         if now - self._logged_at >= _EVERY_SECONDS:

@@ -79,7 +79,14 @@ class Publisher:
         self._services.database.prepare()
         target = self._target
         writer = SlotWriter(
-            self._services, self._run_context, target.name, target.at_once, self._put, self._grace, self
+            self._services,
+            self._run_context,
+            target.name,
+            target.at_once,
+            self._put,
+            self._grace,
+            self,
+            self._own_publishers(),
         )
         with writer:
             remaining = iter(items)
@@ -205,13 +212,16 @@ class Publisher:
         A DAG clears what it published itself, and what the DAGs named as ``publishers`` did: another one may show the
         audience more. More than half of the models are not cleared at once, unless none is wanted any more.
         """
-        own = self._run_context.publisher
-        publishers = None if own is None else frozenset({own, *self._publishers})
-        owner = SlotOwner(self._services.client.client_id, audience, publishers)
+        owner = SlotOwner(self._services.client.client_id, audience, self._own_publishers())
         with self._services.database.read() as tx:
             published_at = publications.models_at(tx, self._target.name, owner)
         wanted = set(model_ids)
         return self._clear(owner, sorted(set(published_at) - wanted), len(published_at) if wanted else 0)
+
+    def _own_publishers(self) -> frozenset[str] | None:
+        """The DAGs whose slots are this one's own; ``None`` for a command, whose user decides for all."""
+        own = self._run_context.publisher
+        return None if own is None else frozenset({own, *self._publishers})
 
     def _clear(self, owner: SlotOwner, model_ids: Sequence[str], shown: int) -> PublishResult:
         """Clear the slots of models.

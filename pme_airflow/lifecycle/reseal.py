@@ -1,43 +1,170 @@
-"""Keeping live links under the newest key."""
+"""Resealing: seal every live link for the connection's current keys, after a change of secret or keys."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from pme_airflow.errors import PMESealError
 from pme_airflow.ledger import audit
+from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.sealing import key_ids_of
 
-__all__ = ["reseal"]
+__all__ = ["KeyUse", "ResealResult", "reseal"]
+
+#: How often links are looked for that another run sealed for earlier keys meanwhile.
+_MAX_PASSES = 3
 
 log = logging.getLogger(__name__)
 
 
-def reseal(services: Services, run_context: RunContext) -> tuple[int, int]:
-    """Seal every live link anew with the newest key.
+@dataclass(frozen=True)
+class KeyUse:
+    """Live links that are sealed for other keys than the current ones.
 
-    :return: how many were resealed, and how many no key at hand opens.
+    :param key_ids: the ids of the keys, each of which alone opens them.
+    :param links: how many links there are.
+    :param until: the latest moment at which one of them ends by itself.
+    :param held: whether the connection holds one of the keys.
     """
-    done = unopened = after = 0
+
+    key_ids: str
+    links: int
+    until: datetime
+    held: bool
+
+
+@dataclass(frozen=True)
+class ResealResult:
+    """What a reseal moved, and which keys are still needed.
+
+    :param moved: how many links are sealed for the current keys now and were not before.
+    :param still_needed: the links that are still sealed for other keys, by these keys.
+    :param in_flight: how many mints were under way, which may be sealed for earlier keys yet.
+    """
+
+    moved: int
+    still_needed: tuple[KeyUse, ...] = ()
+    in_flight: int = 0
+
+    @property
+    def unopened(self) -> int:
+        """How many live links no key of the connection opens."""
+        return sum(use.links for use in self.still_needed if not use.held)
+
+    @property
+    def promise_kept(self) -> bool:
+        """Whether every earlier key may be taken out now."""
+        return not self.still_needed and not self.in_flight
+
+    def lines(self) -> list[str]:
+        """Return what a person must do before a key is taken out, a sentence each."""
+        lines = [
+            f"{use.links} links are sealed with key {use.key_ids}, which this connection does not hold, so they can "
+            "neither be shown nor revoked. Add that key to the end of seal_keys (an earlier client secret as "
+            f"open:SECRET) and run reseal again; else the mint replaces them, and the last ends at "
+            f"{use.until:%Y-%m-%d %H:%M} UTC."
+            for use in self.still_needed
+            if not use.held
+        ]
+        lines += [
+            f"{use.links} links were sealed with key {use.key_ids} by another run meanwhile. Run reseal again before "
+            "you take that key out."
+            for use in self.still_needed
+            if use.held
+        ]
+        if self.in_flight:
+            lines.append(
+                f"{self.in_flight} mints are under way in tasks that may have started with earlier keys. Run reseal "
+                "again when they have ended, before you take a key out."
+            )
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON."""
+        return {
+            "moved": self.moved,
+            "unopened": self.unopened,
+            "in_flight": self.in_flight,
+            "still_needed": [
+                {"key_ids": use.key_ids, "links": use.links, "until": use.until.isoformat(), "held": use.held}
+                for use in self.still_needed
+            ],
+        }
+
+
+def reseal(services: Services, run_context: RunContext) -> ResealResult:
+    """Seal every live link for the current keys, of whichever client as far as the connection's keys open it.
+
+    :raises LedgerUnavailableError: if the ledger cannot be read or written; what was moved before stays moved.
+    """
+    moved = 0
+    for _ in range(_MAX_PASSES):
+        moved += _move_all(services, run_context)
+        still_needed = _still_needed(services)
+        if not any(use.held for use in still_needed):
+            break
+    with services.database.read() as tx:
+        in_flight = audit.count_in_flight(tx, services.client.client_id)
+    result = ResealResult(moved, still_needed, in_flight)
+    for line in result.lines():
+        log.warning("%s", line)
+    return result
+
+
+def _move_all(services: Services, run_context: RunContext) -> int:
+    moved = 0
+    for rows in _pages(services):
+        fresh = [(row, sealed) for row in rows if (sealed := _fresh(services, row)) is not None]
+        if not fresh:
+            continue
+        with services.database.write(run_context) as tx:
+            now = tx.now()
+            for row, sealed in fresh:
+                audit.replace_sealed(tx, row, sealed, now)
+        moved += len(fresh)
+    return moved
+
+
+def _fresh(services: Services, row: LinkRow) -> str | None:
+    """Return a link's text sealed for the current keys; ``None`` if it is already, or no key opens it."""
+    sealed = row.sealed or ""
+    if services.sealer.is_current(sealed):
+        return None
+    try:
+        opened = services.sealer.open(sealed, row.link_id, row.model_id)
+    except PMESealError as error:
+        log.error("%s", error)
+        return None
+    return services.sealer.seal(opened, row.link_id, row.model_id)
+
+
+def _still_needed(services: Services) -> tuple[KeyUse, ...]:
+    """Find the links sealed for other keys. Another client's that no key opens are its own connection's to move."""
+    uses: dict[str, KeyUse] = {}
+    for rows in _pages(services):
+        for row in rows:
+            sealed = row.sealed or ""
+            held = services.sealer.knows(sealed)
+            if services.sealer.is_current(sealed) or (not held and row.client_id != services.client.client_id):
+                continue
+            name = " or ".join(key_ids_of(sealed)) or "unknown"
+            before = uses.get(name, KeyUse(name, 0, row.valid_until, held))
+            uses[name] = KeyUse(name, before.links + 1, max(before.until, row.valid_until), held)
+    return tuple(uses[name] for name in sorted(uses))
+
+
+def _pages(services: Services) -> Iterator[list[LinkRow]]:
+    after = 0
     while True:
         with services.database.read() as tx:
             rows = audit.sealed_rows(tx, after)
         if not rows:
-            return done, unopened
+            return
         after = rows[-1].seq
-        with services.database.write(run_context) as tx:
-            now = tx.now()
-            for row in rows:
-                sealed = row.sealed or ""
-                if services.sealer.is_current(sealed):
-                    continue
-                try:
-                    opened = services.sealer.open(sealed, row.link_id, row.model_id)
-                except PMESealError as error:
-                    log.error("%s", error)
-                    unopened += 1
-                    continue
-                fresh = services.sealer.seal(opened, row.link_id, row.model_id)
-                audit.replace_sealed(tx, row, fresh, now)
-                done += 1
+        yield rows

@@ -1,4 +1,4 @@
-"""What every piece of work on links needs, in one place."""
+"""What every use case needs: one connection's client, ledger and keys."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.publications import DEFAULT_GRACE
 from pme_airflow.sealing import OpenedLink, Sealer
 
-__all__ = ["CLOCK_UNCERTAINTY", "Services"]
+__all__ = ["UNKNOWN_CLOCK_ERROR", "Services"]
 
-#: How far a worker's clock may be from the server's before the first response with a ``Date`` header.
-CLOCK_UNCERTAINTY = timedelta(minutes=11)
-#: The same after the first response: ``Date`` has no fractions of a second, and takes a while to arrive.
-_DATE_UNCERTAINTY = timedelta(seconds=2)
+#: How far a worker's clock may be from the server's while no response has given the difference.
+UNKNOWN_CLOCK_ERROR = timedelta(minutes=11)
+#: How far the server's time may be off once a response has given it: ``Date`` is cut to the second, and takes a while
+#: to arrive.
+_KNOWN_CLOCK_ERROR = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Services:
     grace: timedelta = DEFAULT_GRACE
 
     def can_open(self, sealed: str) -> bool:
-        """Whether one of the connection's keys sealed a text."""
+        """Return whether one of the connection's keys opens a sealed text."""
         return self.sealer.knows(sealed)
 
     def open_item(self, item: dict[str, object]) -> OpenedLink:
-        """The link in an XCom item.
+        """Open the link in an XCom item.
 
-        :raises PMESealError: where the item is not as the mint returned it.
+        :raises PMESealError: if the item is not as the mint returned it.
         """
         link, link_id, model_id = item.get("link"), item.get("link_id"), item.get("model_id")
         if not (isinstance(link, str) and isinstance(link_id, str) and isinstance(model_id, str)):
@@ -52,7 +53,7 @@ class Services:
         return self.sealer.open(link, link_id, model_id)
 
     def live_links(self) -> Iterator[tuple[LinkRow, OpenedLink | None]]:
-        """Every live link that is held, read in pages and opened; ``None`` beside one that no key at hand opens."""
+        """Yield every live link whose text is kept, opened; ``None`` in its place if no key opens it."""
         after = 0
         while True:
             with self.database.read() as tx:
@@ -67,24 +68,24 @@ class Services:
                 yield row, opened
 
     def server_now(self) -> datetime:
-        """Return the server's time, or the worker's before the first response."""
+        """Return the server's time if a response has given it, else the worker's."""
         return self.client.server_clock.now()
 
     def server_time_lower_bound(self) -> datetime:
         """Return a time that has certainly passed by the server's clock."""
-        return self.server_now() - self._clock_uncertainty()
+        return self.server_now() - self._clock_error()
 
     def server_time_upper_bound(self) -> datetime:
         """Return a time that has certainly not passed by the server's clock."""
-        return self.server_now() + self._clock_uncertainty()
+        return self.server_now() + self._clock_error()
 
-    def _clock_uncertainty(self) -> timedelta:
-        return _DATE_UNCERTAINTY if self.client.server_clock.known else CLOCK_UNCERTAINTY
+    def _clock_error(self) -> timedelta:
+        return _KNOWN_CLOCK_ERROR if self.client.server_clock.known else UNKNOWN_CLOCK_ERROR
 
     def learn_server_time(self) -> None:
-        """Learn the server's time; if the API is unavailable, the worker's clock is used.
+        """Request the server's time; if the API is unavailable, go on by the worker's clock.
 
-        :raises PMECredentialsError: where the credentials are refused.
+        :raises PMECredentialsError: if the credentials are refused.
         """
         try:
             self.client.sync_clock()

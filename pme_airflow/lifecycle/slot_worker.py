@@ -76,6 +76,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
     :param put: writes one slot.
     :param grace: how long the link that a slot showed is left alive, by what putting the new one returned.
     :param listener: learns what became of each slot.
+    :param publishers: the DAGs whose slots may be given to another audience; ``None`` for all.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         put: PutSlot,
         grace: Callable[[SlotResult], timedelta],
         listener: SlotListener,
+        publishers: frozenset[str] | None = None,
     ) -> None:
         self._services = services
         self._run_context = run_context
@@ -94,6 +96,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         self._put = put
         self._grace = grace
         self._listener = listener
+        self._publishers = publishers
         self._jobs: deque[_Job] = deque()
         self._loop = WorkerLoop(self, SlotLimits(at_once), services.clock, "publish")
 
@@ -116,8 +119,12 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
     def stage(self, jobs: Sequence[_Job]) -> Sequence[_Claimed]:
         """Claim slots, and return those that are to be put."""
         claimed = []
-        for job, plan in zip(jobs, self._plans(jobs), strict=True):
-            if plan.action is SlotAction.PUT:
+        plans = self._plans(jobs)
+        foreign = self._foreign(jobs, plans)
+        for job, plan in zip(jobs, plans, strict=True):
+            if job.slot in foreign:
+                self._fail(job, SlotError(foreign[job.slot]))
+            elif plan.action is SlotAction.PUT:
                 if plan.link is not None and plan.link.link_id != job.items[0]["link_id"]:
                     job.items[0] = item_of(plan.link)
                 claimed.append(_Claimed(job, plan.previous))
@@ -140,6 +147,31 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         with database.write(self._run_context) as tx:
             plans = slot_claims.open_slots(tx, self._target, wanted, self._services.grace)
         return [plans[job.slot] for job in jobs]
+
+    def _foreign(self, jobs: Sequence[_Job], plans: Sequence[SlotPlan]) -> dict[str, str]:
+        """Find claimed slots that show another audience a live link of another DAG; release them, and return why."""
+        others = {
+            job.slot: plan.previous
+            for job, plan in zip(jobs, plans, strict=True)
+            if plan.action is SlotAction.PUT and self._is_foreign(plan.previous, job.items[0])
+        }
+        if not others:
+            return {}
+        with self._services.database.read() as tx:
+            live = publications.still_live(tx, [shown.link_id for shown in others.values() if shown is not None])
+        foreign = {slot: shown for slot, shown in others.items() if shown is not None and shown.link_id in live}
+        with self._services.database.write(self._run_context) as tx:
+            slot_claims.release_slots(tx, self._target, sorted(foreign))
+        return {
+            slot: f"it shows model {shown.model_id} to audience {shown.audience}, published by DAG {shown.publisher}; "
+            "give each audience a place of its own, or retire that one first"
+            for slot, shown in foreign.items()
+        }
+
+    def _is_foreign(self, shown: Publication | None, item: Item) -> bool:
+        if shown is None or shown.publisher is None or self._publishers is None:
+            return False
+        return shown.audience != item["audience"] and shown.publisher not in self._publishers
 
     def send(self, batch: Sequence[_Claimed]) -> SlotResult:
         (claimed,) = batch

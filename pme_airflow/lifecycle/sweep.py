@@ -22,7 +22,7 @@ from pme_airflow.lifecycle.sweep_result import SweepResult, summary
 from pme_airflow.lifecycle.worker_loop import Landed, RequestLimits, Worker, WorkerLoop
 from pme_airflow.sealing import OpenedLink
 
-__all__ = ["SweepRequest", "SweepResult", "Sweeper", "summary", "sweep"]
+__all__ = ["SweepRequest", "SweepResult", "summary", "sweep"]
 
 #: How soon a link is tried again that no key opens: somebody may be adding the key.
 _KEY_MISSING_WAIT = timedelta(minutes=5)
@@ -274,20 +274,3 @@ def _answer(row: LinkRow, verdict: NotRevoked, unanswered: int) -> NotRevokedAns
         backoff = min(_MAX_UNANSWERED_BACKOFF, 0.5 * 2.0 ** min(unanswered, 10))
     wait = timedelta(seconds=max(backoff * random.uniform(0.5, 1.0), verdict.retry_after or 0.0))  # noqa: S311
     return NotRevokedAnswer(row, verdict.reason, verdict.denied, wait)
-
-
-class Sweeper:
-    """The earlier form of :func:`sweep`, for callers that have not moved to it."""
-
-    def __init__(
-        self, services: Services, run_context: RunContext, max_attempts: int = 6, *, verify: bool = False
-    ) -> None:
-        self._services, self._run_context = services, run_context
-        self._request = SweepRequest(max_attempts, verify)
-        self._outcome = SweepResult()
-
-    def sweep(self, *, flagged_only: bool = False) -> SweepResult:
-        """See :func:`sweep`."""
-        request = replace(self._request, flagged_only=flagged_only)
-        self._outcome = sweep(self._services, self._run_context, request)
-        return self._outcome

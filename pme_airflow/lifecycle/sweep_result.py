@@ -27,7 +27,7 @@ class SweepResult:
     :param unopened: links that no key of the connection opens, so that they cannot be revoked.
     :param alive: the flagged links that are still live, by the client they were minted by.
     :param reasons: why flagged links were not revoked, by link id.
-    :param exposures: seconds from flag to confirmation, by fingerprint.
+    :param exposure_seconds: seconds from flag to confirmation, by fingerprint.
     :param longest_exposure: the longest of all exposures, in seconds.
     :param tombstones: the fingerprints among what was revoked that were flagged before they were known.
     """
@@ -39,15 +39,10 @@ class SweepResult:
     unopened: _Rows = field(default_factory=BoundedList)
     alive: tuple[FlaggedAlive, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
-    exposures: dict[str, float] = field(default_factory=dict)
+    exposure_seconds: dict[str, float] = field(default_factory=dict)
     longest_exposure: float = 0.0
     tombstones: list[str] = field(default_factory=list)
     _dark: set[str] = field(default_factory=set)
-
-    @property
-    def given_up(self) -> _Rows:
-        """See :attr:`irrevocable`."""
-        return self.irrevocable
 
     @property
     def audiences(self) -> list[str]:
@@ -83,8 +78,8 @@ class SweepResult:
             self._dark.add(row.audience)
             seconds = max(0.0, (at - row.flagged_at).total_seconds())
             self.longest_exposure = max(self.longest_exposure, seconds)
-            if len(self.exposures) < MAX_ENTRIES:
-                self.exposures[row.fingerprint or ""] = seconds
+            if len(self.exposure_seconds) < MAX_ENTRIES:
+                self.exposure_seconds[row.fingerprint or ""] = seconds
 
     def note_reason(self, row: LinkRow, reason: str) -> None:
         """Note why a flagged link was not revoked."""
@@ -118,7 +113,7 @@ def summary(result: SweepResult) -> dict[str, Any]:
                 "audience": row.audience,
                 "fingerprint": row.fingerprint,
                 "flagged_at": row.flagged_at.isoformat() if row.flagged_at else None,
-                "exposure": result.exposures.get(row.fingerprint or ""),
+                "exposure": result.exposure_seconds.get(row.fingerprint or ""),
             }
             for row in result.revoked
         ],

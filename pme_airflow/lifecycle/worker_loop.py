@@ -201,9 +201,9 @@ class WorkerLoop(Generic[Job, Staged, Result]):
         if self._in_flight:
             self._worker.settle(self._gather())
         elif not self._ready and not self._staged:
-            if self._later:
+            if self._later and not self._stopped:
                 self._clock.sleep(max(0.0, self._later[0][0] - self._clock.monotonic()))
-            elif self._source_empty and not self._worker.idle():
+            elif not self._later and self._source_empty and not self._worker.idle():
                 return False
         self._keep_alive()
         return True

@@ -70,7 +70,7 @@ def emit_metrics(result: SweepResult) -> None:
     count("expired", result.expired)
     count("irrevocable", result.irrevocable.total)
     Stats.gauge("pme.flagged_pending", result.pending)
-    for seconds in result.exposures.values():
+    for seconds in result.exposure_seconds.values():
         Stats.timing("pme.exposure", seconds * 1000)
 
 
@@ -129,7 +129,7 @@ def late_alarms(result: SweepResult, max_exposure: Any) -> list[str]:
     limit = parse_duration(max_exposure, "max_exposure").total_seconds()
     return [
         f"{fingerprint} was exposed for {seconds:.0f} s, over {limit:.0f} s."
-        for fingerprint, seconds in result.exposures.items()
+        for fingerprint, seconds in result.exposure_seconds.items()
         if seconds > limit
     ]
 

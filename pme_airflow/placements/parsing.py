@@ -46,12 +46,12 @@ _KEEP_EVERY = timedelta(minutes=15)
 log = logging.getLogger(__name__)
 
 
-def load(beside: str | Path) -> list[Placement]:
-    """Return the placements in the file ``$PME_PLACEMENTS`` names, or in ``placements.yaml`` beside a DAG file.
+def load(dag_file: str | Path) -> list[Placement]:
+    """Return the placements in the file ``$PME_PLACEMENTS`` names, or in ``placements.yaml`` in a DAG file's folder.
 
     :raises PMEInputError: with a line for each thing that is wrong.
     """
-    path = Path(os.environ.get("PME_PLACEMENTS") or Path(beside).parent / "placements.yaml")
+    path = Path(os.environ.get("PME_PLACEMENTS") or Path(dag_file).parent / "placements.yaml")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -259,16 +259,16 @@ def _check_together(placements: Sequence[Placement], problems: ProblemCollector)
 
 
 def _check_locations(placement: Placement, owners: dict[str, str], problems: ProblemCollector) -> None:
+    """Check that no two targets write the same slots."""
     seen: set[str] = set()
     for target in placement.targets:
-        location = target.location
-        owner = owners.setdefault(location, placement.audience)
-        if location in seen:
-            problem = f"{target.kind} stands twice with the same place for {placement.audience}"
-        elif target.kind in ("object_storage", "http", "custom") and owner != placement.audience:
-            problem = f"{target.kind} shows both {owner} and {placement.audience} in the same place; give each its own"
-        else:
-            seen.add(location)
+        if target.location in seen:
+            problems.add("targets", f"{target.kind} stands twice with the same place for {placement.audience}")
             continue
-        seen.add(location)
-        problems.add("targets", problem)
+        seen.add(target.location)
+        for slots in target.slots_of_one_audience:
+            owner = owners.setdefault(slots, placement.audience)
+            if owner != placement.audience:
+                problem = f"{target.kind} shows both {owner} and {placement.audience} in the same place"
+                problems.add("targets", f"{problem}; give each its own")
+                break

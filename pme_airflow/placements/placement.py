@@ -32,6 +32,15 @@ class TargetSpec:
         """Where it shows links; two targets of one location would write the same slots."""
         return location_of(self.kind, self.options)
 
+    @property
+    def slots_of_one_audience(self) -> list[str]:
+        """Names of what only one audience can be shown in: all of the location, a site's pages, or nothing of it."""
+        if self.kind == "slack":  # each audience has messages of its own in a channel
+            return []
+        if self.kind == "wordpress":
+            return [f"{self.location} {page}#{model}" for model, page in self.options["pages"].items()]
+        return [self.location]
+
 
 @dataclass(frozen=True)
 class Placement:

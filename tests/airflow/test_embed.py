@@ -22,12 +22,11 @@ from pme_airflow.dev.emulator.server import serving_app
 from pme_airflow.ledger import flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.refresh import create_refresh_app
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from tests.conftest import MODELS, MakeServices
 from tests.support.home import ROOT
-from tests.support.rooms import demand, mint, publish
+from tests.support.rooms import demand, mint, publish, sweep
 
 CHROMIUM = shutil.which("chromium")
 SDK = ROOT / ".venv" / "node" / "node_modules" / "@matterport" / "sdk" / "dist"
@@ -70,7 +69,7 @@ class Keeper:
             name = f"run{self.runs}"
             items = mint(self.services, name, [ONE], demand(VALIDITY, RENEW_BEFORE)).items
             assert publish(self.services, name, self.target, items).failed == []
-            Sweeper(self.services, RunContext(f"dag/{name}/sweep/-1")).sweep()
+            sweep(self.services)
 
     def __enter__(self) -> Keeper:
         self.run()
@@ -228,4 +227,4 @@ def test_without_the_sdk_the_iframe_is_loaded_anew_in_time(
 def _revoke_all(services: Services) -> None:
     with services.database.write(RunContext("cli")) as tx:
         flags.flag(tx, "leaked", audiences=["intranet"])
-    Sweeper(services, RunContext("cli")).sweep()
+    sweep(services)

@@ -19,14 +19,12 @@ from sqlalchemy import delete
 
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.dev.playground.home import SECRET, start_emulator, stop
-from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import runs
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.support.databases import fresh
-from tests.support.rooms import Shelf, demand, mint, publish, rows, services_at
+from tests.support.rooms import Shelf, demand, mint, publish, rows, services_at, sweep
 from tests.support.scale import scaled
 
 KILLS = scaled(12, 200)
@@ -58,7 +56,7 @@ def rotation(address: str, ledger: str, folder: Path, run: str) -> None:
     made = services(address, ledger)
     outcome = mint(made, run, MODELS, demand())
     publish(made, run, Files(folder), outcome.items)
-    Sweeper(made, RunContext(f"dag/{run}/sweep/-1")).sweep()
+    sweep(made)
 
 
 def forked(work: Callable[[], None]) -> int:

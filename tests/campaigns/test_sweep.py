@@ -13,10 +13,9 @@ from pme_airflow.dev.emulator.server import serving
 from pme_airflow.dev.playground.home import SECRET
 from pme_airflow.ledger import flags
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
-from tests.support.rooms import demand, mint, rows, services_at
+from tests.support.rooms import demand, mint, rows, services_at, sweep
 from tests.support.scale import scaled
 
 LEAKED = scaled(400, 10_000)
@@ -39,7 +38,7 @@ def test_nothing_is_left_alive_but_what_is_listed_as_irrevocable(tmp_path: Path)
         with database.write(RunContext("cli")) as tx:
             flags.flag(tx, "all of it leaked", audiences=["leaked"])
         begun = world.now()
-        outcome = Sweeper(services, RunContext("dag/sweep/sweep/-1")).sweep()
+        outcome = sweep(services)
         world.set_faults({})
         listed = {row.fingerprint for row in rows(services, "live") if row.irrevocable}
         kept = set(models[LEAKED:])

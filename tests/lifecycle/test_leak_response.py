@@ -156,6 +156,54 @@ def test_within_flags_what_matches_every_criterion(services: Services) -> None:
     assert [row.link_id for row in rows(services) if row.flagged_at] == [other["link_id"]]
 
 
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"tokens": ("two words",), "models": (ALL[0],)},
+        {"reports": (Findings("text", 1, (UNKNOWN,)),), "models": (ALL[0],)},
+        {"models": ("no model",), "audiences": ("intranet",)},
+        {"link_ids": ("lnk_unknown",), "audiences": ("intranet",)},
+        {"audiences": (7,), "models": (ALL[0],)},
+    ],
+)
+def test_within_a_criterion_that_is_unreadable_or_unknown_nothing_is_flagged(
+    services: Services, what: dict[str, Any]
+) -> None:
+    mint(services, "run", ALL[:2])
+    selected: list[object] = []
+    response = responded(services, **what, within=True, on_selected=selected.extend)
+    assert response.links == ()
+    assert selected == []
+    assert not any(row.flagged_at for row in rows(services))
+
+
+def test_what_will_be_flagged_is_shown_before_it_is(services: Services) -> None:
+    mint(services, "run", ALL[:2])
+    (other,) = mint(services, "run2", ALL[:1], demand(audience="brokers")).items
+    seen: list[list[str]] = []
+    flagged: list[int] = []
+
+    def on_selected(links: Any) -> None:
+        flagged.append(sum(row.flagged_at is not None for row in rows(services)))
+        seen.append([link.link_id for link in links])
+
+    responded(services, models=(ALL[0],), audiences=("brokers",), within=True, on_selected=on_selected)
+    responded(services, tokens=(other["fingerprint"], other["fingerprint"]), on_selected=on_selected)
+    responded(services, models=(ALL[0],), on_selected=on_selected)
+    assert seen[0] == seen[1] == [other["link_id"]]
+    assert len(seen[2]) == 2
+    assert flagged == [0, 1, 1]
+
+
+def test_models_and_audiences_are_those_of_the_connections_own_client(services: Services) -> None:
+    mint(services, "run", ALL[:2])
+    services.client.client_id = "another-client"
+    for what in ({"models": (ALL[0],)}, {"audiences": ("intranet",)}):
+        assert responded(services, **what).links == ()
+    assert responded(services, models=(ALL[0],), audiences=("intranet",), within=True).links == ()
+    assert not any(row.flagged_at for row in rows(services))
+
+
 def test_a_known_fingerprint_outside_of_the_filter_is_named_and_not_flagged(services: Services) -> None:
     first, second = mint(services, "run", ALL[:2]).items
     tokens = (first["fingerprint"], second["fingerprint"], UNKNOWN)

@@ -74,7 +74,7 @@ def test_a_sweep_alarms_what_is_irrevocable_unopened_hit_pending_or_another_clie
 
 @pytest.mark.parametrize(("limit", "late"), [("9s", 1), ("10s", 0), ("PT9S", 1), (None, 0), ("", 0)])
 def test_an_exposure_is_late_over_the_limit_alone(limit: str | None, late: int) -> None:
-    assert len(alerts.late_alarms(swept(exposures={"sha256:x": 10.0}), limit)) == late
+    assert len(alerts.late_alarms(swept(exposure_seconds={"sha256:x": 10.0}), limit)) == late
 
 
 def test_a_bad_limit_is_an_error_after_the_other_alarms(operator: PMERevocationSweepOperator) -> None:
@@ -88,7 +88,7 @@ def test_a_bad_limit_is_an_error_after_the_other_alarms(operator: PMERevocationS
 def test_metrics_count_all_of_a_long_list(
     operator: PMERevocationSweepOperator, metrics: dict[str, float], task: FakeTask
 ) -> None:
-    result = swept(expired=4, exposures={"a": 1.5, "b": 0.5}, alive=(FlaggedAlive("own", 3, 1, UNTIL),))
+    result = swept(expired=4, exposure_seconds={"a": 1.5, "b": 0.5}, alive=(FlaggedAlive("own", 3, 1, UNTIL),))
     for number in range(1005):
         result.revoked.append(SimpleNamespace(link_id=number))  # type: ignore[arg-type]
     alerts.emit_metrics(result)

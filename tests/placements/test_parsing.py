@@ -209,6 +209,19 @@ def test_one_place_twice_is_refused() -> None:
     assert str(caught.value).count("\n  - ") == 1
 
 
+def test_two_audiences_may_not_share_a_space_on_a_page() -> None:
+    pages = {"yyHDFKzPzvN": 42, "SxQL3iGyoDo": 43}
+    entries = [
+        {"audience": name, "models": list(pages), "targets": [{"kind": "wordpress", "pages": pages}]}
+        for name in ("one", "two")
+    ]
+    with pytest.raises(PMEInputError, match="wordpress shows both one and two") as caught:
+        check(yaml.safe_dump(entries))
+    assert str(caught.value).count("\n  - ") == 1
+    entries[1]["targets"] = [{"kind": "wordpress", "pages": {"yyHDFKzPzvN": 44, "SxQL3iGyoDo": 42}}]
+    assert len(check(yaml.safe_dump(entries))) == 2
+
+
 @pytest.mark.parametrize("kind", [{"kind": "slack", "channel": "#tours"}, {"kind": "wordpress", "pages": {}}])
 def test_two_audiences_may_share_a_channel_or_a_site(kind: dict[str, object]) -> None:
     entries = [{"audience": name, "models": [], "targets": [kind]} for name in ("one", "two")]

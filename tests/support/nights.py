@@ -11,10 +11,9 @@ from pme_airflow.ledger.publications import DEFAULT_GRACE
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.targets.base import Target
 from tests.support.clocks import FakeClock
-from tests.support.rooms import mint
+from tests.support.rooms import mint, sweep
 
 #: How often each fault strikes a request.
 RATES = {
@@ -123,7 +122,7 @@ class Nights:
             assert not any(self.world.tokens[token].alive(self.world.now()) for token in kept), "left behind, and alive"
 
     def _sweep(self, night: int) -> None:
-        Sweeper(self.services, RunContext(f"dag/night{night}/sweep/-1")).sweep()
+        sweep(self.services)
 
     def _check_after(self, new: dict[str, str]) -> None:
         held = self.place.everything()

@@ -24,6 +24,8 @@ from pme_airflow.lifecycle.account_models import ModelQuery
 from pme_airflow.lifecycle.mint import MintLinksRequest, MintResult, mint_links
 from pme_airflow.lifecycle.publish import Publisher, PublishResult
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult
+from pme_airflow.lifecycle.sweep import sweep as run_sweep
 from pme_airflow.sealing import Sealer
 from pme_airflow.secrets import SecretStr
 from pme_airflow.targets.base import ShownLink, Target
@@ -60,6 +62,11 @@ def mint(services: Services, run: str, models: Sequence[str] | ModelQuery, wante
 def publish(services: Services, run: str, target: Target, items: Sequence[Mapping[str, Any]]) -> PublishResult:
     """Publish items, as one task of a run would."""
     return Publisher(services, RunContext.of_task("dag", run, "publish"), target).publish(items)
+
+
+def sweep(services: Services, **how: Any) -> SweepResult:
+    """Revoke what is due, as one task of a run would."""
+    return run_sweep(services, RunContext("dag/sweep/sweep/-1"), SweepRequest(**how))
 
 
 def rows(services: Services, *states: str) -> list[LinkRow]:

@@ -34,12 +34,11 @@ from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.mint import MintLinksRequest, mint_links
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import Sealer, fingerprint
 from pme_airflow.secrets import AccessToken, SecretStr
 from pme_airflow.targets.base import ShownLink
 from tests.support.clocks import FakeClock
-from tests.support.rooms import CLIENT, Shelf, rows
+from tests.support.rooms import CLIENT, Shelf, rows, sweep
 
 DAY = 86_400.0
 KEEPER, SWEEP, NIGHTLY = 900.0, 180.0, 2 * 3600.0
@@ -304,7 +303,7 @@ class Simulation:
         self.report.killed += 1
 
     def _sweep(self) -> None:
-        Sweeper(self._services(), RunContext("sweep/x/sweep/-1")).sweep()
+        sweep(self._services())
 
     def _look(self) -> None:
         """Count what is alive, and what of it is neither known nor covered."""

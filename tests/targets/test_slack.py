@@ -19,13 +19,12 @@ from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.former_names import move_former_publications
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.targets.base import SlotCheck, SlotResult
 from pme_airflow.targets.slack import SlackTarget
 from tests.conftest import MODELS
 from tests.support.links import TOKEN_A, TOKEN_B, TOKEN_C, opened, shown_link
 from tests.support.places import SlackPlace, slack_place
-from tests.support.rooms import mint, publish, rename
+from tests.support.rooms import mint, publish, rename, sweep
 
 ONE, TWO = list(MODELS)[:2]
 SLOT = f"intranet/{ONE}"
@@ -244,7 +243,7 @@ def test_slot_with_a_locked_message_stays_shown_and_its_old_link_dies_at_once(
     publish(services, "monday", target, mint(services, "monday", [ONE]).items)
     refuse(update="cant_update_message", delete="cant_delete_message")(channel)
     assert publish(services, "tuesday", target, mint(services, "tuesday", [ONE]).items).failed == []
-    Sweeper(services, RunContext("dag/tuesday/sweep/-1")).sweep()
+    sweep(services)
     _, new = world.tokens
     assert [issued.token for issued in world.alive()] == [new]
     assert len(channel.messages) == 2
@@ -317,7 +316,7 @@ def test_cleared_message_that_stays_readable_ends_the_slot_without_grace(
     publisher = Publisher(services, RunContext("dag/tuesday/publish/-1"), target)
     outcome = publisher.retire_others("intranet", [])
     assert (outcome.removed.total, outcome.failed.total) == (1, 0)
-    Sweeper(services, RunContext("dag/tuesday/sweep/-1")).sweep()
+    sweep(services)
     assert world.alive() == []
 
 

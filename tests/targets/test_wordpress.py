@@ -18,12 +18,11 @@ from pme_airflow.dev.playground.wordpress import Site, missing, serving_wordpres
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.targets.wordpress import WordPressTarget
 from tests.conftest import MODELS
 from tests.support.fake_wordpress import link
 from tests.support.handlers import serving_handler
-from tests.support.rooms import mint, publish
+from tests.support.rooms import mint, publish, sweep
 from tests.support.scale import scaled
 
 pytestmark = [pytest.mark.skipif(missing() is not None, reason=str(missing())), pytest.mark.timeout(scaled(300, 1800))]
@@ -196,7 +195,7 @@ def test_a_slot_that_is_cleared_shows_nothing_and_keeps_its_place(site: Site, se
     assert site.content(page) == f"{BEFORE}{empty}{AFTER}"
     assert token not in site.kept(page) + site.seen(page)
     assert "[pme" not in site.seen(page)
-    Sweeper(services, RunContext("sweep")).sweep()
+    sweep(services)
     publish(services, "wednesday", shelf, mint(services, "wednesday", [ONE]).items)
     assert site.content(page) == shown.replace(token, next(reversed(world.tokens)))
 

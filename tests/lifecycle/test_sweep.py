@@ -15,12 +15,11 @@ from pme_airflow.ledger import flags, sweep_queue
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import FakeClock
-from tests.support.rooms import demand, mint, rows
+from tests.support.rooms import demand, mint, rows, sweep
 from tests.support.together import at_once
 
 ALL = list(MODELS)
@@ -29,12 +28,6 @@ ALL = list(MODELS)
 def flag(services: Services, **what: list[str]) -> flags.Flagged:
     with services.database.write(RunContext("cli")) as tx:
         return flags.flag(tx, "leaked", **what)  # type: ignore[arg-type]
-
-
-def sweep(services: Services, **how: object) -> Sweeper:
-    sweeper = Sweeper(services, RunContext("dag/sweep/sweep/-1"), **how)  # type: ignore[arg-type]
-    sweeper.sweep()
-    return sweeper
 
 
 def hurry(services: Services) -> None:
@@ -90,14 +83,14 @@ def test_only_true_counts_and_after_max_attempts_it_is_irrevocable_and_alarmed_o
     (item,) = mint(services, "run", ALL[:1]).items
     flag(services, fingerprints=[item["fingerprint"]])
     world.set_faults({"lying_false": 1.0})
-    given_up = []
+    irrevocable = []
     for _ in range(4):
-        given_up += sweep(services, max_attempts=3)._outcome.given_up
+        irrevocable += sweep(services, max_attempts=3).irrevocable
         hurry(services)
     (row,) = rows(services)
     assert (row.state.value, row.irrevocable) == ("live", True)
     assert row.revoke_attempts >= 3
-    assert len(given_up) == 1
+    assert len(irrevocable) == 1
     world.set_faults({})
     hurry(services)
     sweep(services)
@@ -119,7 +112,7 @@ def test_a_long_sweep_in_which_all_is_denied_goes_on(make_services: MakeServices
         return send(tokens)
 
     with mock.patch.object(services.client, "revoke", slowly):
-        assert len(sweep(services, max_attempts=1)._outcome.given_up) == 3
+        assert len(sweep(services, max_attempts=1).irrevocable) == 3
 
 
 def test_false_on_a_token_past_its_end_is_expired(services: Services, world: World) -> None:

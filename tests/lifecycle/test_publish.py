@@ -18,12 +18,11 @@ from pme_airflow.ledger.tables import claims, links
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.retire import retire_targets
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from pme_airflow.targets.base import ShownLink
 from tests.conftest import MODELS, MakeServices
-from tests.support.rooms import Shelf, mint, publish, rows
+from tests.support.rooms import Shelf, mint, publish, rows, sweep
 from tests.support.together import at_once
 
 ONE, TWO = list(MODELS)[:2]
@@ -37,7 +36,7 @@ def sweep_after_grace(services: Services) -> None:
             if link.retire_at is not None:
                 earlier = link.retire_at - timedelta(minutes=16)
                 tx.execute(update(links).where(links.c.seq == link.seq, moved).values(retire_at=earlier))
-    Sweeper(services, RunContext("dag/sweep/sweep/-1")).sweep()
+    sweep(services)
 
 
 def alive(world: World) -> set[str]:
@@ -50,7 +49,7 @@ def test_the_old_link_is_retired_after_the_new_one_is_shown(services: Services, 
     old = shelf.shown[ONE]
     publish(services, "tuesday", shelf, mint(services, "tuesday", [ONE]).items)
     assert shelf.shown[ONE] != old
-    Sweeper(services, RunContext("dag/sweep/sweep/-1")).sweep()
+    sweep(services)
     assert old in alive(world)
     newest, oldest = rows(services, "live")
     assert newest.retire_at is None

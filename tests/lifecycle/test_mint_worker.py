@@ -19,11 +19,10 @@ from pme_airflow.ledger.tables import claims, links
 from pme_airflow.lifecycle.account_models import ModelQuery
 from pme_airflow.lifecycle.mint import MAX_LOST_RESPONSES
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import Sweeper
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.conftest import MODELS, MakeServices
-from tests.support.rooms import Shelf, demand, mint, publish, rows
+from tests.support.rooms import Shelf, demand, mint, publish, rows, sweep
 from tests.support.together import at_once
 
 ALL = list(MODELS)
@@ -179,7 +178,7 @@ def test_a_token_flagged_before_it_was_known_is_revoked_at_once(services: Servic
 
     with mock.patch.object(services.client, "mint", leaked):
         outcome = mint(services, "run", ALL[:1])
-    assert len(Sweeper(services, RunContext("sweep")).sweep().revoked) == 1
+    assert len(sweep(services).revoked) == 1
     (alive,) = world.alive()
     assert fingerprint(AccessToken(alive.token)) == outcome.items[0]["fingerprint"]
 

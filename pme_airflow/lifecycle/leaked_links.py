@@ -1,4 +1,4 @@
-"""A leak to respond to, and what the response came to: values that the task, the command line and the hook share."""
+"""What leaked, and what became of it."""
 
 from __future__ import annotations
 
@@ -51,6 +51,11 @@ class LeakRequest:
     max_attempts: int = 6
     deadline: timedelta | None = None
     on_selected: Callable[[Sequence[LinkRow]], None] | None = None
+
+    @property
+    def single_links(self) -> tuple[object, ...]:
+        """Everything given that names single links."""
+        return (*self.tokens, *self.link_ids, *self.reports, *self.report_places)
 
 
 @dataclass(frozen=True)

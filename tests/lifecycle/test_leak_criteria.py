@@ -1,0 +1,68 @@
+"""What names leaked links is read whole: what can be is kept, what cannot is a problem."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pme_airflow.errors import PMEError
+from pme_airflow.lifecycle.leak_criteria import LeakCriteria, fingerprints_of
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
+
+TOKEN = "k3f9x0a8q7w6e5r4t3y2u1i0p"
+MARK = fingerprint(AccessToken(TOKEN))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [TOKEN, f" {TOKEN}\n", MARK, MARK.upper(), f"Bearer {TOKEN}", f"Bearer+{TOKEN}",
+     f"https://my.matterport.com/show?m=x&auth=Bearer%2B{TOKEN}", f"&lt;iframe src=&quot;?auth=Bearer+{TOKEN}&quot;"],
+)  # fmt: skip
+def test_a_token_is_found_in_every_form(value: str) -> None:
+    assert fingerprints_of([value, value]) == ([MARK], 0)
+
+
+@pytest.mark.parametrize("value", ["", "two words", None, 7, {"x": TOKEN}, b"bytes"])
+def test_what_holds_no_token_is_counted(value: Any) -> None:
+    assert fingerprints_of([value, TOKEN]) == ([MARK], 1)
+
+
+def test_everything_readable_is_kept_and_the_rest_is_a_problem() -> None:
+    problems: list[PMEError] = []
+    given: dict[str, Any] = {
+        "tokens": [TOKEN, "two words", 7],
+        "models": ["yyHDFKzPzvN", "https://my.matterport.com/show/?m=SxQL3iGyoDo", "no"],
+        "audiences": [" intranet ", "", None],
+        "link_ids": ("lnk_1",),
+    }
+    criteria = LeakCriteria.read(given, problems)
+    assert criteria == LeakCriteria((MARK,), ("lnk_1",), ("yyHDFKzPzvN", "SxQL3iGyoDo"), ("intranet",))
+    assert [str(problem).partition(":")[0] for problem in problems] == ["tokens", "audiences", "tokens", "models"]
+    assert "1 of 2 hold no token" in str(problems[2])
+    assert TOKEN not in repr(criteria) + str(problems)
+
+
+def test_a_single_text_is_one_value() -> None:
+    problems: list[PMEError] = []
+    assert LeakCriteria.read({"audiences": "intranet", "tokens": TOKEN}, problems) == LeakCriteria(
+        (MARK,), audiences=("intranet",)
+    )
+    assert problems == []
+
+
+def test_what_is_named_is_known_by_kind() -> None:
+    assert LeakCriteria().is_empty
+    assert not LeakCriteria(audiences=("a",)).is_empty
+    assert LeakCriteria(("f",)).names_links
+    assert LeakCriteria(link_ids=("l",)).names_links
+    assert not LeakCriteria(models=("m",)).names_links
+    assert LeakCriteria(models=("m",)).names_groups
+    assert LeakCriteria(audiences=("a",)).names_groups
+    assert not LeakCriteria(("f",), ("l",)).names_groups
+    whole = LeakCriteria(("f",), ("l",), ("m",), ("a",))
+    assert whole.one_by_one() == [
+        LeakCriteria(("f",)), LeakCriteria(link_ids=("l",)), LeakCriteria(models=("m",)), LeakCriteria(audiences=("a",)),
+    ]  # fmt: skip
+    assert LeakCriteria(models=("m",)).one_by_one() == [LeakCriteria(models=("m",))]
