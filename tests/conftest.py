@@ -24,6 +24,11 @@ MODELS = {f"Model{index:06d}": f"Space {index}" for index in range(40)}
 MakeServices = Callable[..., Services]
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name bytes by their length: a compressed text contains the time, and all processes must name a case alike."""
+    return f"{len(val)}-bytes" if isinstance(val, bytes) and len(val) > 16 else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     arrange(items)
 
