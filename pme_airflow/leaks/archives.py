@@ -223,14 +223,14 @@ class ScanReader:
     def _nested_zip(self, kind: Zip, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
         """Read a zip in memory: its directory is at its end. Its own bytes are searched too."""
         held = io.BytesIO()
+        size = 0
         with suppress(EOFError):
             while fresh := stream.read(1 << 20):
-                held.write(fresh)
-                if budget.held + held.tell() > MAX_NESTED_ZIP_BYTES:
+                size += held.write(fresh)
+                if budget.held + size > MAX_NESTED_ZIP_BYTES:
                     reason = f"is a zip of over {MAX_NESTED_ZIP_BYTES} bytes inside an archive. Unpack it first"
                     self._skip(path, reason, budget)
                     return
-        size = held.tell()
         budget.held += size
         yield from self._archive(kind, held, path, budget, level)
         held.seek(0)
