@@ -24,7 +24,7 @@ from tests.support.proxy import Proxy, serving_proxy
 #: A target of a careless author: it logs what it shows, and fails with the link in its words.
 CARELESS = """
 import logging
-from pme_airflow.lifecycle.publish import Target
+from pme_airflow.targets import Target
 
 {mutant}
 
@@ -39,7 +39,7 @@ class Careless(Target):
     def read_back(self, slot, link, details):
         pass
 """
-UNMASKED = "import pme_airflow.hooks.pme\npme_airflow.hooks.pme.mask_secret = lambda *a: None"
+UNMASKED = "import pme_airflow.hooks.pme\npme_airflow.hooks.pme._masks.add = lambda opened: None"
 
 BROKEN, MASKED, LAID_BARE = list(MODELS)[:3], list(MODELS)[3], list(MODELS)[4]
 PLACEMENTS = """
