@@ -230,8 +230,8 @@ def test_a_flag_of_nothing_and_of_mixed_criteria_is_refused(hook: PMEHook) -> No
 
 def test_a_part_that_cannot_be_read_is_an_error_after_the_rest_is_flagged(hook: PMEHook) -> None:
     (item,) = hook.mint(MANY[:1]).items
-    with pytest.raises(PMEInputError, match="model"):
-        hook.flag(tokens=iter([item["fingerprint"]]), models=["short"])
+    with pytest.raises(PMEInputError, match="token"):
+        hook.flag(tokens=iter([item["fingerprint"], "no token at all"]))
     assert rows(hook)[0].flagged_at is not None
 
 
