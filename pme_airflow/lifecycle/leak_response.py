@@ -37,8 +37,9 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
     :raises LedgerUnavailableError: if the ledger cannot be written; nothing is flagged then.
     """
     problems: list[PMEError] = [PMEInputError(sentence) for sentence in request.unread]
-    _refuse_mixture(request)
     criteria, findings = _read(request, problems)
+    if not request.within:
+        _refuse_mixture(criteria, findings)
     if criteria.is_empty and findings is None:
         if problems:
             return LeakResponse(problems=tuple(problems), swept=request.sweep)
@@ -81,18 +82,18 @@ def _read(request: LeakRequest, problems: list[PMEError]) -> tuple[LeakCriteria,
     return criteria, merged(reports)
 
 
-def _refuse_mixture(request: LeakRequest) -> None:
-    """Refuse criteria that read like a filter and would select the union."""
+def _refuse_mixture(criteria: LeakCriteria, findings: Findings | None) -> None:
+    """Refuse criteria that read like a filter and would select the union; what cannot be read selects nothing."""
     given = [
         name
         for name, values in (
-            ("tokens", request.single_links),
-            ("models", request.models),
-            ("audiences", request.audiences),
+            ("tokens", criteria.names_links or findings is not None),
+            ("models", criteria.models),
+            ("audiences", criteria.audiences),
         )
         if values
     ]
-    if len(given) > 1 and not request.within:
+    if len(given) > 1:
         raise PMEInputError(
             f"{' and '.join(given)} were given together. Flag them one after the other for all links of each, or add "
             "within for the links that match all of them. Nothing was flagged.",
