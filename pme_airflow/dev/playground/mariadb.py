@@ -36,11 +36,12 @@ def serving_mariadb(folder: Path, *options: str) -> Iterator[tuple[Path, str]]:
     """
     data, socket = folder / "data", folder / "db.sock"
     user = ["--user=root"] if os.getuid() == 0 else []
-    subprocess.run(
-        ["mariadb-install-db", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db",
-         *user],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    install = ["mariadb-install-db", f"--datadir={data}", "--auth-root-authentication-method=normal",
+               "--skip-test-db", *user]  # fmt: skip
+    if subprocess.run(install, capture_output=True).returncode:  # several at once may run out of asynchronous I/O
+        shutil.rmtree(data, ignore_errors=True)
+        time.sleep(3)
+        subprocess.run(install, check=True, capture_output=True)
     process = subprocess.Popen(
         [str(program("mariadbd")), "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking",
          f"--pid-file={folder}/pid", *options, *user],
