@@ -105,9 +105,11 @@ class PMEClient:
         self._network.close()
 
     def with_deadline(self, seconds: float) -> PMEClient:
-        """Return a client of the same application that gives each request up after so many seconds; close it too."""
+        """Return a client of the same application that repeats no request after so many seconds from now; close it."""
         settings = replace(self.settings, timeout=min(seconds, self.settings.timeout), deadline=seconds)
-        return PMEClient(self.client_id, self._secret, self.host, settings, self._clock, limiter=self.limiter)
+        client = PMEClient(self.client_id, self._secret, self.host, settings, self._clock, limiter=self.limiter)
+        client._retries.end_at(self._clock.monotonic() + seconds)
+        return client
 
     def check_credentials(self) -> None:
         """Request an application token where none is cached.
@@ -226,12 +228,9 @@ class PMEClient:
 
         :param seconds: how long all of it may take.
         """
-        settings = replace(self.settings, timeout=min(seconds, self.settings.timeout), deadline=seconds)
         names: dict[str, str] = {}
         until = self._clock.monotonic() + seconds
-        secret, clock = self._secret, self._clock
-        with PMEClient(self.client_id, secret, self.host, settings, clock, limiter=self.limiter) as brief:
-            brief._retries.end_at(until)
+        with self.with_deadline(seconds) as brief:
             for start in range(0, len(model_ids), _PAGE_SIZE):
                 if self._clock.monotonic() >= until:
                     break

@@ -70,7 +70,7 @@ def test_an_unreachable_api_is_reported_within_the_deadline(
     begun = clock.monotonic()
     with caplog.at_level(logging.ERROR):
         response = responded(services, tokens=(item["fingerprint"],), sweep=True, deadline=PERSON)
-    assert clock.monotonic() - begun <= PERSON.total_seconds() + 10  # one more pause of the backoff may begin before it
+    assert clock.monotonic() - begun <= PERSON.total_seconds()
     assert not response.promise_kept
     assert not response.permanent
     (link,) = response.not_revoked
@@ -89,7 +89,7 @@ def test_an_api_that_answers_false_is_reported_within_the_deadline(make_services
     world.set_faults({"lying_false": 1.0})
     begun = clock.monotonic()
     response = responded(services, audiences=("intranet",), sweep=True, deadline=PERSON, max_attempts=50)
-    assert clock.monotonic() - begun <= PERSON.total_seconds() + 10  # one more pause of the backoff may begin before it
+    assert clock.monotonic() - begun <= PERSON.total_seconds()
     assert not response.promise_kept
     assert "false" in response.lines()[0]
 
