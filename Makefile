@@ -37,11 +37,12 @@ simulate: $(INSTALLED)  ## a fortnight in virtual time; SEEDS=20 for more
 hour: $(INSTALLED)  ## an hour of links of ten minutes in a live Airflow, a fault a minute
 	PME_FULL=1 $(BIN)/python -m pytest -s tests/campaigns/test_live_hour.py $(PYTEST_ARGS)
 
-lint: $(INSTALLED)  ## style, types and the direction of imports
+lint: $(INSTALLED)  ## style, types, the direction of imports, sizes and words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.support.house
 
 bench: $(INSTALLED)  ## ratios against the usual way, side by side
 	$(BIN)/python -m benchmarks

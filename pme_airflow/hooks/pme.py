@@ -97,12 +97,12 @@ class PMEHook(BaseHook):
             settings.host,
             settings.client_settings,
             self._clock,
-            limiter=limiter_of(settings.client_settings, self._clock, self._ceiling()),
+            limiter=limiter_of(settings.client_settings, self._clock, self._shared_rate_limit()),
         )
         sealer = Sealer.of_connection(settings.client_secret, settings.extras.seal_keys)
         return Services(client, self.database, sealer, self._clock)
 
-    def _ceiling(self) -> SharedRateLimit | None:
+    def _shared_rate_limit(self) -> SharedRateLimit | None:
         """The request rate that all tasks of the connection share, through the ledger."""
         settings = self.settings
         per_second = settings.extras.requests_per_second

@@ -17,13 +17,13 @@ from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 __all__ = ["as_json", "export_events", "history", "list_links", "purge", "replace_sealed", "sealed_rows"]
 
 _PAGE = 1000
-_MOMENTS = ("requested_at", "minted_at", "valid_until", "flagged_at", "retire_at", "revoked_at")
+_TIMESTAMPS = ("requested_at", "minted_at", "valid_until", "flagged_at", "retire_at", "revoked_at")
 
 
 def as_json(row: LinkRow) -> dict[str, Any]:
     """One link for people and programs; never its sealed text."""
 
-    def moment(value: datetime | None) -> str | None:
+    def timestamp(value: datetime | None) -> str | None:
         return None if value is None else value.isoformat().replace("+00:00", "Z")
 
     return {
@@ -32,7 +32,7 @@ def as_json(row: LinkRow) -> dict[str, Any]:
         "audience": row.audience,
         "state": row.state.value,
         "fingerprint": row.fingerprint,
-        **{name: moment(getattr(row, name)) for name in _MOMENTS},
+        **{name: timestamp(getattr(row, name)) for name in _TIMESTAMPS},
         "revoke_attempts": row.revoke_attempts,
         "irrevocable": row.irrevocable,
         "flag_reason": row.flag_reason,
@@ -94,7 +94,7 @@ def shown_slots(tx: ReadTransaction, link_id: str) -> list[dict[str, Any]]:
 
 
 def purge(tx: WriteTransaction, before: datetime) -> int:
-    """Drop links that were over before a moment, and their events; never one whose token may be alive."""
+    """Drop links that were over before a time, and their events; never one whose token may be alive."""
     over = and_(
         links.c.state.in_(sorted(set(State) - ALIVE)),
         links.c.valid_until < before,

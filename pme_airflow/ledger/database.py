@@ -105,11 +105,11 @@ class Database:
         :raises LedgerUnavailableError: if the database cannot be reached, is full, or went away.
         """
         self.prepare()
-        with self._translated(), self.engine.connect() as connection, self._turn(connection), connection.begin():
+        with self._translated(), self.engine.connect() as connection, self._writer_lock(connection), connection.begin():
             yield WriteTransaction(connection, self.shared_now, run_context)
 
     @contextmanager
-    def _turn(self, connection: Connection) -> Iterator[None]:
+    def _writer_lock(self, connection: Connection) -> Iterator[None]:
         """Let writers take turns on MySQL, whose locks on gaps between rows would make two of them deadlock.
 
         SQLite has one writer at a time anyway, and on PostgreSQL rows are locked in one order everywhere.

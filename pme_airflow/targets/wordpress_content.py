@@ -189,7 +189,7 @@ def _put_block(source: Source, path: list[Block], level: int, unit: Unit, block:
         return _replaced(content, leaf.start, leaf.end, _split(content, leaf, unit, block))
     if top is leaf and (not leaf.is_core or leaf.name == "embed"):
         return _replaced(content, leaf.start, leaf.end, _as_html(content, leaf, unit, block))
-    return _beside(source, top, leaf, unit, block)
+    return _with_sibling_block(source, top, leaf, unit, block)
 
 
 def _shows_more(content: str, block: Block, unit: Unit) -> bool:
@@ -249,7 +249,7 @@ def _inner(block: str) -> str:
     return block.partition("-->")[2].rpartition("<!--")[0].strip("\n")
 
 
-def _beside(source: Source, top: Block, leaf: Block, unit: Unit, block: str) -> str:
+def _with_sibling_block(source: Source, top: Block, leaf: Block, unit: Unit, block: str) -> str:
     """Return a source with a block before or behind one that cannot hold it, and without the unit."""
     content = source.content
     empty = leaf is not top and not source.children(leaf, but=unit) and not _shows_more(content, leaf, unit)

@@ -109,7 +109,7 @@ def test_a_rate_limit_is_shared_through_the_ledger(connect: Connect, world: Worl
     hook.mint(MANY[:1])
     with hook.database.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM pme_paces").scalar() == 1
-    assert connect()._ceiling() is None
+    assert connect()._shared_rate_limit() is None
 
 
 # ---------------------------------------------------------------- minting

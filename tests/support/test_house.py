@@ -60,7 +60,7 @@ def test_a_circle_through_a_face_is_found(tmp_path: Path) -> None:
     "code",
     [
         "def tell_all(): ...", "class Roster: ...", "said = 1", "x.marks = 1", "f(doubt=1)", "def f(needle): ...",
-        "from x import y as told", "Lost = 1", "_moment = 1", "class _Turn: ...", "async def reckon(): ...",
+        "from x import y as told", "Lost = 1", "_moment = 1", "TOLD_TWICE = 1", "a_MARK = 1", "class _Turn: ...", "async def reckon(): ...",
     ],
 )  # fmt: skip
 def test_a_private_word_in_a_name_is_found(tmp_path: Path, code: str) -> None:
@@ -69,7 +69,7 @@ def test_a_private_word_in_a_name_is_found(tmp_path: Path, code: str) -> None:
 
 
 def test_words_that_only_contain_a_private_one_are_fine(tmp_path: Path) -> None:
-    code = 'marker = market = "told"\nlost_before = foretell = on_alarm = Momentum = 1\n'
+    code = 'marker = market = "told"\nlost_before = foretell = on_alarm = Momentum = mark_uncertain = 1\n'
     assert not toy(tmp_path, {"a.py": code}).private_names()
 
 

@@ -36,7 +36,7 @@ def known_revisions() -> frozenset[str]:
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the tables up to a version; two processes that do so at once take turns."""
-    with engine.connect() as connection, _turn(connection), connection.begin():
+    with engine.connect() as connection, _migration_lock(connection), connection.begin():
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         config = _config()
@@ -45,7 +45,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
 
 @contextmanager
-def _turn(connection: Connection) -> Iterator[None]:
+def _migration_lock(connection: Connection) -> Iterator[None]:
     """Keep other processes from migrating MySQL meanwhile; there a migration's statements commit one by one."""
     if connection.dialect.name not in ("mysql", "mariadb"):
         yield
