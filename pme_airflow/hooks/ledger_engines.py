@@ -10,7 +10,8 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from pme_airflow.clock import Clock
-from pme_airflow.errors import LedgerError
+from pme_airflow.errors import LedgerError, PMEInputError
+from pme_airflow.extras import needs_extra, require_extra
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import sqlite_engine, tuned
 from pme_airflow.ledger.mysql import MySQLAddress, mysql_engine
@@ -21,6 +22,8 @@ __all__ = ["LEDGER_FILE", "ledger_of"]
 LEDGER_FILE = "pme_ledger.db"
 #: Extras of Airflow's Postgres hook that are no options of the driver.
 _NO_DRIVER_OPTIONS = frozenset({"aws_conn_id", "cluster-identifier", "cursor", "iam", "redshift"})
+#: The package's extra that brings the driver, by the connection's type.
+_EXTRA_OF_TYPE = {"postgres": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 _ONE_MACHINE = ("LocalExecutor", "SequentialExecutor", "DebugExecutor")
 
 
@@ -38,7 +41,7 @@ def ledger_of(conn_id: str | None, clock: Clock) -> Database:
 
 
 def _of_connection(conn_id: str, clock: Clock) -> Database:
-    problem = ""
+    problem = missing = ""
     try:
         engine = _engine_of(conn_id)
         if engine is not None:
@@ -48,8 +51,12 @@ def _of_connection(conn_id: str, clock: Clock) -> Database:
         problem = "is not defined"
     except LedgerError:
         raise
+    except PMEInputError as error:
+        missing = error.problem
     except Exception as error:  # noqa: BLE001 - a hook of any provider may raise anything, with its password in it
         problem = f"cannot be opened ({type(error).__name__})"
+    if missing:
+        raise LedgerError(f"ledger_conn_id: the connection {conn_id} cannot be opened: {missing}")
     raise LedgerError(
         f"ledger_conn_id: the connection {conn_id} {problem}. Name a postgres, mysql or sqlite connection whose "
         "provider or driver is installed, or leave it out for an SQLite file in $AIRFLOW_HOME."
@@ -59,6 +66,15 @@ def _of_connection(conn_id: str, clock: Clock) -> Database:
 def _engine_of(conn_id: str) -> Any:
     """Return an engine; MySQL and SQLite do without their providers, which need a compiler or are seldom installed."""
     connection = BaseHook.get_connection(conn_id)
+    extra = _EXTRA_OF_TYPE.get(connection.conn_type)
+    if extra is None:
+        return _make_engine(connection)
+    require_extra(extra)
+    with needs_extra(extra):
+        return _make_engine(connection)
+
+
+def _make_engine(connection: Any) -> Any:
     if connection.conn_type == "sqlite":
         return sqlite_engine(Path(connection.host or connection.schema or LEDGER_FILE))
     if connection.conn_type in ("mysql", "mariadb"):
@@ -72,7 +88,7 @@ def _engine_of(conn_id: str) -> Any:
                 extras=connection.extra_dejson,
             )
         )
-    hook = BaseHook.get_hook(conn_id)
+    hook = BaseHook.get_hook(connection.conn_id)
     make = getattr(hook, "get_sqlalchemy_engine", None)
     return None if make is None else tuned(make({"connect_args": _driver_arguments(connection, hook)}))
 

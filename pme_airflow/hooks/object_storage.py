@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from pme_airflow.addresses import parse_http_url
 from pme_airflow.errors import PMEInputError
-from pme_airflow.hooks.extras import needs_extra
+from pme_airflow.extras import needs_extra, require_store
 from pme_airflow.hooks.http import checked_address
 from pme_airflow.targets.storage_names import storage_endpoint
 
@@ -31,6 +31,7 @@ def storage_root(path: str, conn_id: str | None = None) -> tuple[ObjectStoragePa
     :raises PMEInputError: if the connection is not defined, the store's address is plain http to another machine, or a
         library that the store needs is not installed.
     """
+    require_store(path, "path")
     root = ObjectStoragePath(path, conn_id=conn_id)
     extra = _extra_of(root.conn_id)
     if root.protocol in _LOCAL:

@@ -9,6 +9,7 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
+from pme_airflow.extras import missing_for_store
 from pme_airflow.leaks.files import Source, Unread, files_under
 
 __all__ = ["open_place", "open_place_or_stdin"]
@@ -35,6 +36,10 @@ def open_place_or_stdin(place: str) -> Iterator[Source | Unread]:
 
 def _objects_under(place: str) -> Iterator[Source | Unread]:
     shown = _without_userinfo(place)
+    missing = missing_for_store(place)
+    if missing:
+        yield Unread(shown, missing, permanent=True)
+        return
     try:
         root, sizes = _listed(place)
     except Exception as error:  # noqa: BLE001 - a store of any kind may raise anything, with its keys in it

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from pme_airflow.errors import PMEInputError
+from pme_airflow.extras import install_command
 
 __all__ = ["Engine", "engine_for"]
 
@@ -44,7 +45,7 @@ def engine_for(patterns: Sequence[bytes], name: str | None = None) -> Engine:
     except ImportError:
         if name is None:
             return _ahocorasick(patterns)
-    raise PMEInputError(f"engine: {name} is not installed. Install it with: pip install 'pme-airflow[scan]'")
+    raise PMEInputError(f"{name} is not installed: run {install_command('scan')}.", "engine")
 
 
 def _without_breaks(data: bytes) -> bytes:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pme_airflow.errors import PMEInputError
+from pme_airflow.extras import require_extra, require_store
 from pme_airflow.placements.placement import TargetSpec, task_id_part
 from pme_airflow.placements.problems import ProblemCollector
 
@@ -71,9 +73,21 @@ def _read_target(
     for key in sorted(set(options) - kind.required - kind.optional):
         known = ", ".join(sorted(kind.required | kind.optional))
         problems.add(f"{where}.{key}", f"is unknown for {name}; it takes {known}")
+    _check_installed(str(name), options, where, problems)
     if name == "wordpress":
         _check_pages(options.get("pages"), f"{where}.pages", models, exclude, problems)
     return TargetSpec(str(name), options, f"{task_id}_{name}")
+
+
+def _check_installed(kind: str, options: Mapping[str, Any], where: str, problems: ProblemCollector) -> None:
+    """Name what a target needs and is not installed, so that nothing is minted for it in vain."""
+    try:
+        if kind == "slack":
+            require_extra("slack")
+        elif kind == "object_storage":
+            require_store(options.get("path"), "path")
+    except PMEInputError as error:
+        problems.add(f"{where}.{error.field}".rstrip("."), error.problem)
 
 
 def _check_pages(

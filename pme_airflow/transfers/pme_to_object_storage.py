@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
+from pme_airflow.extras import require_store
 from pme_airflow.transfers.base import PMETransferOperator
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class PMEToObjectStorageOperator(PMETransferOperator):
     :param storage_options: what files in S3 are written with, as S3 spells it: ``ServerSideEncryption``,
         ``SSEKMSKeyId``, ``BucketKeyEnabled``, ``ACL``, ``StorageClass``, ``Tagging`` and others. The connection's Extra
         may hold them under the same name; what is given here comes first. (templated)
+    :raises PMEInputError: if what the path's store needs is not installed; before a run could mint anything.
     """
 
     template_fields: Sequence[str] = (
@@ -62,6 +64,7 @@ class PMEToObjectStorageOperator(PMETransferOperator):
         storage_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        require_store(path, "path")
         super().__init__(links=links, **kwargs)
         self.path = path
         self.conn_id = conn_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pme_airflow.extras import needs_extra, require_extra
 from pme_airflow.transfers.base import PMETransferOperator
 
 if TYPE_CHECKING:
@@ -20,18 +21,18 @@ class PMEToSlackOperator(PMETransferOperator):
     :param links: items as ``PMEMintLinksOperator`` returns them.
     :param channel: the channel's name or id. (templated)
     :param slack_conn_id: the Slack provider's connection. (templated)
+    :raises PMEInputError: if the extra ``slack`` is not installed; before a run could mint anything.
     """
 
     template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "channel", "slack_conn_id")
 
     def __init__(self, *, links: Any, channel: str, slack_conn_id: str = "slack_api_default", **kwargs: Any) -> None:
+        require_extra("slack")
         super().__init__(links=links, **kwargs)
         self.channel = channel
         self.slack_conn_id = slack_conn_id
 
     def make_target(self, hook: PMEHook) -> Target:
-        from pme_airflow.hooks.extras import needs_extra
-
         with needs_extra("slack"):
             from pme_airflow.hooks.slack import slack_client
             from pme_airflow.targets.slack import SlackTarget

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from airflow.sdk import BaseHook, ObjectStoragePath
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from pme_airflow.extras import require_store
+
 if TYPE_CHECKING:
     from pme_airflow.leaks.report_inbox import ReportInbox
 
@@ -50,9 +52,11 @@ class PMEReportTrigger(BaseEventTrigger):
 
     :param path: any ``ObjectStoragePath``: a folder or bucket that the triggerer can read and write.
     :param poll_interval: seconds between two listings.
+    :raises PMEInputError: if what the path's store needs is not installed.
     """
 
     def __init__(self, path: str, poll_interval: float = 5.0) -> None:
+        require_store(path, "path")
         super().__init__()
         self.path = path
         self.poll_interval = poll_interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pme_airflow.errors import PMEInputError
-from pme_airflow.hooks.extras import needs_extra
+from pme_airflow.extras import needs_extra
 
 
 def test_missing_library_is_named_with_its_extra() -> None:
