@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, update
 
-from benchmarks.years import AUDIENCE, DUE, HOT_LINKS, HOT_MODEL, TARGETS, fill, model
+from benchmarks.years import AUDIENCE, HOT_LINKS, HOT_MODEL, TARGETS, fill, model
 from pme_airflow.clock import SystemClock
 from pme_airflow.durations import Validity
 from pme_airflow.ledger import (
@@ -29,16 +30,17 @@ from pme_airflow.ledger import (
 )
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import tuned
-from pme_airflow.ledger.links import newest_live_of
+from pme_airflow.ledger.links import by_id, newest_live_of
 from pme_airflow.ledger.lookup import by_fingerprint
 from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import WriteTransaction
 from tests.support.databases import fresh
 from tests.support.rooms import CLIENT
 
 NIGHTS, MODELS = 60, 4000
-ACTOR = RunContext("pme_nightly_rotation/tonight/mint/0")
+TONIGHT = RunContext("pme_nightly_rotation/tonight/mint/0")
 LISTING = audience_models.Listing(CLIENT, AUDIENCE, "*")
 DEMAND = Demand(CLIENT, AUDIENCE, Validity.parse("24h"), timedelta(hours=12))
 NOW = SystemClock().now()
@@ -53,9 +55,9 @@ INDEXES = {
     "ensure": {"pme_links_current"},
     "known": {"pme_links_asked", "pme_events_kind"},
     "find": {"pme_links_fingerprint", "pme_links_current"},
-    "publish": {"pme_publications_pkey"},
-    "flag": {"pme_links_model"},
-    "purge": {"pme_links_until"},
+    "publish": {"pme_publications_pkey", "pme_publications_owner"},
+    "flag": {"pme_links_model", "pme_links_flagged"},
+    "purge": {"pme_links_until", "pme_events_link"},
 }
 
 Ask = Callable[[WriteTransaction], Any]
@@ -119,26 +121,113 @@ def publish(tx: WriteTransaction) -> Any:
     return publications.shown_at(tx, target, publications.SlotOwner(CLIENT, AUDIENCE), model(5))
 
 
-@pytest.mark.parametrize("ask", [due, ensure, known, find, publish, flag, purge], ids=lambda ask: ask.__name__)
-def test_it_reads_no_large_table_whole(ledger: Database, ask: Ask) -> None:
-    with ledger.write(ACTOR) as tx, recorded(tx.connection) as asked:
+QUESTIONS = pytest.mark.parametrize(
+    "ask", [due, ensure, known, find, publish, flag, purge], ids=lambda ask: ask.__name__
+)
+
+
+@dataclass(frozen=True)
+class Plans:
+    """How a database would answer a question: the statements that read a large table whole, and the indexes used."""
+
+    statements: int
+    whole: dict[str, list[str]]
+    indexes: set[str]
+
+
+@contextmanager
+def undone(ledger: Database) -> Iterator[WriteTransaction]:
+    """A transaction that is rolled back, changes of tables included."""
+    with ledger.engine.connect() as connection, connection.begin() as transaction:
+        yield WriteTransaction(connection, ledger.shared_now, TONIGHT)
+        transaction.rollback()
+
+
+def plans_of(tx: WriteTransaction, ask: Ask) -> Plans:
+    with tx.connection.begin_nested() as asking, recorded(tx.connection) as asked:
         ask(tx)
-    whole = {}
-    used: set[str] = set()
-    with ledger.read() as tx:
-        for statement, parameters in asked:
-            scanned, through = how(tx.connection, statement, parameters)
-            used |= through
-            if scanned and not (ask.__name__ in READS_ALL_SHOWN and scanned == ["pme_publications"]):
-                whole[statement] = scanned
-    assert len(asked) >= 2
-    assert whole == {}
-    assert INDEXES[ask.__name__] <= used
+        asking.rollback()
+    whole: dict[str, list[str]] = {}
+    indexes: set[str] = set()
+    for statement, parameters in asked:
+        scanned, through = how(tx.connection, statement, parameters)
+        indexes |= through
+        if scanned and not (ask.__name__ in READS_ALL_SHOWN and set(scanned) == {"pme_publications"}):
+            whole[statement] = scanned
+    return Plans(len(asked), whole, indexes)
 
 
-def test_what_is_due_is_found_among_all(ledger: Database) -> None:
-    with ledger.write(RunContext("a/b/c/-1")) as tx:
-        assert len(sweep_queue.take_due(tx, CLIENT, 5000)) >= DUE - 130
+@QUESTIONS
+def test_it_reads_no_large_table_whole(ledger: Database, ask: Ask) -> None:
+    with undone(ledger) as tx:
+        plans = plans_of(tx, ask)
+    assert plans.statements >= 2
+    assert plans.whole == {}
+    assert INDEXES[ask.__name__] <= plans.indexes
+
+
+@QUESTIONS
+def test_a_dropped_index_is_noticed(ledger: Database, ask: Ask) -> None:
+    """The check above fails without any one of the indexes that it names: the plans are the database's own."""
+    for index in sorted(INDEXES[ask.__name__] - {"pme_publications_pkey"}):
+        with undone(ledger) as tx:
+            tx.connection.exec_driver_sql(f"DROP INDEX {index}")
+            assert index not in plans_of(tx, ask).indexes
+
+
+@pytest.mark.parametrize(
+    ("index", "ask"), [("pme_links_fingerprint", find), ("pme_events_kind", known), ("pme_events_link", purge)],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_table_that_is_read_whole_is_noticed(ledger: Database, index: str, ask: Ask) -> None:
+    with undone(ledger) as tx:
+        tx.connection.exec_driver_sql(f"DROP INDEX {index}")
+        assert plans_of(tx, ask).whole
+
+
+#: One live link, which neither has ended nor is due, and what makes it due or ended.
+ONE = f"lnk_{NIGHTS * MODELS - 1000:032x}"
+PAST = {"valid_until": NOW - timedelta(seconds=1)}
+
+
+def alone(tx: WriteTransaction, values: dict[str, Any]) -> None:
+    """Let nothing be due but one link."""
+    tx.execute(update(links).where(links.c.retire_at.is_not(None)).values(retire_at=None))
+    assert sweep_queue.take_due(tx, CLIENT, 10) == []
+    assert sweep_queue.next_due_at(tx, CLIENT) is None
+    assert not revocations.anything_to_close(tx, NOW)
+    assert tx.execute(update(links).where(links.c.link_id == ONE).values(**values)).rowcount == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"flagged_at": NOW - timedelta(seconds=1)},
+        {"retire_at": NOW - timedelta(seconds=1)},
+        {"flagged_at": NOW, "next_attempt_at": NOW - timedelta(seconds=1), "revoke_attempts": 1},
+        {"flagged_at": NOW, "sweep_until": NOW - timedelta(seconds=1), "sweep_owner": "another"},
+    ],
+    ids=["flagged", "retired", "denied before", "taken by a sweep that died"],
+)
+def test_one_link_that_is_due_is_found_among_all(ledger: Database, values: dict[str, Any]) -> None:
+    with undone(ledger) as tx:
+        alone(tx, values)
+        assert sweep_queue.next_due_at(tx, CLIENT) == timedelta(0)
+        assert [due.row.link_id for due in sweep_queue.take_due(tx, CLIENT, 10)] == [ONE]
+
+
+@pytest.mark.parametrize(
+    ("values", "closed"),
+    [(PAST, "expired"), ({"state": "unaccounted", **PAST}, "expired"), ({"state": "minting"}, "unaccounted")],
+    ids=["ended", "lost and ended", "left by a worker that died"],
+)
+def test_one_link_that_has_ended_is_found_among_all(ledger: Database, values: dict[str, Any], closed: str) -> None:
+    with undone(ledger) as tx:
+        alone(tx, values)
+        assert revocations.anything_to_close(tx, NOW)
+        revocations.expire(tx, NOW)
+        assert by_id(tx, ONE).state.value == closed  # type: ignore[union-attr]
+        assert not revocations.anything_to_close(tx, NOW)
 
 
 @contextmanager
@@ -162,7 +251,8 @@ def how(connection: Connection, statement: str, parameters: Any) -> tuple[list[s
         lines = [str(row[3]) for row in plan]
         named = {match[1] for line in lines if (match := re.search(r"INDEX (\w+)", line))}
         keyed = {"pme_publications_pkey"} if "sqlite_autoindex_pme_publications_1" in named else set()
-        return [line for line in lines if re.match(rf"SCAN ({'|'.join(LARGE)})\b(?!.*USING)", line)], named | keyed
+        scans = [re.match(rf"SCAN ({'|'.join(LARGE)})\b(?!.*USING)", line) for line in lines]
+        return [scan[1] for scan in scans if scan], named | keyed
     plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar()
     tree = plan if isinstance(plan, list) else json.loads(str(plan))
     nodes = list(_nodes(tree[0]["Plan"]))

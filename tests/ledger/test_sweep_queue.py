@@ -59,6 +59,7 @@ def flagged(ledger: Database, link_id: str = "lnk", **values: Any) -> None:
 )
 def test_what_leaked_or_was_replaced_is_due(ledger: Database, values: dict[str, Any], is_due: bool) -> None:
     insert_link(ledger, "lnk", NOW, **{"state": "live", **values})
+    assert next_due(ledger) == (timedelta(0) if is_due and "irrevocable" not in values else None)
     assert taken(ledger) == (["lnk"] if is_due else [])
 
 
