@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 __all__ = ["parse_http_date"]
 
@@ -11,8 +12,9 @@ __all__ = ["parse_http_date"]
 _MAX_YEAR = 9000
 
 
+@lru_cache(maxsize=64)
 def parse_http_date(text: str | None) -> datetime | None:
-    """Parse an HTTP date in any form that RFC 9110 allows.
+    """Parse an HTTP date in any form that RFC 9110 allows; cached, since the responses of one second share it.
 
     :return: the time, aware and in UTC; ``None`` where the text is absent or unreadable.
     """

@@ -7,7 +7,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pme_airflow.addresses import checked_base_url, checked_report_url, parse_http_url
+from pme_airflow.addresses import checked_base_url, checked_report_url, parse_http_url, parse_without_query
 from pme_airflow.errors import PMEInputError
 
 HOSTS = ["reports.corp.example", "files.example:8443", "10.0.0.7", "127.0.0.1"]
@@ -165,3 +165,13 @@ def test_the_host_that_was_checked_is_the_host_that_requests_connects_to(text: s
         assert again is not None
         assert (again.scheme, again.host, again.port) == (url.scheme, url.host, url.port)
         assert again.is_loopback == url.is_loopback
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("0123456789abcdefx.:/\\@[]%#? \t\u00e9", max_size=40))
+def test_a_url_is_parsed_alike_with_and_without_its_query(text: str) -> None:
+    for address in (text, f"https://{text}", f"http://127.0.0.1{text}", "https://a/" + text * 60):
+        url, short = parse_http_url(address), parse_without_query(address)
+        assert (url is None) == (short is None)
+        if url is not None and short is not None:
+            assert (short.scheme, short.host, short.port, short.path) == (url.scheme, url.host, url.port, url.path)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pendulum
 
-from pme_airflow.addresses import parse_http_url
+from pme_airflow.addresses import parse_without_query
 from pme_airflow.durations import MAX_VALIDITY
 from pme_airflow.secrets import AccessToken, SecretStr
 
@@ -67,8 +67,8 @@ def checked_link(value: object, api_base_url: str) -> SecretStr | None:
     :param value: the ``link`` of the response.
     :param api_base_url: the base address of the API that returned it.
     """
-    url = parse_http_url(value) if isinstance(value, str) else None
-    api = parse_http_url(api_base_url)
+    url = parse_without_query(value) if isinstance(value, str) else None
+    api = parse_without_query(api_base_url)
     if url is None or api is None or not isinstance(value, str):
         return None
     trusted = url.host == _VENDOR or url.host.endswith(f".{_VENDOR}") or url.host == api.host

@@ -25,6 +25,8 @@ _THROTTLING_STATUSES = frozenset({408, 425, 429})
 _THROTTLING = re.compile(r"\b(throttl\w*|rate|rate ?limit\w*|limit\w*|quota\w*|too ?many\w*)\b")
 _CLIENT_ERROR = re.compile(r"^(request|model)\b|\b(not ?found|invalid\w*|forbidden|unauthorized|unauthenticated|bad)\b")
 _ABOUT_MODEL = re.compile(r"^model\b|\bnot\b|\bnot ?found\b")
+#: The key of a response's parsed body.
+_GRAPH = "graph"
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -114,8 +116,15 @@ def parse_graph_response(response: HttpResponse) -> GraphResponse | None:
     """Parse a body as a GraphQL response; ``None`` where it is no JSON object.
 
     Of a body that was cut off, whatever its status or headers say, everything before the cut is parsed. A string that
-    the cut left open is dropped, so that no token is read in part.
+    the cut left open is dropped, so that no token is read in part. Each response is parsed once.
     """
+    if _GRAPH not in response.parsed:
+        response.parsed[_GRAPH] = _parse_graph(response)
+    parsed: GraphResponse | None = response.parsed[_GRAPH]
+    return parsed
+
+
+def _parse_graph(response: HttpResponse) -> GraphResponse | None:
     body = parse_json(response.body, cut=not response.complete)
     if not isinstance(body, dict):
         return None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum, auto
+from typing import Any
 
 from pme_airflow.api.messages import EmbedLink
 from pme_airflow.errors import PMEError
@@ -45,6 +46,8 @@ class HttpResponse:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     complete: bool = True
+    #: What was parsed of it, so that it is parsed once however many steps judge it.
+    parsed: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def date(self) -> datetime | None:

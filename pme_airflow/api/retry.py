@@ -54,6 +54,10 @@ class RetryPolicy:
         :return: the last attempt.
         """
         ends_at = min(self._clock.monotonic() + self._deadline, self._ends_at)
+        first = attempt()
+        if not should_retry(first):
+            return first
+        made = [first]
 
         def past_deadline(state: RetryCallState) -> bool:
             return self._clock.monotonic() + (state.upcoming_sleep or 0.0) > ends_at
@@ -65,7 +69,7 @@ class RetryPolicy:
             sleep=self._clock.sleep,
             retry_error_callback=_last_attempt,
         )
-        return retrying(attempt)
+        return retrying(lambda: made.pop() if made else attempt())
 
 
 def _pause(state: RetryCallState) -> float:

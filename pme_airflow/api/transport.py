@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.cookies import RequestsCookieJar
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -22,18 +24,32 @@ __all__ = ["Transport"]
 
 #: A response may take so many times the timeout of one read in all, its headers included.
 _TOTAL_TIMEOUTS = 2.0
+_HEADERS = {"Accept-Encoding": "gzip"}
 #: Whether the thread's current request was written: false before its first byte, ``None`` where nothing recorded it.
 _sent = threading.local()
 
 
 class _WriteRecorder:
-    """Records that a request may have reached the server, just before its first byte is written."""
+    """Records that a request may have reached the server, just before it is written, headers and body at once."""
+
+    _unsent: list[bytes] | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if getattr(self, "sock", None) is None:
             self.connect()  # type: ignore[attr-defined]
         _sent.written = True
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        unsent = self._unsent = []
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            self._unsent = None
+        self.send(b"".join(unsent))
+
+    def send(self, data: Any) -> None:
+        if self._unsent is None:
+            super().send(data)  # type: ignore[misc]
+        else:
+            self._unsent.append(data)
 
 
 class _RecordingHTTP(_WriteRecorder, HTTPConnection):
@@ -62,16 +78,34 @@ class _RecordingAdapter(HTTPAdapter):
         return super().send(*args, **kwargs)
 
 
-class _Bearer(AuthBase):
-    """Sets the ``Authorization`` header, or none without a token, so that no ``.netrc`` entry does."""
-
-    def __init__(self, token: SecretStr | None) -> None:
-        self._token = token
+class _NoAuth(AuthBase):
+    """Sets no ``Authorization`` header, so that no ``.netrc`` entry does."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token is not None:
-            request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
         return request
+
+
+@dataclass(frozen=True)
+class _Route:
+    """What is the same for every request to one address: preparing it anew costs as much as sending it.
+
+    :param template: the request without a body and a token.
+    :param settings: the proxies and the certificates that the environment names, for ``Session.send``.
+    """
+
+    template: requests.PreparedRequest
+    settings: Mapping[str, Any]
+
+    def request(self, body: SecretStr, token: SecretStr | None, cookies: RequestsCookieJar) -> requests.PreparedRequest:
+        """Return a request with a body, and with a bearer token where one is given."""
+        prepared = self.template.copy()
+        prepared.body = body.reveal().encode()
+        prepared.headers["Content-Length"] = str(len(prepared.body))
+        if token is not None:
+            prepared.headers["Authorization"] = f"Bearer {token.reveal()}"
+        if cookies:
+            prepared.prepare_cookies(cookies)
+        return prepared
 
 
 class Transport:
@@ -92,41 +126,57 @@ class Transport:
         adapter = _RecordingAdapter(pool_maxsize=connections, pool_block=False)
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, adapter)
+        self._routes: dict[str, _Route] = {}
 
     def post_form(self, path: str, form: SecretStr) -> Exchange:
         """POST a form body that is already encoded."""
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        return self._send("POST", self.host + path, headers, form, None)
+        return self._post(path, "application/x-www-form-urlencoded", form, None)
 
     def post_json(self, path: str, body: SecretStr, token: SecretStr) -> Exchange:
         """POST a JSON text with a bearer token."""
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        return self._send("POST", self.host + path, headers, body, token)
+        return self._post(path, "application/json", body, token)
 
     def get(self, url: SecretStr) -> Exchange:
         """GET a whole address without credentials."""
-        return self._send("GET", url.reveal(), {}, None, None)
+
+        def send() -> requests.Response:
+            return self.session.get(
+                url.reveal(),
+                headers=_HEADERS,
+                auth=_NoAuth(),
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=True,
+            )
+
+        return self._exchange(send)
 
     def close(self) -> None:
         """Close the pooled connections."""
         self.session.close()
 
-    def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: SecretStr | None, token: SecretStr | None
-    ) -> Exchange:
+    def _post(self, path: str, content_type: str, body: SecretStr, token: SecretStr | None) -> Exchange:
+        def send() -> requests.Response:
+            route = self._routes.get(path) or self._add_route(path, content_type)
+            request = route.request(body, token, self.session.cookies)
+            return self.session.send(request, timeout=self._timeout, allow_redirects=False, **route.settings)
+
+        return self._exchange(send)
+
+    def _add_route(self, path: str, content_type: str) -> _Route:
+        url = self.host + path
+        headers = {**_HEADERS, "Accept": "application/json", "Content-Type": content_type}
+        template = self.session.prepare_request(requests.Request("POST", url, headers, auth=_NoAuth()))
+        template.headers.pop("Cookie", None)
+        route = _Route(template, self.session.merge_environment_settings(url, {}, True, None, None))
+        self._routes[path] = route
+        return route
+
+    def _exchange(self, send: Callable[[], requests.Response]) -> Exchange:
         _sent.written = None
         bound_response(self._timeout * _TOTAL_TIMEOUTS)
         try:
-            response = self.session.request(
-                method,
-                url,
-                data=body.reveal().encode() if body else None,
-                headers={"Accept-Encoding": "gzip", **headers},
-                auth=_Bearer(token),
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            )
+            response = send()
         except requests.exceptions.ConnectTimeout:
             return NoResponse(bool(_sent.written), "timed out while connecting")
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:

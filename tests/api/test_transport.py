@@ -7,11 +7,12 @@ import struct
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from pme_airflow.api.outcomes import HttpResponse, NoResponse
-from pme_airflow.api.transport import Transport
+from pme_airflow.api.transport import Transport, _RecordingHTTP
 from pme_airflow.secrets import SecretStr
 from tests.support.handlers import serving_handler
 
@@ -31,6 +32,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         self._send(200, b'{"data": {}}')
+
+    def answer_cookie(self) -> None:
+        self._send(200, b"{}", **{"Set-Cookie": "balancer=one; Path=/"})
 
     def answer_redirect(self) -> None:
         self._send(307, b"", Location="/elsewhere")
@@ -102,6 +106,35 @@ def test_no_netrc_entry_is_sent(
     post(transport, "/a")
     transport.get(SecretStr(transport.host + "/b"))
     assert [request.get("Authorization") for request in seen] == ["Bearer app", None]
+
+
+def test_a_cookie_of_the_api_is_sent_back(transport: Transport, seen: list[dict[str, str]]) -> None:
+    for path in ("/a", "/cookie", "/a", "/b"):
+        post(transport, path)
+    assert [request.get("Cookie") for request in seen] == [None, None, "balancer=one", "balancer=one"]
+
+
+def test_a_request_is_written_at_once() -> None:
+    written: list[bytes] = []
+    connection = _RecordingHTTP("api.test")
+    connection.sock = Mock(sendall=written.append)
+    connection.request("POST", "/a", body=b"body")
+    (whole,) = written
+    assert whole.startswith(b"POST /a HTTP/1.1\r\n")
+    assert whole.endswith(b"\r\n\r\nbody")
+
+
+def test_the_environment_names_proxies_and_certificates_once(
+    transport: Transport, seen: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    merge = transport.session.merge_environment_settings
+    monkeypatch.setattr(
+        transport.session, "merge_environment_settings", lambda *args: (read.append(args[0]), merge(*args))[1]
+    )
+    for path in ("/a", "/a", "/a"):
+        assert isinstance(post(transport, path), HttpResponse)
+    assert read == [f"{transport.host}/a"]
 
 
 def test_a_redirect_is_returned_and_not_followed(transport: Transport, seen: list[dict[str, str]]) -> None:
