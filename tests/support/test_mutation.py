@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -119,6 +120,39 @@ def test_what_is_edited_during_a_run_does_not_matter(
     printed = capsys.readouterr().out
     assert "0 of 0" not in printed
     assert "100.0 %" in printed
+
+
+def test_only_the_tests_of_what_changed_are_measured_again(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (toy / "toy" / "other.py").write_text("LIMIT = 3\n")
+    (toy / "tests" / "test_other.py").write_text(
+        "import importlib\n\ndef test_limit():\n    assert importlib.import_module('toy.other').LIMIT == 3\n"
+    )
+    measured = []
+    for file, text in (
+        ("toy/other.py", "LIMIT = 3\n"), ("toy/other.py", "LIMIT = 3  # metres\n"), ("tests/test_toy.py", TESTS + "\n"),
+        ("toy/__init__.py", TOY), ("toy/unused.py", "LIMIT = 4\n"),
+    ):  # fmt: skip
+        (toy / file).write_text(text)
+        trial(toy, "__init__:15", "-n", "1")
+        found = re.search(r"the tests of (\d+) of 2 files", capsys.readouterr().err)
+        measured.append(int(found[1]) if found else 0)
+    assert measured == [2, 1, 1, 2, 0]
+
+
+def test_a_timeout_is_tried_once_more_with_more_time() -> None:
+    asked: list[float] = []
+
+    class BusyMachine:
+        def do(self, **job: Any) -> dict[str, Any]:
+            asked.append(job["run"]["test_it"])
+            return {"timeout": True} if len(asked) == 1 else {"exit": 0, "failed": ""}
+
+    source = TOY.encode()
+    mutant = next(mutant for mutant in mutants_of("toy.py", source) if not mutant.at_import)
+    every_line = {line: {"test_it"} for line in range(1, 40)}
+    outcome = runner.attempt(source, mutant, CoverageMap({"test_it": 1}, {"toy.py": every_line}), BusyMachine(), 10)  # type: ignore[arg-type]
+    assert outcome.result == "survived"
+    assert asked == [14, 42]
 
 
 def test_a_named_equivalent_mutant_is_left_out(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,15 +97,21 @@ def draw(root: Path, sources: Sources, parts: list[Part], number: int, seed: int
 
 
 def attempt(source: bytes, mutant: Mutant, coverage: CoverageMap, worker: Copy, grace: float) -> Outcome:
-    """Run the tests that execute a mutant, until one fails or takes four times its usual time and the grace seconds."""
+    """Run the tests that execute a mutant, until one fails or takes four times its usual time and the grace seconds.
+
+    Where time is up, it is tried once more with three times as much: the machine may have been busy.
+    """
     tests = coverage.tests_for(mutant)
     if not tests:
         return Outcome(mutant, "not executed")
     text = mutant.apply(source).decode()
-    limits = {test: grace + 4 * coverage.seconds[test] for test in tests}
-    limit = 60 + 4 * sum(coverage.seconds[test] for test in tests)
-    result = worker.do(run=limits, path=mutant.path, text=text, limit=limit)
-    if result.get("timeout"):
+    for patience in (1, 3):
+        limits = {test: patience * (grace + 4 * coverage.seconds[test]) for test in tests}
+        limit = patience * (60 + 4 * sum(coverage.seconds[test] for test in tests))
+        result = worker.do(run=limits, path=mutant.path, text=text, limit=limit)
+        if not result.get("timeout"):
+            break
+    else:
         return Outcome(mutant, "timeout")
     if result["exit"] == 5:
         raise RuntimeError(f"pytest found none of the {len(tests)} tests of {mutant.path}:{mutant.first_line}")

@@ -94,25 +94,29 @@ def measure(
 ) -> CoverageMap:
     """Measure what each test file executes, or read it where nothing has changed since it was measured.
 
-    A change of the package or of what tests share measures everything again; a change of a test file that file alone.
+    A test file is measured again when it changes, or a module of the package that it imports, or what tests share.
 
     :param kept: the file that what was measured is kept in.
     """
-    base = _digest(root, [*(root / package).rglob("*.py"), *_shared(root)])
     known = json.loads(kept.read_text()) if kept.exists() else {}
+    base = _digest(root, _shared(root))
     if known.get("base") != base:
         known = {"base": base, "files": {}, "modules": []}
-    digests = {file: _digest(root, [root / file]) for file in files}
-    missing = [file for file in files if known["files"].get(file, {}).get("digest") != digests[file]]
+    missing = [file for file in files if not _is_measured(root, package, file, known["files"].get(file))]
     if missing:
         log(f"measuring which lines the tests of {len(missing)} of {len(files)} files execute")
-        for file, result in _record(missing, package, workers):
-            known["files"][file] = {"digest": digests[file], "tests": result.get("tests", {})}
+        kept.parent.mkdir(exist_ok=True)
+
+        def keep(file: str, result: dict[str, Any]) -> None:
+            imports = result.get("imports")
+            digest = _digest(root, [root / file, *_sources(root, package, imports)])
+            known["files"][file] = {"digest": digest, "imports": imports, "tests": result.get("tests", {})}
             known["modules"] = list(dict.fromkeys([*known["modules"], *result.get("modules", [])]))
             if "tests" not in result:
                 log(f"{file} cannot be measured:\n{result.get('log', result)}")
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_text(json.dumps(known))
+            kept.write_text(json.dumps(known))
+
+        _record(missing, package, workers, keep)
     preloaded = [name for name in known["modules"] if name.partition(".")[0] != package]
     for worker in workers:
         worker.do(preload=preloaded)
@@ -122,11 +126,28 @@ def measure(
     return coverage
 
 
-def _record(files: list[str], package: str, workers: list[Copy]) -> Iterable[tuple[str, dict[str, Any]]]:
+def _is_measured(root: Path, package: str, file: str, entry: dict[str, Any] | None) -> bool:
+    """Tell whether neither a test file nor the modules that it imports have changed since it was measured."""
+    if entry is None:
+        return False
+    return entry["digest"] == _digest(root, [root / file, *_sources(root, package, entry["imports"])])
+
+
+def _sources(root: Path, package: str, imports: list[str] | None) -> set[Path]:
+    """Return the modules that a test file imports, with the packages around them; all modules where they are unknown."""
+    if imports is None:
+        return set((root / package).rglob("*.py"))
+    found = {Path(name) for name in imports}
+    found |= {parent / "__init__.py" for name in found for parent in name.parents if parent.parts}
+    return {root / name for name in found}
+
+
+def _record(files: list[str], package: str, workers: list[Copy], keep: Callable[[str, dict[str, Any]], None]) -> None:
+    """Measure test files, and hand each result to ``keep`` as it comes."""
     todo: queue.SimpleQueue[str] = queue.SimpleQueue()
     for file in files:
         todo.put(file)
-    results: list[tuple[str, dict[str, Any]]] = []
+    one_at_a_time = threading.Lock()
 
     def work(worker: Copy) -> None:
         while True:
@@ -134,10 +155,11 @@ def _record(files: list[str], package: str, workers: list[Copy]) -> Iterable[tup
                 file = todo.get_nowait()
             except queue.Empty:
                 return
-            results.append((file, worker.do(record=[file], package=package, limit=RECORD_SECONDS)))
+            result = worker.do(record=[file], package=package, limit=RECORD_SECONDS)
+            with one_at_a_time:
+                keep(file, result)
 
     on_all(workers, work)
-    return results
 
 
 def on_all(workers: list[Copy], work: Callable[[Copy], None]) -> None:
@@ -160,14 +182,17 @@ def on_all(workers: list[Copy], work: Callable[[Copy], None]) -> None:
 
 
 def _shared(root: Path) -> list[Path]:
+    """Return what tests share; of the mutation runner, what measures."""
     tests = root / "tests"
-    return [
-        path for path in tests.rglob("*.py") if path.name == "conftest.py" or path.is_relative_to(tests / "support")
-    ]
+    runner = tests / "support" / "mutation"
+    shared = [path for path in (tests / "support").rglob("*.py") if not path.name.startswith("test_")]
+    shared = [path for path in shared if not path.is_relative_to(runner)]
+    return [*tests.rglob("conftest.py"), *shared, *runner.glob("worker.py")]
 
 
 def _digest(root: Path, paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in sorted(paths):
-        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+        text = path.read_bytes() if path.exists() else b"gone"
+        digest.update(f"{path.relative_to(root)}\0".encode() + text + b"\0")
     return digest.hexdigest()

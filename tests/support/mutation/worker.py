@@ -83,9 +83,12 @@ class Recorder:
     def result(self) -> dict[str, Any]:
         self._coverage.stop()
         data = self._coverage.get_data()
+        imports = []
         for file in data.measured_files():
             path = os.path.relpath(file)
-            for line, tests in data.contexts_by_lineno(file).items():
+            by_line = data.contexts_by_lineno(file)
+            imports += [path] if by_line else []
+            for line, tests in by_line.items():
                 for test in tests:
                     if test in self._tests:
                         self._tests[test]["lines"].setdefault(path, []).append(line)
@@ -94,21 +97,28 @@ class Recorder:
             for name in sys.modules
             if name.partition(".")[0] not in ("tests", "__main__", "__mp_main__", "airflow")
         ]
-        return {"tests": self._tests, "modules": libraries}
+        # another process may import whatever it likes
+        return {"tests": self._tests, "modules": libraries, "imports": None if Processes.started else imports}
 
 
-def refuse_servers() -> None:
-    """Skip every test that starts a server or a whole Airflow."""
-    start, python = subprocess.Popen.__init__, sys.executable
+class Processes:
+    """The processes that tests start. Without servers, a test that starts a server or a whole Airflow is skipped."""
 
-    def checked(self: Any, args: Any, *more: Any, **named: Any) -> None:
-        words = [os.fsdecode(word) for word in ([args] if isinstance(args, (str, bytes, os.PathLike)) else args)]
-        name = os.path.basename(words[0].split()[0])
-        if name in SERVERS or words[:3] == [python, "-m", "airflow"]:
-            pytest.skip(f"{name} is left out of the fast tests")
-        start(self, args, *more, **named)
+    started = 0
 
-    subprocess.Popen.__init__ = checked  # type: ignore[method-assign, assignment]
+    @classmethod
+    def watch(cls, *, with_servers: bool) -> None:
+        start, python = subprocess.Popen.__init__, sys.executable
+
+        def checked(self: Any, args: Any, *more: Any, **named: Any) -> None:
+            words = [os.fsdecode(word) for word in ([args] if isinstance(args, (str, bytes, os.PathLike)) else args)]
+            name = os.path.basename(words[0].split()[0])
+            if not with_servers and (name in SERVERS or words[:3] == [python, "-m", "airflow"]):
+                pytest.skip(f"{name} is left out of the fast tests")
+            cls.started += 1
+            start(self, args, *more, **named)
+
+        subprocess.Popen.__init__ = checked  # type: ignore[method-assign, assignment]
 
 
 def in_fork(work: Callable[[], dict[str, Any]], limit: float, log: Path) -> dict[str, Any]:
@@ -180,8 +190,7 @@ class Worker:
 
     def _pytest(self, work: Callable[[], dict[str, Any]], limit: float) -> dict[str, Any]:
         def prepared() -> dict[str, Any]:
-            if not self._with_servers:
-                refuse_servers()
+            Processes.watch(with_servers=self._with_servers)
             return work()
 
         outcome = in_fork(prepared, limit, self._log)
