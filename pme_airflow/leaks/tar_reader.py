@@ -20,6 +20,7 @@ _BLOCK = 512
 _SKIP_BYTES = 1 << 20
 #: Links, devices, folders and pipes, which have no data.
 _WITHOUT_DATA = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
+_BASE_256 = 0x80
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL, _SPARSE = b"L", b"K", b"x", b"g", b"S"
 
 
@@ -38,7 +39,7 @@ class TarMember:
 class _Section:
     """The next bytes of a stream."""
 
-    def __init__(self, stream: Readable, size: int, padding: int = 0) -> None:
+    def __init__(self, stream: Readable, size: int, padding: int) -> None:
         self._stream = stream
         self._left = size
         self._padding = padding
@@ -142,15 +143,12 @@ def _has_checksum(block: bytes) -> bool:
 
 
 def _number(field: bytes) -> int:
-    """Return a number: octal digits, or base 256 where the first bit is set (GNU).
+    """Return a number: octal digits, or base 256 behind a first byte that says so (GNU).
 
     :raises PMEScanError: if it is neither, or negative.
     """
-    if field[0] & 0x80:
-        value = int.from_bytes(field, "big", signed=False) & ((1 << (8 * len(field) - 1)) - 1)
-        if field[0] & 0x40:
-            raise PMEScanError("has a broken header inside. What comes before it was searched")
-        return value
+    if field[0] == _BASE_256:
+        return int.from_bytes(field[1:], "big")
     digits = field.split(b"\0")[0].strip(b" ")
     if digits.strip(b"01234567"):
         raise PMEScanError("has a broken header inside. What comes before it was searched")

@@ -91,7 +91,7 @@ class _Reader:
             yield Text(text_start, self._end)
 
     def _comment(self, start: int) -> Comment | None:
-        end = self._find("-->", start + 4)
+        end = self._find("-->", start)  # browsers close <!--> and <!---> too
         return Comment(start, end + 3) if end >= 0 else None
 
     def _tag(self, match: re.Match[str]) -> Tag | None:

@@ -47,6 +47,10 @@ class Block:
         """Whether WordPress itself defines the type."""
         return "/" not in self.name or self.name.startswith("core-embed/")
 
+    def holds(self, start: int, end: int) -> bool:
+        """Return whether a span stands between its delimiters."""
+        return self.open_end <= start and end <= self.close_start
+
     @property
     def takes_any(self) -> bool:
         """Whether any block may be its child."""
@@ -117,7 +121,7 @@ def _delimiters(content: str) -> Iterator[tuple[re.Match[str], int, int]]:
 
 def enclosing(blocks: Sequence[Block], start: int, end: int) -> list[Block]:
     """Return the blocks whose content holds a span, the outermost first."""
-    return [block for block in blocks if block.open_end <= start and end <= block.close_start]
+    return [block for block in blocks if block.holds(start, end)]
 
 
 def level_of(path: Sequence[Block]) -> int:

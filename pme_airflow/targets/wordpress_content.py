@@ -23,6 +23,8 @@ __all__ = ["cleared", "holds_place", "is_stale", "link_embed", "placed", "shown_
 _RAW = frozenset({"freeform", "html"})
 #: More embeds of one model than this are for a person to clear up.
 _MAX_EMBEDS = 10
+#: How many of them may come to light one after another, since one was written in another.
+_MAX_REMOVALS = 40
 _BREAKS = ("<br>", "<br/>", "<br />")
 
 
@@ -32,8 +34,8 @@ def link_embed(link: ShownLink) -> str:
     A name is written in ASCII, since tables in ``utf8mb3`` take no emoji, and without brackets, which would run
     shortcodes.
     """
-    url = html.escape(link.url.reveal(), quote=True)
-    title = html.escape(link.name, quote=True).replace("[", "&#91;").replace("]", "&#93;")
+    url = html.escape(link.url.reveal())
+    title = html.escape(link.name).replace("[", "&#91;").replace("]", "&#93;")
     title = title.encode("ascii", "xmlcharrefreplace").decode()
     return _between_comments(
         link.model_id,
@@ -52,11 +54,13 @@ def placed(content: str, embed: str, model_id: str) -> str:
     :raises SlotError: where there are several places of one kind.
     """
     place, others = _place(Source(content), model_id)
-    for _ in range(4 * _MAX_EMBEDS if others else 0):  # one that is removed may have held another
-        content = _without(Source(content), others[-1])
-        place, others = _place(Source(content), model_id)
+    for _ in range(_MAX_REMOVALS):  # one that is removed may have held another
         if not others:
             break
+        content = _without(Source(content), others[-1])
+        place, others = _place(Source(content), model_id)
+    if others:
+        raise _too_many(model_id)
     if place is not None:
         return _put(Source(content), place, embed)
     if not content.strip():
@@ -82,9 +86,7 @@ def cleared(content: str, model_id: str) -> str:
         if not shown:
             return content
         content = _without(source, shown[-1]) if source.own(model_id) else _put(source, shown[-1], empty)
-    raise SlotError(
-        f"the page shows links of model {model_id} at more than {_MAX_EMBEDS} places: take them out by hand"
-    )
+    raise _too_many(model_id)
 
 
 def shown_text(content: str, model_id: str) -> str:
@@ -96,6 +98,10 @@ def is_stale(revision: str, content: str) -> bool:
     """Return whether a revision holds a link, of any model, that the page's source does not."""
     old, new = Source(revision), Source(content)
     return bool(old.tokens() - new.tokens() or old.links() - new.links())
+
+
+def _too_many(model_id: str) -> SlotError:
+    return SlotError(f"the page shows model {model_id} at more than {_MAX_EMBEDS} places: take them out by hand")
 
 
 def _between_comments(model_id: str, inner: str) -> str:

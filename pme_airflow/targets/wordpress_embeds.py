@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import html
 import json
 import re
@@ -46,6 +45,10 @@ class Unit:
     start: int
     end: int
     remainder: str = ""
+
+    def holds(self, block: Block) -> bool:
+        """Return whether a block stands in it."""
+        return self.start <= block.start and block.end <= self.end
 
 
 class _Names:
@@ -230,8 +233,8 @@ def _encoded(content: str, start: int, end: int, model_id: str) -> Iterator[Unit
     """Yield the shortcodes of page builders that hold the model's embed as base64."""
     for match in _ENCODED.finditer(content, start, end):
         try:
-            raw = base64.b64decode(match[3], validate=False).decode()
-        except (binascii.Error, ValueError):
+            raw = base64.b64decode(match[3]).decode()
+        except ValueError:
             continue
         quoted = raw.startswith("%")
         plain = unquote(raw) if quoted else raw

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import html
 import re
 from collections.abc import Iterator
@@ -56,6 +55,7 @@ def _readings(rendered: str) -> Iterator[str]:
     yield plain
     for match in _BASE64.finditer(plain):
         try:
-            yield unquote(base64.b64decode(match[0] + "=" * (-len(match[0]) % 4)).decode("utf-8", "replace"))
-        except (binascii.Error, ValueError):
+            decoded = base64.b64decode(f"{match[0]}===")  # more padding than needed is ignored
+        except ValueError:
             continue
+        yield unquote(decoded.decode("utf-8", "replace"))

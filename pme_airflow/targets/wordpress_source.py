@@ -128,11 +128,8 @@ class Source:
     def children(self, block: Block, but: Unit | None = None) -> list[Block]:
         """Return the blocks in a block, except those in a unit."""
         return [
-            child
-            for child in self.blocks
-            if block.open_end <= child.start and child.end <= block.close_start and child is not block
-            and not (but is not None and but.start <= child.start and child.end <= but.end)
-        ]  # fmt: skip
+            child for child in self.blocks if block.holds(child.start, child.end) and not (but and but.holds(child))
+        ]
 
     def is_text_at(self, unit: Unit) -> bool:
         """Return whether a unit outside of all blocks stands in text, where a block would break it."""

@@ -33,6 +33,31 @@ def header(kind: bytes, size: int) -> bytes:
     return entry.tobuf(tarfile.GNU_FORMAT)
 
 
+def edited(block: bytes, **fields: bytes) -> bytes:
+    """Return a header with other fields, such as ``b345`` for those from byte 345, and its checksum."""
+    changed = bytearray(block)
+    for place, content in fields.items():
+        changed[int(place[1:]) : int(place[1:]) + len(content)] = content
+    changed[148:156] = b" " * 8
+    changed[148:156] = b"%06o\0 " % sum(changed)
+    return bytes(changed)
+
+
+def padded(content: bytes) -> bytes:
+    """Return content up to the next block."""
+    return content + bytes(-len(content) % 512)
+
+
+def pax(*records: tuple[str, str]) -> bytes:
+    """Return a pax header with the given records."""
+    content = b""
+    for key, value in records:
+        record = f" {key}={value}\n".encode()
+        length = next(n for n in range(len(record), len(record) + 10) if n == len(record) + len(str(n)))
+        content += str(length).encode() + record
+    return header(b"x", len(content)) + padded(content)
+
+
 def read(data: bytes) -> list[tuple[str, bytes]]:
     return [(member.name, member.stream.read(1 << 20)) for member in tar_members(io.BytesIO(data))]
 
@@ -138,3 +163,127 @@ def test_a_broken_header_is_an_error() -> None:
     data = tar_of({"a": b"1"})[:1024] + b"?" * 512
     with pytest.raises(PMEScanError, match="broken header"):
         read(data)
+
+
+# -------------------------------------------------------------------------------- headers as other programs write them
+
+
+@pytest.mark.parametrize("magic", [b"ustar\x0000", b"ustar  \0", bytes(8)])
+def test_a_name_in_two_parts_is_joined_in_posix_archives_alone(magic: bytes) -> None:
+    block = edited(header(b"0", 1), b0=b"n" * 100, b257=magic, b345=b"p" * 155)
+    name = "p" * 155 + "/" + "n" * 100 if magic == b"ustar\x0000" else "n" * 100
+    assert read(block + padded(b"1")) == [(name, b"1")]
+
+
+def test_a_checksum_of_signed_bytes_is_accepted() -> None:
+    block = bytearray(edited(header(b"0", 1), b0=b"\x7f\x80\xe4\xff"))
+    unsigned = int(block[148:154], 8)
+    for checksum, accepted in ((unsigned, True), (unsigned - 3 * 256, True), (unsigned - 256, False), (0, False)):
+        block[148:156] = b"%06o\0 " % checksum
+        assert is_tar(bytes(block)) is accepted
+
+
+@pytest.mark.parametrize("checksum", [b"\xff" * 8, b"12x45 \0 ", b"        ", bytes(8)])
+def test_a_checksum_that_is_none_is_no_tar(checksum: bytes) -> None:
+    block = bytearray(header(b"0", 1))
+    block[148:156] = checksum
+    assert not is_tar(bytes(block))
+
+
+@pytest.mark.parametrize("size", [b"00000000003\0", b"          3 ", b"3\0 garbage  ", b"\x80" + bytes(10) + b"\3"])
+def test_every_form_of_a_size_is_read(size: bytes) -> None:
+    assert read(edited(header(b"0", 0), b124=size) + padded(b"abc") + tar_of({"b": b"2"})) == [
+        ("@LongLink", b"abc"), ("b", b"2"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [b"\xff" * 12, b"\x81" + bytes(11), b"\xc0" + bytes(11), b"00000000009\0"])
+def test_a_size_that_is_no_number_is_a_broken_header(size: bytes) -> None:
+    with pytest.raises(PMEScanError, match="broken header"):
+        read(edited(header(b"0", 0), b124=size) + padded(b"abc"))
+
+
+def test_a_size_of_blanks_is_none() -> None:
+    assert read(edited(header(b"0", 0), b124=b" " * 12) + tar_of({"b": b"2"})) == [("@LongLink", b""), ("b", b"2")]
+
+
+@pytest.mark.parametrize("kind", [b"1", b"2", b"3", b"4", b"5", b"6"])
+def test_links_devices_and_folders_have_no_data_whatever_their_size(kind: bytes) -> None:
+    assert read(header(kind, 700) + tar_of({"b": b"2"})) == [("b", b"2")]
+
+
+def test_the_name_of_a_link_is_not_the_next_members() -> None:
+    assert read(header(b"L", 1) + padded(b"l") + header(b"2", 0) + tar_of({"b": b"2"})) == [("b", b"2")]
+
+
+@pytest.mark.parametrize("kind", [b"0", b"\0", b"7"])
+def test_the_size_in_a_pax_header_is_the_members(kind: bytes) -> None:
+    member = edited(header(b"0", 0), b156=kind)
+    archive = pax(("size", "1000"), ("path", "long")) + member + padded(b"x" * 1000) + tar_of({"b": b"2"})
+    assert read(archive) == [("long", b"x" * 1000), ("b", b"2")]
+
+
+def test_the_size_in_a_pax_header_is_not_that_of_a_header_between() -> None:
+    archive = pax(("size", "3")) + header(b"K", 600) + padded(b"k" * 600) + header(b"0", 0) + padded(b"abc")
+    assert read(archive) == [("", b"k" * 600), ("@LongLink", b"abc")]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        b"0 path=x\n",
+        b"x path=y\n",
+        b"99 path=x\n",
+        b"-9 path=x\n",
+        b"12path=xyzzy\n",
+        b"11 other=x\n0 path=x\n",
+        b"9 size=x\n",
+        b"29 size=" + b"9" * 20 + b"\n",
+    ],
+)
+def test_a_pax_record_that_is_none_is_ignored(records: bytes) -> None:
+    assert read(header(b"x", len(records)) + padded(records) + tar_of({"b": b"2"})) == [("b", b"2")]
+
+
+def test_every_pax_record_is_read() -> None:
+    archive = pax(("mtime", "1"), ("comment", "c" * 300), ("path", "näme=x")) + header(b"0", 1) + padded(b"1")
+    assert read(archive) == [("näme=x", b"1")]
+
+
+@pytest.mark.parametrize("maps", [0, 1, 3])
+def test_a_sparse_file_is_read_as_it_is_stored(maps: int) -> None:
+    block = edited(header(b"S", 4), b482=b"\1" if maps else b"\0")
+    more = [bytes(504) + bytes([number + 1 < maps]) + bytes(7) for number in range(maps)]
+    assert read(block + b"".join(more) + padded(b"abcd") + tar_of({"b": b"2"})) == [("@LongLink", b"abcd"), ("b", b"2")]
+    if maps:
+        with pytest.raises(EOFError):
+            read(block + b"".join(more)[:-1])
+
+
+def test_a_stream_that_gives_little_at_a_time_is_read_whole() -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(size, 7) if size and size > 0 else size)
+
+    found = []
+    for member in tar_members(Slow(tar_of(CONTENTS))):
+        content = b""
+        while part := member.stream.read(1000):
+            content += part
+        found.append((member.name, content))
+    assert found == list(CONTENTS.items())
+
+
+def test_a_header_just_over_the_limit_is_read_as_data_too() -> None:
+    name = b"n" * (MAX_HEADER_BYTES + 1)
+    assert read(header(b"L", len(name)) + padded(name) + tar_of({"a": b"1"})) == [
+        ("", name), (name[:-1].decode(), b"1"),
+    ]  # fmt: skip
+
+
+def test_what_is_left_of_a_member_is_read_without_a_size() -> None:
+    members = tar_members(io.BytesIO(tar_of({"a": b"12345"})))
+    stream = next(members).stream
+    assert stream.read(2) == b"12"
+    assert stream.read() == b"345"
+    assert stream.read() == b""

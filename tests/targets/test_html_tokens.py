@@ -27,6 +27,9 @@ def parts(text: str) -> list[str]:
         ["1 < 2 and ", "<i>", "3"],
         ["<script>", "<p>", "never closed"],
         ["<!-- never closed ", "<p>"],
+        ["<!-->", "x-->"],
+        ["<!--->", "x-->"],
+        ["<!---->", "x"],
         ["<matterport-viewer m=x>", "</matterport-viewer>"],
     ],
 )

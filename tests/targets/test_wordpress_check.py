@@ -129,6 +129,29 @@ def test_a_page_that_is_not_listed_is_read_by_itself(change: Callable[[FakeWordP
     assert bool(check(site).lost) is lost
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "lost"),
+    [
+        (404, '{"code": "rest_post_invalid_id"}', True),
+        (410, '{"code": "rest_post_trashed"}', True),
+        (404, "<html>Not found</html>", None),
+        (410, "", None),
+        (403, '{"code": "rest_forbidden_context"}', None),
+        (405, '{"code": "rest_any"}', None),
+        (409, '{"code": "rest_any"}', None),
+        (411, '{"code": "rest_any"}', None),
+    ],
+)
+def test_only_wordpress_itself_says_that_a_page_is_gone(status: int, body: str, lost: bool | None) -> None:
+    site = FakeWordPress()
+    site.faults.append(lambda asked: response(status, body) if asked.path == "pages/1" else None)
+    if lost:
+        assert check(site).lost == {f"pages/1#{MODEL}"}
+    else:
+        with pytest.raises(SlotError):
+            check(site)
+
+
 def test_few_pages_that_are_not_listed_are_read_by_themselves() -> None:
     site = FakeWordPress()
     found = check(site, *(publication(f"pages/{number}") for number in range(1, 61)))

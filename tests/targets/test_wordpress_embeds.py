@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pme_airflow.errors import SlotError
 from pme_airflow.targets.wordpress_content import placed
 from tests.support.embeds import AFTER, BEFORE, BLOCK, CLASSIC, FRAME, IN_BLOCKS, MODEL, NOT_EMBEDS, SHOW
 
@@ -58,12 +59,24 @@ def test_an_embed_that_a_person_adds_beside_the_link_is_theirs() -> None:
 
 
 def test_so_many_embeds_are_for_a_person() -> None:
-    from pme_airflow.errors import SlotError
-
     content = "\n".join([FRAME] * 11)
     with pytest.raises(SlotError, match="11 places"):
         placed(content, EMBED, MODEL)
     assert taken_over("\n".join([FRAME] * 10)).count("{E}") == 1
+
+
+def hidden_in_one_another(count: int) -> str:
+    """Comments of a model, each of which is seen once the one in its midst is removed."""
+    return f"<!-- pm{hidden_in_one_another(count - 1)}e:{MODEL} -->" if count else ""
+
+
+def test_what_comes_to_light_when_another_is_removed_is_removed_too() -> None:
+    assert taken_over(FRAME + hidden_in_one_another(40)) == "{E}"
+
+
+def test_so_many_that_come_to_light_one_after_another_are_for_a_person() -> None:
+    with pytest.raises(SlotError, match="by hand"):
+        placed(FRAME + hidden_in_one_another(41), EMBED, MODEL)
 
 
 def test_an_iframe_whose_end_is_far_takes_nothing_with_it() -> None:
