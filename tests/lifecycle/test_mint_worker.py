@@ -1,4 +1,4 @@
-"""Ensure, not mint: what is handed on, what is minted, and what is remembered of answers that never came."""
+"""Minting: which links are reused, which are minted, and how lost answers are accounted for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 from pme_airflow.api.messages import MintRequest
 from pme_airflow.api.outcomes import MintVerdict
 from pme_airflow.dev.emulator import World
+from pme_airflow.errors import PMEUnavailableError
 from pme_airflow.ledger import flags, mint_requests, mint_runs
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import claims, links
@@ -56,7 +57,7 @@ def test_a_retry_finds_its_own_links_and_another_run_renews(services: Services, 
     assert world.counts["minted"] == 6
 
 
-def test_what_has_life_enough_left_is_handed_on_without_a_request(services: Services, world: World) -> None:
+def test_a_link_with_enough_left_is_reused_without_a_request(services: Services, world: World) -> None:
     mint(services, "monday", ALL[:3])
     before = dict(world.counts)
     kept = mint(services, "keeper", ALL[:3], demand(renew_before=HALF))
@@ -98,8 +99,8 @@ def test_two_runs_at_once_mint_once_and_share(make_services: MakeServices, world
 
     at_once(*(partial(run, name) for name in ("nightly", "keeper", "manual")))
     assert world.counts["minted"] == len(ALL)
-    handed = [{item["model_id"]: item["link_id"] for item in outcome.items} for outcome in outcomes.values()]
-    assert handed[0] == handed[1] == handed[2]
+    shared = [{item["model_id"]: item["link_id"] for item in outcome.items} for outcome in outcomes.values()]
+    assert shared[0] == shared[1] == shared[2]
 
 
 def test_one_bad_model_fails_alone_and_by_name(services: Services) -> None:
@@ -131,7 +132,7 @@ def test_a_network_that_loses_everything_breeds_no_more_than_five_tokens_a_model
     assert len(rows(services, "unaccounted")) == 2 * MAX_LOST_RESPONSES
 
 
-def test_a_late_owner_hands_nothing_on(services: Services, make_services: MakeServices, world: World) -> None:
+def test_a_late_owner_uses_no_link_of_its_own(services: Services, make_services: MakeServices, world: World) -> None:
     """Its claim passes while its request is under way; the next run mints anew, and the late link is retired."""
     other = make_services()
     send = services.client.mint
@@ -169,11 +170,11 @@ def test_a_token_flagged_before_it_was_known_is_revoked_at_once(services: Servic
 
     def leaked(requests: list[MintRequest]) -> list[MintVerdict]:
         verdicts = send(requests)
-        mark = fingerprint(verdicts[0].link.access_token)  # type: ignore[union-attr]
+        leaked_one = fingerprint(verdicts[0].link.access_token)  # type: ignore[union-attr]
         if not rows(services, "live"):
             with services.database.write(RunContext("cli")) as tx:
-                found = flags.flag(tx, "seen", fingerprints=[mark])
-            assert found.tombstones == (mark,)
+                found = flags.flag(tx, "seen", fingerprints=[leaked_one])
+            assert found.tombstones == (leaked_one,)
         return verdicts
 
     with mock.patch.object(services.client, "mint", leaked):
@@ -205,13 +206,19 @@ def test_twenty_percent_lost_answers_and_worse(services: Services, world: World)
     assert world.counts["minted"] <= 200 + len(unaccounted)
 
 
-def test_the_account_that_cannot_be_asked_is_served_from_what_is_known(
-    services: Services, make_services: MakeServices, world: World
-) -> None:
+def test_the_account_that_cannot_be_listed_is_renewed_by_what_is_known(services: Services) -> None:
+    mint(services, "one", ModelQuery("*"))
+    refused = PMEUnavailableError("The list is not available.")
+    with mock.patch.object(services.client, "models", side_effect=refused) as listing:
+        renewed = mint(services, "two", ModelQuery("*"))
+    assert listing.called
+    assert {item["model_id"] for item in renewed.items} == set(ALL)
+    assert (renewed.minted, renewed.failures.total) == (len(ALL), 0)
+
+
+def test_where_no_known_model_needs_a_link_the_account_is_not_listed(services: Services) -> None:
     first = mint(services, "one", ModelQuery("*"))
-    assert len(first.items) == len(ALL)
-    world.down = True
-    kept = mint(make_services(), "two", ModelQuery("*"), demand(renew_before=HALF))
-    assert {item["model_id"]: item["link_id"] for item in kept.items} == {
-        item["model_id"]: item["link_id"] for item in first.items
-    }
+    with mock.patch.object(services.client, "models", side_effect=AssertionError) as listing:
+        kept = mint(services, "two", ModelQuery("*"), demand(renew_before=HALF))
+    assert not listing.called
+    assert [item["link_id"] for item in kept.items] == [item["link_id"] for item in first.items]

@@ -1,0 +1,56 @@
+"""Times are stored as whole microseconds and come back as they were; the tables are those that other code relies on."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, metadata
+
+DIALECTS = [sqlite.dialect(), postgresql.dialect(), mysql.dialect()]
+
+
+def stored(value: datetime | None, dialect: object = DIALECTS[0]) -> int | None:
+    return UTCTimestamp().bind_processor(dialect)(value)  # type: ignore[arg-type]
+
+
+def loaded(value: object) -> datetime | None:
+    return UTCTimestamp().result_processor(DIALECTS[0], None)(value)
+
+
+@given(st.datetimes(timezones=st.just(timezone.utc) | st.timezones()))
+def test_a_time_comes_back_exactly_and_in_utc(value: datetime) -> None:
+    found = loaded(stored(value))
+    assert found == value.astimezone(timezone.utc)
+    assert found is not None
+    assert found.tzinfo is timezone.utc
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=["sqlite", "postgresql", "mysql"])
+def test_every_database_is_sent_the_same_number(dialect: object) -> None:
+    assert stored(EPOCH + timedelta(days=20_000, microseconds=1), dialect) == 1_728_000_000_000_001
+    assert stored(EPOCH - timedelta(microseconds=1), dialect) == -1
+
+
+def test_no_time_is_stored_as_null() -> None:
+    assert stored(None) is None
+    assert loaded(None) is None
+
+
+def test_a_time_without_a_zone_is_refused() -> None:
+    with pytest.raises(TypeError):
+        stored(EPOCH.replace(tzinfo=None))
+
+
+def test_a_number_is_read_whatever_type_the_driver_gives() -> None:
+    assert loaded("1") == loaded(1) == EPOCH + timedelta(microseconds=1)
+
+
+def test_writers_on_mysql_lock_rows_alone_and_case_matters_there() -> None:
+    for table in metadata.tables.values():
+        options = {key: table.dialect_options["mysql"][key] for key in ("engine", "charset", "collate")}
+        assert options == {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}, table.name
