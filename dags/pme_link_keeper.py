@@ -1,26 +1,33 @@
-"""Every few minutes, and at once when something went dark: renew what is due, publish what is missing, heal.
+"""Renew the links that are due, publish what is missing, and heal the slots that went dark.
 
-Where nothing is due this makes no request and mints nothing.
+It runs when the ledger, which the triggerer watches, has something due, at once when something went dark, and every
+half an hour in any case (``keep_every`` of a placement). Where nothing is due this makes no request and mints nothing.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, AssetOrTimeSchedule, DeltaTriggerTimetable
+from airflow.sdk import DAG, AssetAny, AssetOrTimeSchedule, AssetWatcher, DeltaTriggerTimetable
 
-from pme_airflow.assets import links_asset, revoked_asset
+from pme_airflow.assets import due_renewal_asset, links_asset, revoked_asset
 from pme_airflow.operators.pme import PMEMintLinksOperator
 from pme_airflow.placements import load, transfer_for
+from pme_airflow.triggers.ledger import PMELedgerTrigger
 
 placements = [placement for placement in load(__file__) if placement.keep_every is not None]
-went_dark = [revoked_asset(placement.audience) for placement in placements]
-every = min((p.keep_every for p in placements if p.keep_every), default=timedelta(minutes=15))
+every = min((p.keep_every for p in placements if p.keep_every), default=timedelta(minutes=30))
+wake = [revoked_asset(placement.audience) for placement in placements]
+for placement in placements:
+    trigger = PMELedgerTrigger(
+        "renewal", placement.pme_conn_id, placement.audience, placement.renew_before.total_seconds()
+    )
+    wake.append(due_renewal_asset(placement.audience, watchers=[AssetWatcher(name="pme_due", trigger=trigger)]))
 
 with DAG(
     dag_id="pme_link_keeper",
     description="Renews links with less than half of their life left, and heals dark slots",
-    schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(every), assets=went_dark) if went_dark else None,
+    schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(every), assets=AssetAny(*wake)) if wake else None,
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     max_active_runs=1,

@@ -1,21 +1,30 @@
-"""Every 3 minutes: revoke links that no slot shows any more, try again what was not confirmed, close what has ended.
+"""Revoke links that leaked or that no slot shows any more, try again what was not confirmed, close what has ended.
 
-The run fails while a leaked link is alive, and names it.
+It runs within seconds of something being due in the ledger, which the triggerer watches, and every 15 minutes in any
+case. The run fails while a leaked link is alive, and names it.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, AssetAlias
+from airflow.sdk import DAG, AssetAlias, AssetAny, AssetOrTimeSchedule, AssetWatcher, DeltaTriggerTimetable
 
+from pme_airflow.assets import due_sweep_asset
 from pme_airflow.operators.pme import PMERevocationSweepOperator
 from pme_airflow.placements import load
+from pme_airflow.triggers.ledger import PMELedgerTrigger
+
+conn_ids = sorted({placement.pme_conn_id for placement in load(__file__)}) or ["pme_default"]
+due = [
+    due_sweep_asset(conn_id, watchers=[AssetWatcher(name="pme_due", trigger=PMELedgerTrigger("sweep", conn_id))])
+    for conn_id in conn_ids
+]
 
 with DAG(
     dag_id="pme_revocation_sweep",
     description="Revokes retired and flagged links",
-    schedule=timedelta(minutes=3),
+    schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(timedelta(minutes=15)), assets=AssetAny(*due)),
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     max_active_runs=1,
@@ -23,7 +32,7 @@ with DAG(
     tags=["pme"],
     doc_md=__doc__,
 ) as dag:
-    for conn_id in sorted({placement.pme_conn_id for placement in load(__file__)}) or ["pme_default"]:
+    for conn_id in conn_ids:
         PMERevocationSweepOperator(
             task_id=f"sweep_{conn_id}",
             pme_conn_id=conn_id,

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Asset
 
-__all__ = ["leaks_asset", "links_asset", "revoked_asset"]
+__all__ = ["due_renewal_asset", "due_sweep_asset", "leaks_asset", "links_asset", "revoked_asset"]
 
 
 def links_asset(audience: str) -> Asset:
@@ -25,6 +25,22 @@ def leaks_asset(**kwargs: Any) -> Asset:
     :param kwargs: further arguments of the asset, such as ``watchers``.
     """
     return _asset("pme://leaks", "pme://leaks/", **kwargs)
+
+
+def due_sweep_asset(conn_id: str, **kwargs: Any) -> Asset:
+    """Return ``pme://due/sweep/<conn_id>``, updated when a link of a PME connection is due to be revoked or closed.
+
+    :param kwargs: further arguments of the asset, such as ``watchers``.
+    """
+    return _asset(f"pme://due/sweep/{conn_id}", **kwargs)
+
+
+def due_renewal_asset(audience: str, **kwargs: Any) -> Asset:
+    """Return ``pme://due/renewal/<audience>``, updated when an audience's links are due, or one of its slots is dark.
+
+    :param kwargs: further arguments of the asset, such as ``watchers``.
+    """
+    return _asset(f"pme://due/renewal/{audience}", **kwargs)
 
 
 def _asset(name: str, uri: str | None = None, **kwargs: Any) -> Asset:

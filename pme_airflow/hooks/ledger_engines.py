@@ -16,7 +16,7 @@ from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import sqlite_engine, tuned
 from pme_airflow.ledger.mysql import MySQLAddress, mysql_engine
 
-__all__ = ["LEDGER_FILE", "ledger_of"]
+__all__ = ["LEDGER_FILE", "ledger_file", "ledger_in", "ledger_of"]
 
 #: The ledger's file in ``$AIRFLOW_HOME`` if the connection names no ledger.
 LEDGER_FILE = "pme_ledger.db"
@@ -33,22 +33,38 @@ def ledger_of(conn_id: str | None, clock: Clock) -> Database:
     :param conn_id: the Airflow connection; ``None`` for the file.
     :raises LedgerError: if the connection is no SQL connection, or the file would not be shared by all tasks.
     """
-    if conn_id is not None:
-        return _of_connection(conn_id, clock)
-    _refuse_many_machines()
+    if conn_id is None:
+        _refuse_many_machines()
+        return ledger_file(clock)
+    problem = ""
+    try:
+        return ledger_in(BaseHook.get_connection(conn_id), clock)
+    except AirflowNotFoundException:
+        problem = "is not defined"
+    except LedgerError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a secrets backend of any author may raise anything
+        problem = f"cannot be read ({type(error).__name__})"
+    raise _unusable(conn_id, problem)
+
+
+def ledger_file(clock: Clock) -> Database:
+    """Return the ledger in the SQLite file of this machine."""
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return Database(sqlite_engine(home / LEDGER_FILE), clock, migrate=True)
 
 
-def _of_connection(conn_id: str, clock: Clock) -> Database:
+def ledger_in(connection: Any, clock: Clock) -> Database:
+    """Return the ledger in the database of an Airflow connection that was read already.
+
+    :raises LedgerError: if it is no SQL connection, or what its database needs is not installed.
+    """
     problem = missing = ""
     try:
-        engine = _engine_of(conn_id)
+        engine = _engine_of(connection)
         if engine is not None:
             return Database(engine, clock)
         problem = "is no SQL connection"
-    except AirflowNotFoundException:
-        problem = "is not defined"
     except LedgerError:
         raise
     except PMEInputError as error:
@@ -56,16 +72,19 @@ def _of_connection(conn_id: str, clock: Clock) -> Database:
     except Exception as error:  # noqa: BLE001 - a hook of any provider may raise anything, with its password in it
         problem = f"cannot be opened ({type(error).__name__})"
     if missing:
-        raise LedgerError(f"ledger_conn_id: the connection {conn_id} cannot be opened: {missing}")
-    raise LedgerError(
+        raise LedgerError(f"ledger_conn_id: the connection {connection.conn_id} cannot be opened: {missing}")
+    raise _unusable(connection.conn_id, problem)
+
+
+def _unusable(conn_id: str, problem: str) -> LedgerError:
+    return LedgerError(
         f"ledger_conn_id: the connection {conn_id} {problem}. Name a postgres, mysql or sqlite connection whose "
         "provider or driver is installed, or leave it out for an SQLite file in $AIRFLOW_HOME."
     )
 
 
-def _engine_of(conn_id: str) -> Any:
+def _engine_of(connection: Any) -> Any:
     """Return an engine; MySQL and SQLite do without their providers, which need a compiler or are seldom installed."""
-    connection = BaseHook.get_connection(conn_id)
     extra = _EXTRA_OF_TYPE.get(connection.conn_type)
     if extra is None:
         return _make_engine(connection)
@@ -88,9 +107,18 @@ def _make_engine(connection: Any) -> Any:
                 extras=connection.extra_dejson,
             )
         )
-    hook = BaseHook.get_hook(connection.conn_id)
+    hook = _hook_of(connection)
     make = getattr(hook, "get_sqlalchemy_engine", None)
     return None if make is None else tuned(make({"connect_args": _driver_arguments(connection, hook)}))
+
+
+def _hook_of(connection: Any) -> Any:
+    """Return a connection's hook; PostgreSQL's takes the connection as it is, and does not read it once more."""
+    if connection.conn_type != "postgres":
+        return BaseHook.get_hook(connection.conn_id)
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    return PostgresHook(connection=connection)
 
 
 def _driver_arguments(connection: Any, hook: Any) -> dict[str, Any]:

@@ -14,17 +14,27 @@ from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["LONGEST_WAIT", "Due", "lock_free", "next_due_at", "release", "take_due"]
+__all__ = [
+    "LONGEST_WAIT",
+    "Due",
+    "is_flagged",
+    "is_not_flagged",
+    "lock_free",
+    "may_be_tried",
+    "next_due_at",
+    "release",
+    "take_due",
+]
 
 #: How long a sweep keeps others away from the rows it took.
 _SWEEP_TTL = timedelta(seconds=180)
 #: The longest wait before a link is tried again: the pace at which irrevocable ones are.
 LONGEST_WAIT = timedelta(minutes=30)
 #: Written as a range, which every database answers from the index of flags; SQLite would not for "is not null".
-_is_flagged = links.c.flagged_at > EPOCH
+is_flagged = links.c.flagged_at > EPOCH
 #: Written so that no database reads all that is not flagged from that index, where few are due.
 _never = literal(EPOCH, UTCTimestamp())
-_is_not_flagged = func.coalesce(links.c.flagged_at, _never) == _never
+is_not_flagged = func.coalesce(links.c.flagged_at, _never) == _never
 
 
 @dataclass(frozen=True)
@@ -45,14 +55,13 @@ def take_due(tx: WriteTransaction, client_id: str, limit: int, *, flagged_only: 
     base = and_(
         links.c.state == State.LIVE,
         links.c.client_id == client_id,
-        _is_past(links.c.sweep_until, now, _SWEEP_TTL),
-        _is_past(links.c.next_attempt_at, now, LONGEST_WAIT),
+        may_be_tried(now),
     )
     # Ordered by a value, not by the column: else SQLite reads all that is live in this order to find the few due.
     newest = (func.coalesce(links.c.valid_until, _never).desc(), links.c.seq.desc())
-    taken = lock_free(tx, and_(base, _is_flagged), newest, limit)
+    taken = lock_free(tx, and_(base, is_flagged), newest, limit)
     if len(taken) < limit and not flagged_only:
-        due = and_(base, _is_not_flagged, links.c.retire_at <= now)
+        due = and_(base, is_not_flagged, links.c.retire_at <= now)
         taken += lock_free(tx, due, newest, limit - len(taken))
     if taken:
         tx.execute(
@@ -63,6 +72,11 @@ def take_due(tx: WriteTransaction, client_id: str, limit: int, *, flagged_only: 
     return [Due(row) for row in taken]
 
 
+def may_be_tried(now: datetime) -> ColumnElement[bool]:
+    """Return whether no sweep holds a link, and its next try is not still to come."""
+    return and_(_is_past(links.c.sweep_until, now, _SWEEP_TTL), _is_past(links.c.next_attempt_at, now, LONGEST_WAIT))
+
+
 def next_due_at(tx: ReadTransaction, client_id: str) -> timedelta | None:
     """Return how long until the next link may be tried again; ``None`` where none is left but irrevocable ones."""
     now = tx.now()
@@ -71,7 +85,7 @@ def next_due_at(tx: ReadTransaction, client_id: str) -> timedelta | None:
             links.c.state == State.LIVE,
             links.c.client_id == client_id,
             links.c.irrevocable.is_(False),
-            or_(_is_flagged, links.c.retire_at <= now),
+            or_(is_flagged, links.c.retire_at <= now),
         )
     ).all()
     waits = [

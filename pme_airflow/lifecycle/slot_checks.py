@@ -16,7 +16,7 @@ from pme_airflow.targets.base import SlotCheck, Target
 
 __all__ = ["CHECK_INTERVAL", "find_lost_slots"]
 
-#: A slot is checked at most once in this time. The keeper runs every 15 minutes.
+#: A slot is checked at most once in this time. The keeper runs every 30 minutes at least.
 CHECK_INTERVAL = timedelta(minutes=10)
 #: The key in a publication's details that holds when the slot was checked last.
 _CHECKED_AT = "checked_at"

@@ -69,7 +69,7 @@ def _nightly_plan(placement: Placement, life: timedelta, today: date) -> Plan:
         f"a link lives {_words(life)}{_clamped(life, placement.valid_for.duration)}, and the nightly run alone brings "
         f"a new one after up to {_words(night)}{clocks} and {_words(_RUN)} of running"
     )
-    cure = "Let the keeper look every 15 minutes (drop keep_every: false)"
+    cure = "Let the keeper look every 30 minutes (drop keep_every: false)"
     return Plan(placement.audience, life - night - _RUN, rule, cure)
 
 

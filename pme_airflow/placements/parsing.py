@@ -41,7 +41,7 @@ _KEYS = frozenset(
     }
 )
 _AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_KEEP_EVERY = timedelta(minutes=15)
+_KEEP_EVERY = timedelta(minutes=30)
 
 log = logging.getLogger(__name__)
 

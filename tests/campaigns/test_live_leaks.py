@@ -48,7 +48,9 @@ def live(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dri
         services = services_at(address, f"sqlite:///{home / LEDGER_FILE}", SECRET)
         mint(services, "bulk", list(world.models)[SHOWN:], demand(audience="bulk"))
         with DrivenAirflow(home, env) as running:
-            running.wait_until_parsed("pme_nightly_rotation", "pme_link_keeper", "pme_leak_response")
+            running.wait_until_parsed(
+                "pme_nightly_rotation", "pme_link_keeper", "pme_leak_response", "pme_revocation_sweep"
+            )
             assert running.wait_for("pme_nightly_rotation", running.trigger("pme_nightly_rotation")) == "success"
             yield running
 
@@ -101,6 +103,23 @@ def test_a_leak_flagged_by_command_dies_sooner(live: DrivenAirflow, world: World
         assert issued.revoked_at is not None
         exposures.append((issued.revoked_at - called).total_seconds())
     print(json.dumps({"by command": [round(seconds, 2) for seconds in exposures]}))
+
+
+@pytest.mark.timeout(scaled(300, 1200))
+def test_a_leak_that_is_flagged_and_not_swept_wakes_the_sweep(live: DrivenAirflow, world: World) -> None:
+    exposures = []
+    for issued in bulk(world)[: scaled(3, 30)]:
+        called = world.now()
+        subprocess.run(
+            [sys.executable, "-m", "pme_airflow.cli", "ledger", "flag", "--stdin"],
+            input=issued.token, text=True, env=live.env, check=True, capture_output=True,
+        )  # fmt: skip
+        until(lambda issued=issued: issued.revoked_at is not None, 60, "the revocation")  # type: ignore[misc]
+        assert issued.revoked_at is not None
+        exposures.append((issued.revoked_at - called).total_seconds())
+    exposures.sort()
+    late = exposures[int(len(exposures) * 0.95)]
+    print(json.dumps({"flagged alone": len(exposures), "median": statistics.median(exposures), "p95": late}))
 
 
 @pytest.mark.timeout(300)

@@ -20,10 +20,10 @@ def placement(**keys: object) -> Placement:
 
 def test_the_shipped_schedule_survives_eleven_hours_with_clocks_off() -> None:
     outcome = plan(check(GOOD)[0])
-    assert outcome.survives == timedelta(hours=11, minutes=44)
+    assert outcome.survives == timedelta(hours=11, minutes=29)
     assert outcome.survives >= timedelta(hours=11, minutes=10)
     assert not outcome.leaves_gap
-    assert "11 h 44 min" in outcome.in_words()
+    assert "11 h 29 min" in outcome.in_words()
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,12 @@ def test_a_schedule_without_room_to_spare_leaves_no_gap() -> None:
 
 
 def test_the_plan_reckons_with_what_the_api_gives() -> None:
-    outcome = plan(check(GOOD)[0], given_validity=timedelta(hours=1))
-    assert outcome.survives == timedelta(minutes=30) - timedelta(minutes=16)
-    assert "a link of 1 h (the API gives no more of the 24 h requested) is due with 30 min left" in outcome.rule
+    outcome = plan(check(GOOD)[0], given_validity=timedelta(hours=2))
+    assert outcome.survives == timedelta(hours=1) - timedelta(minutes=31)
+    assert "a link of 2 h (the API gives no more of the 24 h requested) is due with 1 h left" in outcome.rule
+    shorter = plan(check(GOOD)[0], given_validity=timedelta(hours=1))
+    assert shorter.leaves_gap
+    assert "Set keep_every to 10 min or less" in shorter.cure
     nightly = plan(placement(keep_every=False, allow_gaps=True), timedelta(hours=1), TODAY)
     assert nightly.survives == timedelta(hours=-23, minutes=-1)
     assert "the API gives no more" in nightly.rule

@@ -173,7 +173,7 @@ def test_the_defaults_are_those_documented() -> None:
     assert (placement.audience, placement.pme_conn_id, placement.timezone) == ("default", "pme_default", "UTC")
     assert str(placement.valid_for) == "24h"
     assert placement.renew_before == timedelta(hours=12)
-    assert placement.keep_every == timedelta(minutes=15)
+    assert placement.keep_every == timedelta(minutes=30)
     assert (placement.allow_gaps, placement.allow_clearing, placement.exclude) == (False, False, ())
 
 

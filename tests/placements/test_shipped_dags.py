@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from airflow.sdk import AssetAny
 
 from pme_airflow.dev.playground.home import ROOT
 
@@ -79,3 +80,30 @@ def test_a_query_s_exclusions_reach_the_mint(tmp_path: Path, monkeypatch: pytest
     assert keeper.get_task("keep_default").models == {"query": "*", "exclude": [MODEL]}
     nightly = dag_of("pme_nightly_rotation", text, tmp_path, monkeypatch)
     assert nightly.get_task("list_default").models == {"query": "*", "exclude": [MODEL]}
+
+
+def test_the_keeper_and_the_sweep_wake_for_any_one_of_their_assets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [
+        {"audience": audience, "models": [MODEL], "targets": [{**SHELF, "path": f"/srv/{audience}"}],
+         "pme_conn_id": f"pme_{audience}", "renew_before": "6h"}
+        for audience in ("one", "two")
+    ]  # fmt: skip
+    text = yaml.safe_dump(entries)
+    keeper = dag_of("pme_link_keeper", text, tmp_path, monkeypatch).timetable
+    woken_by = [f"pme://{kind}/{audience}" for kind in ("revoked", "due/renewal") for audience in ("one", "two")]
+    assert isinstance(keeper.asset_condition, AssetAny)
+    assert sorted(asset.uri for asset in assets_of(keeper)) == sorted(woken_by)
+    sweep = dag_of("pme_revocation_sweep", text, tmp_path, monkeypatch).timetable
+    assert isinstance(sweep.asset_condition, AssetAny)
+    assert sorted(asset.uri for asset in assets_of(sweep)) == ["pme://due/sweep/pme_one", "pme://due/sweep/pme_two"]
+    watched = [watcher.trigger for asset in assets_of(keeper) for watcher in asset.watchers]
+    assert [(trigger.due, trigger.pme_conn_id, trigger.audience, trigger.renew_before) for trigger in watched] == [
+        ("renewal", "pme_one", "one", 21600.0),
+        ("renewal", "pme_two", "two", 21600.0),
+    ]
+
+
+def assets_of(timetable: Any) -> list[Any]:
+    return list(timetable.asset_condition.objects)

@@ -1,0 +1,128 @@
+"""When a watcher starts a run, and how much of the ledger it reads for that."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+
+import pytest
+
+from pme_airflow.ledger import due, publications
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.due import DueWork, RenewalDemand
+from pme_airflow.ledger.publications import Shown
+from pme_airflow.lifecycle.due_watch import HoldOff, RenewalWatch, SweepWatch, renewal_slack
+from tests.support.clocks import FakeClock
+from tests.support.ledgers import AUDIENCE, CLIENT, change, ledger_in_memory, mint, task
+
+START = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+NOTHING = DueWork()
+DEMAND = RenewalDemand(CLIENT, AUDIENCE, timedelta(hours=12), timedelta(minutes=15))
+
+
+def work(since: float = 0.0, count: int = 1) -> DueWork:
+    return DueWork(count, START + timedelta(seconds=since))
+
+
+def fires_at(found: DueWork, seconds: range) -> list[int]:
+    """The seconds at which a run is started for the same work, found at each look."""
+    clock = FakeClock()
+    hold_off = HoldOff(clock.monotonic)
+    fired = []
+    for second in seconds:
+        clock.advance(second - clock.monotonic())
+        if hold_off.fires(found):
+            fired.append(second)
+    return fired
+
+
+def test_nothing_due_starts_nothing() -> None:
+    assert not HoldOff().fires(NOTHING)
+
+
+def test_work_that_no_run_can_help_starts_fewer_and_fewer_runs() -> None:
+    assert fires_at(work(), range(3600)) == [0, 20, 60, 140, 300, 620, 1260, 2540]
+    day = fires_at(work(), range(86400))
+    assert {later - earlier for earlier, later in pairwise(day[8:])} == {1800}
+
+
+def test_newer_work_starts_a_run_at_once_and_the_wait_begins_anew() -> None:
+    clock = FakeClock()
+    hold_off = HoldOff(clock.monotonic)
+    for second in (0, 20, 60):
+        clock.advance(second - clock.monotonic())
+        assert hold_off.fires(work())
+    clock.advance(1)
+    assert not hold_off.fires(work())
+    assert hold_off.fires(work(since=61))
+    clock.advance(20)
+    assert hold_off.fires(work(since=61))
+
+
+def test_work_that_was_out_of_sight_for_a_while_is_no_newer() -> None:
+    clock = FakeClock()
+    hold_off = HoldOff(clock.monotonic)
+    assert hold_off.fires(work())
+    clock.advance(10)
+    assert not hold_off.fires(NOTHING)
+    assert not hold_off.fires(work())
+    assert hold_off.held_back == 1
+    clock.advance(10)
+    assert hold_off.fires(work())
+
+
+@pytest.mark.parametrize(
+    ("margin", "slack"),
+    [
+        (timedelta(hours=12), timedelta(minutes=15)),
+        (timedelta(hours=1), timedelta(minutes=15)),
+        (timedelta(minutes=30), timedelta(minutes=7.5)),
+        (timedelta(minutes=5), timedelta(seconds=75)),
+    ],
+)
+def test_a_renewal_waits_for_others_a_quarter_of_its_margin_at_most(margin: timedelta, slack: timedelta) -> None:
+    assert renewal_slack(margin) == slack
+
+
+def test_a_sweep_is_due_for_a_flagged_link_of_the_watched_client(ledger: Database, clock: FakeClock) -> None:
+    row = mint(ledger)
+    assert SweepWatch(CLIENT).look(ledger) == NOTHING
+    change(ledger, row.link_id, flagged_at=clock.now())
+    assert SweepWatch(CLIENT).look(ledger).count == 1
+    assert SweepWatch("another").look(ledger) == NOTHING
+
+
+def test_every_slot_is_looked_at_first_every_ten_minutes_and_while_one_is_dark(
+    ledger: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = mint(ledger)
+    with ledger.write(task("publish")) as tx:
+        publications.publish(tx, "site", [Shown("page", row.link_id, {}, timedelta(0))], claimed=False)
+    looks: list[str] = []
+    original = due.dark_slots
+
+    def dark_slots(tx: object, demand: object, since: datetime | None = None) -> DueWork:
+        looks.append("whole" if since is None else "recent")
+        return original(tx, demand, since)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(due, "dark_slots", dark_slots)
+    watch = RenewalWatch(DEMAND, clock.monotonic)
+    for _ in range(21):
+        assert watch.look(ledger) == NOTHING
+        clock.advance(30)
+    assert looks == ["whole", *["recent"] * 19, "whole"]
+    change(ledger, row.link_id, state="revoked", revoked_at=clock.now())  # without an event: found by a whole look
+    clock.advance(600)
+    looks.clear()
+    assert [watch.look(ledger).count for _ in range(3)] == [1, 1, 1]
+    assert looks == ["whole"] * 3
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def ledger(clock: FakeClock) -> Database:
+    return ledger_in_memory(clock)
