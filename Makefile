@@ -13,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo up test mutants lint bench campaign hour node strapi simulate constraints clean
+.PHONY: release demo up test mutants lint bench campaign hour node strapi simulate constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -44,6 +44,9 @@ lint: $(INSTALLED)  ## style, types, the direction of imports, sizes and words
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.house
 
+release: $(INSTALLED)  ## build and check wheel, source archive and bill of materials; upload nothing
+	@.ci/release
+
 bench: $(INSTALLED)  ## ratios against the usual way, side by side
 	$(BIN)/python -m benchmarks
 
@@ -59,7 +62,7 @@ strapi: $(INSTALLED)  ## a Strapi for the campaigns, which takes a minute or two
 
 constraints: $(INSTALLED)  ## pin what is newest today
 	$(BIN)/uv pip compile pyproject.toml --extra slack --extra s3 --extra postgres --extra mysql --extra scan \
-	  --group dev --universal --python-version 3.10 --upgrade --no-header --no-annotate --no-emit-index-url -q \
+	  --group dev --group docs --group release --universal --python-version 3.10 --upgrade --no-header --no-annotate --no-emit-index-url -q \
 	  -o constraints.txt
 	$(BIN)/uv pip list --python $(BIN)/python --format freeze | grep '^uv==' >> constraints.txt
 
@@ -70,7 +73,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "python3 -m venv failed: install your system's python3-venv, or name another with PYTHON="; exit 1; }
 	@mkdir -p "$$HOME"
 	$(BIN)/python -m pip install -q -c constraints.txt uv
-	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group dev -e '.[slack,s3,postgres,mysql]'
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --group dev --group docs --group release -e '.[slack,s3,postgres,mysql]'
 	@touch $@
 
 clean:

@@ -13,6 +13,7 @@ import click
 from pme_airflow.cli.dev import demo_command, emulator_command, up_command
 from pme_airflow.cli.fingerprint import fingerprint_command
 from pme_airflow.cli.flag import flag_command
+from pme_airflow.cli.init import init_command
 from pme_airflow.cli.ledger import group as ledger_group
 from pme_airflow.cli.logs import logging_to_stderr
 from pme_airflow.cli.output import OutputClosedError, fail, flush, print_note
@@ -111,4 +112,4 @@ def _add(group: click.Group, commands: Sequence[click.Command]) -> None:
 
 _add(ledger_group, [flag_command])
 _add(main, [ledger_group, sweep_command, scan_command, fingerprint_command, plan_command, retire_command])
-_add(main, [emulator_command, demo_command, up_command])
+_add(main, [init_command, emulator_command, demo_command, up_command])

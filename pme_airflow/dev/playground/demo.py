@@ -29,6 +29,7 @@ from pme_airflow.dev.playground.home import (
     stop,
 )
 from pme_airflow.dev.playground.places import Places, serving_places
+from pme_airflow.extras import require_extra
 
 __all__ = ["run_demo"]
 
@@ -42,13 +43,15 @@ def run_demo(*, keep: bool = False) -> int:
 
     :param keep: whether to keep the folder that it works in.
     :return: the exit status: 0 if every step gave what it should.
+    :raises PMEInputError: if the extra ``slack`` is not installed.
     """
+    require_extra("slack")
     home = Path(tempfile.mkdtemp(prefix="pme-demo-"))
     try:
         with ExitStack() as stack:
             good = _run(home, stack)
         console.print(
-            "Next: [bold]make up[/] runs a whole Airflow to look around in; README.md has the set-up for you."
+            "Next: [bold]pme-airflow up[/] runs a whole Airflow to try, [bold]pme-airflow init[/] sets up yours."
         )
         if not good:
             console.print("[bold red]A step failed.[/] `pme-airflow demo --keep` keeps its logs.")

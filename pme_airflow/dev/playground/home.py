@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pme_airflow.errors import PMEError
+from pme_airflow.shipped_files import shipped
 
 __all__ = [
     "ROOT",
@@ -27,7 +28,6 @@ __all__ = [
 SECRET = "demo-client-secret-not-a-real-one"  # noqa: S105 - it opens the emulator alone
 #: The checkout that contains this package.
 ROOT = Path(__file__).resolve().parents[3]
-_DAGS = ROOT / "dags"
 
 
 class PlaygroundError(PMEError):
@@ -42,8 +42,6 @@ def environment(home: Path, address: str, placements: str, **extra: str) -> dict
     :param placements: the text of ``placements.yaml``.
     :param extra: further environment variables; they replace those of the same name.
     """
-    if not _DAGS.is_dir():
-        raise PlaygroundError(f"There are no DAGs in {_DAGS}. Run this from a checkout of the project.")
     home.mkdir(parents=True, exist_ok=True)
     (home / "placements.yaml").write_text(placements)
     connection = {"conn_type": "pme", "login": "emulator-client", "password": SECRET, "host": address}
@@ -52,7 +50,7 @@ def environment(home: Path, address: str, placements: str, **extra: str) -> dict
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
         "HOME": str(home),
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(_DAGS),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(shipped("dags")),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",

@@ -14,6 +14,7 @@ from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.dev.playground.home import all_published, environment, start_emulator, stop
 from pme_airflow.dev.playground.live import USER, LiveAirflow
 from pme_airflow.dev.playground.places import serving_places, serving_showroom
+from pme_airflow.extras import require_extra
 
 __all__ = ["run_up"]
 
@@ -30,7 +31,9 @@ def run_up(home: Path, port: int, emulator_port: int) -> int:
     :param port: the port of Airflow's API server.
     :param emulator_port: the port of the emulator.
     :return: the exit status.
+    :raises PMEInputError: if the extra ``slack`` is not installed.
     """
+    require_extra("slack")
     ended = _signalled()
     home.mkdir(parents=True, exist_ok=True)
     console.print("Starting an emulator of the PME API and a whole Airflow; this takes half a minute.")

@@ -16,9 +16,10 @@ from typing import Any
 
 import requests
 
-from pme_airflow.dev.playground.home import ROOT, PlaygroundError, stop
+from pme_airflow.dev.playground.home import PlaygroundError, stop
 from pme_airflow.dev.playground.live import free_port
 from pme_airflow.dev.playground.mariadb import program, serving_mariadb
+from pme_airflow.shipped_files import shipped
 
 __all__ = ["Site", "missing", "serving_wordpress"]
 
@@ -114,7 +115,7 @@ class Site:
         plugins.mkdir()
         (plugins / "tours.php").write_text(_TOURS)
         if revisions_plugin:
-            shutil.copy(ROOT / "extras" / "wordpress" / "pme-revisions.php", plugins)
+            shutil.copy(shipped("extras/wordpress/pme-revisions.php"), plugins)
         self.run_php(_PERMALINKS.format(root=self.root, structure="/%postname%/" if pretty else ""))
 
     def account(self, role: str) -> Site:

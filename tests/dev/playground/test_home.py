@@ -41,12 +41,6 @@ def test_the_environment_connects_to_the_emulator_alone(tmp_path: Path, monkeypa
     assert env["PATH"].split(":")[0] == str(Path(sys.executable).parent)
 
 
-def test_without_the_dags_of_a_checkout_there_is_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(homes, "_DAGS", tmp_path / "none")
-    with pytest.raises(PlaygroundError, match="from a checkout"):
-        environment(tmp_path / "home", "http://127.0.0.1:1", "")
-
-
 def test_the_placements_publish_every_model_to_the_folder(tmp_path: Path) -> None:
     text = all_published(tmp_path / "published", "  - {kind: slack, channel: '#tours'}\n")
     (placement,) = check(text)
