@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import requests
 
 from pme_airflow.api.application_token import ApplicationTokenCache
+from pme_airflow.api.dialect import DialectMemory
 from pme_airflow.api.documents import aliases_of, mint_document, models_document, names_document, revoke_document
 from pme_airflow.api.fields import checked_text
 from pme_airflow.api.graph_endpoint import GraphEndpoint, object_at
@@ -52,6 +54,7 @@ class PMEClient:
     :param clock: the source of time and of waiting.
     :param session: a ``requests`` session to use instead of one of its own.
     :param limiter: shared with other clients; one of its own where it is left out.
+    :param memory: the form of documents that the API executes; one of its own where it is left out.
     :raises PMEInputError: for an empty id or secret, or a host that cannot be right.
     """
 
@@ -64,6 +67,7 @@ class PMEClient:
         clock: Clock | None = None,
         session: requests.Session | None = None,
         limiter: Limiter | None = None,
+        memory: DialectMemory | None = None,
     ) -> None:
         if not client_id.strip():
             raise PMEInputError("Client ID: is empty. Enter the client id (Settings > Developer Tools).")
@@ -81,7 +85,8 @@ class PMEClient:
         self._retries = retries = RetryPolicy(self.settings.deadline, self._clock)
         self._network = Network(transport, self.limiter, self._clock)
         self._tokens = ApplicationTokenCache(client_id, client_secret, self._network, retries, self._clock)
-        self._graph = GraphEndpoint(self._network, self._tokens, retries)
+        self._memory = memory or DialectMemory()
+        self._graph = GraphEndpoint(self._network, self._tokens, retries, self._memory)
         self._batches_refused = False
 
     @property
@@ -107,7 +112,9 @@ class PMEClient:
     def with_deadline(self, seconds: float) -> PMEClient:
         """Return a client of the same application that repeats no request after so many seconds from now; close it."""
         settings = replace(self.settings, timeout=min(seconds, self.settings.timeout), deadline=seconds)
-        client = PMEClient(self.client_id, self._secret, self.host, settings, self._clock, limiter=self.limiter)
+        client = PMEClient(
+            self.client_id, self._secret, self.host, settings, self._clock, limiter=self.limiter, memory=self._memory
+        )
         client._retries.end_at(self._clock.monotonic() + seconds)
         return client
 
@@ -142,7 +149,7 @@ class PMEClient:
         if self._batches_refused and len(requests) > 1:
             return self._mint_singly(requests)
         attempt = self._graph.mutate(
-            lambda names: mint_document(requests, self.client_id, self._secret, names), len(requests)
+            lambda dialect: mint_document(requests, self.client_id, self._secret, dialect), len(requests)
         )
         refusal = attempt.refusal
         if refusal is None:
@@ -180,7 +187,7 @@ class PMEClient:
 
     def _revoke_once(self, tokens: Sequence[AccessToken]) -> Attempt:
         return self._graph.mutate(
-            lambda names: revoke_document(tokens, self.client_id, self._secret, names), len(tokens)
+            lambda dialect: revoke_document(tokens, self.client_id, self._secret, dialect), len(tokens)
         )
 
     def models(self, query: str = "*") -> Iterator[Model]:
@@ -212,7 +219,7 @@ class PMEClient:
         offset: str | int | None = None
         seen: set[str | int] = set()
         while len(seen) < _MAX_PAGES:
-            page = self._graph.query(models_document(query, _PAGE_SIZE, offset), "models")
+            page = self._graph.query(partial(models_document, query, _PAGE_SIZE, offset), "models")
             yield page
             following = page.get("nextOffset")
             if following is None or following == "":
@@ -239,9 +246,10 @@ class PMEClient:
         return names
 
     def _names_of(self, model_ids: Sequence[str]) -> dict[str, str]:
-        document = names_document(model_ids)
-        attempt = self._graph.query_once(document)
-        found = zip(model_ids, (object_at(attempt, alias) for alias in document.aliases), strict=True)
+        if "name" in self._memory.dialect.refused:
+            return {}
+        attempt = self._graph.query_once(partial(names_document, model_ids))
+        found = zip(model_ids, (object_at(attempt, alias) for alias in aliases_of(len(model_ids))), strict=True)
         names = ((model_id, checked_text(raw.get("name"))) for model_id, raw in found if raw)
         return {model_id: name for model_id, name in names if name}
 
@@ -287,4 +295,7 @@ def _read_model(raw: object) -> Model | None:
     model_id = raw.get("id") if isinstance(raw, dict) else None
     if not isinstance(raw, dict) or not isinstance(model_id, str) or not is_model_id(model_id):
         return None
-    return Model(model_id, checked_text(raw.get("name")), checked_text(raw.get("state"), 64))
+    visibility = raw.get("accessVisibility") or raw.get("visibility")
+    return Model(
+        model_id, checked_text(raw.get("name")), checked_text(raw.get("state"), 64), checked_text(visibility, 64)
+    )

@@ -6,19 +6,19 @@ literals coerce to any of them and are the form the vendor documents. graphql-co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from graphql.language.print_string import print_string
 
+from pme_airflow.api.dialect import OPTIONAL_FIELDS, Dialect
 from pme_airflow.api.messages import MintRequest
 from pme_airflow.errors import PMEInputError
 from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = [
     "Document",
-    "MutationNames",
     "aliases_of",
     "mint_document",
     "models_document",
@@ -26,24 +26,7 @@ __all__ = [
     "revoke_document",
 ]
 
-
-class MutationNames(Enum):
-    """The two pairs of names that the vendor's pages give the same two mutations."""
-
-    #: The names of the guide "Private Model Embed".
-    EMBED_LINK = ("createPrivateModelEmbedLink", "deletePrivateModelEmbedToken")
-    #: The names of an earlier guide's FAQ and of the vendor's public sample.
-    ACCESS_LINK = ("createPrivateModelAccessLink", "deletePrivateModelAccessToken")
-
-    @property
-    def mint(self) -> str:
-        """The name of the mutation that mints a link."""
-        return self.value[0]
-
-    @property
-    def revoke(self) -> str:
-        """The name of the mutation that revokes a token."""
-        return self.value[1]
+_NAME = re.compile(r"[A-Za-z]{1,40}\b", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -52,10 +35,18 @@ class Document:
 
     :param text: its text, hidden from logs and tracebacks, since it holds the client secret.
     :param aliases: the aliases of its fields, in order.
+    :param optional: the fields that may be left out of it.
     """
 
     text: SecretStr
     aliases: tuple[str, ...]
+    optional: frozenset[str] = frozenset()
+
+    def field_at(self, line: int, column: int) -> str | None:
+        """Return the optional field at a place of the text, both counted from 1; ``None`` where there is none."""
+        lines = self.text.reveal().split("\n")
+        found = _NAME.match(lines[line - 1], column - 1) if 0 < line <= len(lines) and column > 0 else None
+        return found.group() if found and found.group() in OPTIONAL_FIELDS else None
 
 
 def aliases_of(count: int) -> tuple[str, ...]:
@@ -76,41 +67,49 @@ def _credentials(client_id: str, client_secret: SecretStr) -> str:
     return f"clientId: {_literal(client_id, 'client id')}, clientSecret: {secret}"
 
 
-def _aliased(fields: list[str], operation: str = "mutation") -> Document:
+def _aliased(fields: list[str], operation: str = "mutation", wanted: str = "") -> Document:
     aliases = aliases_of(len(fields))
     lines = "\n".join(f"  {alias}: {field}" for alias, field in zip(aliases, fields, strict=True))
-    return Document(SecretStr(f"{operation} {{\n{lines}\n}}"), aliases)
+    return Document(SecretStr(f"{operation} {{\n{lines}\n}}"), aliases, _optional(wanted))
+
+
+def _optional(wanted: str) -> frozenset[str]:
+    """Return the fields of a selection that may be left out."""
+    return OPTIONAL_FIELDS.intersection(wanted.split())
 
 
 def mint_document(
-    requests: Sequence[MintRequest], client_id: str, client_secret: SecretStr, names: MutationNames
+    requests: Sequence[MintRequest], client_id: str, client_secret: SecretStr, dialect: Dialect
 ) -> Document:
     """Build one mutation that mints each link under an alias of its own.
 
     :raises PMEInputError: for a value that cannot be encoded as UTF-8.
     """
     credentials = _credentials(client_id, client_secret)
+    wanted = dialect.select("accessToken", "application", "link", "validUntil")
     fields = [
-        f"{names.mint}(modelId: {_literal(request.model_id, 'model id')}, {credentials}, "
-        f"validFor: {_literal(str(request.validity), 'valid_for')}) {{ accessToken application link validUntil }}"
+        f"{dialect.names.mint}(modelId: {_literal(request.model_id, 'model id')}, {credentials}, "
+        f"validFor: {_literal(str(request.validity), 'valid_for')}) {{ {wanted} }}"
         for request in requests
     ]
-    return _aliased(fields)
+    return _aliased(fields, wanted=wanted)
 
 
 def revoke_document(
-    tokens: Sequence[AccessToken], client_id: str, client_secret: SecretStr, names: MutationNames
+    tokens: Sequence[AccessToken], client_id: str, client_secret: SecretStr, dialect: Dialect
 ) -> Document:
     """Build one mutation that revokes each token under an alias of its own.
 
     :raises PMEInputError: for a value that cannot be encoded as UTF-8.
     """
     credentials = _credentials(client_id, client_secret)
-    fields = [f"{names.revoke}({credentials}, accessToken: {_literal(token.reveal(), 'token')})" for token in tokens]
+    fields = [
+        f"{dialect.names.revoke}({credentials}, accessToken: {_literal(token.reveal(), 'token')})" for token in tokens
+    ]
     return _aliased(fields)
 
 
-def models_document(query: str, page_size: int, offset: str | int | None) -> Document:
+def models_document(query: str, page_size: int, offset: str | int | None, dialect: Dialect) -> Document:
     """Build the query for one page of the models that the application may see.
 
     :param query: the vendor's search text; ``*`` for every model.
@@ -120,10 +119,13 @@ def models_document(query: str, page_size: int, offset: str | int | None) -> Doc
     """
     where = "" if offset is None else f", offset: {offset if isinstance(offset, int) else print_string(offset)}"
     arguments = f"query: {_literal(query, 'query')}, pageSize: {page_size}{where}"
-    fields = "results { id name state } nextOffset totalResults"
-    return Document(SecretStr(f"query {{\n  models({arguments}) {{ {fields} }}\n}}"), ("models",))
+    wanted = dialect.select("id", "name", "state", ("accessVisibility", "visibility"))
+    text = f"query {{\n  models({arguments}) {{ results {{ {wanted} }} nextOffset }}\n}}"
+    return Document(SecretStr(text), ("models",), _optional(wanted))
 
 
-def names_document(model_ids: Sequence[str]) -> Document:
+def names_document(model_ids: Sequence[str], dialect: Dialect) -> Document:
     """Build one query for the name of each model under an alias of its own."""
-    return _aliased([f"model(id: {print_string(model_id)}) {{ id name }}" for model_id in model_ids], "query")
+    wanted = dialect.select("id", "name")
+    fields = [f"model(id: {print_string(model_id)}) {{ {wanted} }}" for model_id in model_ids]
+    return _aliased(fields, "query", wanted)

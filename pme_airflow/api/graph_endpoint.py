@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from dataclasses import replace
 
 from pme_airflow.api.application_token import ApplicationToken, ApplicationTokenCache
-from pme_airflow.api.documents import Document, MutationNames
+from pme_airflow.api.dialect import Dialect, DialectMemory, MutationNames
+from pme_airflow.api.documents import Document
 from pme_airflow.api.graph_response import parse_graph_response
 from pme_airflow.api.judge import refusal_of
 from pme_airflow.api.network import Network
-from pme_airflow.api.outcomes import HttpResponse, Refusal, RefusalKind
+from pme_airflow.api.outcomes import Exchange, HttpResponse, Refusal, RefusalKind
 from pme_airflow.api.retry import Attempt, RetryPolicy
 from pme_airflow.errors import PMEUnavailableError
 from pme_airflow.secrets import SecretStr
@@ -19,6 +21,12 @@ __all__ = ["GraphEndpoint", "object_at"]
 
 _GRAPH_PATH = "/api/models/graph"
 _MAX_RENEWALS = 5
+_RESENT = frozenset({RefusalKind.RETRY_LATER, RefusalKind.OTHER_MUTATION_NAMES, RefusalKind.WITHOUT_FIELDS})
+_ABOUT_FORM = frozenset({RefusalKind.OTHER_MUTATION_NAMES, RefusalKind.WITHOUT_FIELDS})
+#: The kinds of refusals that may be about a field of the query.
+_ABOUT_QUERY = frozenset({RefusalKind.OTHER_MUTATION_NAMES, RefusalKind.SPLIT_BATCH, RefusalKind.GIVE_UP})
+
+Build = Callable[[Dialect], Document]
 
 
 class GraphEndpoint:
@@ -27,22 +35,24 @@ class GraphEndpoint:
     :param network: sends the requests.
     :param tokens: where application tokens come from.
     :param retries: repeats a request that certainly had no effect.
+    :param memory: the form of documents that the API executes.
     """
 
-    def __init__(self, network: Network, tokens: ApplicationTokenCache, retries: RetryPolicy) -> None:
+    def __init__(
+        self, network: Network, tokens: ApplicationTokenCache, retries: RetryPolicy, memory: DialectMemory
+    ) -> None:
         self._network = network
         self._tokens = tokens
         self._retries = retries
-        self._names = MutationNames.EMBED_LINK
-        self._names_confirmed = False
+        self._memory = memory
 
-    def mutate(self, build: Callable[[MutationNames], Document], fields: int) -> Attempt:
+    def mutate(self, build: Build, fields: int) -> Attempt:
         """Execute a mutation; repeat it only while it certainly had no effect, until the deadline.
 
         Where the server does not know the mutation under one pair of names, the other is tried once. The pair that it
-        executed is remembered.
+        executed is remembered, as are the optional fields that the server does not have.
 
-        :param build: makes the document with the given names.
+        :param build: makes the document in the given form.
         :param fields: how many aliases the document holds.
         :raises PMECredentialsError: where no application token can be had; likewise PMEUnreachableError,
             PMEUnavailableError and PMEProtocolError.
@@ -50,14 +60,14 @@ class GraphEndpoint:
         refused: set[MutationNames] = set()
         return self._run(lambda token: self._mutate_once(build, token, fields, refused))
 
-    def query(self, document: Document, field: str) -> dict[str, object]:
+    def query(self, build: Build, field: str) -> dict[str, object]:
         """Execute a query, which may be repeated whatever happened to it, and return the object of one field.
 
         :return: the object; empty where the API refused the field itself.
         :raises PMEError: where it cannot be had before the deadline.
         """
         last = self._retries.run(
-            lambda: self.query_once(document),
+            lambda: self.query_once(build),
             lambda attempt: attempt.refusal is None and object_at(attempt, field) is None,
         )
         if last.refusal is not None:
@@ -67,9 +77,15 @@ class GraphEndpoint:
             raise PMEUnavailableError(f"The PME API did not answer the query for {field}. Try again later.")
         return value
 
-    def query_once(self, document: Document) -> Attempt:
+    def query_once(self, build: Build) -> Attempt:
         """Execute a query; repeat it only while it certainly had no effect, until the deadline."""
-        return self._run(lambda token: self._send(document, token, fields=1))
+        return self._run(lambda token: self._query_once(build, token))
+
+    def _query_once(self, build: Build, token: ApplicationToken) -> Attempt:
+        dialect = self._memory.dialect
+        last = self._send(build(dialect), token, fields=1)
+        self._note_executed(dialect, last, mutation=False)
+        return last
 
     def _run(self, send: Callable[[ApplicationToken], Attempt]) -> Attempt:
         renewals = 0
@@ -88,41 +104,61 @@ class GraphEndpoint:
                 return False
             if last.refusal.kind is RefusalKind.RENEW_TOKEN:
                 return renewals <= _MAX_RENEWALS
-            return last.refusal.kind in (RefusalKind.RETRY_LATER, RefusalKind.OTHER_MUTATION_NAMES)
+            return last.refusal.kind in _RESENT
 
         return self._retries.run(attempt, should_retry)
 
     def _mutate_once(
         self,
-        build: Callable[[MutationNames], Document],
+        build: Build,
         token: ApplicationToken,
         fields: int,
         refused: set[MutationNames],
     ) -> Attempt:
-        candidates = [names for names in (self._names, *MutationNames) if names not in refused]
-        names = candidates[0]
-        last = self._send(build(names), token, fields)
-        if last.refusal is None:
-            self._confirm_names(names, last)
-        elif last.refusal.kind is RefusalKind.OTHER_MUTATION_NAMES:
+        with self._memory.first_alone():
+            known = self._memory.dialect
+            names = next(names for names in (known.names, *MutationNames) if names not in refused)
+            dialect = replace(known, names=names)
+            last = self._send(build(dialect), token, fields)
+            self._note_executed(dialect, last, mutation=True)
+        if last.refusal is not None and last.refusal.kind is RefusalKind.OTHER_MUTATION_NAMES:
             refused.add(names)
-            if self._names_confirmed or len(refused) == len(MutationNames):
-                unknown = RefusalKind.GIVE_UP if self._names_confirmed else RefusalKind.UNKNOWN_MUTATION
+            confirmed = self._memory.names_confirmed
+            if confirmed or len(refused) == len(MutationNames):
+                unknown = RefusalKind.GIVE_UP if confirmed else RefusalKind.UNKNOWN_MUTATION
                 kind = RefusalKind.SPLIT_BATCH if fields > 1 else unknown
                 return Attempt(last.exchange, Refusal(kind, last.refusal.error))
         return last
 
-    def _confirm_names(self, names: MutationNames, executed: Attempt) -> None:
-        """Remember the names that the server executed; a lost or unreadable response confirms nothing."""
-        if isinstance(executed.exchange, HttpResponse):
-            graph = parse_graph_response(executed.exchange)
+    def _note_executed(self, dialect: Dialect, attempt: Attempt, *, mutation: bool) -> None:
+        """Remember the form that the server executed; a lost or unreadable response confirms nothing."""
+        if mutation and (attempt.refusal is None or attempt.refusal.kind not in _ABOUT_FORM):
+            self._memory.settle()
+        if attempt.refusal is None and isinstance(attempt.exchange, HttpResponse):
+            graph = parse_graph_response(attempt.exchange)
             if graph is not None and graph.data is not None:
-                self._names, self._names_confirmed = names, True
+                self._memory.executed(dialect, mutation=mutation)
 
     def _send(self, document: Document, token: ApplicationToken, fields: int) -> Attempt:
         body = SecretStr(json.dumps({"query": document.text.reveal()}))
         exchange = self._network.post_json(_GRAPH_PATH, body, token.value, kind=document.aliases)
-        return Attempt(exchange, refusal_of(exchange, fields))
+        refusal = refusal_of(exchange, fields)
+        if refusal is not None and refusal.kind in _ABOUT_QUERY:
+            missing = _missing_fields(exchange, document)
+            if missing:
+                self._memory.refuse(missing)
+                refusal = Refusal(RefusalKind.WITHOUT_FIELDS, refusal.error)
+        return Attempt(exchange, refusal)
+
+
+def _missing_fields(exchange: Exchange, document: Document) -> Set[str | None]:
+    """Return the optional fields of a document that the API refused it for."""
+    graph = parse_graph_response(exchange) if isinstance(exchange, HttpResponse) else None
+    if graph is None or any(error.status in (401, 403) for error in graph.errors):
+        return frozenset()
+    named = {error.refused_field for error in graph.errors if error.validation or error.is_denial}
+    places = [place for error in graph.errors if error.validation for place in error.locations]
+    return (named & document.optional) or {document.field_at(*place) for place in places} & document.optional
 
 
 def object_at(attempt: Attempt, alias: str) -> dict[str, object] | None:

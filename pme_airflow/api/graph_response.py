@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
 
-from pme_airflow.api.documents import MutationNames
+from pme_airflow.api.dialect import OPTIONAL_FIELDS, MutationNames
 from pme_airflow.api.outcomes import HttpResponse
 
 __all__ = ["GraphError", "GraphResponse", "parse_graph_response", "parse_json"]
@@ -27,6 +27,18 @@ _CLIENT_ERROR = re.compile(r"^(request|model)\b|\b(not ?found|invalid\w*|forbidd
 _ABOUT_MODEL = re.compile(r"^model\b|\bnot\b|\bnot ?found\b")
 #: The key of a response's parsed body.
 _GRAPH = "graph"
+#: Where a message names a field: in quotes, at the end of a path, after its type, or after the word "field".
+_NAMED_FIELD = re.compile(
+    r"""["'`]([A-Za-z]{1,40})["'`]|@\[[\w/]{0,200}?\b([A-Za-z]{1,40})\]|\b[A-Z]\w{0,40}\.([A-Za-z]{1,40})\b"""
+    r"""|\b[Ff]ields? ([A-Za-z]{1,40})\b(?!\.)""",
+    re.ASCII,
+)
+#: What follows it names fields that the API does have.
+_SUGGESTION = re.compile(r"did you mean|use\b|in favou?r of|replaced by", re.IGNORECASE)
+_UNKNOWN_FIELD = re.compile(
+    r"cannot query field|FieldUndefined|undefined field|unknown field|is undefined", re.IGNORECASE
+)
+_MAX_MESSAGE = 500
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -41,6 +53,8 @@ class GraphError:
     :param code: a short code such as ``model.inactive``.
     :param validation: whether the query was rejected before it was executed.
     :param names_mutation: whether the message names one of the mutations, as "Cannot query field …" does.
+    :param refused_field: the optional field that the message says the API does not have.
+    :param locations: the lines and columns of the query that it is about.
     """
 
     path: tuple[str | int, ...] | None = field(repr=False)
@@ -48,6 +62,8 @@ class GraphError:
     code: str | None
     validation: bool
     names_mutation: bool
+    refused_field: str | None = None
+    locations: tuple[tuple[int, int], ...] = ()
 
     @property
     def is_client_error(self) -> bool:
@@ -165,13 +181,29 @@ def _parse_error(raw: object) -> GraphError:
     known = {text.upper() for text in (code or "", kind)}
     by_form = path is None and bool(error.get("locations")) and (status is None or 400 <= status < 500)
     message = str(error.get("message", ""))
+    unknown_field = path is None and bool(_UNKNOWN_FIELD.search(message[:_MAX_MESSAGE]))
     return GraphError(
         path=tuple(path) if isinstance(path, list) else None,
         status=status,
         code=code,
-        validation=bool(known & _VALIDATION_CODES) or by_form,
+        validation=bool(known & _VALIDATION_CODES) or by_form or unknown_field,
         names_mutation=any(name in message for names in MutationNames for name in names.value),
+        refused_field=_field_named_in(message[:_MAX_MESSAGE]),
+        locations=tuple(_parse_locations(error.get("locations"))),
     )
+
+
+def _field_named_in(message: str) -> str | None:
+    """Return the optional field that a message is about: the first one that it names, suggestions left out."""
+    named = (group for found in _NAMED_FIELD.finditer(_SUGGESTION.split(message)[0]) for group in found.groups())
+    return next((name for name in named if name in OPTIONAL_FIELDS), None)
+
+
+def _parse_locations(value: object) -> Iterator[tuple[int, int]]:
+    for place in value if isinstance(value, list) else ():
+        line, column = (place.get("line"), place.get("column")) if isinstance(place, dict) else (None, None)
+        if isinstance(line, int) and isinstance(column, int):
+            yield line, column
 
 
 def _parse_status(value: object) -> int | None:

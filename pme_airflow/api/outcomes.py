@@ -95,6 +95,8 @@ class RefusalKind(Enum):
     RETRY_LATER = auto()
     #: Send the request again with the other names of the mutations.
     OTHER_MUTATION_NAMES = auto()
+    #: Send the request again without the optional fields that the server does not have.
+    WITHOUT_FIELDS = auto()
     #: The server knows the mutation under neither pair of names: do not send the request again.
     UNKNOWN_MUTATION = auto()
     #: Send the fields of the request one by one.

@@ -18,7 +18,7 @@ _FIRST_BACKOFF_SECONDS = 0.4
 _MAX_BACKOFF_SECONDS = 20.0
 #: ``Retry-After`` is exceeded by up to this part of the backoff, so that clients do not all return in the same instant.
 _RETRY_AFTER_JITTER = 0.1
-_AT_ONCE = frozenset({RefusalKind.RENEW_TOKEN, RefusalKind.OTHER_MUTATION_NAMES})
+_AT_ONCE = frozenset({RefusalKind.RENEW_TOKEN, RefusalKind.OTHER_MUTATION_NAMES, RefusalKind.WITHOUT_FIELDS})
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class RetryPolicy:
     def run(self, attempt: Callable[[], Attempt], should_retry: Callable[[Attempt], bool]) -> Attempt:
         """Repeat ``attempt`` while ``should_retry`` is true and the next one would start before the deadline.
 
-        The pause is ``Retry-After`` where the API gave one, none where only the token or the mutation's names have to
-        change, and otherwise an exponential backoff of at most 20 s.
+        The pause is ``Retry-After`` where the API gave one, none where only the token, the mutation's names or
+        the fields have to change, and otherwise an exponential backoff of at most 20 s.
 
         :return: the last attempt.
         """

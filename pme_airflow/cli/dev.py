@@ -38,6 +38,8 @@ def _faults(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> t
 @click.option("--second-spelling", is_flag=True, help="Know only the FAQ's names of the mutations.")
 @click.option("--drop-nulls", is_flag=True, help="Leave null fields out of answers.")
 @click.option("--max-aliases", type=click.IntRange(0), default=0, help="Mutations a request may hold; 0: any.")
+@click.option("--without", "without_fields", multiple=True, metavar="FIELD", help="A field the API no longer has.")
+@click.option("--shared-tokens", is_flag=True, help="Offer the beta mutation for tokens of several models.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Where the address is written once served.")
 def emulator_command(

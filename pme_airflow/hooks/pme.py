@@ -11,6 +11,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from pme_airflow.api.client import PMEClient, limiter_of
+from pme_airflow.api.dialect import DialectMemory
 from pme_airflow.clock import Clock, SystemClock
 from pme_airflow.durations import Validity, parse_duration
 from pme_airflow.errors import LedgerError, LedgerMissingError, PMEError, PMEInputError
@@ -20,6 +21,7 @@ from pme_airflow.hooks.connection_lookup import find_connection
 from pme_airflow.hooks.ledger_engines import ledger_of
 from pme_airflow.hooks.log_masking import LinkMasks
 from pme_airflow.ledger import publications
+from pme_airflow.ledger.api_facts import LedgerFacts
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.rate_limit import SharedRateLimit
 from pme_airflow.ledger.run_context import RunContext
@@ -98,6 +100,7 @@ class PMEHook(BaseHook):
             settings.client_settings,
             self._clock,
             limiter=limiter_of(settings.client_settings, self._clock, self._shared_rate_limit()),
+            memory=DialectMemory(LedgerFacts(self.database, settings.host, settings.client_id)),
         )
         sealer = Sealer.of_connection(settings.client_secret, settings.extras.seal_keys)
         return Services(client, self.database, sealer, self._clock)

@@ -9,7 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-__all__ = ["index_lock", "listing_key", "manifest_id", "mint_claim", "rate_limit_key", "slot_claim", "slot_key"]
+__all__ = [
+    "api_key",
+    "index_lock",
+    "listing_key",
+    "manifest_id",
+    "mint_claim",
+    "rate_limit_key",
+    "slot_claim",
+    "slot_key",
+]
 
 
 def mint_claim(client_id: str, audience: str, model_id: str) -> str:
@@ -35,6 +44,11 @@ def index_lock(target: str) -> str:
 def rate_limit_key(host: str, client_id: str) -> str:
     """Return the key of the rate limit that one client's requests to one host share."""
     return _digest(host, client_id)
+
+
+def api_key(host: str, client_id: str) -> str:
+    """Return the key of what is known about one host's API, as one client sees it."""
+    return _digest("api", host, client_id)
 
 
 def listing_key(client_id: str, audience: str, query: str, exclude: Iterable[str]) -> str:

@@ -23,11 +23,11 @@ from sqlalchemy import (
 
 from pme_airflow.ledger.storable import StorableJSON, StorableString
 
-__all__ = ["EPOCH", "HEAD_REVISION", "UTCTimestamp", "claims", "events", "flags", "links", "listings",
+__all__ = ["EPOCH", "HEAD_REVISION", "UTCTimestamp", "api_facts", "claims", "events", "flags", "links", "listings",
            "manifests", "metadata", "paces", "publications", "runs"]  # fmt: skip
 
 #: The migration that makes exactly these tables.
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0005"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -201,5 +201,15 @@ paces = Table(
     metadata,
     Column("pace_key", String(80), primary_key=True),
     Column("next_at", UTCTimestamp, nullable=False),
+    **_MYSQL,
+)
+
+api_facts = Table(
+    "pme_api_facts",
+    metadata,
+    Column("api_key", String(64), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", String(64), nullable=False),
+    Column("learned_at", UTCTimestamp, nullable=False),
     **_MYSQL,
 )

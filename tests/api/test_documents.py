@@ -5,7 +5,8 @@ from graphql import FieldNode, OperationDefinitionNode, StringValueNode, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pme_airflow.api.documents import MutationNames, mint_document, models_document, revoke_document
+from pme_airflow.api.dialect import Dialect, MutationNames
+from pme_airflow.api.documents import mint_document, models_document, revoke_document
 from pme_airflow.api.messages import MintRequest
 from pme_airflow.durations import Validity
 from pme_airflow.errors import PMEInputError
@@ -27,7 +28,7 @@ def arguments(field: FieldNode) -> dict[str, str]:
 @given(client_id=any_text, secret=any_text)
 def test_any_secret_comes_out_of_a_mint_as_it_went_in(client_id: str, secret: str) -> None:
     asked = [MintRequest("yyHDFKzPzvN", Validity(600)), MintRequest("SxQL3iGyoDo", Validity(60))]
-    document = mint_document(asked, client_id, SecretStr(secret), MutationNames.EMBED_LINK)
+    document = mint_document(asked, client_id, SecretStr(secret), Dialect())
     fields = read_fields(document.text.reveal())
     assert [field.alias.value for field in fields if field.alias] == list(document.aliases)
     for field, request in zip(fields, asked, strict=True):
@@ -41,7 +42,7 @@ def test_any_secret_comes_out_of_a_mint_as_it_went_in(client_id: str, secret: st
 
 @given(secret=any_text, token=any_text)
 def test_any_token_comes_out_of_a_revocation_as_it_went_in(secret: str, token: str) -> None:
-    document = revoke_document([AccessToken(token)], "id", SecretStr(secret), MutationNames.ACCESS_LINK)
+    document = revoke_document([AccessToken(token)], "id", SecretStr(secret), Dialect(MutationNames.ACCESS_LINK))
     (field,) = read_fields(document.text.reveal())
     assert field.name.value == "deletePrivateModelAccessToken"
     assert arguments(field) == {"clientId": "id", "clientSecret": secret, "accessToken": token}
@@ -49,21 +50,17 @@ def test_any_token_comes_out_of_a_revocation_as_it_went_in(secret: str, token: s
 
 @given(any_text)
 def test_any_query_comes_out_of_a_listing_as_it_went_in(query: str) -> None:
-    (field,) = read_fields(models_document(query, 10, "5").text.reveal())
+    (field,) = read_fields(models_document(query, 10, "5", Dialect()).text.reveal())
     assert arguments(field)["query"] == query
 
 
 def test_half_a_character_is_refused_without_being_shown() -> None:
     with pytest.raises(PMEInputError, match="client secret") as caught:
-        mint_document(
-            [MintRequest("yyHDFKzPzvN", Validity(60))], "id", SecretStr("abc\ud800"), MutationNames.EMBED_LINK
-        )
+        mint_document([MintRequest("yyHDFKzPzvN", Validity(60))], "id", SecretStr("abc\ud800"), Dialect())
     assert "abc" not in str(caught.value)
 
 
 def test_no_document_shows_itself() -> None:
-    document = mint_document(
-        [MintRequest("yyHDFKzPzvN", Validity(60))], "id", SecretStr("s3cret"), MutationNames.EMBED_LINK
-    )
+    document = mint_document([MintRequest("yyHDFKzPzvN", Validity(60))], "id", SecretStr("s3cret"), Dialect())
     assert "s3cret" not in repr(document)
     assert "s3cret" not in str(document.text)

@@ -10,10 +10,11 @@ import pytest
 
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.server import serving
+from pme_airflow.lifecycle.account_models import ModelQuery
 from pme_airflow.lifecycle.services import Services
 from tests.conftest import MODELS, SECRET
 from tests.support.clocks import FakeClock
-from tests.support.rooms import mint, rows, services_at
+from tests.support.rooms import Shelf, mint, publish, rows, services_at, sweep
 
 ALL = list(MODELS)
 DEADLINE = 120.0
@@ -50,3 +51,22 @@ def test_a_link_that_ends_in_the_past_fails_its_model_and_is_retired_as_if_it_li
     (row,) = rows(services, "live")
     assert row.retire_at is not None
     assert row.valid_until - row.requested_at > timedelta(hours=23)
+
+
+def test_a_rotation_asks_once_for_each_field_that_the_api_no_longer_has(tmp_path: Path) -> None:
+    gone = ("accessVisibility", "visibility", "state", "name", "application", "link")
+    world = World(Settings(client_secret=SECRET, models=MODELS, without_fields=gone))
+    ledger, shelf = f"sqlite:///{tmp_path}/ledger.db", Shelf()
+    with serving(world) as address:
+
+        def process() -> Services:
+            return services_at(address, ledger, SECRET, grace=timedelta(0))
+
+        for run in ("monday", "tuesday"):
+            minted = mint(process(), run, ModelQuery("*"))
+            assert minted.promise_kept
+            assert publish(process(), run, shelf, minted.items).promise_kept
+            assert sweep(process()).alive_count == 0
+    assert set(shelf.shown) == set(ALL)
+    assert len(world.alive()) == len(ALL)
+    assert world.counts["refused_documents"] == 3  # the list twice, for the second name of visibility; the mint once

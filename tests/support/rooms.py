@@ -10,10 +10,12 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from pme_airflow.api.client import ClientSettings, PMEClient
+from pme_airflow.api.dialect import DialectMemory
 from pme_airflow.clock import Clock, SystemClock
 from pme_airflow.durations import Validity
 from pme_airflow.errors import SlotError
 from pme_airflow.ledger import audit, publications
+from pme_airflow.ledger.api_facts import LedgerFacts
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.links import LinkRow
@@ -43,8 +45,9 @@ def services_at(
 ) -> Services:
     """Services as one worker process would make them, over a ledger's database."""
     clock = clock or SystemClock()
-    client = PMEClient(CLIENT, SecretStr(secret), address, ClientSettings(**settings), clock)
     database = Database(tuned(create_engine(ledger, poolclass=NullPool)), clock, migrate=True)
+    memory = DialectMemory(LedgerFacts(database, address, CLIENT))
+    client = PMEClient(CLIENT, SecretStr(secret), address, ClientSettings(**settings), clock, memory=memory)
     return Services(client, database, Sealer.of_connection(SecretStr(secret)), clock, grace)
 
 

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, execute, parse, validate
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, execute, parse, validate
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -63,8 +63,16 @@ class _WithTransport:
 class _Emulator:
     def __init__(self, world: World, base_url: str) -> None:
         self.world = world
-        self.schema = make_schema(second_spelling_only=world.settings.second_spelling)
+        self.schema = self._make_schema()
         self.root = root_value(world, base_url)
+
+    def _make_schema(self) -> GraphQLSchema:
+        world = self.world
+        return make_schema(
+            second_spelling_only=world.settings.second_spelling,
+            without=world.without_fields,
+            shared_tokens=world.shared_tokens,
+        )
 
     async def token(self, request: Request) -> Response:
         self.world.count("requests:token")
@@ -138,6 +146,7 @@ class _Emulator:
             return 400, {"errors": [_refused(error)]}
         errors = validate(self.schema, document)
         if errors:
+            self.world.count("refused_documents")
             return 400, {"errors": [_refused(error) for error in errors]}
         limit = self.world.settings.max_aliases
         if limit and _fields(document) > limit:
@@ -162,7 +171,10 @@ class _Emulator:
         return self._json(self.world.truth())
 
     async def control(self, request: Request) -> Response:
-        """Set ``faults`` (rates by name), ``move_clock`` (seconds) and ``down``, and add ``models`` (by id)."""
+        """Set what a test wants: ``faults`` (rates by name), ``move_clock`` (seconds), ``down`` and so on.
+
+        ``models`` are added by id; ``without_fields`` and ``shared_tokens`` change the schema.
+        """
         if _media_type(request) != "application/json":
             return self._json({"error": "send application/json"}, 415)
         try:
@@ -173,12 +185,19 @@ class _Emulator:
                 self.world.move_clock(float(wanted["move_clock"]))
             if "down" in wanted:
                 self.world.down = bool(wanted["down"])
+            if {"without_fields", "shared_tokens"} & set(wanted):
+                self._change_schema(wanted)
             for model_id, model in dict(wanted.get("models", {})).items():
                 defaults = {"name": model_id, "state": "active", "visibility": "private"}
                 self.world.models[model_id] = {**defaults, **model}
         except (ValueError, TypeError, AttributeError) as error:
             return self._json({"error": str(error)}, 422)
         return self._json({"ok": True})
+
+    def _change_schema(self, wanted: dict[str, Any]) -> None:
+        self.world.without_fields = frozenset(map(str, wanted.get("without_fields", self.world.without_fields)))
+        self.world.shared_tokens = bool(wanted.get("shared_tokens", self.world.shared_tokens))
+        self.schema = self._make_schema()
 
     async def _delay(self) -> None:
         seconds = self.world.settings.latency

@@ -6,7 +6,7 @@ import random
 import re
 import string
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -48,6 +48,8 @@ class Settings:
     :param second_spelling: whether only the names of the mutations in the vendor's FAQ are known.
     :param drop_nulls: whether null fields are left out of responses.
     :param slow_seconds: how much longer a request takes when the fault ``slow`` happens.
+    :param without_fields: fields that the API no longer has: ``link`` or ``visibility``, for instance.
+    :param shared_tokens: whether the beta mutation for tokens of several models is there.
     :param seed: the seed of every random choice.
     """
 
@@ -60,6 +62,8 @@ class Settings:
     second_spelling: bool = False
     drop_nulls: bool = False
     slow_seconds: float = 2.0
+    without_fields: tuple[str, ...] = ()
+    shared_tokens: bool = False
     seed: int = 1
 
 
@@ -72,6 +76,11 @@ class IssuedToken:
     issued_at: datetime
     valid_until: datetime
     revoked_at: datetime | None = None
+    more_models: tuple[str, ...] = ()
+
+    def opens(self, model_id: str, now: datetime) -> bool:
+        """Return whether the token opens a model at a time."""
+        return model_id in (self.model_id, *self.more_models) and self.alive(now)
 
     def alive(self, now: datetime) -> bool:
         """Return whether the token opens its model at a time."""
@@ -91,6 +100,8 @@ class World:
         self.faults: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self.down = False
+        self.without_fields = frozenset(self.settings.without_fields)
+        self.shared_tokens = self.settings.shared_tokens
         self.applications: dict[str, datetime] = {}
         self._offset = timedelta(0)
         self._frozen: datetime | None = None
@@ -153,11 +164,12 @@ class World:
             return "unknown"
         return "valid" if self.now() < until else "expired"
 
-    def issue(self, model_id: str, seconds: int) -> IssuedToken:
-        """Issue a model-scoped token that is valid for some seconds."""
+    def issue(self, model_id: str, seconds: int, more_models: Iterable[str] = ()) -> IssuedToken:
+        """Issue a token of a model, or of several, that is valid for some seconds."""
         with self._lock:
             now = self.now()
             issued = IssuedToken(self._random_text(25), model_id, now, now + timedelta(seconds=seconds))
+            issued.more_models = tuple(more_models)
             self.tokens[issued.token] = issued
         self.count("minted")
         return issued
@@ -186,6 +198,7 @@ class World:
                 {
                     "token": issued.token,
                     "model_id": issued.model_id,
+                    "more_models": list(issued.more_models),
                     "issued_at": issued.issued_at.isoformat(),
                     "valid_until": issued.valid_until.isoformat(),
                     "revoked_at": issued.revoked_at.isoformat() if issued.revoked_at else None,

@@ -224,3 +224,15 @@ def test_the_truth_lists_what_was_issued(api: Api, world: World) -> None:
     truth = requests.get(f"{api.address}/_emulator/truth", timeout=10).json()
     assert [token["token"] for token in truth["tokens"]] == list(world.tokens)
     assert truth["counts"]["requests:graph"] == truth["counts"]["requests:token"] == 1
+
+
+def test_the_schema_can_be_changed_while_it_serves(world: World) -> None:
+    with serving(world) as address:
+        api = Api(address)
+        query = '{ models(query: "*") { results { state } } }'
+        assert api.graph(query).status_code == 200
+        api.control(without_fields=["state"], shared_tokens=True)
+        refused = api.graph(query)
+        assert refused.status_code == 400
+        assert "state" in refused.json()["errors"][0]["message"]
+        assert world.shared_tokens

@@ -126,6 +126,32 @@ def test_models_are_listed_by_page(world: World) -> None:
     assert page('query: "SPACE 3"') == (["Model3"], None, 1)
 
 
+def test_an_emulator_can_lack_fields(world: World) -> None:
+    without = make_schema(without=("link", "visibility"))
+    fields = {name: set(without.type_map[name].fields) for name in ("PrivateModelLink", "Model")}  # type: ignore[attr-defined]
+    assert fields["PrivateModelLink"] == {"accessToken", "application", "validUntil"}
+    assert fields["Model"] == {"id", "name", "state", "accessVisibility"}
+
+
+def test_one_token_for_several_models_is_made_where_the_emulator_offers_it(world: World) -> None:
+    def shared(*models: str) -> str:
+        ids = ", ".join(f'"{model}"' for model in models)
+        return (
+            f"mutation {{ made: createPrivateModelEmbedToken(application: showcase, {CLIENT}, modelIds: [{ids}], "
+            'validFor: "30s") { accessToken validUntil } }'
+        )
+
+    assert "createPrivateModelEmbedToken" in run(world, shared("Model1"))[1][0]["message"]
+    schema = make_schema(shared_tokens=True)
+    root = root_value(world, "https://emulator.example")
+    for refused in (["Model1", "other"], []):
+        assert graphql_sync(schema, shared(*refused), root).data == {"made": None}
+    made = graphql_sync(schema, shared("Model1", "Model3"), root).data["made"]  # type: ignore[index]
+    (issued,) = world.alive()
+    assert made["accessToken"] == issued.token
+    assert [issued.opens(f"Model{n}", world.now()) for n in range(4)] == [False, True, False, True]
+
+
 def test_a_model_is_found_by_id(world: World) -> None:
     data, errors = run(
         world, '{ model(id: "Model2") { id name state visibility accessVisibility } other: model(id: "x") { id } }'

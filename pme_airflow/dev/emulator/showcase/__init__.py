@@ -28,7 +28,7 @@ class _Showcase:
     def _opens(self, authorization: str, model_id: str) -> bool:
         scheme, _, token = authorization.replace("+", " ").partition(" ")
         issued = self.world.tokens.get(token) if scheme == "Bearer" else None
-        return issued is not None and issued.model_id == model_id and issued.alive(self.world.now())
+        return issued is not None and issued.opens(model_id, self.world.now())
 
     async def show(self, request: Request) -> Response:
         """Return the page that a link opens: live, or expired with status 401."""

@@ -1,0 +1,141 @@
+"""What the API's schema offers today: the names of the mutations, and the optional fields that it still has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum
+from threading import Event, Lock
+from typing import Protocol
+
+from pme_airflow.errors import PMEError
+
+__all__ = ["OPTIONAL_FIELDS", "Dialect", "DialectMemory", "FactStore", "MutationNames"]
+
+#: Fields that every caller can do without. A query that the API refuses for one of them is sent again without it.
+OPTIONAL_FIELDS = frozenset(
+    {"accessVisibility", "application", "link", "name", "state", "totalResults", "validUntil", "visibility"}
+)
+_REFUSED = "refused_field:"
+#: How long a caller waits for the first request of its kind, in seconds.
+_FIRST_REQUEST_SECONDS = 2.0
+
+
+class MutationNames(Enum):
+    """The two pairs of names that the vendor's pages give the same two mutations."""
+
+    #: The names of the guide "Private Model Embed".
+    EMBED_LINK = ("createPrivateModelEmbedLink", "deletePrivateModelEmbedToken")
+    #: The names of an earlier guide's FAQ and of the vendor's public sample.
+    ACCESS_LINK = ("createPrivateModelAccessLink", "deletePrivateModelAccessToken")
+
+    @property
+    def mint(self) -> str:
+        """The name of the mutation that mints a link."""
+        return self.value[0]
+
+    @property
+    def revoke(self) -> str:
+        """The name of the mutation that revokes a token."""
+        return self.value[1]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The form of a document.
+
+    :param names: the names of the mutations.
+    :param refused: optional fields that the API does not have.
+    """
+
+    names: MutationNames = MutationNames.EMBED_LINK
+    refused: frozenset[str] = frozenset()
+
+    def select(self, *fields: str | tuple[str, ...]) -> str:
+        """Return a selection of those fields that the API has.
+
+        :param fields: names, or several names of the same field, of which the first that the API has is selected.
+        """
+        spellings = [(field,) if isinstance(field, str) else field for field in fields]
+        offered = [next((name for name in names if name not in self.refused), None) for names in spellings]
+        return " ".join(filter(None, offered))
+
+
+class FactStore(Protocol):
+    """Keeps what one process learned about the API for the next ones, for a day."""
+
+    def load(self) -> dict[str, str]:
+        """Return the facts by name."""
+
+    def save(self, facts: dict[str, str]) -> None:
+        """Keep facts by name."""
+
+
+class DialectMemory:
+    """Remembers the form of documents that the API executes. Safe to share between threads and clients.
+
+    :param store: where it is kept for other processes; a store that fails costs a request, and nothing else.
+    """
+
+    def __init__(self, store: FactStore | None = None) -> None:
+        self._store = store
+        self._lock = Lock()
+        self._loaded = store is None
+        self._refused: frozenset[str] = frozenset()
+        self._saved: frozenset[str] = frozenset()
+        self._names = MutationNames.EMBED_LINK
+        self.names_confirmed = False
+        self._first = Lock()
+        self._settled = Event()
+
+    @property
+    def dialect(self) -> Dialect:
+        """The form to write documents in."""
+        with self._lock:
+            if not self._loaded:
+                self._load()
+            return Dialect(self._names, self._refused)
+
+    def _load(self) -> None:
+        assert self._store is not None
+        self._loaded = True
+        with suppress(PMEError):
+            known = (name.removeprefix(_REFUSED) for name in self._store.load() if name.startswith(_REFUSED))
+            self._saved = OPTIONAL_FIELDS.intersection(known)
+            self._refused |= self._saved
+
+    def refuse(self, fields: Iterable[str | None]) -> None:
+        """Leave optional fields out of documents from now on."""
+        with self._lock:
+            self._refused |= OPTIONAL_FIELDS.intersection(fields)
+
+    def executed(self, dialect: Dialect, *, mutation: bool) -> None:
+        """Note that the API executed a document of this form."""
+        with self._lock:
+            if mutation:
+                self._names, self.names_confirmed = dialect.names, True
+            new = dialect.refused - self._saved
+            self._saved |= new
+        if new and self._store is not None:
+            with suppress(PMEError):
+                self._store.save({f"{_REFUSED}{field}": "" for field in sorted(new)})
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let one of several requests of the same form go alone until :meth:`settle`, so that one alone is refused.
+
+        The others wait for 2 s at most, so that a first request that hangs delays no other for longer.
+        """
+        leads = not self._settled.is_set() and self._first.acquire(blocking=False)
+        if not leads:
+            self._settled.wait(_FIRST_REQUEST_SECONDS)
+        try:
+            yield
+        finally:
+            if leads:
+                self._first.release()
+
+    def settle(self) -> None:
+        """Let all requests go: one was answered, and not refused for its form."""
+        self._settled.set()
