@@ -6,15 +6,17 @@ import csv
 import io
 import json
 import sqlite3
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.hooks.pme import PMEHook
-from pme_airflow.ledger.tables import HEAD_REVISION
+from pme_airflow.ledger.tables import HEAD_REVISION, links
 from tests.cli.conftest import Run, listed
-from tests.conftest import SECRET
+from tests.conftest import MODELS, SECRET
 from tests.support.home import pme_in_environment
 
 FIELDS = {
@@ -145,10 +147,20 @@ def test_an_exported_reason_is_no_formula_and_no_line(run: Run, tokens: list[str
     assert run("ledger", "export", "--output", str(tmp_path / "none" / "x")).exit_code != 0
 
 
+def ended(ago: dict[str, timedelta]) -> None:
+    """Let links have been revoked, and have ended so long ago, by model."""
+    now = datetime.now(timezone.utc)
+    with PMEHook().database.write() as tx:
+        for model_id, since in ago.items():
+            values = {"state": "revoked", "requested_at": now - since - timedelta(days=1), "valid_until": now - since}
+            tx.execute(update(links).where(links.c.model_id == model_id).values(**values))
+
+
 @pytest.mark.parametrize("words", [("--older-than", "47h"), ("--older-than", "1h"), ("--older-than", "soon")])
 def test_a_purge_of_what_is_young_is_refused_and_deletes_nothing(
     run: Run, tokens: list[str], words: tuple[str, ...]
 ) -> None:
+    ended(dict.fromkeys(list(MODELS)[:3], timedelta(hours=48)))
     done = run("ledger", "purge", *words)
     assert done.exit_code == 2
     assert "older-than" in done.stderr
@@ -156,8 +168,11 @@ def test_a_purge_of_what_is_young_is_refused_and_deletes_nothing(
 
 
 def test_a_purge_deletes_what_ended_before_and_no_more(run: Run, tokens: list[str]) -> None:
-    assert run("ledger", "purge", "--older-than", "2d").stdout == "0 links deleted.\n"
-    assert len(listed(run)) == 3
+    old, young, live = list(MODELS)[:3]
+    ended({old: timedelta(days=2, minutes=1), young: timedelta(days=1, hours=23)})
+    assert run("ledger", "purge", "--older-than", "3d").stdout == "0 links deleted.\n"
+    assert run("ledger", "purge", "--older-than", "2d").stdout == "1 links deleted.\n"
+    assert {row["model_id"] for row in listed(run)} == {young, live}
 
 
 def test_migrating_says_the_version_before_and_after(run: Run, tokens: list[str]) -> None:

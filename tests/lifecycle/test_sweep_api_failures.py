@@ -1,0 +1,114 @@
+"""Sweeping in virtual time an API that is busy, away or silent: how long it is waited for, and when a sweep ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from sqlalchemy import update
+
+from pme_airflow.api.outcomes import NotRevoked, RevokeVerdict
+from pme_airflow.dev.emulator import World
+from pme_airflow.ledger import flags
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.tables import links
+from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import SweepResult
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
+from tests.conftest import MODELS, SECRET
+from tests.support.clocks import FakeClock
+from tests.support.rooms import mint, rows, services_at, sweep
+
+ALL = list(MODELS)
+BUSY = NotRevoked("busy")
+AWAY = NotRevoked("not reached", sent=False)
+
+
+@pytest.fixture
+def clock(world: World) -> FakeClock:
+    return FakeClock(world.now())
+
+
+@pytest.fixture
+def services(address: str, tmp_path: Path, clock: FakeClock) -> Iterator[Services]:
+    made = services_at(address, f"sqlite:///{tmp_path}/ledger.db", SECRET, clock)
+    made.database.prepare()
+    yield made
+    made.client.close()
+
+
+class Api:
+    """Answers revocations with the given verdicts, and then as the emulator does."""
+
+    def __init__(self, services: Services, clock: FakeClock, verdicts: Sequence[NotRevoked]) -> None:
+        self._revoke = services.client.revoke
+        self._clock = clock
+        self._verdicts = list(verdicts)
+        self.batches: list[list[str]] = []
+        self.asked_at: list[float] = []
+
+    def revoke(self, tokens: Sequence[AccessToken]) -> Sequence[RevokeVerdict]:
+        self.batches.append([fingerprint(token) for token in tokens])
+        self.asked_at.append(self._clock.monotonic())
+        return [self._verdicts.pop(0)] * len(tokens) if self._verdicts else self._revoke(tokens)
+
+
+def leak_and_sweep(services: Services, clock: FakeClock, verdicts: Sequence[NotRevoked]) -> tuple[Api, SweepResult]:
+    """Flag one link, and sweep it."""
+    mint(services, "run", ALL[:1])
+    with services.database.write(RunContext("cli")) as tx:
+        flags.flag(tx, "leaked", models=ALL[:1])
+    api = Api(services, clock, verdicts)
+    with mock.patch.object(services.client, "revoke", api.revoke):
+        return api, sweep(services)
+
+
+def test_a_leak_never_shares_a_request_with_a_retirement(services: Services, clock: FakeClock) -> None:
+    items = mint(services, "run", ALL[:6]).items
+    leaked, retired = [{item["fingerprint"] for item in items[index::2]} for index in (0, 1)]
+    with services.database.write(RunContext("cli")) as tx:
+        tx.execute(update(links).where(links.c.fingerprint.in_(retired)).values(retire_at=clock.now()))
+        flags.flag(tx, "leaked", fingerprints=sorted(leaked))
+    api = Api(services, clock, [])
+    with mock.patch.object(services.client, "revoke", api.revoke):
+        sweep(services)
+    assert sorted(map(sorted, api.batches)) == sorted(map(sorted, (leaked, retired)))
+
+
+def test_a_revocation_is_not_tried_before_retry_after_has_passed(services: Services, clock: FakeClock) -> None:
+    api, result = leak_and_sweep(services, clock, [NotRevoked("busy", retry_after=40.0)])
+    first, second = api.asked_at
+    assert 40.0 <= second - first < 42.0
+    assert result.revoked.total == 1
+
+
+def test_a_try_that_is_over_a_minute_away_is_left_to_the_next_sweep(services: Services, clock: FakeClock) -> None:
+    api, result = leak_and_sweep(services, clock, [NotRevoked("busy", retry_after=61.0)])
+    assert len(api.asked_at) == 1
+    assert (result.revoked.total, result.pending) == (0, 1)
+    clock.advance(61)
+    assert sweep(services).revoked.total == 1
+
+
+def test_a_sweep_ends_after_three_requests_in_a_row_that_reached_nothing(services: Services, clock: FakeClock) -> None:
+    api, result = leak_and_sweep(services, clock, [AWAY, AWAY, BUSY, AWAY, AWAY, AWAY, AWAY])
+    assert len(api.asked_at) == 6
+    assert result.pending == 1
+    assert [row.revoke_attempts for row in rows(services, "live")] == [0]
+
+
+def test_a_sweep_ends_when_the_api_has_been_silent_for_two_minutes(services: Services, clock: FakeClock) -> None:
+    api, result = leak_and_sweep(services, clock, [BUSY] * 200)
+    assert result.pending == 1
+    assert 115.0 < api.asked_at[-1] - api.asked_at[0] <= 125.0
+
+
+def test_an_api_that_denies_is_not_silent(services: Services, clock: FakeClock) -> None:
+    denied = NotRevoked("false", retry_after=50.0, denied=True)
+    api, result = leak_and_sweep(services, clock, [denied] * 4)
+    assert api.asked_at[-1] - api.asked_at[0] > timedelta(minutes=2).total_seconds()
+    assert result.revoked.total == 1
