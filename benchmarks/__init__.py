@@ -1,1 +1,1 @@
-"""Benchmarks: ours beside the usual way, in one run. `make bench` runs all of them."""
+"""Benchmarks: this package and the usual way, side by side in one run. `make bench` runs all of them."""

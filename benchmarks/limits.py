@@ -14,7 +14,7 @@ PER_SECOND = 20
 REQUESTS = 1000
 SETTINGS: dict[str, dict[str, object]] = {
     "as the connection says": {"requests_per_second": float(PER_SECOND)},
-    "which nobody said": {**DEFAULTS},
+    "unannounced": {**DEFAULTS},
 }
 
 

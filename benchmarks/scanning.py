@@ -77,7 +77,7 @@ def _scan(matcher: TokenMatcher, tree: Path, planted: int) -> None:
 
 
 def _write(path: Path, planted: list[str], chance: random.Random, kind: str) -> None:
-    """A log, an export in JSON, or a mailbox of attachments, with links of others in each, and some of ours."""
+    """A log, an export in JSON, or a mailbox of attachments, with links of others in each, and some of the ledger's."""
     words = ["".join(chance.choices(string.ascii_lowercase, k=chance.randint(2, 10))) for _ in range(2000)]
     with path.open("w") as out:
         while out.tell() < FILE_BYTES:

@@ -64,7 +64,7 @@ def figures() -> Iterator[Figure]:
 
 
 def _runs(home: Path, address: str, models: list[str]) -> tuple[list[float], list[float]]:
-    """Seconds each run of the usual DAG takes, and each of ours, in turn in one live Airflow."""
+    """Seconds each run of the usual DAG takes, and each of this package's, in turn in one live Airflow."""
     env = environment(home, address, "audience: a\nmodels: [yyHDFKzPzvN]\ntargets: [{kind: slack, channel: c}]\n")
     (home / "usual").mkdir()
     (home / "usual" / "usual.py").write_text(_DAG.format(models=models))

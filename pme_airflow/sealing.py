@@ -121,7 +121,7 @@ class Sealer:
         - a new seal key is put first: the earlier one opens what it sealed until ``ledger reseal`` has moved it.
 
         After ``ledger reseal`` every entry but the first seal key may be taken out. An earlier secret that leaked is
-        to be given as ``open:<secret>``: a plain one, put first, would go on sealing beside the current secret.
+        to be given as ``open:<secret>``: a plain one, put first, would keep sealing in addition to the current secret.
 
         :param client_secret: the connection's client secret.
         :param seal_keys: the connection's seal keys, newest first; an entry ``open:<key>`` opens and never seals.

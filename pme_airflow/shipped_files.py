@@ -1,4 +1,4 @@
-"""The files that come with the package beside its code: the DAGs, the rules for scanners, the WordPress plugin."""
+"""The files that are shipped in addition to the code: the DAGs, the rules for scanners, the WordPress plugin."""
 
 from __future__ import annotations
 

@@ -31,6 +31,10 @@ def test_names_are_the_fields_own(house: House) -> None:
     assert not house.private_names()
 
 
+def test_comments_and_messages_are_in_the_fields_own_words(house: House) -> None:
+    assert not house.private_prose()
+
+
 def test_modules_with_logic_have_a_test_file_of_their_own(house: House) -> None:
     missing, logic = house.without_tests()
     assert logic > 50

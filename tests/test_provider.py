@@ -1,4 +1,4 @@
-"""What Airflow is told of the package, and that it takes it."""
+"""What the package declares to Airflow, and that Airflow accepts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the package ships beside its code is found in a checkout and in an installed wheel."""
+"""Files that are shipped in addition to the code are found in a checkout and in an installed wheel."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ __all__ = ["MAX_BODY_BYTES", "BoundedHTTPResponse", "bound_response", "read_body
 
 #: The longest body in bytes. The largest honest one, 1,000 links, is 0.4 MB; 2 MB of ``[]`` take 75 MB as JSON.
 MAX_BODY_BYTES = 2 * 1024 * 1024
-#: What may be on the wire beside the body, in bytes: its chunks' headers and the header fields.
+#: What may be sent in addition to the body, in bytes: its chunks' headers and the header fields.
 _MAX_HEADER_BYTES = 1024 * 1024
 _CHUNK = 64 * 1024
 _BOUNDS = threading.local()

@@ -111,7 +111,7 @@ _DECODER = json.JSONDecoder(parse_int=_integer, strict=False, object_pairs_hook=
 
 
 class _Window:
-    """The part of a report that is decoded at the moment.
+    """The part of a report that is currently decoded.
 
     :param raw: the report; its encoding is found by its byte order mark or its zero bytes.
     """

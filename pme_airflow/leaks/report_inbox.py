@@ -121,7 +121,7 @@ class ReportInbox:
         return bytes(self._fs.cat_file(dropped.key, start=0, end=min(dropped.size, MAX_REPORT_BYTES + 1)))
 
     def file_away(self, dropped: Dropped) -> None:
-        """Move a report to ``handled/`` or ``unreadable/``, beside those of the same name there.
+        """Move a report to ``handled/`` or ``unreadable/``, next to those of the same name there.
 
         One that was replaced since it was read stays, and is due again. One that cannot be moved stays too.
         """

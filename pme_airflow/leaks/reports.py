@@ -181,7 +181,7 @@ class _Reader:
             self._entries = 0
 
     def _document(self, event: End) -> None:
-        """Read the fields of an object beside its findings."""
+        """Read the fields of an object other than its findings."""
         values = event.values
         if "runs" in event.entered:
             self._check_version("SARIF", values, ("2.1",), "Export the report as SARIF 2.1.0")

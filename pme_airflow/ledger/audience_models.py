@@ -1,4 +1,4 @@
-"""Which models an audience has, as far as the ledger knows, and which have left the account.
+"""Records which models an account lists for an audience, and which it has stopped listing.
 
 What an account lists is remembered by client, audience and query: a query takes back only what it listed itself.
 """

@@ -1,4 +1,4 @@
-"""Reading the ledger as a whole: lists, one link's history, exports; and dropping what is long over."""
+"""Reads the ledger as a whole: lists, a link's history, exports. Purges links that ended long ago."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TIMESTAMPS = ("requested_at", "minted_at", "valid_until", "flagged_at", "retire
 
 
 def as_json(row: LinkRow) -> dict[str, Any]:
-    """One link for people and programs; never its sealed text."""
+    """Return a link as JSON for people and programs, without its sealed text."""
 
     def timestamp(value: datetime | None) -> str | None:
         return None if value is None else value.isoformat().replace("+00:00", "Z")
@@ -48,7 +48,7 @@ def list_links(
     audiences: Sequence[str] = (),
     limit: int | None = None,
 ) -> Iterator[LinkRow]:
-    """Links, newest first, read in pages."""
+    """Yield links, newest first, read in pages."""
     before: int | None = None
     left = limit
     while left is None or left > 0:
@@ -70,13 +70,13 @@ def list_links(
 
 
 def history(tx: ReadTransaction, link_id: str) -> list[dict[str, Any]]:
-    """Everything that happened to one link, oldest first."""
+    """Return the events of one link, oldest first."""
     rows = tx.execute(select(events).where(events.c.link_id == link_id).order_by(events.c.seq))
     return [_event(row._mapping) for row in rows]
 
 
 def export_events(tx: ReadTransaction) -> Iterator[dict[str, Any]]:
-    """The whole audit, oldest first, read in pages."""
+    """Yield all events, oldest first, read in pages."""
     after = 0
     while True:
         rows = tx.execute(select(events).where(events.c.seq > after).order_by(events.c.seq).limit(_PAGE)).all()
@@ -88,13 +88,13 @@ def export_events(tx: ReadTransaction) -> Iterator[dict[str, Any]]:
 
 
 def shown_slots(tx: ReadTransaction, link_id: str) -> list[dict[str, Any]]:
-    """Where a link is shown."""
+    """Return the slots that show a link."""
     rows = tx.execute(select(publications).where(publications.c.link_id == link_id))
     return [{"target": row.target, "slot": row.slot, "published_at": row.published_at.isoformat()} for row in rows]
 
 
 def purge(tx: WriteTransaction, before: datetime) -> int:
-    """Drop links that were over before a time, and their events; never one whose token may be alive."""
+    """Delete links that ended before a time, and their events; never a link whose token may be alive."""
     over = and_(
         links.c.state.in_(sorted(set(State) - ALIVE)),
         links.c.valid_until < before,
@@ -114,13 +114,13 @@ def purge(tx: WriteTransaction, before: datetime) -> int:
 
 
 def sealed_rows(tx: ReadTransaction, after: int, limit: int = 200) -> list[LinkRow]:
-    """A page of the live links that hold a sealed text."""
+    """Return a page of the live links that have a sealed text."""
     page = query().where(links.c.state == State.LIVE, links.c.sealed.is_not(None), links.c.seq > after)
     return [load(row) for row in tx.execute(page.order_by(links.c.seq).limit(limit))]
 
 
 def replace_sealed(tx: WriteTransaction, row: LinkRow, sealed: str, at: datetime) -> None:
-    """Keep a link under another key; one that is gone, or whose sealed text was erased meanwhile, is left alone."""
+    """Replace a link's sealed text, unless the link is gone or its sealed text was erased meanwhile."""
     current = lock(tx, [row.link_id]).get(row.link_id)
     if current is None or current.sealed is None:
         return

@@ -1,4 +1,4 @@
-"""Claims: who may work on a model or a slot now. Each has an end, so that a killed owner blocks nobody for long."""
+"""Claims: leases on minting for a model or writing a slot. They expire, so a killed owner blocks nobody for long."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CLAIM_TTL = timedelta(seconds=45)
 
 
 def take(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
-    """Claim what is free, and extend what is ours; return which of the keys are ours now.
+    """Claim the keys that are free, and extend those that this run holds; return the keys that it holds now.
 
-    A claim is free past its end, or if its owner's process is known to be dead.
+    A claim is free once it has expired, or if its owner's process is known to be dead.
     """
     wanted = sorted(set(keys))
     now = tx.now()
@@ -38,32 +38,32 @@ def take(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
 
 
 def held(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
-    """Return which of the claims are still ours and not past their end."""
+    """Return the claims that this run still holds and that have not expired."""
     now = tx.now()
     return set(_lock_ours(tx, claims.c.claim_key.in_(sorted(set(keys))), claims.c.expires_at > now))
 
 
 def extend(tx: WriteTransaction) -> None:
-    """Extend every claim of ours that has not ended."""
+    """Extend every claim of this run that has not expired."""
     now = tx.now()
     keys = _lock_ours(tx, claims.c.expires_at > now)
     tx.execute(update(claims).where(claims.c.claim_key.in_(keys)).values(expires_at=now + CLAIM_TTL))
 
 
 def release(tx: WriteTransaction, keys: Iterable[str]) -> None:
-    """Release claims of ours."""
+    """Release the given claims of this run."""
     ours = _lock_ours(tx, claims.c.claim_key.in_(sorted(set(keys))))
     if ours:
         tx.execute(delete(claims).where(claims.c.claim_key.in_(ours)))
 
 
 def release_all(tx: WriteTransaction) -> None:
-    """Release every claim of ours."""
+    """Release every claim of this run."""
     tx.execute(delete(claims).where(claims.c.claim_key.in_(_lock_ours(tx))))
 
 
 def _lock_ours(tx: WriteTransaction, *which: ColumnElement[bool]) -> Sequence[str]:
-    """Lock our claims in the order of their keys, so that no two transactions deadlock; return the keys."""
+    """Lock this run's claims in the order of their keys, so that no two transactions deadlock; return the keys."""
     ours = select(claims.c.claim_key).where(claims.c.owner == tx.run_context.uid, *which)
     return tx.scalars(ours.order_by(claims.c.claim_key).with_for_update()).all()
 
@@ -73,6 +73,6 @@ def _is_free(expires_at: datetime, process: str, now: datetime) -> bool:
 
 
 def _limit(tx: WriteTransaction, keys: Sequence[str], now: datetime) -> None:
-    """Let others' claims end when they can end at the latest: the clock was set back since they were taken."""
+    """Shorten other runs' claims to the longest they can last: the clock was set back since they were taken."""
     if keys:
         tx.execute(update(claims).where(claims.c.claim_key.in_(keys)).values(expires_at=now + CLAIM_TTL))

@@ -28,7 +28,7 @@ from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 __all__ = ["Database"]
 
 _VERSION_TABLE = "pme_version"
-#: How often a transaction that others come in the way of is tried, at intervals of up to a second.
+#: How often a transaction is tried that conflicts with others, at intervals of up to a second.
 _CONFLICT_ATTEMPTS = 12
 _NOW = {
     "postgresql": "SELECT EXTRACT(EPOCH FROM clock_timestamp()) * 1000000",
@@ -73,7 +73,7 @@ class Database:
             yield ReadTransaction(connection.execution_options(pme_read_only=True), self.shared_now)
 
     def run(self, run_context: RunContext | None, work: Callable[[WriteTransaction], T]) -> T:
-        """Do work in a transaction that writes, and all of it again if another writer comes in the way.
+        """Run work in a transaction that writes, and run all of it again if it conflicts with another writer.
 
         :param run_context: who writes; what claims or leaves a line in the audit needs one.
         :param work: is called with the transaction, once or several times; only its last call's changes are kept.
@@ -101,7 +101,7 @@ class Database:
         A block cannot be run again: :meth:`run` is for whatever may meet other writers.
 
         :param run_context: who writes; what claims or leaves a line in the audit needs one.
-        :raises LedgerConflictError: if another writer came in the way.
+        :raises LedgerConflictError: if it conflicts with another writer.
         :raises LedgerUnavailableError: if the database cannot be reached, is full, or went away.
         """
         self.prepare()

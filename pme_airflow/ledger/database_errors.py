@@ -1,4 +1,4 @@
-"""Says in words why a database failed, without a statement, a value or a password."""
+"""Explains in words why a database failed, without a statement, a value or a password."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _cure_by_text(text: str) -> str | None:
 
 
 def _unknown(code: str) -> str:
-    """Return what is said of an error that may pass: a lost connection, unless the server gave another reason."""
+    """Return the message of a temporary error: a lost connection, unless the server gave another reason."""
     if code and not _CONNECTION_CODE.match(code):
         return f"it failed with error {code}: look into the database server's log"
     return "it cannot be reached or went away: check that it runs and that ledger_conn_id names it"

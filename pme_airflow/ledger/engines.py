@@ -99,7 +99,7 @@ def _tune_sqlite(engine: Engine) -> None:
 def _keep_private(path: Path) -> None:
     """Create a file, or tighten an existing one of this user, so that its owner alone may read it.
 
-    SQLite gives the files beside it, which hold the latest changes, the same rights when it makes them.
+    SQLite creates its WAL files, which hold the latest changes, with the same rights.
     """
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

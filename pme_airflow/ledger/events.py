@@ -1,4 +1,4 @@
-"""Writes the audit: one line for each thing that happens, with its time, run and reason."""
+"""Writes the audit: one event for each change, with its time, run and reason."""
 
 from __future__ import annotations
 

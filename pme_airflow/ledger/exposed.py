@@ -22,7 +22,7 @@ class FlaggedAlive:
 
     :param client_id: the client they were minted by; only its connection can revoke them.
     :param irrevocable: how many of them the API refused to revoke ``max_attempts`` times.
-    :param until: the latest moment at which one of them ends by itself.
+    :param until: the latest time at which one of them expires.
     """
 
     client_id: str

@@ -1,4 +1,4 @@
-"""Flags: what leaked, committed before anything else is done about it, and tombstones for tokens not known yet."""
+"""Flags of leaked links, committed before anything is revoked, and tombstones for tokens that are not known yet."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TRY_NOW = {"next_attempt_at": None, "revoke_attempts": 0, "irrevocable": False,
 
 @dataclass(frozen=True)
 class Flagged:
-    """What a flag met.
+    """The result of a flag.
 
     :param links: the links it flagged, or found flagged.
     :param tombstones: fingerprints no link has yet; kept.
@@ -48,7 +48,7 @@ def flag(
 ) -> Flagged:
     """Flag links, so that the next sweep revokes them, and tries at once those that it has tried before.
 
-    Fingerprints of no link are kept as tombstones: whoever mints such a token finds it flagged.
+    Fingerprints of no link are kept as tombstones: a mint that records such a token later finds it flagged.
 
     :param fingerprints: of tokens that leaked, whichever client minted them.
     :param link_ids: of links that leaked, whichever client minted them.
@@ -134,7 +134,7 @@ def tombstones_among(tx: ReadTransaction, fingerprints: Sequence[str]) -> list[s
 
 
 def _wait_for_mints(tx: WriteTransaction) -> None:
-    """Wait until no transaction is recording new fingerprints, and keep others from it until this one ends.
+    """Wait for transactions that record new fingerprints, and block others until this one ends.
 
     Without that, a token whose link is recorded while it is flagged would be met by neither: the flag sees no link yet,
     the mint no tombstone. Elsewhere than on PostgreSQL writers take turns anyway.
@@ -144,7 +144,7 @@ def _wait_for_mints(tx: WriteTransaction) -> None:
 
 
 def keep_flags_out(tx: WriteTransaction) -> None:
-    """Keep flags out until this transaction ends, and wait for those under way; before anything else is locked.
+    """Block flags until this transaction ends, and wait for running ones. Call it before anything else is locked.
 
     Any number of mints may do so at once.
     """

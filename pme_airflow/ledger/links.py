@@ -1,4 +1,4 @@
-"""Rows of links: reading them, and the only place that writes their state."""
+"""Reads rows of links, and is the only module that writes their state."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def given_share(requested: timedelta, given: timedelta) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LinkRow:
-    """One link as the ledger holds it; never a token in clear."""
+    """One link as the ledger stores it; never a token in clear."""
 
     seq: int
     link_id: str
@@ -85,7 +85,7 @@ class LinkRow:
 
     @property
     def usable(self) -> bool:
-        """Live, wanted, and still held: neither flagged nor on its way out."""
+        """Whether it is live and sealed, and neither flagged nor retiring."""
         wanted = self.flagged_at is None and self.retire_at is None
         return self.state is State.LIVE and wanted and self.sealed is not None
 
@@ -106,7 +106,7 @@ _STATE = [f.name for f in fields(LinkRow)].index("state")
 
 
 def item_of(row: LinkRow) -> dict[str, Any]:
-    """The XCom item of a live link: JSON only, never a token in clear."""
+    """Return the XCom item of a live link: JSON only, never a token in clear."""
     return {
         "link_id": row.link_id,
         "model_id": row.model_id,
@@ -119,7 +119,7 @@ def item_of(row: LinkRow) -> dict[str, Any]:
 
 
 def query() -> Select[Any]:
-    """A query for whole rows."""
+    """Return a query for whole rows."""
     return select(*_COLUMNS)
 
 
@@ -131,7 +131,7 @@ def load(row: Row[Any]) -> LinkRow:
 
 
 def by_id(tx: ReadTransaction, link_id: str) -> LinkRow | None:
-    """One link."""
+    """Return a link by its id; ``None`` if there is none."""
     return by_ids(tx, [link_id]).get(link_id)
 
 
@@ -143,7 +143,7 @@ def chunked(keys: Iterable[_Key]) -> Iterator[list[_Key]]:
 
 
 def by_ids(tx: ReadTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
-    """Links by id."""
+    """Return links by id."""
     return {
         row.link_id: load(row)
         for chunk in chunked(sorted(set(link_ids)))
@@ -152,12 +152,12 @@ def by_ids(tx: ReadTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
 
 
 def newest_live(tx: ReadTransaction, client_id: str, audience: str, model_id: str) -> LinkRow | None:
-    """The newest live link of a model that is neither flagged nor on its way out."""
+    """Return a model's newest live link that is neither flagged nor retiring."""
     return newest_live_of(tx, client_id, audience, [model_id]).get(model_id)
 
 
 def newest_live_of(tx: ReadTransaction, client_id: str, audience: str, model_ids: Sequence[str]) -> dict[str, LinkRow]:
-    """The newest live link of each model that is neither flagged nor on its way out."""
+    """Return each model's newest live link that is neither flagged nor retiring."""
     ours = and_(links.c.client_id == client_id, links.c.audience == audience, links.c.model_id.in_(list(model_ids)))
     live = and_(links.c.state == State.LIVE, links.c.flagged_at.is_(None), links.c.retire_at.is_(None))
     held = query().where(ours, live, links.c.sealed.is_not(None)).order_by(links.c.seq)
@@ -165,7 +165,7 @@ def newest_live_of(tx: ReadTransaction, client_id: str, audience: str, model_ids
 
 
 def lock(tx: WriteTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
-    """Links by id, kept from other writers until the transaction ends; locked oldest first, so that none deadlock."""
+    """Lock links until the transaction ends, and return them by id. Oldest first, so that no two writers deadlock."""
     wanted = sorted(set(link_ids))
     if len(wanted) <= _CHUNK:
         return _locked(tx, links.c.link_id.in_(wanted)) if wanted else {}
@@ -184,7 +184,7 @@ def _locked(tx: WriteTransaction, which: ColumnElement[bool]) -> dict[str, LinkR
 
 
 def add(tx: WriteTransaction, rows: Sequence[dict[str, Any]], at: datetime, reason: str) -> None:
-    """Record links about to be asked for."""
+    """Insert links that are about to be requested."""
     state = next_state(None, Event.REQUESTED)
     whole = [
         {
@@ -210,7 +210,7 @@ def advance(
     reason: str,
     **values: Any,
 ) -> None:
-    """Let an event happen to a link that :func:`lock` returned.
+    """Apply an event to a link that :func:`lock` returned.
 
     :raises ~.states.LedgerStateError: where it may not happen in the link's state.
     """
@@ -224,7 +224,7 @@ def advance_all(
     at: datetime,
     reason: str,
 ) -> None:
-    """Let the same event happen to several links that :func:`lock` returned.
+    """Apply the same event to several links that :func:`lock` returned.
 
     Every change names the same columns.
     """

@@ -1,4 +1,4 @@
-"""Manifests: lists of models kept under the name of their content, for what is too long to hand around."""
+"""Manifests: lists of models stored under a digest of their content, for lists that are too long for XCom."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AUDIENCE_PAGE = -1
 
 
 def keep(tx: WriteTransaction, model_ids: Sequence[str], audience: str | None = None) -> str:
-    """Keep a list of models, once however often it is handed out; return its name.
+    """Store a list of models, once however often it is used; return its name.
 
     :param audience: whose links of these models are meant; part of the list's name.
     """

@@ -1,4 +1,4 @@
-"""What became of mints: links made, mints refused, answers lost, and tokens flagged before they were known."""
+"""Records the results of mints: links made, refusals, lost responses, and tokens flagged before they were known."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["MintAnswer", "Settled", "settle"]
 
 @dataclass(frozen=True)
 class MintAnswer:
-    """What the API answered to one mint.
+    """The API's response to one mint.
 
     :param pending: the mint, as :func:`~.mint_requests.prepare` recorded it.
     :param verdict: whether a link was made.
@@ -39,11 +39,11 @@ class MintAnswer:
 
 @dataclass(frozen=True)
 class Settled:
-    """What a mint came to.
+    """The recorded result of one mint.
 
     :param before: its row before the answer was recorded.
     :param made: what was recorded, where a link was made.
-    :param orphan: a link was made, but too late: it is recorded and retired, and the model is to be looked at again.
+    :param orphan: a link was made, but too late: it is recorded and retired, and the model is checked again.
     """
 
     before: LinkRow
@@ -69,7 +69,7 @@ def settle(
     server_now: datetime,
     latest: datetime | None = None,
 ) -> list[Settled]:
-    """Record what became of mints that :func:`~.mint_requests.prepare` recorded.
+    """Record the results of mints that :func:`~.mint_requests.prepare` recorded.
 
     A mint whose claim has passed is recorded as made all the same, so that its token is known, and retired at once:
     its late owner must not use it.
@@ -106,7 +106,7 @@ def settle(
 def _lock_or_restore(
     tx: WriteTransaction, demand: Demand, pending: Sequence[PendingMint], server_now: datetime
 ) -> dict[str, LinkRow]:
-    """Lock the rows of mints; one that was purged before its answer came is recorded again."""
+    """Lock the rows of mints; a row that was purged before its response arrived is recorded again."""
     rows = lock(tx, [entry.link_id for entry in pending])
     purged = [entry for entry in pending if entry.link_id not in rows]
     if purged:

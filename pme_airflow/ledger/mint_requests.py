@@ -1,4 +1,4 @@
-"""What a mint needs: the link each model has that will do, or the row that is committed before its mint is sent."""
+"""Prepares mints: finds the links that can be reused, and commits a row for each mint before it is sent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class Reuse:
-    """The model has a link that will do."""
+    """The model has a link that can be reused."""
 
     model_id: str
     row: LinkRow
@@ -55,7 +55,7 @@ class Reuse:
 
 @dataclass(frozen=True)
 class PendingMint:
-    """A row was written: send the mint now."""
+    """A row was committed: the mint can be sent now."""
 
     model_id: str
     link_id: str
@@ -63,7 +63,7 @@ class PendingMint:
 
 @dataclass(frozen=True)
 class Busy:
-    """Another run is minting for the model: look again soon."""
+    """Another run is minting for the model: check again soon."""
 
     model_id: str
 
@@ -74,7 +74,7 @@ Prepared = Reuse | PendingMint | Busy
 def look(
     tx: ReadTransaction, demand: Demand, model_ids: Sequence[str], server_now: datetime, can_open: CanOpen
 ) -> dict[str, LinkRow]:
-    """Find the links that have ``renew_before`` left; only reads.
+    """Return the links that have at least ``renew_before`` left, by model. Only reads.
 
     :param server_now: the server's time.
     :param can_open: whether one of the connection's keys opens a sealed text.
@@ -95,7 +95,7 @@ def prepare(
     server_now: datetime,
     can_open: CanOpen,
 ) -> list[Prepared]:
-    """Find, for each model, the link that will do; or claim the model and record the mint about to be sent.
+    """Find a reusable link for each model, or claim the model and record the mint that is about to be sent.
 
     :param server_now: the server's time.
     :param can_open: whether one of the connection's keys opens a sealed text.
@@ -127,7 +127,7 @@ def prepare(
 def record(
     tx: WriteTransaction, demand: Demand, pending: Sequence[PendingMint], server_now: datetime, reason: str
 ) -> None:
-    """Record mints about to be sent, as rows that end when the token can be alive no more."""
+    """Record mints that are about to be sent. Each row ends when its token can no longer be alive."""
     ends = server_now + demand.validity.duration + _SLACK
     rows: list[dict[str, Any]] = [
         {
@@ -185,7 +185,7 @@ def _has_left(row: LinkRow, demand: Demand, server_now: datetime) -> bool:
 
 
 def _abandon(tx: WriteTransaction, rows: Sequence[LinkRow], server_now: datetime) -> None:
-    """Account for mints whose claim has passed to us: whoever sent them will not record their answers in time."""
+    """Record mints as unaccounted whose claim this run took over: their worker records no response in time."""
     locked = lock(tx, [row.link_id for row in rows if row.state is State.MINTING])
     advance_all(
         tx,

@@ -1,4 +1,4 @@
-"""What became of revocations, and what ended on its own."""
+"""Records the results of revocations, and closes links that have expired or whose worker is dead."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["NotRevokedAnswer", "NotRevokedOutcome", "anything_to_close", "denied
 
 @dataclass(frozen=True)
 class NotRevokedAnswer:
-    """An answer that was not ``true``.
+    """A revocation that the API did not confirm.
 
     :param row: the link that was to be revoked.
     :param reason: why it was not, for the audit.
@@ -39,7 +39,7 @@ class NotRevokedAnswer:
 
 @dataclass(frozen=True)
 class NotRevokedOutcome:
-    """What answers that were not ``true`` came to.
+    """The recorded results of revocations that were not confirmed.
 
     :param expired: the links that had ended on their own.
     :param irrevocable: the links that became irrevocable just now.
@@ -72,7 +72,7 @@ def revoked(tx: WriteTransaction, rows: Sequence[LinkRow], verified: Mapping[str
 def denied(
     tx: WriteTransaction, answers: Sequence[NotRevokedAnswer], max_attempts: int, server_now: datetime
 ) -> NotRevokedOutcome:
-    """Record answers that were not ``true``.
+    """Record revocations that the API did not confirm.
 
     :param max_attempts: after so many answers that count a link is irrevocable.
     :param server_now: the server's time at the earliest: a link past its end has expired.
@@ -118,7 +118,7 @@ def _deny(tx: WriteTransaction, row: LinkRow, answer: NotRevokedAnswer, max_atte
 
 
 def expire(tx: WriteTransaction, server_now: datetime, limit: int = 1000) -> int:
-    """Close what has ended by the server's clock, and what a dead worker left behind; erase their sealed texts.
+    """Close links that have expired by the server's clock, and mints of dead workers; erase the sealed texts.
 
     :return: how many links had ended.
     """
@@ -152,7 +152,7 @@ class _ClaimOwner:
 
 
 def _claim_owners(tx: ReadTransaction, minting: Sequence[LinkRow]) -> dict[str, _ClaimOwner]:
-    """Return who holds the claims on some links' mints, by the claims' keys."""
+    """Return the owners of the claims on some links' mints, by claim key."""
     wanted = sorted({row.claim_key for row in minting})
     query = select(claims.c.claim_key, claims.c.owner, claims.c.process).where(
         claims.c.claim_key.in_(wanted), claims.c.expires_at > tx.now()

@@ -1,4 +1,4 @@
-"""What a sweep is to revoke next, and how much of it is left."""
+"""Selects the links that a sweep revokes next."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 #: How long a sweep keeps others away from the rows it took.
 _SWEEP_TTL = timedelta(seconds=180)
-#: The longest wait before a link is tried again: the pace at which irrevocable ones are.
+#: The longest wait before the next attempt to revoke a link, and the interval of attempts for irrevocable links.
 LONGEST_WAIT = timedelta(minutes=30)
 #: Written as a range, which every database answers from the index of flags; SQLite would not for "is not null".
 is_flagged = links.c.flagged_at > EPOCH

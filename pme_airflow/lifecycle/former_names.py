@@ -1,4 +1,4 @@
-"""Moving what the ledger holds for a target's former names to its present name."""
+"""Moves publications that are recorded under a target's former name to its current name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 
 
 def move_former_publications(services: Services, run_context: RunContext, target: Target) -> int:
-    """Record a target's publications under its present name where an earlier version used another one.
+    """Move a target's publications from the names that earlier versions gave it to its current name.
 
-    Without it their slots would be written a second time, and the first would never be edited again. A former name can
-    be that of several targets; each takes what it finds to be in it.
+    Otherwise their slots would be published a second time, and the existing ones would never be edited again. Several
+    targets can share a former name; each moves only the publications that :meth:`Target.adopts` recognises as its own.
 
-    :return: how many were moved.
+    :return: the number of publications that were moved.
     """
     moved = 0
     for name in target.former_names:
@@ -35,5 +35,5 @@ def move_former_publications(services: Services, run_context: RunContext, target
             with services.database.write(run_context) as tx:
                 moved += len(publications.move_to_target(tx, own[start : start + _CHUNK], target.name))
         if own:
-            log.info("%s: %d slots were recorded as %s before; they keep what they show.", target.name, len(own), name)
+            log.info("%s: %d slots were recorded under the former name %s and are kept.", target.name, len(own), name)
     return moved

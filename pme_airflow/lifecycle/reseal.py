@@ -29,7 +29,7 @@ class KeyUse:
 
     :param key_ids: the ids of the keys, each of which alone opens them.
     :param links: how many links there are.
-    :param until: the latest moment at which one of them ends by itself.
+    :param until: the latest time at which one of them expires.
     :param held: whether the connection holds one of the keys.
     """
 

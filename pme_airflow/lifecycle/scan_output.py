@@ -32,7 +32,7 @@ def rendered(result: ScanResult, form: str) -> str:
 
 
 def summary_lines(result: ScanResult) -> list[str]:
-    """Return what a person needs beside the findings: counts, what came of the flag, and what was not searched."""
+    """Return lines to print after the findings: counts, the result of the flag, and what was not searched."""
     count = f"{len(result.findings)} places with {len(result.fingerprints)} live links."
     flagged = [f"{result.response.summary}."] if result.response is not None else []
     return [count, *flagged, *(f"pme-airflow: {problem}" for problem in result.problems)]

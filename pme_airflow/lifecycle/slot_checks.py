@@ -1,4 +1,4 @@
-"""Checking at the target that slots still show what the ledger holds for shown."""
+"""Checks at the target whether slots still show the links that the ledger has recorded for them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["CHECK_INTERVAL", "find_lost_slots"]
 
 #: A slot is checked at most once in this time. The keeper runs every 30 minutes at least.
 CHECK_INTERVAL = timedelta(minutes=10)
-#: The key in a publication's details that holds when the slot was checked last.
+#: The key in a publication's details under which the time of the last check is stored.
 _CHECKED_AT = "checked_at"
 
 log = logging.getLogger(__name__)
 
 
 def find_lost_slots(services: Services, run_context: RunContext, target: Target, slots: Sequence[str]) -> set[str]:
-    """Return the slots that no longer show their link: somebody deleted or overwrote it. They are then put again.
+    """Return the slots that no longer show their link because it was deleted or overwritten. They are published again.
 
-    :param slots: slots that show their live link by the ledger.
+    :param slots: slots that show their live link according to the ledger.
     """
     if not slots or type(target).check_shown is Target.check_shown:
         return set()
@@ -44,7 +44,7 @@ def find_lost_slots(services: Services, run_context: RunContext, target: Target,
         publications.record_details(tx, [(entry, _details(entry, check.details, now)) for entry in kept])
         slot_claims.set_uncertain(tx, target.name, sorted(lost))
     for slot in sorted(lost):
-        log.warning("%s, %s: the slot no longer shows its link; it is put again.", target.name, slot)
+        log.warning("%s, %s: the slot no longer shows its link. The link is published again.", target.name, slot)
     return lost
 
 
@@ -67,5 +67,5 @@ def _check(target: Target, due: Sequence[Publication]) -> SlotCheck | None:
         reason = str(error)
     except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
         reason = type(error).__name__
-    log.warning("%s: it could not be checked whether slots still show their links: %s", target.name, reason)
+    log.warning("%s: checking whether slots still show their links failed: %s", target.name, reason)
     return None

@@ -28,7 +28,7 @@ class SweepResult:
     :param alive: the flagged links that are still live, by the client they were minted by.
     :param reasons: why flagged links were not revoked, by link id.
     :param exposure_seconds: seconds from flag to confirmation, by fingerprint.
-    :param longest_exposure: the longest of all exposures, in seconds.
+    :param longest_exposure: the longest exposure of a token, in seconds.
     :param tombstones: the fingerprints among what was revoked that were flagged before they were known.
     """
 

@@ -24,7 +24,7 @@ class PMERevocationSweepOperator(BaseOperator):
     """Revoke what is due: leaked links first, then those that no slot shows any more; close those that have ended.
 
     :param max_attempts: after this many answers that are not ``true`` a link is irrevocable: it is alarmed once by
-        failing the task, listed, and tried at a slow pace until it ends. (templated)
+        failing the task, listed, and tried every 30 minutes until it expires. (templated)
     :param verify: whether to request each revoked link itself (401 expected), and record the answer.
     :param max_exposure: raise an alarm for a link that lived longer than this after its flag: ``5m``. (templated)
     :param on_alarm: called with the context and ``alarms``, a list of sentences: a notifier, a function, or several.

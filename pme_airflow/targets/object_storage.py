@@ -26,7 +26,7 @@ _FILES = ("embed.html", "link.json")
 _SCRIPT = "pme-embed.js"
 _LOCAL = frozenset({"file", "local", ""})
 _S3 = frozenset({"s3", "s3a", "s3n"})
-#: A file of ours has some 3 kB.
+#: The most bytes that are read of a file. Published files have about 3 kB.
 _MAX_FILE = 256 * 1024
 #: How many slots are read in one check, since their files changed.
 _MAX_READ = 50

@@ -23,7 +23,7 @@ class PageFiles(Protocol):
     def signatures(self, paths: Iterable[str]) -> dict[str, str | None]:
         """Return a text for each file that changes whenever the file does; ``None`` for a file that is not there.
 
-        A file of which that cannot be told cheaply is left out.
+        A file whose signature would be expensive to read is left out.
         """
 
 

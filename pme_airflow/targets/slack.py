@@ -85,7 +85,7 @@ class SlackTarget(Target):
 
     @cached_property
     def _identity(self) -> _Identity:
-        """Ask Slack which workspace the token is of; where it does not say, tell tokens and addresses apart."""
+        """Ask Slack for the token's workspace; if it gives none, identify it by the token's digest and the address."""
         host = urlsplit(self._api.base_url).netloc.lower()
         place = "" if f".{host}".endswith(_SLACKS_OWN) else f"{host}/"
         retrying = Retrying(

@@ -121,7 +121,7 @@ def _place(source: Source, model_id: str) -> tuple[Unit | None, list[Unit]]:
         return own[0], []
     placeholders = source.placeholders(model_id)
     if len(placeholders) > 1:
-        raise SlotError(f"the page holds {len(placeholders)} marks [pme model={model_id}]: leave one")
+        raise SlotError(f"the page contains {len(placeholders)} placeholders [pme model={model_id}]: leave one")
     embeds = source.embeds(model_id)
     if len(embeds) > _MAX_EMBEDS:
         raise SlotError(f"the page shows model {model_id} at {len(embeds)} places: leave one")

@@ -1,4 +1,4 @@
-"""What visitors are shown of a link, told from the HTML that a page gives out."""
+"""Determines what visitors are shown of a link from a page's HTML."""
 
 from __future__ import annotations
 

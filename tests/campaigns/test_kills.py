@@ -111,7 +111,7 @@ def test_a_killed_rotation_is_whole_after_a_plain_rerun(
 
 
 def a_day_passes(address: str, ledger: str) -> None:
-    """What was under way a minute ago is no longer beside the next night's run."""
+    """What was under way a minute ago no longer runs at the same time as the next night's."""
     with services(address, ledger).database.write() as tx:
         tx.execute(delete(runs))
 

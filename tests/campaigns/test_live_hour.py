@@ -141,7 +141,7 @@ class Faults:
         self.live.start_part("scheduler")
 
     def schedulers(self) -> list[psutil.Process]:
-        """This Airflow's; told by its environment, which its children write their titles over."""
+        """This Airflow's processes, found by their environment, since their titles are overwritten."""
         found = []
         for process in psutil.process_iter(["cmdline", "environ"]):
             home = (process.info["environ"] or {}).get("AIRFLOW_HOME")

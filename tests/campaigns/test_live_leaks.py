@@ -77,9 +77,9 @@ def bulk(world: World) -> list[IssuedToken]:
 def test_a_leak_handed_in_by_rest_dies_within_seconds(live: DrivenAirflow, world: World) -> None:
     exposures = []
     for issued in bulk(world)[:LEAKS]:
-        mark = fingerprint(AccessToken(issued.token))
+        digest = fingerprint(AccessToken(issued.token))
         called = world.now()
-        live.trigger("pme_leak_response", {"tokens": [mark], "reason": "a test"})
+        live.trigger("pme_leak_response", {"tokens": [digest], "reason": "a test"})
         until(lambda issued=issued: issued.revoked_at is not None, 60, "the revocation")  # type: ignore[misc]
         exposures.append((issued.revoked_at - called).total_seconds())
     exposures.sort()

@@ -1,4 +1,4 @@
-"""A connection that is missing or broken is told apart, and its definition is never quoted."""
+"""A connection that is missing or broken is distinguished, and its definition is never quoted."""
 
 from __future__ import annotations
 

@@ -30,27 +30,27 @@ def connect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: World, addre
 
 def test_links_are_minted_into_it(connect: Any, ledger_address: str) -> None:
     hook = connect(fields_of(ledger_address), ledger_conn_id="ledger")
-    good, told = hook.test_connection()
-    assert good, told
+    good, message = hook.test_connection()
+    assert good, message
     assert len(hook.mint(list(MODELS)[:3]).items) == 3
     assert hook.database.engine.dialect.name in ledger_address.replace("mariadb", "mysql")
 
 
 @pytest.mark.parametrize(
-    ("ledger", "said"),
+    ("ledger", "problem"),
     [
         ({}, "is not defined"),
         ({"conn_type": "http", "host": "x.test"}, "is no SQL connection"),
         ({"conn_type": "nonsense"}, "cannot be opened"),
     ],
 )
-def test_what_is_no_ledger_is_named_with_the_cure(connect: Any, ledger: dict[str, Any], said: str) -> None:
+def test_what_is_no_ledger_is_named_with_the_cure(connect: Any, ledger: dict[str, Any], problem: str) -> None:
     hook = connect(ledger, ledger_conn_id="ledger")
-    with pytest.raises(LedgerError, match=said):
+    with pytest.raises(LedgerError, match=problem):
         _ = hook.database
-    good, told = hook.test_connection()
+    good, message = hook.test_connection()
     assert not good
-    assert "ledger" in told
+    assert "ledger" in message
 
 
 def test_a_local_ledger_is_refused_where_tasks_are_spread_over_machines(

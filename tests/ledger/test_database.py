@@ -1,4 +1,4 @@
-"""The database under the ledger: reading makes nothing, writers at once wait, and trouble is said in words."""
+"""The database under the ledger: reading makes nothing, writers at once wait, and errors are explained in words."""
 
 from __future__ import annotations
 

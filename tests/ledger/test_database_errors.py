@@ -39,7 +39,7 @@ class Psycopg2(Exception):
         self.pgcode = pgcode
 
 
-def said(original: Exception, kind: type[DBAPIError] = OperationalError, **named: Any) -> PMEError:
+def translated(original: Exception, kind: type[DBAPIError] = OperationalError, **named: Any) -> PMEError:
     error = in_words(kind("SELECT 'some sql'", {"x": "a value"}, original, **named), ENGINE)
     for secret in ("pa55word", "some sql", "a value", "secret", "sslmode"):
         assert secret not in str(error)
@@ -49,7 +49,7 @@ def said(original: Exception, kind: type[DBAPIError] = OperationalError, **named
 @pytest.mark.parametrize("code", ["40001", "40P01", "55P03"])
 @pytest.mark.parametrize("make", [Server, Psycopg2])
 def test_a_conflict_on_postgresql_is_one_to_try_again(code: str, make: type[Exception]) -> None:
-    error = said(make(code))
+    error = translated(make(code))
     assert isinstance(error, LedgerConflictError)
     assert code in str(error)
     assert "cannot be reached" not in str(error)
@@ -58,12 +58,12 @@ def test_a_conflict_on_postgresql_is_one_to_try_again(code: str, make: type[Exce
 
 @pytest.mark.parametrize("number", [1213, 1205, 1020])
 def test_a_conflict_on_mysql_is_one_to_try_again(number: int) -> None:
-    assert isinstance(said(pymysql.err.OperationalError(number, "a secret value")), LedgerConflictError)
+    assert isinstance(translated(pymysql.err.OperationalError(number, "a secret value")), LedgerConflictError)
 
 
 @pytest.mark.parametrize("kind", [psycopg_errors.SerializationFailure, psycopg_errors.DeadlockDetected])
 def test_the_driver_names_conflicts_by_the_codes_that_are_looked_for(kind: type[Exception]) -> None:
-    assert isinstance(said(kind("a secret")), LedgerConflictError)
+    assert isinstance(translated(kind("a secret")), LedgerConflictError)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_driver_names_conflicts_by_the_codes_that_are_looked_for(kind: type[
     ids=str,
 )  # fmt: skip
 def test_what_may_pass_is_said_with_its_cure(original: Exception, cure: str) -> None:
-    error = said(original)
+    error = translated(original)
     assert isinstance(error, LedgerUnavailableError)
     assert not isinstance(error, LedgerConflictError)
     assert cure in str(error)
@@ -122,22 +122,22 @@ def test_a_connection_that_went_away_may_come_back(kind: type[DBAPIError]) -> No
     class InterfaceError(Exception):  # noqa: N818 - the driver's own name
         pass
 
-    assert isinstance(said(InterfaceError("x"), kind), LedgerUnavailableError)
+    assert isinstance(translated(InterfaceError("x"), kind), LedgerUnavailableError)
 
 
 def test_a_connection_that_the_driver_calls_dead_may_come_back() -> None:
-    assert isinstance(said(ValueError("x"), DBAPIError, connection_invalidated=True), LedgerUnavailableError)
+    assert isinstance(translated(ValueError("x"), DBAPIError, connection_invalidated=True), LedgerUnavailableError)
 
 
 @pytest.mark.parametrize("kind", [ProgrammingError, DataError, DBAPIError])
 def test_a_statement_that_is_refused_is_a_defect_and_not_an_outage(kind: type[DBAPIError]) -> None:
-    error = said(Server("42P01"), kind)
+    error = translated(Server("42P01"), kind)
     assert isinstance(error, LedgerError)
     assert "refused a statement (Server)" in str(error)
 
 
 def test_rights_that_are_missing_are_said_whatever_the_drivers_class() -> None:
-    assert "check the rights" in str(said(Server("42501"), ProgrammingError))
+    assert "check the rights" in str(translated(Server("42501"), ProgrammingError))
 
 
 @pytest.mark.parametrize("kind", [OperationalError, ProgrammingError])
@@ -145,7 +145,7 @@ def test_rights_that_are_missing_are_said_whatever_the_drivers_class() -> None:
     "text", ['invalid connection option "ssl_mod"', 'invalid dsn: invalid connection option "ssl_mod"\n']
 )
 def test_an_extra_that_the_driver_does_not_know_is_named(text: str, kind: type[DBAPIError]) -> None:
-    error = said(psycopg2.ProgrammingError(text), kind)
+    error = translated(psycopg2.ProgrammingError(text), kind)
     assert isinstance(error, LedgerError)
     assert "the extra ssl_mod is no option" in str(error)
 

@@ -179,7 +179,7 @@ def _touch(tx: WriteTransaction, key: str) -> None:
 
 
 def test_flags_of_the_same_tokens_at_once_do_not_deadlock(ledger_address: str) -> None:
-    marks = [f"sha256:{number:064x}" for number in range(40)]
+    leaked = [f"sha256:{number:064x}" for number in range(40)]
     ledger_at(ledger_address).prepare()
 
     def run(fingerprints: list[str]) -> Callable[[Callable[[], None]], None]:
@@ -192,7 +192,7 @@ def test_flags_of_the_same_tokens_at_once_do_not_deadlock(ledger_address: str) -
 
         return attempt
 
-    at_once(run(marks), run(marks[::-1]), run(marks[20:] + marks[:20]))
+    at_once(run(leaked), run(leaked[::-1]), run(leaked[20:] + leaked[:20]))
 
 
 def test_writers_of_mysql_take_turns(ledger_address: str) -> None:

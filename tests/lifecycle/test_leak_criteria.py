@@ -12,21 +12,21 @@ from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 
 TOKEN = "k3f9x0a8q7w6e5r4t3y2u1i0p"
-MARK = fingerprint(AccessToken(TOKEN))
+DIGEST = fingerprint(AccessToken(TOKEN))
 
 
 @pytest.mark.parametrize(
     "value",
-    [TOKEN, f" {TOKEN}\n", MARK, MARK.upper(), f"Bearer {TOKEN}", f"Bearer+{TOKEN}",
+    [TOKEN, f" {TOKEN}\n", DIGEST, DIGEST.upper(), f"Bearer {TOKEN}", f"Bearer+{TOKEN}",
      f"https://my.matterport.com/show?m=x&auth=Bearer%2B{TOKEN}", f"&lt;iframe src=&quot;?auth=Bearer+{TOKEN}&quot;"],
 )  # fmt: skip
 def test_a_token_is_found_in_every_form(value: str) -> None:
-    assert fingerprints_of([value, value]) == ([MARK], 0)
+    assert fingerprints_of([value, value]) == ([DIGEST], 0)
 
 
 @pytest.mark.parametrize("value", ["", "two words", None, 7, {"x": TOKEN}, b"bytes"])
 def test_what_holds_no_token_is_counted(value: Any) -> None:
-    assert fingerprints_of([value, TOKEN]) == ([MARK], 1)
+    assert fingerprints_of([value, TOKEN]) == ([DIGEST], 1)
 
 
 def test_everything_readable_is_kept_and_the_rest_is_a_problem() -> None:
@@ -38,7 +38,7 @@ def test_everything_readable_is_kept_and_the_rest_is_a_problem() -> None:
         "link_ids": ("lnk_1",),
     }
     criteria = LeakCriteria.read(given, problems)
-    assert criteria == LeakCriteria((MARK,), ("lnk_1",), ("yyHDFKzPzvN", "SxQL3iGyoDo"), ("intranet",))
+    assert criteria == LeakCriteria((DIGEST,), ("lnk_1",), ("yyHDFKzPzvN", "SxQL3iGyoDo"), ("intranet",))
     assert [str(problem).partition(":")[0] for problem in problems] == ["tokens", "audiences", "tokens", "models"]
     assert "1 of 2 hold no token" in str(problems[2])
     assert TOKEN not in repr(criteria) + str(problems)
@@ -47,7 +47,7 @@ def test_everything_readable_is_kept_and_the_rest_is_a_problem() -> None:
 def test_a_single_text_is_one_value() -> None:
     problems: list[PMEError] = []
     assert LeakCriteria.read({"audiences": "intranet", "tokens": TOKEN}, problems) == LeakCriteria(
-        (MARK,), audiences=("intranet",)
+        (DIGEST,), audiences=("intranet",)
     )
     assert problems == []
 

@@ -22,7 +22,7 @@ HERE = list(MODELS)[:24]
 
 
 class Wide(Shelf):
-    """A shelf that is written by several threads, and tells how many were at it at most."""
+    """A shelf that is written by several threads, and counts how many wrote at once."""
 
     at_once = 4
 

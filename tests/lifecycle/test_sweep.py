@@ -99,7 +99,7 @@ def test_only_true_counts_and_after_max_attempts_it_is_irrevocable_and_alarmed_o
 
 
 def test_a_long_sweep_in_which_all_is_denied_goes_on(make_services: MakeServices, world: World) -> None:
-    """Minutes of nothing but ``false``: progress is told, nothing fails."""
+    """Minutes of nothing but ``false``: progress is logged, nothing fails."""
     clock = FakeClock(start=world.now())
     services = make_services(clock)
     mint(services, "run", ALL[:3])

@@ -1,4 +1,4 @@
-"""Many links are handed on by reference, and read page by page by whoever shows them."""
+"""Many links are passed on by reference, and read page by page by the transfers."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def test_many_links_are_handed_on_without_one_in_the_message(services: Services)
     outcome = mint(services, "monday", ALL)
     assert outcome.items == []
     assert outcome.links == len(ALL)
-    told = json.dumps(outcome.xcom_payload)
-    assert "pme-sealed" not in told
-    assert len(told) < 200
+    payload = json.dumps(outcome.xcom_payload)
+    assert "pme-sealed" not in payload
+    assert len(payload) < 200
     items = list(items_in(services, outcome.xcom_payload))
     assert [item["model_id"] for item in items] == ALL
     assert {item["link_id"] for item in items} == {row.link_id for row in rows(services, "live")}

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told, or asked to sleep."""
+"""A clock that stands still until it is advanced, or asked to sleep."""
 
 from __future__ import annotations
 

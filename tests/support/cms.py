@@ -1,4 +1,4 @@
-"""A small JSON CMS of the tests: keeps what is sent to it, and fails when it is told to."""
+"""A small JSON CMS of the tests: keeps what is sent to it, and fails on demand."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Headless:
 
 
 def database_environment(address: str, folder: str) -> dict[str, str]:
-    """A PostgreSQL database as Node's programs are told of it."""
+    """A PostgreSQL database as Node's programs connect to it."""
     url = make_url(address)
     return {
         "PATH": os.environ.get("PATH", os.defpath), "HOME": folder, "DB_HOST": str(url.query.get("host") or url.host),

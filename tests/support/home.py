@@ -108,7 +108,7 @@ def encoded_forms(secret: str) -> set[bytes]:
 
 
 def leaks(files: dict[Path, bytes], secrets: list[str]) -> list[str]:
-    """The files in which a secret stands in any disguise."""
+    """The files that contain a secret in any encoding."""
     forms = [form for secret in secrets for form in encoded_forms(secret)]
     return [f"{path}" for path, content in files.items() if any(form in content for form in forms)]
 

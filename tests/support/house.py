@@ -31,6 +31,10 @@ REPLACED_NAMES = frozenset({
     "Answer", "Denied", "HandOn", "Hidden", "Lost", "NoAnswer", "Spelling", "after_seq", "begin_finish", "give_up",
     "handed_on", "leave_result", "pace", "same_work",
 })  # fmt: skip
+#: Private words and phrases that no comment, docstring or message may contain either.
+PRIVATE_PROSE = re.compile(
+    r"\b(said|told|reckon\w*|heed\w*|sitting|roster|surely|doubt\w*|beside|of ours|hand(?:s|ed)? on)\b", re.IGNORECASE
+)
 REPLACED_MODULES = frozenset({
     "leaks/disguises.py", "leaks/needles.py", "leaks/scan.py", "leaks/sources.py", "leaks/trees.py", "ledger/pace.py",
     "ledger/roster.py", "operators/alarms.py", "operators/edge.py",
@@ -145,6 +149,15 @@ class House:
                     found.setdefault(name, f"{module.path}:{line}: {name}")
         return [*found.values(), *(str(m.path) for m in self.modules if m.path.as_posix() in REPLACED_MODULES)]
 
+    def private_prose(self) -> list[str]:
+        """List the lines of the code that contain a private word or phrase."""
+        return [
+            f"{module.path}:{number}: {found[0]}"
+            for module in self.modules
+            for number, line in enumerate(module.source.splitlines(), 1)
+            if (found := PRIVATE_PROSE.search(line))
+        ]
+
     def without_tests(self) -> tuple[list[str], int]:
         """List the modules with logic that no test file mirrors; return how many have logic, too."""
         logic = [module for module in self.modules if module.has_logic]
@@ -162,7 +175,7 @@ class House:
             *(f"more than {MODULE_LINES} lines: {each}" for each in self.large_modules()),
             *(sizes if median > MEDIAN_FUNCTION_LINES or long > LONG_FUNCTION_LINES else []),
             *(f"in an import circle: {each}" for each in self.circles()),
-            *(f"private word: {each}" for each in self.private_names()),
+            *(f"private word: {each}" for each in (*self.private_names(), *self.private_prose())),
         ]
 
 

@@ -131,7 +131,7 @@ class LedgerMachine(RuleBasedStateMachine):
             owner.flying.append(entry)
             owner.begun[model] = self.clock.now()
         elif isinstance(entry, Reuse):
-            assert entry.row.usable, "a link that is flagged, retired or dead was handed on"
+            assert entry.row.usable, "a link that is flagged, retired or dead was reused"
 
     def _claims(self, owner: Owner, model: str) -> bool:
         key = owner.demand.claim_key(model)
@@ -154,22 +154,22 @@ class LedgerMachine(RuleBasedStateMachine):
         already = owner.made.pop(entry.link_id, None)
         issued = already or (self.world.issue(entry.model_id, 86400) if fate in ("made", "lost_though_made") else None)
         verdict: Any = Unknown("a test's")
-        sealed = mark = None
+        sealed = digest = None
         if fate == "made" and issued is not None:
             token = AccessToken(issued.token)
             link = EmbedLink(
                 entry.model_id, token, "showcase", SecretStr(f"https://x.test/{issued.token}"), issued.valid_until
             )
-            verdict, sealed, mark = Made(link), "pme-sealed:v1:k:text", fingerprint(token)
+            verdict, sealed, digest = Made(link), "pme-sealed:v1:k:text", fingerprint(token)
         elif fate == "not_made" and issued is None:
             verdict = NotMade(PMEUnavailableError("busy"), resend=True)
         claimed = self._claims(owner, entry.model_id)
         with self.database.write(owner.mint_run.run_context) as tx:
             (settled,) = mint_answers.settle(
-                tx, owner.demand, [MintAnswer(entry, verdict, sealed, mark)], self.clock.now()
+                tx, owner.demand, [MintAnswer(entry, verdict, sealed, digest)], self.clock.now()
             )
         if isinstance(verdict, Made) and not claimed:
-            assert settled.orphan, "an owner whose claim has passed handed on what it minted"
+            assert settled.orphan, "an owner whose claim has expired used what it minted"
 
     @precondition(lambda self: any(owner.flying for owner in self.owners))
     @rule(who=st.integers(0, OWNERS - 1), acted=st.booleans())
@@ -324,9 +324,9 @@ class LedgerMachine(RuleBasedStateMachine):
         owner.made[entry.link_id] = self.world.issue(entry.model_id, 86400)
         self._flag(fingerprint(AccessToken(owner.made[entry.link_id].token)))
 
-    def _flag(self, mark: str) -> None:
+    def _flag(self, digest: str) -> None:
         with self.database.write(RunContext("cli")) as tx:
-            flags.flag(tx, "leaked", fingerprints=[mark])
+            flags.flag(tx, "leaked", fingerprints=[digest])
 
     @rule(
         fate=st.sampled_from(["true", "true", "true", "false", "lost", "lost_though_done"]),
@@ -588,7 +588,7 @@ MUTANTS: dict[str, Callable[[], Any]] = {
     "a link is closed before its end": lambda: _patched(_patch(revocations, "expire", _expires_early)),
     "a purge drops what may be alive": lambda: _patched(_patch(audit, "purge", _purges_the_living)),
     "a dead link is let into a slot": lambda: _patched(_patch(slot_claims, "open_slots", _dead_links_are_put)),
-    "a tombstone is not heeded": lambda: _patched(_patch(mint_answers, "apply_tombstones", lambda _: lambda *a: {})),
+    "a tombstone is ignored": lambda: _patched(_patch(mint_answers, "apply_tombstones", lambda _: lambda *a: {})),
     "an answer may come after the end": lambda: _patched(
         _transition(State.UNACCOUNTED, Event.MADE, State.LIVE),
         _transition(State.MINTING, Event.LOST, State.LIVE),

@@ -69,8 +69,17 @@ def test_a_private_word_in_a_name_is_found(tmp_path: Path, code: str) -> None:
 
 
 def test_words_that_only_contain_a_private_one_are_fine(tmp_path: Path) -> None:
-    code = 'marker = market = "told"\nlost_before = foretell = on_alarm = Momentum = mark_uncertain = 1\n'
+    code = 'marker = market = "x"\nlost_before = foretell = on_alarm = Momentum = mark_uncertain = 1\n'
     assert not toy(tmp_path, {"a.py": code}).private_names()
+
+
+@pytest.mark.parametrize(
+    "line", ["# no row of ours", '"""It is TOLD that."""', 'raise ValueError("put it beside that")']
+)
+def test_a_private_word_in_prose_is_found(tmp_path: Path, line: str) -> None:
+    house = toy(tmp_path, {"a.py": f"\n{line}\n# a shoulder, besides, untold\n"})
+    (found,) = house.private_prose()
+    assert found.startswith("a.py:2: ")
 
 
 def test_a_replaced_module_is_found(tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ def at_once(*calls: Callable[[Callable[[], None]], None]) -> None:
         thread.start()
     for thread in threads:
         thread.join(_SECONDS)
-    told = [error for error in errors if not isinstance(error, threading.BrokenBarrierError)]
-    if told or errors:
-        raise (told or errors)[0]
+    own = [error for error in errors if not isinstance(error, threading.BrokenBarrierError)]
+    if own or errors:
+        raise (own or errors)[0]
     assert not any(thread.is_alive() for thread in threads), f"a call was not done after {_SECONDS} s"
 
 

@@ -29,7 +29,7 @@ def group_of(item: pytest.Item) -> str | None:
 
 
 def arrange(items: list[pytest.Item]) -> None:
-    """Mark each test with its group, unless it names one itself, and begin with the longest group."""
+    """Assign each test to its group, unless it names one itself, and begin with the longest group."""
     for item in items:
         group = group_of(item)
         if group and not item.get_closest_marker("xdist_group"):

@@ -86,16 +86,16 @@ def test_an_iframe_that_shows_the_model_is_taken_over(site: Site, services: Serv
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
-        (f"[pme model={ONE}] and [pme model={ONE}]", "2 marks"),
+        (f"[pme model={ONE}] and [pme model={ONE}]", "2 placeholders"),
         (f"<!-- pme:{ONE} -->a<!-- /pme:{ONE} --><!-- pme:{ONE} -->b<!-- /pme:{ONE} -->", "2 blocks"),
     ],
 )
-def test_a_page_that_is_not_clear_is_left_alone(site: Site, services: Services, content: str, said: str) -> None:
+def test_a_page_that_is_not_clear_is_left_alone(site: Site, services: Services, content: str, reason: str) -> None:
     page = site.page(content)
     outcome = publish(services, "monday", target(site, {ONE: page}), mint(services, "monday", [ONE]).items)
-    assert said in outcome.failed[0]["reason"]
+    assert reason in outcome.failed[0]["reason"]
     assert site.content(page) == content
 
 

@@ -130,7 +130,7 @@ def test_what_is_no_placeholder_stays(content: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (f"{PLACE} {PLACE}", "2 marks"),
+        (f"{PLACE} {PLACE}", "2 placeholders"),
         (f"{EMBED}\n{EMBED}", "2 blocks"),
         (f"<!-- pme:{MODEL} -->a<!-- /pme:{MODEL} -->" * 3, "3 blocks"),
     ],

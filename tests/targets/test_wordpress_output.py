@@ -1,4 +1,4 @@
-"""What visitors are shown is told from a page's HTML, also where a plugin rewrites it."""
+"""What visitors are shown is determined from a page's HTML, also where a plugin rewrites it."""
 
 from __future__ import annotations
 

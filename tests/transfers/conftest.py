@@ -1,4 +1,4 @@
-"""A PME connection to the emulator, and links that a mint task would hand on, without a live Airflow."""
+"""A PME connection to the emulator, and links as a mint task returns them, without a live Airflow."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def measure(
 
 
 def _is_measured(root: Path, package: str, file: str, entry: dict[str, Any] | None) -> bool:
-    """Tell whether neither a test file nor the modules that it imports have changed since it was measured."""
+    """Return whether neither a test file nor the modules that it imports have changed since it was measured."""
     if entry is None:
         return False
     return entry["digest"] == _digest(root, [root / file, *_sources(root, package, entry["imports"])])

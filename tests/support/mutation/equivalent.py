@@ -36,6 +36,6 @@ def _block(block: str) -> Equivalent:
 
 
 def is_named(mutant: Mutant, source: bytes, named: list[Equivalent]) -> bool:
-    """Tell whether a mutant is among the named ones."""
+    """Return whether a mutant is among the named ones."""
     line = source.splitlines()[mutant.first_line - 1].decode().strip()
     return any((each.path, each.line, each.change) == (mutant.path, line, mutant.change) for each in named)

@@ -64,7 +64,7 @@ def mutants_of(path: str, source: bytes) -> list[Mutant]:
 
 
 def is_valid(mutant: Mutant, source: bytes) -> bool:
-    """Tell whether a mutant compiles and differs from the original."""
+    """Return whether a mutant compiles and differs from the original."""
     changed = mutant.apply(source)
     try:
         compile(changed, mutant.path, "exec", dont_inherit=True)
@@ -81,7 +81,7 @@ def name_of(node: ast.expr) -> str:
 
 
 def is_log_call(node: ast.AST) -> bool:
-    """Tell whether a node calls a method of a logger."""
+    """Return whether a node calls a method of a logger."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOG_METHODS):
         return False
     return "log" in name_of(node.func.value).lower()
@@ -319,7 +319,7 @@ def _header(node: ast.stmt) -> ast.stmt:
 
 
 def _is_untouched(node: ast.stmt) -> bool:
-    """Tell whether a statement does nothing that a test could notice."""
+    """Return whether a statement does nothing that a test could notice."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) or is_log_call(node.value)
     if isinstance(node, (ast.Import, ast.ImportFrom, ast.Assert)):
