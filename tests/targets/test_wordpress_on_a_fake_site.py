@@ -147,12 +147,17 @@ def shown_by(site: FakeWordPress) -> None:
     target.read_back(SLOT, link(), target.put(SLOT, link(), {}).details)
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, "rest_invalid_param"), (418, ""), (302, "")])
-def test_a_visitors_error_is_no_success(status: int, code: str) -> None:
+@pytest.mark.parametrize(("status", "code"), [(400, "rest_invalid_param"), (418, ""), (302, ""), (503, ""), (429, "")])
+def test_a_visitors_error_is_no_success_although_the_page_itself_would_show_the_link(
+    monkeypatch: pytest.MonkeyPatch, status: int, code: str
+) -> None:
+    monkeypatch.setattr("pme_airflow.targets.web.time.sleep", lambda _: None)
     site = FakeWordPress(p1="before")
-    site.faults.append(lambda asked: response(status, f'{{"code": "{code}"}}') if asked.anonymous else None)
-    with pytest.raises(SlotError):
+    body = f'{{"code": "{code}"}}'
+    site.faults.append(lambda asked: response(status, body) if asked.anonymous and asked.form else None)
+    with pytest.raises(SlotError) as caught:
         shown_by(site)
+    assert caught.value.permanent is (status < 429)
 
 
 @pytest.mark.parametrize(
