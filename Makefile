@@ -13,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: release demo up test mutants lint bench campaign hour node strapi simulate constraints clean
+.PHONY: release demo up test mutants lint bench campaign fuzz hour node strapi simulate constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -33,6 +33,9 @@ campaign: $(INSTALLED)  ## every campaign in full: hours
 
 simulate: $(INSTALLED)  ## a fortnight in virtual time; SEEDS=20 for more
 	$(BIN)/python -m tests.support.simulation $(or $(SEEDS),1)
+
+fuzz: $(INSTALLED)  ## hostile input for every parser, MINUTES=60; what finds something is kept in .fuzz/
+	PME_FULL=1 PME_FUZZ_MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -n 0 -s tests/campaigns/test_fuzz.py $(PYTEST_ARGS)
 
 hour: $(INSTALLED)  ## an hour of links of ten minutes in a live Airflow, a fault a minute
 	PME_FULL=1 $(BIN)/python -m pytest -s tests/campaigns/test_live_hour.py $(PYTEST_ARGS)
@@ -77,4 +80,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .venv .demo .up .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .demo .up .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz

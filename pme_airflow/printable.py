@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["MAX_PRINTED_CHARACTERS", "csv_cell", "printable"]
+__all__ = ["MAX_PRINTED_CHARACTERS", "csv_cell", "plain_names", "printable"]
 
 #: Longer texts are cut when they are printed.
 MAX_PRINTED_CHARACTERS = 1000
@@ -15,6 +16,7 @@ _HARMLESS = frozenset("\u00a0\u1680\u202f\u205f\u3000\u200c\u200d" + "".join(map
 #: First characters that make a spreadsheet take a cell for a formula, also in full width; tab and line breaks before
 #: one are skipped by some.
 _FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_PLAIN_NAME = re.compile(r"[A-Za-z_.-]{1,40}")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?\Z", re.ASCII)
 
 
@@ -33,6 +35,12 @@ def printable(text: object, limit: int | None = MAX_PRINTED_CHARACTERS) -> str:
     if not text.isprintable():
         text = "".join(map(_visible, text))
     return f"{text}…" if cut else text
+
+
+def plain_names(names: Iterable[object]) -> str:
+    """Return names of settings for an error message; one that is no plain word may be a secret, and is not shown."""
+    plain = [name for name in map(str, names) if _PLAIN_NAME.fullmatch(name)]
+    return ", ".join(plain) or "a name that is not shown here"
 
 
 def csv_cell(value: object) -> object:

@@ -37,6 +37,7 @@ __all__ = [
 PREFIX = "pme-sealed:"
 #: What precedes an entry of ``seal_keys`` that opens links and never seals one, such as an earlier client secret.
 OPEN_ONLY = "open:"
+_KEY_IDS = re.compile(r"[A-Za-z0-9]{1,16}(?:\+[A-Za-z0-9]{1,16}){0,15}")
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}\Z", re.ASCII)
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
@@ -203,7 +204,8 @@ class Sealer:
 def key_ids_of(sealed: str) -> list[str]:
     """Return the ids of the keys that open a sealed text; none where it is no sealed text of this package."""
     parts = sealed.split(":")
-    return parts[2].split("+") if len(parts) == 4 and f"{parts[0]}:{parts[1]}" == f"{PREFIX}v1" else []
+    is_ours = len(parts) == 4 and f"{parts[0]}:{parts[1]}" == f"{PREFIX}v1" and bool(_KEY_IDS.fullmatch(parts[2]))
+    return parts[2].split("+") if is_ours else []
 
 
 def _decode(text: str) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pme_airflow.printable import MAX_PRINTED_CHARACTERS, csv_cell, printable
+from pme_airflow.printable import MAX_PRINTED_CHARACTERS, csv_cell, plain_names, printable
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,12 @@ def test_other_cells_are_left_as_they_are(value: object) -> None:
 
 def test_a_line_break_in_a_csv_cell_is_escaped() -> None:
     assert csv_cell("a\nb\x1b") == "a\\nb\\x1b"
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [(["timeout", "ssl_mode"], "timeout, ssl_mode"), (["k3f9s8d7q2m4x6z1b5n0c8v7y"], "a name that is not shown here"),
+     (["a b", "x\n", "good", ""], "good"), (["a" * 41], "a name that is not shown here")],
+)  # fmt: skip
+def test_names_that_are_no_plain_words_are_not_shown(names: list[str], shown: str) -> None:
+    assert plain_names(names) == shown

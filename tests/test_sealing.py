@@ -229,3 +229,9 @@ def test_hidden_texts_show_themselves_nowhere() -> None:
         assert "abc" not in shown
     with pytest.raises(TypeError, match="pickled"):
         pickle.dumps(hidden)
+
+
+@pytest.mark.parametrize("key_id", ["k3f9s8d7q2m4x6z1b5n0c8v7y", "a b", "", "a+", "\n"])
+def test_what_no_key_is_called_is_not_repeated(key_id: str) -> None:
+    with pytest.raises(PMESealError, match="is not a sealed text"):
+        Sealer.of_connection(SecretStr("secret")).open(f"pme-sealed:v1:{key_id}:AAAA", "link-1", "SxQL3iGyoDo")

@@ -9,7 +9,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pme_airflow.api.bounded import BoundedHTTPResponse
 
-__all__ = ["bound_session"]
+__all__ = ["bound_session", "ignore_redirects"]
 
 
 class _BoundedHTTP(HTTPConnection):
@@ -33,6 +33,16 @@ def bound_session(session: requests.Session) -> None:
 
     The bounds are those of the last :func:`~pme_airflow.api.bounded.bound_response` in the thread.
     """
+    ignore_redirects(session)
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
             adapter.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def ignore_redirects(session: requests.Session) -> None:
+    """Keep a session from reading where a redirect leads.
+
+    ``requests`` reads ``Location`` also where redirects are not followed, and raises ``UnicodeDecodeError`` or
+    ``ValueError`` for one that is no address.
+    """
+    session.get_redirect_target = lambda response: None  # type: ignore[method-assign, assignment]

@@ -17,6 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pme_airflow.addresses import checked_base_url
 from pme_airflow.api.bounded import BoundedHTTPResponse, bound_response, read_body
+from pme_airflow.api.bounded_session import ignore_redirects
 from pme_airflow.api.outcomes import Exchange, HttpResponse, NoResponse
 from pme_airflow.secrets import SecretStr
 
@@ -123,6 +124,7 @@ class Transport:
         self.host = checked_base_url(host, field="host")
         self._timeout = timeout
         self.session = session or requests.Session()
+        ignore_redirects(self.session)
         adapter = _RecordingAdapter(pool_maxsize=connections, pool_block=False)
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, adapter)
@@ -179,7 +181,7 @@ class Transport:
             response = send()
         except requests.exceptions.ConnectTimeout:
             return NoResponse(bool(_sent.written), "timed out while connecting")
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             return NoResponse(_sent.written is not False, _reason(error))
         return _received(response)
 

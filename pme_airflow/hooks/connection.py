@@ -13,6 +13,7 @@ from pme_airflow.addresses import checked_base_url
 from pme_airflow.api.client import DEFAULT_HOST, ClientSettings
 from pme_airflow.errors import PMEInputError
 from pme_airflow.hooks.connection_fields import API_ADDRESS, CLIENT_ID, CLIENT_SECRET, EXTRAS, PORT, extra_label
+from pme_airflow.printable import plain_names
 from pme_airflow.secrets import SecretStr
 
 __all__ = ["CONN_TYPE", "ConnectionSettings", "Extras"]
@@ -22,7 +23,7 @@ CONN_TYPE = "pme"
 _GROW_TO = 32
 #: Where Airflow's URI form puts an extra that is not flat.
 _NESTED_EXTRA = "__extra__"
-_WORD = re.compile(r"[A-Za-z_]{1,40}")
+_CONN_TYPE = re.compile(r"[A-Za-z0-9_-]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ class Extras:
         """
         unknown = sorted(set(map(str, extra)) - set(EXTRAS))
         if unknown:
-            raise PMEInputError(f"Extra: {_names(unknown)} unknown. The extras are {', '.join(EXTRAS)}; remove it.")
+            verb = "are" if len(unknown) > 1 else "is"
+            raise PMEInputError(
+                f"Extra: {plain_names(unknown)} {verb} unknown. The extras are {', '.join(EXTRAS)}; remove it."
+            )
         given = {name: value for name, value in extra.items() if value is not None and value != ""}
         concurrency = _optional_number(given, "max_concurrency", 1, 256, whole=True)
         return cls(
@@ -82,8 +86,10 @@ class ConnectionSettings:
         :raises PMEInputError: for a connection of another type, an address that cannot be right, or a bad extra.
         """
         if str(connection.conn_type).strip().lower() != CONN_TYPE:
+            found = str(connection.conn_type or "none")
+            shown = found if _CONN_TYPE.fullmatch(found) else "another kind"
             raise PMEInputError(
-                f"The connection {connection.conn_id} is of type {connection.conn_type or 'none'}, not {CONN_TYPE}. "
+                f"The connection {connection.conn_id} is of type {shown}, not {CONN_TYPE}. "
                 "Name a connection of type Matterport Private Model Embed, or change its type."
             )
         return cls(
@@ -209,12 +215,6 @@ def _keys(given: Mapping[str, Any]) -> tuple[SecretStr, ...]:
             f"{extra_label('seal_keys')}: expected a list of strings, newest first (or strings separated by commas)."
         )
     return tuple(SecretStr(key.strip()) for key in value)
-
-
-def _names(unknown: list[str]) -> str:
-    """Return names as far as they are plain words; a value that slipped among the names is not shown."""
-    plain = [name for name in unknown if _WORD.fullmatch(name)]
-    return f"{', '.join(plain) or 'a name'} {'are' if len(plain) > 1 else 'is'}"
 
 
 def _shape(value: object) -> str:

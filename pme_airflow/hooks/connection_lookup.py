@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from typing import Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from pme_airflow.errors import PMEInputError
+from pme_airflow.printable import plain_names
 
 __all__ = ["find_connection"]
 
 _FIELDS = ("conn_type", "login", "password", "host", "port", "schema", "extra", "description")
-_WORD = re.compile(r"[A-Za-z_]{1,40}")
 
 
 def find_connection(conn_id: str) -> Any:
@@ -56,8 +55,7 @@ def _mistake_in_json(definition: str) -> str:
         return "is nested too deeply"
     unknown = sorted(set(fields) - set(_FIELDS)) if isinstance(fields, dict) else []
     if unknown:
-        names = ", ".join(name for name in unknown if _WORD.fullmatch(name)) or "a name that is not shown here"
-        return f"has unknown fields: {names}. The fields are {', '.join(_FIELDS)}"
+        return f"has unknown fields: {plain_names(unknown)}. The fields are {', '.join(_FIELDS)}"
     wrong = [name for name in _FIELDS[:4] if not isinstance(fields.get(name), str | None)]
     if wrong:
         return f"must have strings in quotes for {', '.join(wrong)}"

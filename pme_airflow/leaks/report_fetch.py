@@ -124,7 +124,7 @@ def _fetch(place: str) -> bytes:
                 problem = f"is over the limit of {MAX_REPORT_BYTES} bytes. Split it"
             elif not is_whole:
                 problem = f"broke off, or did not arrive whole within {MAX_FETCH_SECONDS:.0f} s"
-    except (requests.RequestException, OSError) as error:
+    except (requests.RequestException, OSError, ValueError) as error:
         problem = f"was not reached ({type(error).__name__})"
     if problem:
         raise PMEReportError(f"findings: the report at {host} {problem}.")

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from pme_airflow.errors import LedgerConflictError, LedgerError, LedgerUnavailableError
 from pme_airflow.ledger.engines import BUSY_SECONDS
+from pme_airflow.printable import plain_names
 
 __all__ = ["in_words"]
 
@@ -76,7 +77,9 @@ def in_words(error: SQLAlchemyError, engine: Engine) -> LedgerError | LedgerUnav
         )
     option = _OPTION.search(str(error.orig))
     if option is not None:
-        return LedgerError(f"ledger_conn_id: the extra {option[1]} is no option of the database's driver. Remove it.")
+        return LedgerError(
+            f"ledger_conn_id: the extra {plain_names([option[1]])} is no option of the database's driver. Remove it."
+        )
     cure = _cure_by_text(text) if code in _SAYS_NOTHING else _cure_by_code(code)
     if cure is None and not _may_pass(error):
         kind = type(error.orig).__name__

@@ -12,6 +12,7 @@ from pme_airflow.ledger import keys
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import listings, manifests
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
+from pme_airflow.sealing import is_fingerprint
 
 __all__ = ["audience_of", "keep", "models_of", "pages"]
 
@@ -64,6 +65,11 @@ def audience_of(database: Database, name: str) -> str | None:
     return str(found[0]) if found else None
 
 
+def shown_name(name: str) -> str:
+    """Return a manifest's name for an error message; what is no such name came from outside and is not shown."""
+    return name if is_fingerprint(name) else "the reference"
+
+
 def pages(database: Database, name: str) -> Iterator[list[str]]:
     """The models of a manifest, page by page.
 
@@ -80,6 +86,6 @@ def pages(database: Database, name: str) -> Iterator[list[str]]:
         number += 1
     if not number:
         raise LedgerError(
-            f"manifest: {name} is not in the ledger; lists are kept for {_KEPT.days} days. Clear the task that handed "
-            "it out, so that it hands out a new one."
+            f"manifest: {shown_name(name)} is not in the ledger; lists are kept for {_KEPT.days} days. Clear the task "
+            "that returned it, so that it returns a new one."
         )

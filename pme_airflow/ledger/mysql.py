@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import URL, Engine, create_engine, event
 
 from pme_airflow.errors import LedgerError
 from pme_airflow.ledger.engines import tuned
+from pme_airflow.printable import plain_names
 
 __all__ = ["MySQLAddress", "mysql_engine"]
 
@@ -32,6 +34,8 @@ _MODES: dict[str, dict[str, Any]] = {
     "VERIFY_CA": {"ssl_verify_cert": True},
     "VERIFY_IDENTITY": {"ssl_verify_cert": True, "ssl_verify_identity": True},
 }
+_SHORT_WORD = re.compile(r"[A-Za-z0-9_-]{1,16}")
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 #: What others call a part of the encoding that the ledger's tables have.
 _CHARSETS = ("utf8", "utf8mb3", "utf8mb4")
 
@@ -68,18 +72,18 @@ def mysql_engine(address: MySQLAddress) -> Engine:
 
 
 def _arguments(extras: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(extras) - _KNOWN)
+    unknown = sorted(set(map(str, extras)) - _KNOWN)
     if unknown:
         raise LedgerError(
-            f"ledger_conn_id: the extra {', '.join(unknown)} is unknown for MySQL. Known are "
+            f"ledger_conn_id: the extra {plain_names(unknown)} is unknown for MySQL. Known are "
             f"{', '.join(sorted(_KNOWN - set(_WITHOUT_EFFECT)))}; remove it or correct it."
         )
     given = {name: value for name, value in extras.items() if value is not None and value != ""}
     charset = str(given.get("charset", "utf8mb4")).lower()
     if charset not in _CHARSETS:
         raise LedgerError(
-            f"ledger_conn_id: the extra charset is {charset}, which cannot hold every reason and name. Remove it; the "
-            "ledger uses utf8mb4."
+            f"ledger_conn_id: the extra charset is {_shown(charset)}, which cannot hold every reason and name. Remove "
+            "it; the ledger uses utf8mb4."
         )
     arguments: dict[str, Any] = {"charset": "utf8mb4"}
     arguments.update((name, str(given[name])) for name in _TEXTS if name in given)
@@ -96,7 +100,7 @@ def _with_tls(arguments: dict[str, Any], given: Mapping[str, Any]) -> dict[str, 
     tls = _ssl_extra(given.get("ssl"))
     mode = str(given.get("ssl_mode", "PREFERRED")).upper().replace("-", "_")
     if mode not in _MODES:
-        raise LedgerError(f"ledger_conn_id: the extra ssl_mode is {mode}. Give one of {', '.join(_MODES)}.")
+        raise LedgerError(f"ledger_conn_id: the extra ssl_mode is {_shown(mode)}. Give one of {', '.join(_MODES)}.")
     if arguments.get("ssl_disabled") and (tls or mode not in ("DISABLED", "PREFERRED")):
         raise LedgerError("ledger_conn_id: the extra ssl_disabled contradicts ssl or ssl_mode. Remove one of them.")
     if "ssl_ca" in arguments:
@@ -113,17 +117,16 @@ def _ssl_extra(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = "no JSON"
     if value is None or value is False:
         return {}
     if value is True:
         return dict(_MODES["REQUIRED"]["ssl"])
     if not isinstance(value, dict) or set(value) - _SSL_KEYS:
-        unknown = sorted(map(str, set(value) - _SSL_KEYS)) if isinstance(value, dict) else ["no JSON object"]
+        unknown = plain_names(sorted(map(str, set(value) - _SSL_KEYS))) if isinstance(value, dict) else "no JSON object"
         raise LedgerError(
-            f"ledger_conn_id: the extra ssl has {', '.join(unknown)}. Give a JSON object of "
-            f"{', '.join(sorted(_SSL_KEYS))}."
+            f"ledger_conn_id: the extra ssl has {unknown}. Give a JSON object of {', '.join(sorted(_SSL_KEYS))}."
         )
     return dict(value)
 
@@ -165,9 +168,10 @@ def _require_tls(engine: Engine) -> None:
 
 
 def _number(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not str(value).strip().isdigit():
-        raise LedgerError(f"ledger_conn_id: the extra {name} must be a whole number.")
-    return int(value)
+    text = value.strip() if isinstance(value, str) else str(value) if isinstance(value, int) else ""
+    if isinstance(value, bool) or not _NUMBER.fullmatch(text):
+        raise LedgerError(f"ledger_conn_id: the extra {name} must be a whole number of at most 9 digits.")
+    return int(text)
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -175,3 +179,8 @@ def _flag(name: str, value: Any) -> bool:
     if word not in ("true", "false", "1", "0", "yes", "no"):
         raise LedgerError(f"ledger_conn_id: the extra {name} must be true or false.")
     return word in ("true", "1", "yes")
+
+
+def _shown(value: str) -> str:
+    """Return a value for an error message; one that is no short word may be a secret."""
+    return value if _SHORT_WORD.fullmatch(value) else "of an unknown form"

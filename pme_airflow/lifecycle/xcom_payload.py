@@ -113,7 +113,9 @@ def _referred(services: Services, reference: Mapping[str, Any]) -> Iterator[dict
     name = str(reference[_MANIFEST])
     audience = manifests.audience_of(services.database, name)
     if audience is None:
-        raise LedgerError(f"manifest: {name[:80]} is not a list of links in the ledger. Clear the mint task.")
+        raise LedgerError(
+            f"manifest: {manifests.shown_name(name)} is not a list of links in the ledger. Clear the mint task."
+        )
     for page in manifests.pages(services.database, name):
         with services.database.read() as tx:
             rows = newest_live_of(tx, services.client.client_id, audience, page)

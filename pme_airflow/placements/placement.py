@@ -85,4 +85,8 @@ def task_id_part(audience: str) -> str:
     Characters that task ids cannot hold become underscores, and a digest of the audience is appended then.
     """
     plain = re.sub(r"[^A-Za-z0-9_-]", "_", audience)
-    return plain if plain == audience else f"{plain}_{hashlib.sha256(audience.encode()).hexdigest()[:6]}"
+    return (
+        plain
+        if plain == audience
+        else f"{plain}_{hashlib.sha256(audience.encode(errors='surrogatepass')).hexdigest()[:6]}"
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from pme_airflow.errors import PMEInputError
 
-__all__ = ["ProblemCollector"]
+__all__ = ["ProblemCollector", "shown"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,11 @@ class ProblemCollector:
     def add_error(self, key: str, error: PMEInputError) -> None:
         """Add an error under a key of the file, whatever its own field is called."""
         self.add(key, error.problem)
+
+
+def shown(value: object) -> str:
+    """Return a value for an error message: a short text as it is, anything else by its type.
+
+    Aliases make a list of a billion entries of a kilobyte of YAML, so that no other value is turned into text.
+    """
+    return repr(value[:64]) if isinstance(value, str) else f"a {type(value).__name__}"

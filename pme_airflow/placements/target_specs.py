@@ -9,7 +9,7 @@ from typing import Any
 from pme_airflow.errors import PMEInputError
 from pme_airflow.extras import require_extra, require_store
 from pme_airflow.placements.placement import TargetSpec, task_id_part
-from pme_airflow.placements.problems import ProblemCollector
+from pme_airflow.placements.problems import ProblemCollector, shown
 
 __all__ = ["read_targets"]
 
@@ -65,7 +65,7 @@ def _read_target(
     name = entry.get("kind") if isinstance(entry, Mapping) else None
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if not isinstance(entry, Mapping) or kind is None:
-        problems.add(f"{where}.kind", f"{name!r} is unknown; the kinds are {', '.join(sorted(_KINDS))}")
+        problems.add(f"{where}.kind", f"{shown(name)} is unknown; the kinds are {', '.join(sorted(_KINDS))}")
         return None
     options = {str(key): value for key, value in entry.items() if key != "kind"}
     for key in sorted(kind.required - set(options)):

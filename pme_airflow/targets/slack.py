@@ -23,6 +23,7 @@ from pme_airflow.targets.slack_message import CLEARED, SLOT_ID_LENGTH, block_id_
 
 __all__ = ["SlackTarget"]
 
+_TEAM = re.compile(r"[A-Z][A-Z0-9]{1,20}")
 _CHANNEL_ID = re.compile(r"[CDG][A-Z0-9]{2,}\Z")
 _SLACKS_OWN = (".slack.com", ".slack-gov.com")
 _PAGE = 200
@@ -97,7 +98,8 @@ class SlackTarget(Target):
         problem: SlotError | None = None
         team = ""
         try:
-            team = str(retrying(self._api.call, "auth_test").get("team_id") or "")
+            found = retrying(self._api.call, "auth_test").get("team_id")
+            team = found if isinstance(found, str) and _TEAM.fullmatch(found) else ""
         except SlotError as error:
             problem = None if error.permanent else error
         if not team:

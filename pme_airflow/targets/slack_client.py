@@ -143,7 +143,7 @@ def _code_and_status(error: SlackApiError) -> tuple[str, int]:
         return "", int(response.get("status") or 0)
     data = getattr(response, "data", None)
     code = data.get("error", "") if isinstance(data, Mapping) else ""
-    return code if isinstance(code, str) and re.fullmatch(r"\w{0,60}", code) else "", int(response.status_code or 0)
+    return code if isinstance(code, str) and re.fullmatch(r"[a-z_]{0,60}", code) else "", int(response.status_code or 0)
 
 
 class RateLimitHandler(RateLimitErrorRetryHandler):

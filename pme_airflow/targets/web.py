@@ -139,7 +139,7 @@ class WebApi:
             problem = self._failure(None, until) if not whole else _problem_of(response, allow_html) or check(response)
         except SlotError as error:
             problem = error
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
             problem = self._failure(error, until)
         if problem is not None:
             raise problem

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import requests
 
 from pme_airflow.errors import SlotError
+from pme_airflow.leaks.encodings import redact
 from pme_airflow.targets.bounded_http import ResponseTooLongError
 from pme_airflow.targets.web import WebApi, WebRefusal
 
@@ -204,7 +205,8 @@ def source_of(page: Mapping[str, Any]) -> str:
 
 def filters_iframes(page: Mapping[str, Any]) -> bool:
     """Return whether WordPress lists what the account may do, and keeping iframes is not listed."""
-    links = [str(name) for name in page.get("_links") or {}]
+    found = page.get("_links")
+    links = [str(name) for name in found] if isinstance(found, Mapping) else []
     lists_actions = any(name.startswith(_ACTIONS) for name in links)
     return lists_actions and not any(name.endswith("action-unfiltered-html") for name in links)
 
@@ -289,7 +291,7 @@ def _code(answer: requests.Response) -> str:
     code = found.get("code") if isinstance(found, Mapping) else None
     if not isinstance(code, str):
         return ""
-    return code if _CODE.fullmatch(code) else ""
+    return redact(code) if _CODE.fullmatch(code) else ""
 
 
 def _front_problem(answer: requests.Response) -> SlotError | None:

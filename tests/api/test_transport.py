@@ -39,6 +39,9 @@ class Handler(BaseHTTPRequestHandler):
     def answer_redirect(self) -> None:
         self._send(307, b"", Location="/elsewhere")
 
+    def answer_redirect_nowhere(self) -> None:
+        self._send(307, b"", Location="https://xn--\u00e9/")
+
     def answer_reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
@@ -142,6 +145,12 @@ def test_a_redirect_is_returned_and_not_followed(transport: Transport, seen: lis
         assert isinstance(exchange, HttpResponse)
         assert exchange.status == 307
     assert {request["path"] for request in seen} == {"/redirect"}
+
+
+def test_a_redirect_to_what_is_no_address_is_returned(transport: Transport) -> None:
+    exchange = post(transport, "/redirect_nowhere")
+    assert isinstance(exchange, HttpResponse)
+    assert exchange.status == 307
 
 
 def test_a_reset_after_the_request_may_have_acted(transport: Transport) -> None:

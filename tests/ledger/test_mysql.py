@@ -224,3 +224,17 @@ def test_another_hosts_certificate_is_refused_where_identity_is_verified(misname
     ledger(misnamed, ssl_ca=ca, ssl_mode="VERIFY_CA").prepare()
     with pytest.raises(LedgerUnavailableError):
         ledger(misnamed, ssl_ca=ca, ssl_mode="VERIFY_IDENTITY").prepare()
+
+
+@pytest.mark.parametrize("extras", [{"k3f9s8d7q2m4x6z1b5n0c8v7y": 1}, {"charset": "k3f9s8d7q2m4x6z1b5n0c8v7y"},
+                                    {"ssl_mode": "k3f9s8d7q2m4x6z1b5n0c8v7y"}, {"ssl": {"k3f9s8d7q2m4x6z1b5n0c8v7y": 1}}])  # fmt: skip
+def test_a_secret_that_slipped_among_the_extras_is_not_repeated(extras: dict[str, object]) -> None:
+    with pytest.raises(LedgerError) as refused:
+        arguments(**extras)
+    assert "k3f9" not in str(refused.value).lower()
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, 10**400, -1, "-1", 1.5, "\u0661"])
+def test_a_number_that_is_none_is_refused_by_its_name(value: object) -> None:
+    with pytest.raises(LedgerError, match="connect_timeout must be a whole number"):
+        arguments(connect_timeout=value)

@@ -168,3 +168,11 @@ def test_the_last_of_several_tasks_finishes_a_target_with_all_they_put(make_serv
     at_once(*map(task, parts))
     assert indexes[-1] == len(ALL)
     assert indexes == sorted(indexes)
+
+
+def test_a_token_in_place_of_a_reference_is_not_repeated(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    token = "k3f9s8d7q2m4x6z1b5n0c8v7y"
+    assert list(items_in(services, {"manifest": token})) == [{"manifest": token}]
+    with pytest.raises(LedgerError) as refused:
+        models_in(services.database, {"manifest": token})
+    assert token not in caplog.text + str(refused.value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -258,3 +260,38 @@ def test_a_file_that_cannot_be_read_is_named(
     monkeypatch.setenv("PME_PLACEMENTS", str(path))
     with pytest.raises(PMEInputError, match=r"there\.yaml cannot be read"):
         load(tmp_path / "dag.py")
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in pairwise("abcdefghij")
+)
+
+
+@pytest.mark.parametrize(
+    "key", ["audience", "exclude", "models", "pme_conn_id", "renew_before", "targets", "timezone", "valid_for"]
+)
+def test_aliases_that_make_a_billion_entries_are_refused_at_once(key: str) -> None:
+    with pytest.raises(PMEInputError, match=rf"{key}(\[0\]|\[0\]\.kind)?:"):
+        check(f"{BOMB}{key}: *j\n")
+
+
+@pytest.mark.parametrize("zone", ["." * 9000, "Europe/../Europe/Berlin", "/etc/localtime", ""])
+def test_what_is_no_name_of_a_time_zone_is_refused(zone: str) -> None:
+    with pytest.raises(PMEInputError, match="timezone: "):
+        check(json.dumps({"models": [], "targets": [{"kind": "slack", "channel": "x"}], "timezone": zone}))
+
+
+def test_a_token_among_the_keys_and_values_is_not_repeated() -> None:
+    token = "k3f9s8d7q2m4x6z1b5n0c8v7y"
+    link = f"https://my.matterport.com/show?m=SxQL3iGyoDo&auth=Bearer+{token}"
+    with pytest.raises(PMEInputError) as refused:
+        check(
+            json.dumps({token: 1, link: 2, "timezone": link, "targets": [{"kind": link}, {"kind": "slack", token: 1}]})
+        )
+    assert token not in str(refused.value)
+    assert str(refused.value).count("is unknown") >= 4
+
+
+def test_half_of_a_character_in_an_audience_is_refused() -> None:
+    with pytest.raises(PMEInputError, match=r"audience: |is no YAML"):
+        check(json.dumps({"audience": "\udcfd", "models": [], "targets": [{"kind": "slack", "channel": "x"}]}))

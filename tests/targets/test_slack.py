@@ -453,6 +453,13 @@ def test_address_of_slack_itself_is_not_part_of_the_name(base_url: str, monkeypa
     assert target.name == "slack:T01/tours"
 
 
+@pytest.mark.parametrize("team", [{"a": 1}, 7, "", "k3f9s8d7q2m4x6z1b5n0c8v7y", "T1/../x", ["T01"]])
+def test_what_is_no_workspace_is_not_part_of_the_name(team: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = SlackTarget(WebClient(token="xoxb-a", retry_handlers=[]), "#tours")
+    monkeypatch.setattr(target._api, "call", lambda method, **arguments: {"team_id": team})
+    assert re.fullmatch("slack:token-[0-9a-f]{12}/tours", target.name)
+
+
 def test_workspace_that_cannot_be_asked_for_now_is_a_temporary_failure_and_nothing_is_posted(
     place: SlackPlace, channel: Channel, services: Services
 ) -> None:

@@ -170,3 +170,10 @@ def test_body_is_sent_as_json(server: WebServer) -> None:
     assert isinstance(request, Received)
     assert request.body == b'{"url": "\\u00fc"}'
     assert request.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://a:99999/", "https://xn--\u00e9/", "\u00e9", "http://%", "//"])
+def test_redirect_to_what_is_no_address_is_refused_like_any_other(server: WebServer, location: str) -> None:
+    server.reply = lambda request: Reply(302, b"", {"Location": location})
+    with pytest.raises(WebRefusal, match="HTTP 302, a redirect"):
+        api(server).request("POST", "spaces/1", accept, body={})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import requests
 
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.wordpress_rest import WordPressApi, filters_iframes, source_of
-from tests.support.fake_wordpress import SITE, FakeWordPress, Request, response
+from tests.support.fake_wordpress import SITE, FakeWordPress, Request, link, response
 
 
 def api_of(site: FakeWordPress) -> WordPressApi:
@@ -336,3 +338,16 @@ def test_a_source_that_is_not_shown_is_named() -> None:
 )
 def test_filtering_is_known_by_the_actions_that_wordpress_lists(links: dict[str, object], filtered: bool) -> None:
     assert filters_iframes({"_links": links}) is filtered
+
+
+def test_code_that_repeats_a_token_is_masked() -> None:
+    site = FakeWordPress(p1="x")
+    site.faults.append(lambda request: response(403, json.dumps({"code": "k3f9s8d7q2m4x6z1b5n0c8v7y"})))
+    with pytest.raises(SlotError) as refused:
+        site.target().put("pages/1", link(), {})
+    assert "k3f9" not in str(refused.value)
+
+
+@pytest.mark.parametrize("links", [1, "x", [], True, [1]])
+def test_links_of_another_type_are_none(links: object) -> None:
+    assert not filters_iframes({"_links": links})
