@@ -34,7 +34,7 @@ from pme_airflow.transfers.pme_to_slack import PMEToSlackOperator
 from pme_airflow.transfers.pme_to_object_storage import PMEToObjectStorageOperator
 from pme_airflow.triggers.reports import PMEReportTrigger
 from pme_airflow.hooks.object_storage import storage_root
-from pme_airflow.hooks.scan_places import open_place
+from pme_airflow.hooks.scan_places import Places
 from pme_airflow.leaks.engines import engine_for
 
 def message(face):
@@ -58,7 +58,7 @@ faces = {
     "storage operator": lambda: PMEToObjectStorageOperator(task_id="b", links=[], path="s3://bucket/x"),
     "storage root": lambda: storage_root("s3://bucket/x"),
     "report trigger": lambda: PMEReportTrigger("s3://bucket/reports"),
-    "scan": lambda: [str(part) for part in open_place("s3://bucket/x")],
+    "scan": lambda: [str(part) for part in Places().open("s3://bucket/x")],
     "placements": lambda: check(open(os.environ["PME_PLACEMENTS"]).read()),
     "DAG": lambda: runpy.run_path(sys.argv[3]),
     "plan": lambda: command("plan"),

@@ -21,22 +21,38 @@ __all__ = ["scan_command"]
 @click.option("--flag", is_flag=True, help="Flag what is found.")
 @click.option("--sweep", is_flag=True, help="Flag what is found and revoke it at once.")
 @click.option("--reason", default="found by a scan", show_default=True, help="Why; kept in the ledger with each flag.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-def scan_command(conn_id: str, form: str, flag: bool, sweep: bool, reason: str, paths: tuple[str, ...]) -> None:
+@click.option("--git", "repositories", multiple=True, metavar="PATH", help="Search a git repository's history alone.")
+@click.option("--since", default="48h", show_default=True, help="How far back git history is searched; all for all.")
+@click.argument("paths", nargs=-1, metavar="PATH…")
+def scan_command(
+    conn_id: str,
+    form: str,
+    flag: bool,
+    sweep: bool,
+    reason: str,
+    repositories: tuple[str, ...],
+    since: str,
+    paths: tuple[str, ...],
+) -> None:
     """Search for the tokens of live links in files, folders, archives, - (standard input) or URLs such as s3://….
+
+    Git repositories below a folder are searched with their history: what was committed and taken out again, amended,
+    stashed or staged in the last 48 hours is still in there.
 
     Exit status: 0 if nothing is found, 1 if something is, 2 if something could not be searched.
     """
-    from pme_airflow.hooks.scan_places import open_place_or_stdin
+    from pme_airflow.hooks.scan_places import Places
     from pme_airflow.ledger.run_context import RunContext
     from pme_airflow.lifecycle.scan import ScanRequest, scan
     from pme_airflow.lifecycle.scan_output import rendered, summary_lines
 
     run_context = RunContext.of_command("scan")
+    places = Places(since, stdin=True)
     with _progress() as on_read:
         request = ScanRequest(
-            paths, open_place_or_stdin, run_context, flag, sweep, reason, INTERACTIVE_DEADLINE, on_read
-        )
+            paths, places.open, run_context, flag, sweep, reason, INTERACTIVE_DEADLINE, on_read,
+            repositories, places.open_repository,
+        )  # fmt: skip
         result = scan(open_hook(conn_id).services, request)
     write(rendered(result, form))
     for line in summary_lines(result):

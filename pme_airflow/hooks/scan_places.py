@@ -9,29 +9,55 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
+from pme_airflow.clock import SystemClock
+from pme_airflow.durations import parse_duration
 from pme_airflow.extras import missing_for_store
 from pme_airflow.leaks.files import Source, Unread, files_under
+from pme_airflow.leaks.git_history import git_folder, git_sources
 
-__all__ = ["open_place", "open_place_or_stdin"]
+__all__ = ["DEFAULT_SINCE", "Places"]
+
+#: How far back the history of git repositories is searched; twice the longest life of a link.
+DEFAULT_SINCE = "48h"
 
 #: Bytes of an object that one request reads.
 _BLOCK_BYTES = 4 << 20
 
 
-def open_place(place: str) -> Iterator[Source | Unread]:
-    """Yield the files of a path, or the objects under any ``ObjectStoragePath`` (``s3://…``, ``gs://…``)."""
-    if "://" not in place or place.startswith("file://"):
-        yield from files_under(place.removeprefix("file://"))
-    else:
-        yield from _objects_under(place)
+class Places:
+    """Opens the places that a scan names.
 
+    :param since: how long ago the searched history of git repositories begins, as in ``48h``; ``all`` for all of it.
+    :param stdin: whether ``-`` is standard input.
+    :raises PMEInputError: if ``since`` cannot be read.
+    """
 
-def open_place_or_stdin(place: str) -> Iterator[Source | Unread]:
-    """Yield what :func:`open_place` does; for ``-``, standard input."""
-    if place == "-":
-        yield Source("-", lambda: nullcontext(sys.stdin.buffer))
-    else:
-        yield from open_place(place)
+    def __init__(self, since: str = DEFAULT_SINCE, *, stdin: bool = False) -> None:
+        self._since: float | None = None
+        self._stdin = stdin
+        if since != "all":
+            self._since = (SystemClock().now() - parse_duration(since, "since")).timestamp()
+
+    def open(self, place: str) -> Iterator[Source | Unread]:
+        """Yield the files of a path with the history of repositories there, or the objects under a URL (``s3://…``)."""
+        if place == "-" and self._stdin:
+            yield Source("-", lambda: nullcontext(sys.stdin.buffer))
+        elif "://" not in place or place.startswith("file://"):
+            yield from files_under(place.removeprefix("file://"), self._history_of)
+        else:
+            yield from _objects_under(place)
+
+    def open_repository(self, place: str) -> Iterator[Source | Unread]:
+        """Yield the history of the git repository at a path, and nothing else of the path."""
+        folder = git_folder(place)
+        if folder is None:
+            reason = "is no git repository. Name a work tree, its .git, or a bare repository"
+            yield Unread(place, reason, permanent=True)
+        else:
+            yield from self._history_of(folder)
+
+    def _history_of(self, folder: str) -> Iterator[Source | Unread]:
+        return git_sources(folder, self._since)
 
 
 def _objects_under(place: str) -> Iterator[Source | Unread]:

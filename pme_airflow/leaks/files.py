@@ -14,7 +14,7 @@ from typing import IO
 from pme_airflow.leaks.encodings import redact
 from pme_airflow.printable import printable
 
-__all__ = ["OpenPlace", "Source", "Unread", "files_under"]
+__all__ = ["OpenPlace", "Source", "Unread", "files_under", "is_git_folder"]
 
 _KINDS = (
     (stat.S_ISFIFO, "is a pipe. Pipe it into standard input, and scan -"),
@@ -56,10 +56,13 @@ class Unread:
 OpenPlace = Callable[[str], Iterator[Source | Unread]]
 
 
-def files_under(place: str) -> Iterator[Source | Unread]:
+def files_under(place: str, open_repository: OpenPlace | None = None) -> Iterator[Source | Unread]:
     """Yield the file at a path, or all files below a folder, sorted; and everything there that cannot be searched.
 
     Links to folders are not followed, so that there are no loops; one that leads out of the folder is unread.
+
+    :param open_repository: yields what a git repository's own folder holds besides plain files; without it only those
+        are searched.
     """
     try:
         mode = os.stat(place).st_mode
@@ -71,13 +74,23 @@ def files_under(place: str) -> Iterator[Source | Unread]:
         return
     pending = [place]
     while pending:
+        folder = pending.pop()
         folders: list[str] = []
-        for found in _listed(pending.pop(), os.path.realpath(place)):
+        for found in _listed(folder, os.path.realpath(place)):
             if isinstance(found, str):
                 folders.append(found)
             else:
                 yield found
+        if open_repository is not None and is_git_folder(folder):
+            yield from open_repository(folder)
+            folders = [inner for inner in folders if Path(inner).name != "objects"]
         pending += reversed(folders)
+
+
+def is_git_folder(folder: str) -> bool:
+    """Return whether a folder is a git repository's own: a ``.git``, a bare repository, or a submodule's."""
+    path = Path(folder)
+    return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
 
 
 def _listed(folder: str, root: str) -> Iterator[Source | Unread | str]:

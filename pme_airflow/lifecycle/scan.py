@@ -36,6 +36,8 @@ class ScanRequest:
     :param reason: why; recorded with each flag.
     :param deadline: how long a sweep may go on without a confirmation; ``None`` for no limit.
     :param on_read: called with the number of bytes of each chunk, to show progress.
+    :param repositories: git repositories whose history alone is scanned.
+    :param open_repository: lists what is to be read of one; needed where there are any.
     """
 
     places: Sequence[str]
@@ -46,6 +48,15 @@ class ScanRequest:
     reason: str = DEFAULT_REASON
     deadline: timedelta | None = None
     on_read: Callable[[int], None] | None = None
+    repositories: Sequence[str] = ()
+    open_repository: OpenPlace | None = None
+
+    @property
+    def opened(self) -> Iterator[tuple[str, OpenPlace]]:
+        """The places and repositories, each with what opens it."""
+        yield from ((place, self.open_place) for place in self.places)
+        if self.open_repository is not None:
+            yield from ((place, self.open_repository) for place in self.repositories)
 
 
 @dataclass(frozen=True)
@@ -118,8 +129,8 @@ def scan(services: Services, request: ScanRequest) -> ScanResult:
 
     :raises PMEInputError: if there is no place.
     """
-    if not request.places:
-        raise PMEInputError("paths: is empty. Name at least one file, folder or URL.")
+    if not request.places and not request.repositories:
+        raise PMEInputError("paths: is empty. Name at least one file, folder or URL, or a repository.")
     matcher, links, unread = _live_tokens(services)
     reader = ScanReader(matcher.longest_form_bytes, request.on_read)
     hits = search(matcher, reader.chunks(_sources(request)))
@@ -131,9 +142,9 @@ def scan(services: Services, request: ScanRequest) -> ScanResult:
 
 
 def _sources(request: ScanRequest) -> Iterator[Source | Unread]:
-    for place in request.places:
+    for place, open_place in request.opened:
         try:
-            yield from request.open_place(place)
+            yield from open_place(place)
         except Exception as error:  # noqa: BLE001 - a store of any kind may raise anything, with its keys in it
             yield Unread(place, f"cannot be searched ({type(error).__name__})")
 

@@ -20,6 +20,8 @@ class PMEScanOperator(BaseOperator):
     """Search files, folders, archives and object stores for the tokens of the ledger's live links.
 
     :param paths: files, folders, or URLs of any ``ObjectStoragePath``. (templated)
+    :param git: git repositories whose history alone is searched; those below a folder in ``paths`` are too. (templated)
+    :param since: how far back git history is searched, as in ``48h``; ``all`` for all of it. (templated)
     :param flag: whether to flag the links that are found, so that the next sweep revokes them.
     :param fail_on_find: whether the task fails if a link is found, as a check in a DAG does.
     :param reason: why; recorded in the ledger with each flag. (templated)
@@ -27,13 +29,15 @@ class PMEScanOperator(BaseOperator):
     :return: ``{"findings": [{fingerprint, link_id, model_id, audience, path, offset}], "problems": […]}``.
     """
 
-    template_fields: Sequence[str] = ("paths", "reason", "pme_conn_id")
+    template_fields: Sequence[str] = ("paths", "git", "since", "reason", "pme_conn_id")
     ui_color = "#f9dede"
 
     def __init__(
         self,
         *,
-        paths: Sequence[str] | str,
+        paths: Sequence[str] | str = (),
+        git: Sequence[str] | str = (),
+        since: str = "48h",
         flag: bool = False,
         fail_on_find: bool = False,
         reason: str = "found by a scan",
@@ -42,6 +46,8 @@ class PMEScanOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.paths = paths
+        self.git = git
+        self.since = since
         self.flag = flag
         self.fail_on_find = fail_on_find
         self.reason = reason
@@ -55,14 +61,22 @@ class PMEScanOperator(BaseOperator):
         :raises AirflowException: if another part could not be searched, or what was found could not be flagged.
         """
         from pme_airflow.hooks.pme import PMEHook, run_context_of
-        from pme_airflow.hooks.scan_places import open_place
+        from pme_airflow.hooks.scan_places import Places
         from pme_airflow.lifecycle.scan import ScanRequest, scan
         from pme_airflow.operators._errors import airflow_errors, push_result
         from pme_airflow.printable import printable
 
-        places = [self.paths] if isinstance(self.paths, str) else list(self.paths)
-        request = ScanRequest(places, open_place, run_context_of(context), flag=self.flag, reason=self.reason)
         with airflow_errors():
+            places = Places(self.since)
+            request = ScanRequest(
+                _listed(self.paths),
+                places.open,
+                run_context_of(context),
+                flag=self.flag,
+                reason=self.reason,
+                repositories=_listed(self.git),
+                open_repository=places.open_repository,
+            )
             result = scan(PMEHook(self.pme_conn_id).services, request)
         for finding in result.findings:
             self.log.warning("%s at %s, byte %d.", finding.fingerprint, printable(finding.path), finding.offset)
@@ -79,3 +93,7 @@ class PMEScanOperator(BaseOperator):
             raise AirflowFailException(
                 f"{len(result.fingerprints)} live links were found where they do not belong. See the findings in XCom."
             )
+
+
+def _listed(paths: Sequence[str] | str) -> list[str]:
+    return [paths] if isinstance(paths, str) else list(paths)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from pme_airflow.hooks import scan_places
-from pme_airflow.hooks.scan_places import open_place, open_place_or_stdin
+from pme_airflow.hooks.scan_places import Places
 from pme_airflow.leaks.files import Source, Unread
 from tests.support.buckets import Bucket
 
@@ -26,8 +26,8 @@ def read(sources: object) -> dict[str, bytes]:
 def test_a_path_and_a_file_url_list_files(tmp_path: Path) -> None:
     (tmp_path / "note").write_bytes(b"content")
     expected = {str(tmp_path / "note"): b"content"}
-    assert read(open_place(str(tmp_path))) == expected
-    assert read(open_place(f"file://{tmp_path}")) == expected
+    assert read(Places().open(str(tmp_path))) == expected
+    assert read(Places().open(f"file://{tmp_path}")) == expected
 
 
 KEYS = ["a", "a/below", "deep/b", "deep//c", "deep/../d", "x y/#?é", "folder/", "%41", ".."]
@@ -38,21 +38,21 @@ def test_every_object_of_a_bucket_is_read_whatever_its_key(bucket: Bucket) -> No
         bucket.put(key, f"content of {key}".encode())
     bucket.put("empty", b"")
     expected = {f"{bucket.url}/{key}": f"content of {key}".encode() for key in KEYS}
-    assert read(open_place(bucket.url)) == {**expected, f"{bucket.url}/empty": b""}
+    assert read(Places().open(bucket.url)) == {**expected, f"{bucket.url}/empty": b""}
 
 
 def test_an_object_whose_name_is_a_folder_too_is_read_with_what_is_below(bucket: Bucket) -> None:
     bucket.put("a", b"object")
     bucket.put("a/below", b"below")
     bucket.put("ab", b"another")
-    assert read(open_place(f"{bucket.url}/a")) == {f"{bucket.url}/a": b"object", f"{bucket.url}/a/below": b"below"}
+    assert read(Places().open(f"{bucket.url}/a")) == {f"{bucket.url}/a": b"object", f"{bucket.url}/a/below": b"below"}
 
 
 def test_a_large_object_is_read_in_blocks_and_seeks(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_places, "_BLOCK_BYTES", 1000)
     content = bytes(range(256)) * 20
     bucket.put("large", content)
-    (source,) = open_place(bucket.url)
+    (source,) = Places().open(bucket.url)
     assert isinstance(source, Source)
     with source.open() as stream:
         assert stream.read() == content
@@ -66,7 +66,7 @@ def test_a_large_object_is_read_in_blocks_and_seeks(bucket: Bucket, monkeypatch:
 
 def test_an_object_that_shrinks_while_it_is_read_is_an_error(bucket: Bucket) -> None:
     bucket.put("a", b"x" * 100)
-    (source,) = open_place(bucket.url)
+    (source,) = Places().open(bucket.url)
     bucket.put("a", b"x" * 50)
     assert isinstance(source, Source)
     with source.open() as stream, pytest.raises(OSError, match="changed"):
@@ -75,14 +75,14 @@ def test_an_object_that_shrinks_while_it_is_read_is_an_error(bucket: Bucket) -> 
 
 def test_an_object_that_was_put_after_the_first_listing_is_listed(bucket: Bucket) -> None:
     bucket.put("a", b"first")
-    assert len(list(open_place(bucket.url))) == 1
+    assert len(list(Places().open(bucket.url))) == 1
     bucket.put("b", b"second")
-    assert len(list(open_place(bucket.url))) == 2
+    assert len(list(Places().open(bucket.url))) == 2
 
 
 @pytest.mark.parametrize("place", ["{bucket}/nowhere", "{conn}-no-such-bucket/x", "nosuchstore://key:secret@nowhere"])
 def test_a_store_with_nothing_there_is_named_without_its_credentials(bucket: Bucket, place: str) -> None:
-    (found,) = open_place(place.format(bucket=bucket.url, conn=bucket.url))
+    (found,) = Places().open(place.format(bucket=bucket.url, conn=bucket.url))
     assert isinstance(found, Unread)
     assert "secret" not in str(found)
     assert "@" not in str(found)
@@ -96,6 +96,6 @@ def test_a_store_that_does_not_know_sizes_is_read_by_its_own_streams() -> None:
 def test_a_dash_is_standard_input_on_the_command_line_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = SimpleNamespace(buffer=io.BytesIO(b"piped"))
     monkeypatch.setattr(scan_places.sys, "stdin", stdin)  # type: ignore[attr-defined]
-    assert read(open_place_or_stdin("-")) == {"-": b"piped"}
+    assert read(Places(stdin=True).open("-")) == {"-": b"piped"}
     assert not stdin.buffer.closed
-    assert isinstance(next(open_place("-")), Unread)
+    assert isinstance(next(Places().open("-")), Unread)

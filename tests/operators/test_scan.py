@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.operators.scan import PMEScanOperator
 from tests.conftest import MODELS, SECRET
 from tests.support.home import pme_in_environment
+from tests.support.repositories import Repository
 
 
 class TaskInstance:
@@ -114,3 +116,13 @@ def test_a_path_with_a_line_break_is_logged_on_one_line(
     operator.execute({})
     (line,) = (line for line in logged if line.startswith("sha256:"))
     assert "\n" not in line
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_history_of_a_repository_is_searched(token: str, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "work")
+    repository.commit("tour", token)
+    repository.commit("tour", "nothing")
+    operator = PMEScanOperator(task_id="scan", git=str(repository.path), since="2h")
+    result = operator.execute({"ti": TaskInstance()})
+    assert [finding["path"].rpartition(":")[2] for finding in result["findings"]] == ["tour"]
