@@ -13,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: release demo up test mutants lint bench campaign fuzz hour node strapi simulate constraints clean
+.PHONY: matrix release demo up test mutants lint bench campaign fuzz hour node strapi simulate constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -46,6 +46,9 @@ lint: $(INSTALLED)  ## style, types, the direction of imports, sizes and words
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.house
+
+matrix: $(INSTALLED)  ## the wheel with each supported Airflow and Python: CELLS="few" or names; all by default
+	$(BIN)/python -m tests.support.matrix $(CELLS)
 
 release: $(INSTALLED)  ## build and check wheel, source archive and bill of materials; upload nothing
 	@.ci/release

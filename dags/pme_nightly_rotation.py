@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, CronTriggerTimetable, task_group
+from airflow.sdk import DAG, task_group
 
+from pme_airflow.airflow_compat import CronTriggerTimetable
 from pme_airflow.assets import links_asset
 from pme_airflow.operators.pme import PMEListModelsOperator, PMEMintLinksOperator, PMERetireTargetsOperator
 from pme_airflow.placements import PLACEMENT_DAGS, batches, load, nightly_timezone, transfer_for

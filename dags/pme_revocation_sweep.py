@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
-from airflow.sdk import DAG, AssetAlias, AssetAny, AssetOrTimeSchedule, AssetWatcher, DeltaTriggerTimetable
+from airflow.sdk import DAG, AssetAlias, AssetAny, AssetWatcher
 
+from pme_airflow.airflow_compat import AssetOrTimeSchedule, DeltaTriggerTimetable
 from pme_airflow.assets import due_sweep_asset
 from pme_airflow.operators.pme import PMERevocationSweepOperator
 from pme_airflow.placements import load

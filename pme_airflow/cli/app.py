@@ -83,6 +83,18 @@ def main(ctx: click.Context, verbose: bool) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     ctx.with_resource(logging_to_stderr(verbose=verbose))
+    _check_installation()
+
+
+def _check_installation() -> None:
+    from pme_airflow.supported_versions import airflow_problem, installation_problem
+
+    problem = airflow_problem()
+    if problem:
+        fail(problem)
+    problem = installation_problem()
+    if problem:
+        print_note(f"pme-airflow: {problem}")
 
 
 def _has_token(argument: str) -> bool:

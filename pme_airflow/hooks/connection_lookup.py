@@ -7,8 +7,8 @@ import os
 from typing import Any
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 
+from pme_airflow.airflow_compat import AirflowNotFoundException
 from pme_airflow.errors import PMEInputError
 from pme_airflow.printable import plain_names
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 
+from pme_airflow.airflow_compat import AirflowNotFoundException
 from pme_airflow.clock import Clock
 from pme_airflow.errors import LedgerError, PMEInputError
 from pme_airflow.extras import needs_extra, require_extra
@@ -133,7 +133,7 @@ def _driver_arguments(connection: Any, hook: Any) -> dict[str, Any]:
 
 
 def _refuse_many_machines() -> None:
-    from airflow.sdk.configuration import conf
+    from pme_airflow.airflow_compat import conf
 
     executors = [name.split(":")[-1].split(".")[-1].strip() for name in conf.get("core", "executor").split(",")]
     spread = [name for name in executors if name and name not in _ONE_MACHINE]

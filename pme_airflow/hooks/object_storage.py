@@ -7,9 +7,9 @@ from contextlib import nullcontext, suppress
 from typing import Any
 
 from airflow.sdk import BaseHook, ObjectStoragePath
-from airflow.sdk.exceptions import AirflowNotFoundException
 
 from pme_airflow.addresses import parse_http_url
+from pme_airflow.airflow_compat import AirflowNotFoundException
 from pme_airflow.errors import PMEInputError
 from pme_airflow.extras import needs_extra, require_store
 from pme_airflow.hooks.http import checked_address

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-
+from pme_airflow.airflow_compat import AirflowException, AirflowFailException
 from pme_airflow.errors import PMEError
 
 __all__ = ["airflow_errors", "end_task", "push_result"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import Stats
-
+from pme_airflow.airflow_compat import Stats
 from pme_airflow.durations import parse_duration
 from pme_airflow.errors import PMEInputError
 from pme_airflow.printable import printable

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk.exceptions import AirflowException
-
+    from pme_airflow.airflow_compat import AirflowException
     from pme_airflow.lifecycle.leak_response import LeakRequest, LeakResponse
     from pme_airflow.operators.alerts import OnAlarm
 
@@ -133,7 +132,7 @@ class PMEFlagTokensOperator(BaseOperator):
 
 
 def _failure(response: LeakResponse) -> AirflowException | None:
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from pme_airflow.airflow_compat import AirflowException, AirflowFailException
 
     if response.promise_kept and not response.outside:
         return None

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
 if TYPE_CHECKING:
-    from airflow.sdk.exceptions import AirflowException
-
+    from pme_airflow.airflow_compat import AirflowException
     from pme_airflow.lifecycle.mint import MintResult
 
 __all__ = ["PMEMintLinksOperator", "PMEModelLink"]
@@ -107,7 +106,7 @@ class PMEMintLinksOperator(BaseOperator):
 
 
 def _failure(outcome: MintResult) -> AirflowException:
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from pme_airflow.airflow_compat import AirflowException, AirflowFailException
 
     named = "; ".join(f"{failure.model_id}: {failure.reason}" for failure in outcome.failures[:_MOST_NAMED])
     unnamed = len(outcome.failures) - _MOST_NAMED

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from pme_airflow.airflow_compat import AirflowException, AirflowFailException
 
 if TYPE_CHECKING:
     from pme_airflow.lifecycle.scan import ScanResult

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk.exceptions import AirflowException
-
+    from pme_airflow.airflow_compat import AirflowException
     from pme_airflow.lifecycle.sweep import SweepResult
     from pme_airflow.operators.alerts import OnAlarm
 
@@ -85,7 +84,7 @@ class PMERevocationSweepOperator(BaseOperator):
 
 
 def _failure(result: SweepResult) -> AirflowException | None:
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from pme_airflow.airflow_compat import AirflowException, AirflowFailException
 
     if result.irrevocable or result.unopened:
         irrevocable = ", ".join(f"{row.link_id} of model {row.model_id}" for row in result.irrevocable[:_MOST_NAMED])
