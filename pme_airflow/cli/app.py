@@ -20,6 +20,7 @@ from pme_airflow.cli.output import OutputClosedError, fail, flush, print_note
 from pme_airflow.cli.plan import plan_command
 from pme_airflow.cli.retire import retire_command
 from pme_airflow.cli.scan import scan_command
+from pme_airflow.cli.status import status_command
 from pme_airflow.cli.sweep import sweep_command
 
 __all__ = ["main"]
@@ -123,5 +124,6 @@ def _add(group: click.Group, commands: Sequence[click.Command]) -> None:
 
 
 _add(ledger_group, [flag_command])
+_add(main, [status_command])
 _add(main, [ledger_group, sweep_command, scan_command, fingerprint_command, plan_command, retire_command])
 _add(main, [init_command, emulator_command, demo_command, up_command])

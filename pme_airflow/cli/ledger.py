@@ -29,7 +29,7 @@ _STATES = ["minting", "live", "revoked", "expired", "failed", "unaccounted"]
 _LIST_COLUMNS = (
     "link_id", "model_id", "audience", "state", "valid_until", "flagged_at", "retire_at", "irrevocable",
 )  # fmt: skip
-_EXPORT_COLUMNS = ("at", "event", "link_id", "model_id", "audience", "fingerprint", "run", "reason")
+_EXPORT_COLUMNS = ("at", "event", "link_id", "model_id", "audience", "fingerprint", "run", "reason", "target", "slot")
 
 
 @click.group("ledger")

@@ -17,6 +17,7 @@ from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 __all__ = ["as_json", "export_events", "history", "list_links", "purge", "replace_sealed", "sealed_rows"]
 
 _PAGE = 1000
+_EVENT = ("event", "link_id", "model_id", "audience", "fingerprint", "run", "reason", "target", "slot")
 _TIMESTAMPS = ("requested_at", "minted_at", "valid_until", "flagged_at", "retire_at", "revoked_at")
 
 
@@ -129,7 +130,7 @@ def replace_sealed(tx: WriteTransaction, row: LinkRow, sealed: str, at: datetime
 
 
 def _event(row: Any) -> dict[str, Any]:
-    return {**{key: row[key] for key in ("event", "link_id", "model_id", "audience", "fingerprint", "run", "reason")},
+    return {**{key: row[key] for key in _EVENT},
             "at": row["at"].isoformat().replace("+00:00", "Z")}  # fmt: skip
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from pme_airflow.ledger import keys
 from pme_airflow.ledger.tables import events
 from pme_airflow.ledger.transaction import WriteTransaction
 
 __all__ = ["record_events"]
 
-_SUBJECT = ("link_id", "model_id", "audience", "fingerprint", "client_id")
+_SUBJECT = ("link_id", "model_id", "audience", "fingerprint", "client_id", "target", "slot")
 
 
 def record_events(
@@ -22,7 +23,7 @@ def record_events(
     """Record the same event of several subjects.
 
     :param subjects: what it happened to (``link_id``, ``model_id``, ``audience``, ``fingerprint``, ``client_id``,
-        all optional); ``reason`` replaces the reason that all of them share.
+        ``target``, ``slot``, all optional); ``reason`` replaces the reason that all of them share.
     """
     if not subjects:
         return
@@ -33,9 +34,15 @@ def record_events(
                 "at": at,
                 "event": event,
                 **{name: subject.get(name) for name in _SUBJECT},
+                "slot_key": _slot_key(subject),
                 "run": tx.run_context.run,
                 "reason": subject.get("reason") or reason,
             }
             for subject in subjects
         ],
     )
+
+
+def _slot_key(subject: dict[str, Any]) -> str | None:
+    target, slot = subject.get("target"), subject.get("slot")
+    return None if target is None or slot is None else keys.slot_key(target, slot)

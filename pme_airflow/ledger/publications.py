@@ -187,6 +187,8 @@ def move_to_target(tx: WriteTransaction, moved: Sequence[Publication], target: s
             "model_id": p.model_id,
             "audience": p.audience,
             "reason": f"{target} is the name of {p.target} now; it shows it at {p.slot}",
+            "target": target,
+            "slot": p.slot,
         }
         for p in free
     ]
@@ -254,7 +256,10 @@ def _record(
     for chunk in chunked(entry.link_id for entry in taken):
         wanted_again = links.c.link_id.in_(chunk), links.c.flagged_at.is_(None), links.c.retire_at.is_not(None)
         tx.execute(update(links).where(*wanted_again).values(retire_at=None))
-    subjects = [{**known[e.link_id].subject, "reason": f"{target} shows it at {e.slot}"} for e in taken]
+    subjects = [
+        {**known[e.link_id].subject, "target": target, "slot": e.slot, "reason": f"{target} shows it at {e.slot}"}
+        for e in taken
+    ]
     record_events(tx, "published", subjects, now, "")
     replaced: dict[str, Retirement] = {
         before.link_id: (entry.grace, f"replaced at {target}, {entry.slot}")
@@ -314,7 +319,8 @@ def withdraw(tx: WriteTransaction, gone: Sequence[Publication], reason: str, gra
             )
         )
         subject = {"link_id": publication.link_id, "model_id": publication.model_id, "audience": publication.audience,
-                   "client_id": publication.client_id}  # fmt: skip
+                   "client_id": publication.client_id, "target": publication.target,
+                   "slot": publication.slot}  # fmt: skip
         message = f"{publication.target} no longer shows it at {publication.slot}: {reason}"
         record_events(tx, "withdrawn", [subject], now, message)
     retire_unshown(tx, known, {p.link_id: (grace, reason) for p in gone}, now)

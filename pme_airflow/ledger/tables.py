@@ -24,10 +24,10 @@ from sqlalchemy import (
 from pme_airflow.ledger.storable import StorableJSON, StorableString
 
 __all__ = ["EPOCH", "HEAD_REVISION", "UTCTimestamp", "api_facts", "claims", "events", "flags", "links", "listings",
-           "manifests", "metadata", "paces", "publications", "runs"]  # fmt: skip
+           "manifests", "metadata", "models", "paces", "publications", "runs"]  # fmt: skip
 
 #: The migration that makes exactly these tables.
-HEAD_REVISION = "0005"
+HEAD_REVISION = "0006"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -134,8 +134,12 @@ events = Table(
     Column("run", StorableString(700), nullable=False),
     Column("reason", StorableString(500), nullable=False),
     Column("client_id", StorableString(200)),
+    Column("target", StorableString(700)),
+    Column("slot", StorableString(700)),
+    Column("slot_key", String(64)),
     Index("pme_events_link", "link_id"),
     Index("pme_events_kind", "event", "at"),
+    Index("pme_events_slot", "slot_key", "at"),
     **_MYSQL,
 )
 
@@ -193,6 +197,15 @@ listings = Table(
     Column("lister", StorableString(64)),
     Column("seen_at", UTCTimestamp, nullable=False),
     Index("pme_listings_audience", "audience", "client_id"),
+    **_MYSQL,
+)
+
+models = Table(
+    "pme_models",
+    metadata,
+    Column("client_id", StorableString(200), primary_key=True),
+    Column("model_id", StorableString(32), primary_key=True),
+    Column("name", StorableString(300), nullable=False),
     **_MYSQL,
 )
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pme_airflow.errors import PMEError
 from pme_airflow.ledger import audience_models, publications
+from pme_airflow.ledger.model_names import record_names
 from pme_airflow.ledger.publications import Publication, SlotOwner
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.clearing import clear_slots
@@ -107,9 +108,16 @@ class Publisher:
             wanted += [(slot, item) for slot in self._slots(item)]
         remaining = self._without_unchanged(wanted)
         if remaining and self._target.shows_names:
-            self._names = self._services.client.model_names(sorted({str(item["model_id"]) for _, item in remaining}))
+            self._learn_names(sorted({str(item["model_id"]) for _, item in remaining}))
         writer.write(remaining)
         self._progress.step(len(page))
+
+    def _learn_names(self, model_ids: Sequence[str]) -> None:
+        """Request the names of models, and record them for those who read the ledger."""
+        services = self._services
+        self._names = services.client.model_names(model_ids)
+        named = {model_id: _on_one_line(name) for model_id, name in self._names.items()}
+        record_names(services.database, self._run_context, services.client.client_id, named)
 
     def _slots(self, item: Item) -> Sequence[str]:
         problem: PMEError

@@ -148,7 +148,7 @@ def test_a_links_history_is_its_own_and_in_order(ledger: Database) -> None:
     assert found[1] == {
         "event": "made", "link_id": row.link_id, "model_id": MODEL, "audience": AUDIENCE,
         "fingerprint": row.fingerprint, "run": row.run, "reason": "the API answered with a token",
-        "at": "2026-05-01T12:00:00Z",
+        "at": "2026-05-01T12:00:00Z", "target": None, "slot": None,
     }  # fmt: skip
 
 

@@ -12,9 +12,11 @@ from sqlalchemy.pool import NullPool
 
 from pme_airflow.errors import LedgerUnavailableError
 from pme_airflow.ledger import audience_models, audit, migrations
+from pme_airflow.ledger.keys import slot_key
 from pme_airflow.ledger.migrations import known_revisions, migrate
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import HEAD_REVISION, metadata
+from pme_airflow.ledger.tables import events as event_table
 from pme_airflow.ledger.tables import links as link_table
 from pme_airflow.ledger.tables import publications as publication_table
 from tests.support.clocks import FakeClock
@@ -115,10 +117,33 @@ def test_the_upgrade_gives_publications_and_what_left_the_account_an_owner(engin
     assert gone == {CLIENT: {"Model0", "Model2"}, OTHER: {"Model1"}}
 
 
+def test_the_upgrade_gives_events_their_target_and_slot(engine: Engine, ledger_address: str) -> None:
+    migrate(engine, "0004")
+    recorded = [  # event, link, reason, target, slot
+        ("published", "a", "site shows it at page 1", "site", "page 1"),
+        ("published", "b", "new is the name of old now; it shows it at page 2", "new", "page 2"),
+        ("withdrawn", "a", "site no longer shows it at page 1: it left: really", "site", "page 1"),
+        ("withdrawn", "b", "site no longer shows it at page 9: it was never shown there", None, None),
+        ("published", "c", f"site shows it at {'p' * 490}", None, None),
+        ("retiring", "c", "replaced at site, page 1", None, None),
+    ]
+    rows = [
+        {"at": MICROSECONDS, "event": event, "link_id": link_id, "reason": reason[:500], "run": "r"}
+        for event, link_id, reason, *_ in recorded
+    ]
+    insert(engine, "pme_events", *rows)
+    migrate(engine)
+    with ledger_at(ledger_address).read() as tx:
+        columns = (event_table.c.target, event_table.c.slot, event_table.c.slot_key)
+        found = tx.execute(select(*columns).order_by(event_table.c.seq)).all()
+    assert [(target, slot) for target, slot, _ in found] == [(target, slot) for *_, target, slot in recorded]
+    assert [key for _, _, key in found] == [None if t is None else slot_key(t, s) for t, s, _ in found]
+
+
 def test_every_migration_can_be_undone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(engine)
     insert(engine, "pme_links", link(1, "live", RUNS[0]))
-    for revision in ("0004", "0003", "0002", "0001"):
+    for revision in ("0005", "0004", "0003", "0002", "0001"):
         with engine.connect() as connection, connection.begin():
             config = migrations._config()
             config.attributes["connection"] = connection

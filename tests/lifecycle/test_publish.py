@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.ledger import flags, publications
+from pme_airflow.ledger.model_names import known_names
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import claims, links
 from pme_airflow.lifecycle.publish import Publisher
@@ -242,3 +243,11 @@ def test_a_publication_of_a_flagged_link_is_refused(services: Services) -> None:
         flags.flag(tx, "leaked", link_ids=[items[0]["link_id"]])
     outcome = publish(services, "monday", Shelf(), items)
     assert "flagged" in outcome.failed[0]["reason"]
+
+
+def test_the_names_that_a_target_shows_are_kept_in_the_ledger(services: Services) -> None:
+    shelf = Shelf()
+    shelf.shows_names = True
+    publish(services, "monday", shelf, mint(services, "monday", [ONE]).items)
+    with services.database.read() as tx:
+        assert known_names(tx, services.client.client_id, [ONE, TWO]) == {ONE: MODELS[ONE]}

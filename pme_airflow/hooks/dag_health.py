@@ -1,0 +1,105 @@
+"""The state of the shipped DAGs and of the triggerer, as Airflow's database has it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+__all__ = ["SHIPPED_DAGS", "DagHealth", "DagState", "dag_health"]
+
+SHIPPED_DAGS = ("pme_nightly_rotation", "pme_link_keeper", "pme_leak_response", "pme_revocation_sweep")
+#: A triggerer reports every few seconds, and is over for Airflow after 30 s without a report.
+_TRIGGERER_AWAY = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class DagState:
+    """One of the shipped DAGs.
+
+    :param problem: what is wrong with it, as a sentence; ``None`` if nothing is.
+    :param cure: what to do about it.
+    :param last_run: the state of its latest run that has ended, or the run that goes on.
+    """
+
+    dag_id: str
+    is_paused: bool | None = None
+    last_run: str | None = None
+    last_run_id: str | None = None
+    last_run_at: datetime | None = None
+    problem: str | None = None
+    cure: str | None = None
+
+
+@dataclass(frozen=True)
+class DagHealth:
+    """The shipped DAGs and the triggerer.
+
+    :param problem: why nothing is known about them, if so.
+    :param triggerer_problem: what is wrong with the triggerer, if anything is.
+    """
+
+    dags: tuple[DagState, ...] = ()
+    triggerer_problem: str | None = None
+    problem: str | None = None
+
+
+def dag_health() -> DagHealth:
+    """Read Airflow's database; it is reached where a process may reach it at all: the API server and commands."""
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    try:
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            dags = tuple(_state_of(session, dag_id) for dag_id in SHIPPED_DAGS)
+            return DagHealth(dags, _triggerer_problem(session))
+    except Exception as error:  # noqa: BLE001 - the database of Airflow may be down, or not there at all
+        name = type(error).__name__
+    return DagHealth(problem=f"Airflow's database cannot be read ({name}), so the DAGs were not checked.")
+
+
+def _state_of(session: Any, dag_id: str) -> DagState:
+    from airflow.models import DagModel
+
+    columns = (DagModel.dag_id, DagModel.is_paused, DagModel.is_stale, DagModel.has_import_errors)
+    dag = session.query(*columns).filter(DagModel.dag_id == dag_id).one_or_none()
+    if dag is None or dag.is_stale:
+        return DagState(
+            dag_id, problem=f"The DAG {dag_id} is missing.",
+            cure="Put the shipped file into the DAGs folder, and look for import errors on Airflow's home page.",
+        )  # fmt: skip
+    run = _latest_run(session, dag_id)
+    problem, cure = _problem_of(dag, run)
+    if run is None:
+        return DagState(dag_id, bool(dag.is_paused), problem=problem, cure=cure)
+    return DagState(dag_id, bool(dag.is_paused), str(run.state), run.run_id, run.start_date, problem, cure)
+
+
+def _latest_run(session: Any, dag_id: str) -> Any:
+    from airflow.models import DagRun
+
+    runs = session.query(DagRun.state, DagRun.run_id, DagRun.start_date).filter(DagRun.dag_id == dag_id)
+    return runs.order_by(DagRun.id.desc()).first()
+
+
+def _problem_of(dag: Any, run: Any) -> tuple[str | None, str | None]:
+    if dag.has_import_errors:
+        return (f"The file of the DAG {dag.dag_id} cannot be imported.",
+                "Read the import error on Airflow's home page.")  # fmt: skip
+    if dag.is_paused:
+        return f"The DAG {dag.dag_id} is paused.", f"Unpause it: airflow dags unpause {dag.dag_id}"
+    if run is not None and str(run.state) == "failed":
+        return f"The last run of {dag.dag_id} failed.", "Open the run in Airflow and read the log of its failed task."
+    return None, None
+
+
+def _triggerer_problem(session: Any) -> str | None:
+    from airflow.jobs.job import Job
+
+    jobs = session.query(Job.latest_heartbeat).filter(Job.job_type == "TriggererJob")
+    job = jobs.order_by(Job.latest_heartbeat.desc()).first()
+    seen = None if job is None else job.latest_heartbeat
+    if seen is not None and datetime.now(timezone.utc) - seen < _TRIGGERER_AWAY:
+        return None
+    return "No triggerer runs: reports in PME_REPORTS start no response. Start one: airflow triggerer"

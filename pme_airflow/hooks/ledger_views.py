@@ -1,0 +1,90 @@
+"""Each PME connection's part of the ledger, with the renewal rules of its placements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pme_airflow.errors import PMEError
+from pme_airflow.hooks.pme import PMEHook
+from pme_airflow.ledger.read_model.rules import NightlyRule, RenewalRule, Rules
+from pme_airflow.lifecycle.overview import LedgerView
+from pme_airflow.placements import Placement, check, load
+from pme_airflow.placements.nights import NIGHTLY_HOUR
+from pme_airflow.sealing import Sealer
+
+__all__ = ["FoundPlacements", "configured_placements", "placements_in", "rules_of", "view_of"]
+
+#: A keeper run that takes long, or that Airflow starts late, is no reason for an alarm; one that is left out is.
+_SLACK = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class FoundPlacements:
+    """The placements of an installation.
+
+    :param problem: why they could not be read, if they could not.
+    """
+
+    placements: tuple[Placement, ...] = ()
+    problem: str | None = None
+
+
+def configured_placements() -> FoundPlacements:
+    """Read the file that ``$PME_PLACEMENTS`` names, or ``placements.yaml`` in Airflow's DAGs folder."""
+    from airflow.sdk.configuration import conf
+
+    folder = Path(conf.get("core", "dags_folder"))
+    try:
+        return FoundPlacements(tuple(load(folder / "dag.py")))
+    except PMEError as error:
+        return FoundPlacements(problem=str(error))
+
+
+def placements_in(file: Path) -> FoundPlacements:
+    """Read a file of placements."""
+    try:
+        return FoundPlacements(tuple(check(file.read_text(encoding="utf-8"), str(file))))
+    except (OSError, UnicodeDecodeError) as error:
+        return FoundPlacements(problem=f"placements: {file} cannot be read ({type(error).__name__}).")
+    except PMEError as error:
+        return FoundPlacements(problem=str(error))
+
+
+def view_of(hook: PMEHook, placements: Sequence[Placement], now: datetime | None = None) -> LedgerView:
+    """Return a connection's part of the ledger.
+
+    :raises PMEError: if the connection or its ledger is not set up.
+    """
+    settings = hook.settings
+    sealer = Sealer.of_connection(settings.client_secret, settings.extras.seal_keys)
+    own = [placement for placement in placements if placement.pme_conn_id == hook.pme_conn_id]
+    rules = rules_of(own, now or datetime.now(timezone.utc))
+    return LedgerView(hook.pme_conn_id, settings.client_id, hook.database, sealer, rules)
+
+
+def rules_of(placements: Sequence[Placement], now: datetime) -> Rules:
+    """Return when the links of each placement's audience are due."""
+    return Rules({placement.audience: _rule_of(placement, now) for placement in placements})
+
+
+def _rule_of(placement: Placement, now: datetime) -> RenewalRule | NightlyRule:
+    if placement.keep_every is None:
+        last, following = _nights_around(placement.timezone, now)
+        return NightlyRule(last, following)
+    return RenewalRule(placement.renew_before / placement.valid_for.duration, 2 * placement.keep_every + _SLACK)
+
+
+def _nights_around(zone: str, now: datetime) -> tuple[datetime, datetime]:
+    """Return the last time of the nightly run before a timestamp, and the next one after it."""
+    local = ZoneInfo(zone)
+    today = now.astimezone(local).date()
+    nights = [_night(today + timedelta(days=shift), local) for shift in (-2, -1, 0, 1, 2)]
+    return max(night for night in nights if night <= now), min(night for night in nights if night > now)
+
+
+def _night(day: date, local: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(NIGHTLY_HOUR), local).astimezone(timezone.utc)

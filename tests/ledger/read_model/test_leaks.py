@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from pme_airflow.ledger import flags, revocations
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.links import LinkRow
+from pme_airflow.ledger.read_model.leaks import Exposure, LeakReport, leak_report, shown_counts
+from tests.ledger.read_model.conftest import Show
+from tests.support.clocks import FakeClock
+from tests.support.ledgers import CLIENT, OTHER, begin_mint, change, mint, task
+
+
+def report(ledger: Database, **limit: int) -> LeakReport:
+    with ledger.read() as tx:
+        return leak_report(tx, CLIENT, **limit)
+
+
+def flag(ledger: Database, *fingerprints: str | None) -> None:
+    with ledger.write(task()) as tx:
+        flags.flag(tx, "on a forum", fingerprints=[f for f in fingerprints if f])
+
+
+def revoke(ledger: Database, row: LinkRow) -> None:
+    with ledger.write(task()) as tx:
+        assert revocations.revoked(tx, [row], {})
+
+
+def test_exposure_ends_with_the_confirmed_revocation(ledger: Database, show: Show, clock: FakeClock) -> None:
+    rows = [show(f"page {number}", f"Model{number:06d}") for number in range(3)]
+    flag(ledger, *(row.fingerprint for row in rows))
+    for row in rows[:2]:
+        clock.advance(10)
+        revoke(ledger, row)
+    clock.advance(80)
+    found = report(ledger)
+    assert [row.link_id for row in found.alive.rows] == [rows[2].link_id]
+    assert [row.link_id for row in found.revoked.rows] == [rows[1].link_id, rows[0].link_id]
+    assert found.exposure == Exposure(revoked=2, median=10.0, percentile_95=20.0, worst=100.0)
+    with ledger.read() as tx:
+        assert shown_counts(tx, [rows[2].link_id, "lnk_none"]) == {rows[2].link_id: 1}
+
+
+def test_exposure_of_more_than_30_days_ago_is_left_out(ledger: Database, clock: FakeClock) -> None:
+    row = mint(ledger)
+    flag(ledger, row.fingerprint)
+    revoke(ledger, row)
+    clock.advance(timedelta(days=31).total_seconds())
+    assert report(ledger).exposure == Exposure(0, None, None, None)
+    assert report(ledger).revoked.total == 0
+
+
+@pytest.mark.parametrize(
+    ("ended", "median", "late"), [([], None, None), ([1.0], 1.0, 1.0), ([float(n) for n in range(1, 101)], 50.0, 95.0)]
+)
+def test_percentiles_are_values_that_were_measured(ended: list[float], median: float, late: float) -> None:
+    exposure = Exposure.of(ended, [])
+    assert (exposure.median, exposure.percentile_95, exposure.worst) == (median, late, max(ended, default=None))
+
+
+def test_a_replaced_link_is_no_leak(ledger: Database) -> None:
+    row = mint(ledger)
+    revoke(ledger, row)
+    assert report(ledger).revoked.total == 0
+
+
+def test_tombstones_irrevocable_and_unaccounted_links_are_listed(ledger: Database, clock: FakeClock) -> None:
+    unknown = f"sha256:{7:064x}"
+    flag(ledger, unknown)
+    never, lost, ended = mint(ledger), begin_mint(ledger), begin_mint(ledger, model_id="ModelEnded0")
+    change(ledger, never.link_id, irrevocable=True)
+    change(ledger, lost.link_id, state="unaccounted")
+    change(ledger, ended.link_id, state="unaccounted", valid_until=clock.now())
+    found = report(ledger)
+    assert [row.fingerprint for row in found.tombstones.rows] == [unknown]
+    assert found.tombstones.rows[0].hit_at is None
+    assert [row.link_id for row in found.irrevocable.rows] == [never.link_id]
+    assert [row.link_id for row in found.unaccounted.rows] == [lost.link_id]
+
+
+def test_another_clients_leaks_are_not_shown(ledger: Database) -> None:
+    row = mint(ledger)
+    flag(ledger, row.fingerprint)
+    with ledger.read() as tx:
+        found = leak_report(tx, OTHER)
+    assert (found.alive.total, found.exposure.worst) == (0, None)
+
+
+def test_a_long_list_is_cut_and_counted(ledger: Database) -> None:
+    rows = [mint(ledger, model_id=f"Model{number:06d}") for number in range(5)]
+    flag(ledger, *(row.fingerprint for row in rows))
+    alive = report(ledger, limit=2).alive
+    assert (len(alive.rows), alive.total) == (2, 5)

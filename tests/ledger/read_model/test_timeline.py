@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import update
+
+from pme_airflow.ledger import mint_runs, publications
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.events import record_events
+from pme_airflow.ledger.keys import slot_key
+from pme_airflow.ledger.read_model.rules import Rules
+from pme_airflow.ledger.read_model.slots import ALL_SLOTS, find_slots
+from pme_airflow.ledger.read_model.timeline import ShownSpan, Window, gaps_of, outages, run_spans, slot_history
+from pme_airflow.ledger.tables import events
+from tests.ledger.read_model.conftest import TARGET, Show
+from tests.support.clocks import FakeClock
+from tests.support.ledgers import CLIENT, OTHER, change, task
+
+HOUR = timedelta(hours=1)
+KEY = slot_key(TARGET, "page 1")
+
+
+def window(clock: FakeClock, hours: float = 48) -> Window:
+    return Window(clock.now() - hours * HOUR, clock.now())
+
+
+def spans(ledger: Database, clock: FakeClock, hours: float = 48) -> list[ShownSpan]:
+    with ledger.read() as tx:
+        slots = find_slots(tx, CLIENT, Rules(), ALL_SLOTS)
+        return slot_history(tx, slots, Rules(), window(clock, hours)).get(KEY, [])
+
+
+def test_a_slot_shows_link_after_link(ledger: Database, show: Show, clock: FakeClock) -> None:
+    begun: list[datetime] = []
+    rows = []
+    for _ in range(3):
+        begun.append(clock.now())
+        rows.append(show("page 1"))
+        show("page 2")
+        clock.advance(12 * 3600)
+    found = spans(ledger, clock)
+    assert [span.link_id for span in found] == [row.link_id for row in rows]
+    assert [span.start for span in found] == begun
+    assert [span.end for span in found] == [*begun[1:], clock.now()]
+    assert [span.planned_renewal for span in found] == [start + 12 * HOUR for start in begun]
+    assert gaps_of(found) == []
+    assert {span.run for span in found} == {"pme_nightly_rotation/monday/publish/-1"}
+
+
+def test_a_renewal_that_came_too_late_leaves_a_gap(ledger: Database, show: Show, clock: FakeClock) -> None:
+    first = show("page 1")
+    clock.advance(25 * 3600)
+    again = clock.now()
+    show("page 1")
+    (gap,) = gaps_of(spans(ledger, clock))
+    assert (gap.start, gap.end) == (first.valid_until, again)
+
+
+def test_a_revoked_link_leaves_a_gap_from_its_revocation(ledger: Database, show: Show, clock: FakeClock) -> None:
+    row = show("page 1")
+    clock.advance(3600)
+    change(ledger, row.link_id, state="revoked", revoked_at=clock.now(), flagged_at=clock.now())
+    revoked = clock.now()
+    clock.advance(600)
+    (span,) = spans(ledger, clock)
+    assert span.flagged
+    assert span.gap is not None
+    assert (span.gap.start, span.gap.end) == (revoked, clock.now())
+
+
+def test_what_a_window_begins_with_was_published_before_it(ledger: Database, show: Show, clock: FakeClock) -> None:
+    show("page 1")
+    last = show("page 1")
+    clock.advance(10 * 3600)
+    (span,) = spans(ledger, clock, hours=6)
+    assert (span.link_id, span.start) == (last.link_id, clock.now() - 6 * HOUR)
+
+
+def test_while_a_slot_was_withdrawn_it_showed_nothing(ledger: Database, show: Show, clock: FakeClock) -> None:
+    show("page 1")
+    clock.advance(3600)
+    with ledger.write(task()) as tx:
+        publications.withdraw(tx, publications.shown_at(tx, TARGET), "it left the account")
+    withdrawn = clock.now()
+    clock.advance(30 * 3600)
+    again = clock.now()
+    show("page 1")
+    clock.advance(60)
+    found = spans(ledger, clock)
+    assert [(span.start, span.end) for span in found][1:] == [(again, clock.now())]
+    assert found[0].end == withdrawn
+    assert gaps_of(found) == []
+
+
+def test_of_a_slot_without_events_what_it_shows_now_is_known(ledger: Database, show: Show, clock: FakeClock) -> None:
+    row = show("page 1")
+    with ledger.write() as tx:
+        tx.execute(update(events).values(slot_key=None))
+    clock.advance(3600)
+    (span,) = spans(ledger, clock)
+    assert (span.link_id, span.start, span.end) == (row.link_id, row.requested_at, clock.now())
+
+
+def test_failures_that_follow_one_another_are_one_outage(ledger: Database, clock: FakeClock) -> None:
+    def fail(event: str, client_id: str = CLIENT) -> datetime:
+        with ledger.write(task()) as tx:
+            record_events(tx, event, [{"client_id": client_id}], tx.now(), "no answer")
+        return clock.now()
+
+    start = fail("lost")
+    clock.advance(15 * 60)
+    end = fail("not_made")
+    fail("lost", OTHER)
+    clock.advance(2 * 3600)
+    alone = fail("not_revoked")
+    with ledger.read() as tx:
+        found = outages(tx, CLIENT, window(clock))
+    assert [(outage.start, outage.end, outage.failures) for outage in found] == [(start, end, 2), (alone, alone, 1)]
+
+
+@pytest.mark.parametrize("hours", [1, 48])
+def test_runs_of_the_window_are_listed(ledger: Database, clock: FakeClock, hours: int) -> None:
+    with ledger.write(task("long ago")) as tx:
+        mint_runs.begin(tx)
+        mint_runs.finish(tx)
+    clock.advance(2 * 3600)
+    with ledger.write(task("now")) as tx:
+        mint_runs.begin(tx)
+    with ledger.read() as tx:
+        found = [(span.run.split("/")[1], span.end is None) for span in run_spans(tx, window(clock, hours))]
+    assert found == ([("now", True)] if hours == 1 else [("long ago", False), ("now", True)])

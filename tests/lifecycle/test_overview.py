@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pme_airflow.ledger import flags
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.read_model.rules import Rules, SlotState
+from pme_airflow.ledger.read_model.slots import ALL_SLOTS, SlotFilter
+from pme_airflow.lifecycle import overview
+from pme_airflow.lifecycle.overview import LedgerView, TimelineRequest
+from pme_airflow.sealing import Sealer
+from pme_airflow.secrets import SecretStr
+from tests.ledger.read_model.conftest import show_in
+from tests.support.clocks import FakeClock
+from tests.support.ledgers import CLIENT, OTHER, change, ledger_in_memory, mint, task
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def ledger(clock: FakeClock) -> Database:
+    return ledger_in_memory(clock)
+
+
+def view_of(ledger: Database, client_id: str = CLIENT) -> LedgerView:
+    return LedgerView("pme_default", client_id, ledger, Sealer.of_connection(SecretStr("a secret")), Rules())
+
+
+@pytest.fixture
+def view(ledger: Database) -> LedgerView:
+    return view_of(ledger)
+
+
+def test_a_page_of_slots_counts_all_and_what_matches(ledger: Database, view: LedgerView, clock: FakeClock) -> None:
+    rows = [show_in(ledger, f"page {number}", f"Model{number:06d}") for number in range(5)]
+    change(ledger, rows[0].link_id, valid_until=clock.now())
+    found = overview.slots(view, ALL_SLOTS, page=2, page_size=2)
+    assert (found["matching"], found["page"], found["pages"], len(found["slots"])) == (5, 2, 3, 2)
+    assert found["counts"] == {
+        "total": 5, "dark": 1, "unaccounted": 0, "retiring": 0, "due": 0, "live": 4, "overdue": 0
+    }  # fmt: skip
+    dark = overview.slots(view, SlotFilter(states=frozenset({SlotState.DARK})))
+    assert (dark["matching"], dark["counts"]["total"]) == (1, 5)
+    (slot,) = dark["slots"]
+    assert (slot["slot"], slot["state"], slot["valid_until"]) == ("page 0", "dark", "2026-05-01T12:00:00Z")
+
+
+def test_no_answer_contains_a_sealed_text(ledger: Database, view: LedgerView) -> None:
+    row = show_in(ledger, "page 1")
+    with ledger.write(task()) as tx:
+        flags.flag(tx, "leaked", link_ids=[row.link_id])
+    change(ledger, mint(ledger).link_id, irrevocable=True)
+    answers = [
+        overview.slots(view, ALL_SLOTS), overview.timeline(view, TimelineRequest()), overview.leaks(view),
+        overview.health(view), overview.link_story(view, row.link_id),
+    ]  # fmt: skip
+    text = json.dumps(answers)
+    assert row.link_id in text
+    assert "pme-sealed" not in text
+
+
+def test_a_links_story_is_its_connections_alone(ledger: Database, view: LedgerView) -> None:
+    row = show_in(ledger, "page 1")
+    story = overview.link_story(view, row.link_id)
+    assert story is not None
+    assert [event["event"] for event in story["events"]] == ["requested", "made", "published"]
+    assert [slot["slot"] for slot in story["slots"]] == ["page 1"]
+    assert story["renews_at"] == "2026-05-02T00:00:00Z"
+    assert overview.link_story(view, "lnk_none") is None
+    assert overview.link_story(view_of(ledger, OTHER), row.link_id) is None
+
+
+def test_exposure_of_a_live_leak_goes_on(ledger: Database, view: LedgerView, clock: FakeClock) -> None:
+    row = show_in(ledger, "page 1")
+    with ledger.write(task()) as tx:
+        flags.flag(tx, "leaked", link_ids=[row.link_id])
+    clock.advance(42)
+    alive = overview.leaks(view)["alive"]
+    assert (alive["total"], alive["rows"][0]["exposure_seconds"], alive["rows"][0]["slots"]) == (1, 42.0, 1)
+
+
+def test_the_budget_ends_with_the_first_link(ledger: Database, view: LedgerView, clock: FakeClock) -> None:
+    show_in(ledger, "page 1")
+    clock.advance(3600)
+    show_in(ledger, "page 2", "ModelBBBBBB")
+    (audience,) = overview.health(view)["audiences"]
+    assert audience["budget_seconds"] == 23 * 3600
+    assert audience["first_end"] == "2026-05-02T12:00:00Z"
+
+
+def test_links_that_no_key_opens_are_counted(ledger: Database, view: LedgerView) -> None:
+    mint(ledger)
+    assert overview.health(view)["links_that_no_key_opens"] == 1
+
+
+@pytest.mark.parametrize(("hours", "well"), [(1, True), (12.5, True), (12.6, False), (24, False)])
+def test_what_is_dark_or_overdue_is_not_well(
+    ledger: Database, view: LedgerView, clock: FakeClock, hours: float, well: bool
+) -> None:
+    show_in(ledger, "page 1")
+    clock.advance(hours * 3600)
+    assert overview.is_well(overview.health(view)) is well
+
+
+def test_a_timeline_has_each_slots_links_and_gaps(ledger: Database, view: LedgerView, clock: FakeClock) -> None:
+    show_in(ledger, "page 1")
+    show_in(ledger, "page 2", "ModelBBBBBB")
+    clock.advance(25 * 3600)
+    answer: dict[str, Any] = overview.timeline(view, TimelineRequest(SlotFilter(search="page 1")))
+    (slot,) = answer["slots"]
+    assert answer["matching"] == 1
+    assert [gap["end"] for gap in slot["gaps"]] == [answer["now"]]
+    assert slot["links"][0]["planned_renewal"] == "2026-05-02T00:00:00Z"
