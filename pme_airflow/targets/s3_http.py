@@ -36,7 +36,7 @@ class _BoundedSession(AIOHTTPSession):  # type: ignore[misc]
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
-    while chunk := await response.content.read(MAX_BODY + 1 - len(body)):
+    async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > MAX_BODY:
             response.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import tracemalloc
 import zipfile
 
@@ -98,3 +99,109 @@ def test_a_member_that_is_cut_off_is_an_error() -> None:
 def test_a_member_that_is_elsewhere_is_an_error() -> None:
     with pytest.raises(PMEScanError, match="not where"):
         ZipSection(io.BytesIO(zip_of({"a": b"1"})), ZipEntry("a", 0, False, 7, 1))
+
+
+# -------------------------------------------------------------------------------- archives as other programs write them
+
+
+def entry(name: bytes, *, flags: int = 0, extra: bytes = b"", comment: bytes = b"", start: int = 0) -> bytes:
+    """Return an entry of a directory whose sizes and position say that they are in the zip64 field, if there is one."""
+    big = 0xFFFFFFFF if extra else 5
+    fields = (20, 20, flags, 0, 0, 0, 0, big, big, len(name), len(extra), len(comment), 0, 0, 0)
+    place = 0xFFFFFFFF if extra else start
+    return struct.pack("<4s6H3L5H2L", b"PK\x01\x02", *fields, place) + name + extra + comment
+
+
+def archive(*entries: bytes, before: bytes = b"") -> bytes:
+    directory = b"".join(entries)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, len(entries), len(entries), len(directory), len(before), 0)
+    return before + directory + end
+
+
+def zip64(*values: int) -> bytes:
+    return struct.pack(f"<HH{len(values)}Q", 1, 8 * len(values), *values)
+
+
+def entries_of(data: bytes) -> list[ZipEntry]:
+    return list(zip_entries(io.BytesIO(data)))
+
+
+def test_names_are_read_in_their_encoding() -> None:
+    found = entries_of(
+        archive(entry("ä".encode(), flags=0x800), entry("ä".encode("cp437")), entry(b"\xff", flags=0x800))
+    )
+    assert [each.name for each in found] == ["ä", "ä", "\ufffd"]
+
+
+def test_comments_and_other_fields_of_entries_are_passed_over() -> None:
+    other = struct.pack("<HH4s", 0x5455, 4, b"time")
+    found = entries_of(
+        archive(entry(b"a", comment=b"PK\x01\x02"), entry(b"b", extra=other + zip64(9, 5, 7)), entry(b"c"))
+    )
+    assert [(each.name, each.packed_bytes, each.start) for each in found] == [("a", 5, 0), ("b", 5, 7), ("c", 5, 0)]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [b"x", b"xxx", struct.pack("<HH", 1, 0), struct.pack("<HH4s", 1, 4, b"1234"), struct.pack("<HHQ", 2, 8, 9)],
+)
+def test_a_zip64_field_that_is_cut_off_leaves_what_the_entry_says(extra: bytes) -> None:
+    (found,) = entries_of(archive(entry(b"a", extra=extra)))
+    assert (found.packed_bytes, found.start) == (0xFFFFFFFF, 0xFFFFFFFF)
+
+
+def test_a_zip64_field_holds_only_what_is_too_large() -> None:
+    whole = entry(b"a", extra=zip64(7))
+    small = whole[:20] + struct.pack("<LL", 5, 5) + whole[28:]  # the sizes are in the entry, the position is not
+    (found,) = entries_of(archive(small))
+    assert (found.packed_bytes, found.start) == (5, 7)
+
+
+@pytest.mark.parametrize("cut", [1, 21, 22])
+def test_an_end_record_that_is_cut_off_is_none(cut: int) -> None:
+    with pytest.raises(PMEScanError, match="without a directory"):
+        entries_of(archive(entry(b"a"))[:-cut])
+
+
+def test_an_empty_archive_has_no_members() -> None:
+    assert entries_of(archive()) == []
+
+
+def test_a_directory_that_is_longer_than_the_file_is_an_error() -> None:
+    data = bytearray(archive(entry(b"a")))
+    data[-10:-6] = struct.pack("<L", len(data))
+    with pytest.raises(PMEScanError, match="broken zip archive"):
+        entries_of(bytes(data))
+
+
+def test_a_broken_entry_is_an_error_behind_the_members_before() -> None:
+    found = zip_entries(io.BytesIO(archive(entry(b"a"), b"PK\x01\x03" + entry(b"b")[4:])))
+    assert next(found).name == "a"
+    with pytest.raises(PMEScanError, match="members before were searched"):
+        next(found)
+
+
+def test_a_zip64_record_that_is_no_record_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray(zip_of({f"{number}": b"" for number in range(66_000)}, zipfile.ZIP_STORED))
+    data[data.rindex(b"PK\x06\x06") + 3] = 7
+    with pytest.raises(PMEScanError, match="broken zip archive"):
+        entries_of(bytes(data))
+
+
+def test_a_member_is_read_in_parts_and_whole() -> None:
+    data = io.BytesIO(zip_of({"a": b"12345", "b": b"67"}, zipfile.ZIP_STORED))
+    first, second = (ZipSection(data, each) for each in zip_entries(data))
+    assert (first.read(2), second.read(1), first.read(), second.read(), first.read()) == (
+        b"12",
+        b"6",
+        b"345",
+        b"7",
+        b"",
+    )
+    assert first.read(0) == b""
+
+
+def test_an_empty_member_of_a_folders_name_is_a_folder() -> None:
+    assert [ZipEntry(name, 0, False, 0, size).is_folder for name, size in (("a/", 0), ("a/", 1), ("a", 0))] == [
+        True, False, False,
+    ]  # fmt: skip

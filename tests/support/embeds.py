@@ -78,6 +78,15 @@ IN_BLOCKS: dict[str, tuple[str, str]] = {
         "<!-- /wp:html -->",
         BLOCK,
     ),
+    "html, facade with other data": (
+        f'<!-- wp:html -->\n<div id="Matterport" data-title="Mill" data-src="{SHOW}" data-height="9"><b></b></div>\n'
+        "<!-- /wp:html -->",
+        BLOCK,
+    ),
+    "html, facade by id": (
+        f'<!-- wp:html -->\n<span class="matterport" data-model="{MODEL}" data-x="1"></span>\n<!-- /wp:html -->',
+        BLOCK,
+    ),
     "html, self-closed": (f'<!-- wp:html -->\n<iframe src="{SHOW}" />\n<!-- /wp:html -->', BLOCK),
     "embed": (
         f'<!-- wp:embed {{"url":"{SHOW}","type":"rich","providerNameSlug":"matterport","responsive":true}} -->\n'
@@ -236,5 +245,8 @@ NOT_EMBEDS: dict[str, str] = {
     "an escaped shortcode": f'[[matterport src="{MODEL}"]]',
     "another iframe": '<iframe src="https://video.example/embed/1"></iframe>',
     "an image's link": f'<!-- wp:image {{"href":"{SHOW}"}} -->\n<figure><img src="x"></figure>\n<!-- /wp:image -->',
+    "WPBakery, something else": f"[vc_raw_html]{encoded('<p>Hours</p>')}[/vc_raw_html]",
+    "WPBakery, no base64": "[vc_raw_html]A[/vc_raw_html]",
+    "WPBakery, no text": f"[vc_raw_html]{base64.b64encode(bytes([255, 254, 0])).decode()}[/vc_raw_html]",
     "another's place": f"<!-- pme:{OTHER} -->{FRAME}<!-- /pme:{OTHER} -->",
 }

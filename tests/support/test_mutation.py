@@ -50,6 +50,7 @@ def unused(value: int) -> int:
 '''
 
 TESTS = """
+import shutil
 import subprocess
 
 from toy import price, wait
@@ -63,6 +64,11 @@ def test_a_child_pays_nothing():
 
 def test_waiting_ends():
     assert wait(2) == 0
+
+
+def test_a_servers_program_is_not_found():
+    assert shutil.which("sh")
+    assert not shutil.which("php")
 
 
 def test_a_server_is_needed():
@@ -99,6 +105,7 @@ def test_it_names_the_change_that_no_test_notices(toy: Path, capsys: pytest.Capt
     assert 'kind == "child" or -> and age < 6' not in printed.out
     assert "age < -> <= 6" not in printed.out
     assert "php is left out" not in printed.err
+    assert "fails without any change" not in printed.err
     assert (toy / "toy" / "__init__.py").read_text() == TOY.lstrip()
 
 
@@ -219,6 +226,11 @@ def test_messages_types_and_logs_are_left_alone() -> None:
 )
 def test_each_kind_of_change(source: str, expected: str) -> None:
     assert expected in changes(source)
+
+
+def test_false_is_not_returned_as_nothing() -> None:
+    assert changes("def f():\n    return False") == {"False -> True"}
+    assert changes("def f():\n    return 0") == {"0 -> None", "0 -> 1"}
 
 
 def test_every_named_equivalent_mutant_still_exists() -> None:

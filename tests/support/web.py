@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,8 +51,8 @@ class WebServer:
 
 
 @contextmanager
-def serving_web() -> Iterator[WebServer]:
-    """Serve on a free port of this machine."""
+def serving_web(tls: ssl.SSLContext | None = None) -> Iterator[WebServer]:
+    """Serve on a free port of this machine; over https with a certificate for ``localhost``."""
     server = WebServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -85,5 +86,5 @@ def serving_web() -> Iterator[WebServer]:
         def log_message(self, *_: object) -> None:
             return
 
-    with serving_handler(Handler) as server.address:
+    with serving_handler(Handler, tls) as server.address:
         yield server

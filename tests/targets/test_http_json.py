@@ -258,6 +258,11 @@ def test_write_that_times_out_is_tried_three_times_by_the_publisher(services: Se
     assert sent == ["PATCH"] * 3
 
 
+def test_slot_is_cleared_where_its_link_was_written(cms: Entries) -> None:
+    http_target(cms).take_away("PATCH spaces/renamed", {"endpoint": f"spaces/{ONE}"})
+    assert [request.path for request in cms.server.received] == [f"/spaces/{ONE}"]
+
+
 def test_slot_that_another_task_recorded_is_cleared_by_its_name(cms: Entries) -> None:
     http_target(cms).take_away(f"PATCH spaces/{ONE}", {})
     assert cms.entries[f"spaces/{ONE}"] == {"url": None}

@@ -155,6 +155,35 @@ def test_edit_that_is_confirmed_and_not_shown_fails(place: SlackPlace, channel: 
     assert not failed["permanent"]
 
 
+@pytest.mark.parametrize("response", [{"ok": True}, {"ok": True, "channel": "C1"}, {"ok": True, "ts": "1.5"}])
+def test_post_that_names_no_message_is_tried_again(
+    place: SlackPlace, channel: Channel, response: dict[str, object]
+) -> None:
+    answer = channel.answer
+
+    def answering(method: str, arguments: dict[str, object]) -> dict[str, object]:
+        complete = answer(method, arguments)
+        return response if method == "chat.postMessage" else complete
+
+    channel.answer = answering  # type: ignore[method-assign]
+    target = place.target()
+    with pytest.raises(SlotError, match="confirmed no message") as failure:
+        target.put(SLOT, shown_link(TOKEN_A, "link-a"), {})
+    assert not failure.value.permanent
+    channel.answer = answer  # type: ignore[method-assign]
+    target.put(SLOT, shown_link(TOKEN_A, "link-a"), {})
+    assert len(channel.messages) == 1
+
+
+def test_message_that_is_gone_when_it_is_read_back_is_posted_again(place: SlackPlace, channel: Channel) -> None:
+    target = place.target()
+    first = target.put(SLOT, shown_link(TOKEN_A, "link-a"), {})
+    channel.messages.clear()
+    with pytest.raises(SlotError, match="not in the channel when it is read back") as failure:
+        target.read_back(SLOT, shown_link(TOKEN_A, "link-a"), first.details)
+    assert not failure.value.permanent
+
+
 def test_address_that_is_not_slacks_is_named(place: SlackPlace, services: Services) -> None:
     client = WebClient(token="xoxb-test", base_url=f"{place.proxy.address}/nothing/", retry_handlers=[])
     items = mint(services, "monday", [ONE]).items

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
@@ -16,6 +18,7 @@ from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from pme_airflow.errors import SlotError
 from pme_airflow.targets import slack_client
 from pme_airflow.targets.slack_client import BoundedWebClient, RateLimitHandler, Refusal, SlackApi, SlackRefusal
+from tests.support.certificates import Authority
 from tests.support.links import TOKEN_A
 from tests.support.web import Reply, WebServer, serving_web
 
@@ -49,6 +52,26 @@ def test_call_is_sent_with_the_bots_token(server: WebServer) -> None:
     (request,) = server.received
     assert (request.method, request.path) == ("POST", "/api/chat.postMessage")
     assert request.headers["Authorization"] == "Bearer xoxb-secret"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``ca.pem`` and a certificate for ``localhost``."""
+    authority = Authority.in_folder(tmp_path_factory.mktemp("certificates"))
+    authority.issue("localhost")
+    return authority.folder
+
+
+def test_https_is_spoken_with_the_clients_certificates_alone(authority: Path) -> None:
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(authority / "localhost.pem", authority / "localhost.key")
+    with serving_web(served) as server:
+        server.reply = lambda request: answer(200, {"ok": True, "ts": "1.2"})
+        assert post(server, ssl=ssl.create_default_context(cafile=str(authority / "ca.pem")))["ts"] == "1.2"
+        with pytest.raises(SlotError, match="connection to Slack failed") as failure:
+            post(server)
+        assert not failure.value.permanent
+        assert len(server.received) == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -24,7 +24,6 @@ def _environment() -> Environment:
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
-        lstrip_blocks=True,
     )
 
 

@@ -176,8 +176,9 @@ class _Finder(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_Return(self, node: ast.Return) -> None:
-        if node.value and not (isinstance(node.value, ast.Constant) and node.value.value is None):
-            self._replace_node(node.value, "None")
+        if node.value and not _is_constant(node.value, None):
+            if not _is_constant(node.value, False):  # whoever asks whether it is true takes None for it
+                self._replace_node(node.value, "None")
             self.visit(node.value)
 
     def visit_If(self, node: ast.If) -> None:
@@ -316,6 +317,10 @@ def _header(node: ast.stmt) -> ast.stmt:
     header = ast.Pass()
     header.lineno, header.end_lineno = node.lineno, max(node.lineno, body[0].lineno - 1)
     return header
+
+
+def _is_constant(node: ast.expr, value: object) -> bool:
+    return isinstance(node, ast.Constant) and node.value is value
 
 
 def _is_untouched(node: ast.stmt) -> bool:

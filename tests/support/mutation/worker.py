@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,13 +103,16 @@ class Recorder:
 
 
 class Processes:
-    """The processes that tests start. Without servers, a test that starts a server or a whole Airflow is skipped."""
+    """The processes that tests start. Without servers, a test that starts a server or a whole Airflow is skipped.
+
+    A test that looks for a server's program finds none: what starts one in a thread, as Playwright does, cannot be skipped.
+    """
 
     started = 0
 
     @classmethod
     def watch(cls, *, with_servers: bool) -> None:
-        start, python = subprocess.Popen.__init__, sys.executable
+        start, find, python = subprocess.Popen.__init__, shutil.which, sys.executable
 
         def checked(self: Any, args: Any, *more: Any, **named: Any) -> None:
             words = [os.fsdecode(word) for word in ([args] if isinstance(args, (str, bytes, os.PathLike)) else args)]
@@ -118,7 +122,11 @@ class Processes:
             cls.started += 1
             start(self, args, *more, **named)
 
+        def found(cmd: str, *more: Any, **named: Any) -> str | None:
+            return None if not with_servers and os.path.basename(cmd) in SERVERS else find(cmd, *more, **named)
+
         subprocess.Popen.__init__ = checked  # type: ignore[method-assign, assignment]
+        shutil.which = found  # type: ignore[assignment]
 
 
 def in_fork(work: Callable[[], dict[str, Any]], limit: float, log: Path) -> dict[str, Any]:

@@ -143,6 +143,13 @@ def test_pages_hold_no_inline_script(template: str) -> None:
     assert re.findall(r"<script(?![^>]*\bsrc=)|\son\w+=", text) == []
 
 
+@pytest.mark.parametrize("template", ["embed.html.j2", "index.html.j2", "showroom.html.j2"])
+def test_pages_have_no_blank_lines(template: str) -> None:
+    values = {**EMBED, "hosts": "", "policy": "", "pages": [GALLERY_PAGE], "shown": {"Gallery": "/gallery/"}}
+    text = render(template, **values)
+    assert re.findall(r"\n[ \t]*\n", text) == []
+
+
 def test_missing_value_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         render("embed.html.j2", link=EMBED["link"])
