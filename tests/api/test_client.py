@@ -109,6 +109,15 @@ def test_names_of_an_api_that_is_away_cost_five_seconds_and_no_error(
         assert clock.slept - before <= 5 + 1  # and the pause that Retry-After asks of every request
 
 
+@pytest.mark.parametrize(("seconds", "timeout"), [(3.0, 3.0), (30.0, 10.0)])
+def test_a_client_with_a_deadline_waits_no_longer_for_one_response(seconds: float, timeout: float) -> None:
+    with PMEClient("id", SecretStr("secret"), "https://api.test", ClientSettings(timeout=10.0)) as client:
+        hurried = client.with_deadline(seconds)
+        assert (hurried.settings.timeout, hurried.settings.deadline) == (timeout, seconds)
+        assert hurried.limiter is client.limiter
+        hurried.close()
+
+
 @pytest.mark.parametrize("status", [404, 403])
 def test_a_token_refused_alone_is_a_denial_also_where_the_whole_query_fails(
     scripted: PMEClient, api: mocking.Mocker, status: int

@@ -28,6 +28,7 @@ from pme_airflow.errors import (
     PMENotEnabledError,
     PMEProtocolError,
     PMEUnavailableError,
+    PMEUnreachableError,
 )
 from pme_airflow.secrets import AccessToken, SecretStr
 
@@ -209,6 +210,38 @@ def test_a_query_refused_whole_is_handled_by_its_errors(
     assert refusal is not None
     assert refusal.kind is kind
     assert type(refusal.error) is error
+
+
+@pytest.mark.parametrize(
+    ("exchange", "kind", "error", "wait"),
+    [
+        (response({}, 401), RefusalKind.RENEW_TOKEN, PMECredentialsError, None),
+        (response({"error": "invalid_grant"}, 400), RefusalKind.RENEW_TOKEN, PMECredentialsError, None),
+        (response({}, 403), RefusalKind.GIVE_UP, PMENotEnabledError, None),
+        (response({}, 415), RefusalKind.GIVE_UP, PMEProtocolError, None),
+        (response({}, 429), RefusalKind.RETRY_LATER, PMEUnavailableError, None),
+        (response({}, 429, **{"Retry-After": "7"}), RefusalKind.RETRY_LATER, PMEUnavailableError, 7.0),
+        (response({}, 503, **{"Retry-After": "7"}), RefusalKind.RETRY_LATER, PMEUnavailableError, 7.0),
+        (NoResponse(False, "refused"), RefusalKind.RETRY_LATER, PMEUnreachableError, None),
+    ],
+)
+def test_a_status_that_refuses_the_request_is_handled_by_its_kind(
+    exchange: Exchange, kind: RefusalKind, error: type, wait: float | None
+) -> None:
+    refusal = refusal_of(exchange, 1)
+    assert refusal is not None
+    assert (refusal.kind, type(refusal.error), refusal.retry_after) == (kind, error, wait)
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        response({}, 503), response({}, 500), response({}, 404), response({"error": "other"}, 400), response({}, 402),
+        response({"data": {"a0": {"x": 1}}}, 403), NoResponse(True, "reset"),
+    ],
+)  # fmt: skip
+def test_a_status_that_may_have_acted_is_no_refusal(exchange: Exchange) -> None:
+    assert refusal_of(exchange, 1) is None
 
 
 @pytest.mark.parametrize("extensions", [True, False])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pme_airflow.api.limiter import Limiter, LocalRateLimit
+from pme_airflow.api.limiter import Limiter, LocalRateLimit, RateLimit
 from tests.support.clocks import FakeClock
 
 LATENCY = 0.01
@@ -191,3 +191,164 @@ def test_a_named_concurrency_is_never_exceeded() -> None:
     limiter = Limiter(8, 0, clock)
     Server(limiter, clock, lambda _: 200).run(30)
     assert limiter.at_once == limiter.most == 8
+
+
+# -------------------------------------------------------------------------------- each rule alone
+
+
+def refused_at_once(refused: int, accepted: int, in_flight: int = 0) -> tuple[Limiter, FakeClock, list[float]]:
+    """A limiter after so many responses at second 0, and the requests that are still in flight."""
+    clock = FakeClock()
+    limiter = Limiter(4096, 4096, clock)
+    begun = [limiter.start() for _ in range(refused + accepted + in_flight)]
+    for number in range(accepted + refused):
+        limiter.ended(begun[number], 200 if number < accepted else 429)
+    return limiter, clock, begun[refused + accepted :]
+
+
+@pytest.mark.parametrize(
+    ("refused", "accepted", "is_limit"), [(4, 0, False), (5, 0, True), (5, 11, True), (5, 12, False), (6, 14, True)]
+)
+def test_five_refusals_in_a_second_are_a_limit_where_they_are_three_tenths_of_it(
+    refused: int, accepted: int, is_limit: bool
+) -> None:
+    limiter, _, _ = refused_at_once(refused, accepted)
+    assert limiter.start() == pytest.approx(1.0 if is_limit else 0.0)
+
+
+def test_refusals_more_than_a_second_apart_are_no_limit() -> None:
+    clock = FakeClock()
+    limiter = Limiter(4096, 4096, clock)
+    for seconds in (0.5, 0.5, 0.0, 0.0, 0.0):
+        clock.advance(seconds)
+        limiter.ended(limiter.start(), 429)
+    assert limiter.start() == 2.0  # the first one was a second ago when the last one came, the others were not
+    limiter = Limiter(4096, 4096, clock := FakeClock())
+    for seconds in (0.5, 0.0, 0.0, 0.0, 1.0):
+        clock.advance(seconds)
+        limiter.ended(limiter.start(), 429)
+    assert limiter.start() == 1.5
+
+
+@pytest.mark.parametrize(("accepted", "per_second"), [(11, 0.95 * 11), (0, 0.5)])
+def test_the_rate_is_a_little_less_than_what_was_accepted(accepted: int, per_second: float) -> None:
+    limiter, _, _ = refused_at_once(5, accepted)
+    first = limiter.start()
+    assert limiter.start() - first == pytest.approx(1 / per_second)
+
+
+@pytest.mark.parametrize(("seconds", "factor"), [(7.5, 1 + (1 / 0.95 - 1) / 8), (15, 1 / 0.95), (30, 8 / 0.95 - 7)])
+def test_the_rate_is_back_where_it_was_refused_after_15_seconds_and_grows_fast_then(
+    seconds: float, factor: float
+) -> None:
+    limiter, clock, _ = refused_at_once(5, 11)
+    clock.advance(1 + seconds)
+    starts = [limiter.start() for _ in range(3)]
+    assert starts[:2] == [1 + seconds] * 2
+    assert starts[2] - starts[1] == pytest.approx(1 / (11 * 0.95 * factor))
+
+
+def test_a_further_refusal_pauses_shortly_and_takes_five_hundredths_of_the_rate() -> None:
+    limiter, _, _ = refused_at_once(5, 11)
+    limiter.ended(limiter.start(), 429)
+    first = limiter.start()
+    assert first == pytest.approx(1.25)
+    assert limiter.start() - first == pytest.approx(1 / (11 * 0.95**2))
+
+
+@pytest.mark.parametrize("status", [503, None])
+def test_a_fault_leaves_the_rate_as_it_is(status: int | None) -> None:
+    limiter, _, _ = refused_at_once(5, 11)
+    first = limiter.start()
+    limiter.ended(first, status)
+    assert limiter.start() - first == pytest.approx(1 / (11 * 0.95))
+
+
+def test_a_rate_cut_four_times_and_refused_by_chance_was_no_limit() -> None:
+    limiter, _, _ = refused_at_once(5, 11)
+    for expected in (1.0, 1.25, 1.5, 1.75):
+        started = limiter.start()
+        assert started == pytest.approx(expected)
+        limiter.ended(started, 429)
+    assert [limiter.start(), limiter.start()] == pytest.approx([1.75, 1.75])
+
+
+def test_a_rate_cut_four_times_and_refused_on_and_on_is_measured_anew() -> None:
+    limiter, _, in_flight = refused_at_once(5, 11, in_flight=2)
+    for _ in range(3):
+        limiter.ended(limiter.start(), 429)
+    fourth = limiter.start()
+    for started in (*in_flight, fourth):
+        limiter.ended(started, 429)
+    first = limiter.start()
+    assert first == pytest.approx(fourth + 0.25)
+    assert limiter.start() - first == pytest.approx(1 / 0.5)
+
+
+def test_the_longest_pause_that_was_asked_for_counts_up_to_30_seconds() -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 8, clock)
+    begun = [limiter.start() for _ in range(3)]
+    for started, retry_after in zip(begun, (7.0, 3.0, None), strict=True):
+        limiter.ended(started, 503, retry_after=retry_after)
+    started = limiter.start()
+    assert started == 7.0
+    limiter.ended(started, 429, retry_after=3600.0)
+    assert limiter.start() == 37.0
+
+
+@pytest.mark.parametrize("status", [429, 503, None])
+def test_every_refusal_halves_the_concurrency_down_to_one(status: int | None) -> None:
+    clock = FakeClock()
+    limiter = Limiter(5, 8, clock)
+    found = []
+    for _ in range(4):
+        limiter.ended(limiter.start(), status)
+        found.append(limiter.at_once)
+        clock.advance(1)
+    assert found == [2, 1, 1, 1]
+
+
+class Reserving(RateLimit):
+    """Remembers how many starts were reserved at once."""
+
+    def __init__(self, per_second: float, clock: FakeClock) -> None:
+        super().__init__(per_second)
+        self.counts: list[int] = []
+        self._clock = clock
+
+    def reserve(self, count: int) -> float:
+        self.counts.append(count)
+        return self._clock.monotonic()
+
+
+@pytest.mark.parametrize(("per_second", "count"), [(1, 1), (8, 1), (9, 2), (100, 24), (206, 49), (207, 50), (1000, 50)])
+def test_starts_of_a_quarter_of_a_second_are_reserved_at_once(per_second: float, count: int) -> None:
+    clock = FakeClock()
+    rate_limit = Reserving(per_second, clock)
+    limiter = Limiter(count + 1, 0, clock, rate_limit)
+    starts = [limiter.start() for _ in range(count)]
+    assert rate_limit.counts == [count]
+    assert starts == pytest.approx([index / (per_second * 0.97) for index in range(count)])
+    limiter.start()
+    assert rate_limit.counts == [count, count]
+
+
+@pytest.mark.parametrize(("late", "reserved"), [(0.04, 1), (0.06, 2)])
+def test_a_reserved_start_is_dropped_a_twentieth_of_a_second_after_its_time(late: float, reserved: int) -> None:
+    clock = FakeClock()
+    rate_limit = Reserving(9, clock)
+    limiter = Limiter(8, 0, clock, rate_limit)
+    limiter.start()
+    clock.advance(1 / (9 * 0.97) + late)
+    limiter.start()
+    assert len(rate_limit.counts) == reserved
+
+
+def test_reserved_starts_follow_each_other_and_are_not_saved_up() -> None:
+    clock = FakeClock()
+    rate_limit = LocalRateLimit(100, clock)
+    assert rate_limit.per_second == pytest.approx(97)
+    assert [rate_limit.reserve(97), rate_limit.reserve(97)] == pytest.approx([0.0, 1.0])
+    clock.advance(10)
+    assert [rate_limit.reserve(1), rate_limit.reserve(1)] == pytest.approx([10.0, 10 + 1 / 97])

@@ -111,6 +111,20 @@ def test_no_netrc_entry_is_sent(
     assert [request.get("Authorization") for request in seen] == ["Bearer app", None]
 
 
+def test_only_gzip_is_asked_for(transport: Transport, seen: list[dict[str, str]]) -> None:
+    post(transport, "/a")
+    transport.post_form("/b", SecretStr("x=1"))
+    transport.get(SecretStr(transport.host + "/c"))
+    assert [request["Accept-Encoding"] for request in seen] == ["gzip"] * 3
+
+
+def test_a_response_may_take_twice_the_timeout_of_a_read(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds: list[float] = []
+    monkeypatch.setattr("pme_airflow.api.transport.bound_response", bounds.append)
+    post(transport, "/a")
+    assert bounds == [10.0]
+
+
 def test_a_cookie_of_the_api_is_sent_back(transport: Transport, seen: list[dict[str, str]]) -> None:
     for path in ("/a", "/cookie", "/a", "/b"):
         post(transport, path)

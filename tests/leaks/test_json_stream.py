@@ -98,6 +98,15 @@ def test_text_between_documents_is_kept() -> None:
     assert [end.values for end in ends(raw)] == [{"a": 1}, {"c": 3}]
 
 
+def test_long_text_comes_in_whole_lines_a_part_at_a_time() -> None:
+    step, line = json_stream._STEP_BYTES, "y" * 10_000
+    raw = f"{'x' * (step - 3000)}\n{line}\n" + f"{'z' * 999}\n" * (4 * step // 1000)
+    parts = [event.text for event in read_events(raw.encode()) if isinstance(event, Text)]
+    assert "".join(parts).split() == raw.split()
+    assert any(line in part for part in parts)
+    assert max(map(len, parts)) < 2 * step
+
+
 def test_a_log_line_in_brackets_is_text() -> None:
     raw = '[2026-01-01 00:00:00] start\n[1, 2] done\n[{"a": 1}]\n'
     assert "start" in texts(raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 import subprocess
 import sys
 import textwrap
@@ -107,6 +107,8 @@ def test_it_names_the_change_that_no_test_notices(toy: Path, capsys: pytest.Capt
     assert "php is left out" not in printed.err
     assert "fails without any change" not in printed.err
     assert (toy / "toy" / "__init__.py").read_text() == TOY.lstrip()
+    kept = json.loads((toy / runner.CACHE).read_text())
+    assert kept["files"]["tests/test_toy.py"]["imports"] == ["toy/__init__.py"]
 
 
 def test_an_endless_loop_counts_as_caught(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,21 +131,35 @@ def test_what_is_edited_during_a_run_does_not_matter(
     assert "100.0 %" in printed
 
 
-def test_only_the_tests_of_what_changed_are_measured_again(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_the_tests_of_what_changed_are_measured_again(toy: Path) -> None:
     (toy / "toy" / "other.py").write_text("LIMIT = 3\n")
-    (toy / "tests" / "test_other.py").write_text(
-        "import importlib\n\ndef test_limit():\n    assert importlib.import_module('toy.other').LIMIT == 3\n"
-    )
-    measured = []
-    for file, text in (
-        ("toy/other.py", "LIMIT = 3\n"), ("toy/other.py", "LIMIT = 3  # metres\n"), ("tests/test_toy.py", TESTS + "\n"),
-        ("toy/__init__.py", TOY), ("toy/unused.py", "LIMIT = 4\n"),
-    ):  # fmt: skip
-        (toy / file).write_text(text)
-        trial(toy, "__init__:15", "-n", "1")
-        found = re.search(r"the tests of (\d+) of 2 files", capsys.readouterr().err)
-        measured.append(int(found[1]) if found else 0)
-    assert measured == [2, 1, 1, 2, 0]
+    (toy / "tests" / "test_other.py").write_text("from toy import other\n")
+    (toy / "tests" / "test_start.py").write_text("a process of its own\n")
+    imports = {
+        "tests/test_toy.py": ["toy/__init__.py"], "tests/test_other.py": ["toy/other.py"], "tests/test_start.py": None,
+    }  # fmt: skip
+    recorded: list[str] = []
+
+    class Recording:
+        def do(self, **job: Any) -> dict[str, Any]:
+            recorded.extend(job.get("record", ()))
+            return {"tests": {}, "imports": imports[job["record"][0]]} if "record" in job else {}
+
+    found = []
+    for changed in (
+        "toy/other.py",
+        "toy/other.py",
+        "tests/test_toy.py",
+        "toy/__init__.py",
+        "toy/new.py",
+        "tests/conftest.py",
+    ):
+        (toy / changed).write_text(f"# edit {len(found)}\n")
+        recorded.clear()
+        measure(toy, "toy", sorted(imports), [Recording()], toy / "kept.json", lambda _: None)  # type: ignore[list-item]
+        found.append([Path(name).stem.removeprefix("test_") for name in recorded])
+    everything = ["other", "start", "toy"]
+    assert found == [everything, ["other", "start"], ["toy"], everything, ["start"], everything]
 
 
 def test_a_timeout_is_tried_once_more_with_more_time() -> None:
@@ -226,6 +242,10 @@ def test_messages_types_and_logs_are_left_alone() -> None:
 )
 def test_each_kind_of_change(source: str, expected: str) -> None:
     assert expected in changes(source)
+
+
+def test_arguments_that_may_come_in_any_order_keep_theirs() -> None:
+    assert changes("x = min(a, b)") == {"min -> max"}
 
 
 def test_false_is_not_returned_as_nothing() -> None:

@@ -22,6 +22,8 @@ TWINS |= {other: one for one, other in TWINS.items()}
 METHOD_TWINS |= {other: one for one, other in METHOD_TWINS.items()}
 #: Calls whose positional arguments are conditions: one of them is left out at a time.
 CONDITIONS = frozenset({"where", "having", "filter", "and_", "or_", "any", "all"})
+#: Calls whose positional arguments may come in any order.
+SYMMETRIC = frozenset({"min", "max", "gcd", "isclose"})
 LOG_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 CACHES = frozenset({"cache", "lru_cache", "cached_property"})
 UNTOUCHED_CALLS = frozenset({"cast", "TypeVar", "ParamSpec", "NewType", "getLogger", "overload"})
@@ -286,7 +288,7 @@ class _Finder(ast.NodeVisitor):
         if name_of(node.func) in CONDITIONS and len(plain) > 1:
             for arg in plain:
                 self._leave_out(arg, self._text(arg))
-        elif len(plain) > 1 and plain == node.args:
+        elif len(plain) > 1 and plain == node.args and name_of(node.func) not in SYMMETRIC:
             self._swap(plain[0], plain[1])
         self.generic_visit(node)
 
