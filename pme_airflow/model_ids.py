@@ -10,14 +10,18 @@ from pme_airflow.errors import PMEInputError
 
 __all__ = ["is_model_id", "model_id_of", "model_ids_of"]
 
-_MODEL_ID = re.compile(r"[A-Za-z0-9]{11}\Z", re.ASCII)
+#: A model's own id, or that of one of its Views, which the vendor takes in its place.
+_MODEL_ID = re.compile(r"(?:[A-Za-z0-9]{11}|[a-z0-9]{25})\Z", re.ASCII)
 #: A longer text may be a token, and is not quoted.
 _MAX_SHOWN = 16
 _MODEL_PATH = re.compile(r"/models/([^/]+)")
 
 
 def is_model_id(text: str) -> bool:
-    """Return whether a text is a model id and nothing else: 11 characters of ``[A-Za-z0-9]``."""
+    """Return whether a text is a model id and nothing else.
+
+    It is 11 characters of ``[A-Za-z0-9]``, or the 25 of ``[a-z0-9]`` that a View of a model has.
+    """
     return bool(_MODEL_ID.match(text))
 
 
@@ -26,7 +30,7 @@ def model_id_of(value: object, name: str = "models") -> str:
 
     :param value: the text to read.
     :param name: the setting's name, for error messages.
-    :raises PMEInputError: where there is none; ids are 11 characters of ``[A-Za-z0-9]``.
+    :raises PMEInputError: where there is none; see :func:`is_model_id`.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -37,7 +41,9 @@ def model_id_of(value: object, name: str = "models") -> str:
     else:
         shape = f"a {type(value).__name__}"
     raise PMEInputError(
-        f"{shape} is not a model id. Give 11 characters of [A-Za-z0-9], as in yyHDFKzPzvN, or a share URL.", name
+        f"{shape} is not a model id. Give 11 characters of [A-Za-z0-9], as in yyHDFKzPzvN, the 25 of a View, "
+        "or a share URL.",
+        name,
     )
 
 

@@ -24,6 +24,20 @@ def test_a_model_id_is_read_out_of_an_id_or_a_share_url(text: str) -> None:
     assert model_id_of(text) == ID
 
 
+VIEW = "3k5wz1a8f0q2x7c9v6b4n1m8p"
+
+
+@pytest.mark.parametrize("text", [VIEW, f"https://my.matterport.com/show/?m={VIEW}&play=1"])
+def test_a_views_id_is_accepted_in_place_of_a_models(text: str) -> None:
+    assert model_id_of(text) == VIEW
+
+
+@pytest.mark.parametrize("text", [VIEW.upper(), VIEW[:-1], VIEW + "a", VIEW[:-1] + "-", f"https://x/?m={VIEW}x"])
+def test_what_is_nearly_a_views_id_is_refused(text: str) -> None:
+    with pytest.raises(PMEInputError):
+        model_id_of(text)
+
+
 @pytest.mark.parametrize(
     "value",
     ["", "abc", ID + "x", ID[:-1], "yyHDFKzPzv-", "yyHDFKzPzv\u0661", "https://my.matterport.com/show", 17, None, True,

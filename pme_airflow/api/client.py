@@ -193,7 +193,7 @@ class PMEClient:
     def models(self, query: str = "*") -> Iterator[Model]:
         """List the models that the application may see, all pages.
 
-        What is listed without a model id of 11 characters of ``[A-Za-z0-9]`` is skipped and logged, so that no id can
+        What is listed without a model id is skipped and logged, so that no id can
         name a path, a script or a page of its own. Names are cleaned of control characters.
 
         :param query: the vendor's search text; ``*`` for every model.
@@ -210,7 +210,7 @@ class PMEClient:
                     yield model
         if skipped:
             log.warning(
-                "The API listed %d models without a model id of 11 letters and digits (%s first). They are skipped.",
+                "The API listed %d models without a model id (%s first). They are skipped.",
                 len(skipped),
                 ascii(skipped[0])[:60],
             )

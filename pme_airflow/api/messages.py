@@ -63,7 +63,7 @@ class MintRequest:
 class Model:
     """One model as the API lists it.
 
-    :param model_id: its id, 11 characters of ``[A-Za-z0-9]``.
+    :param model_id: its id.
     :param name: its name; empty where the API gives none.
     :param state: its state, such as ``active`` or ``inactive``; empty where the API gives none.
     :param visibility: who may see it: ``private``, ``unlisted``, ``public`` or ``password``; empty where the API gives

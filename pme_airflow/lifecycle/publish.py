@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
+from pme_airflow.embed_params import EmbedParams, with_params
 from pme_airflow.errors import PMEError
 from pme_airflow.ledger import audience_models, publications
 from pme_airflow.ledger.model_names import record_names
@@ -25,6 +26,7 @@ from pme_airflow.lifecycle.slot_checks import find_lost_slots
 from pme_airflow.lifecycle.slot_worker import SlotWriter
 from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
 from pme_airflow.sealing import OpenedLink
+from pme_airflow.secrets import SecretStr
 from pme_airflow.targets.base import ShownLink, SlotResult, Target
 
 __all__ = ["PublishResult", "Publisher"]
@@ -47,6 +49,7 @@ class Publisher:
     :param publishers: the ids of further DAGs that publish for the same placement: what they show is cleared like what
         this DAG shows.
     :param allow_clearing: whether more than half of what is shown may be cleared at once.
+    :param params: the Showcase parameters that are appended to the links.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Publisher:
         *,
         publishers: Iterable[str] = (),
         allow_clearing: bool = False,
+        params: EmbedParams | None = None,
     ) -> None:
         self._services = services
         self._run_context = run_context
@@ -66,6 +70,7 @@ class Publisher:
         self._result = PublishResult(target.name)
         self._publishers = frozenset(publishers)
         self._allow_clearing = allow_clearing
+        self._params = params or EmbedParams()
         self._names: dict[str, str] = {}
         self._listed: defaultdict[str, set[str]] = defaultdict(set)
         self._progress = Progress(log, "publishing", 0, services.clock)
@@ -168,7 +173,10 @@ class Publisher:
         until = datetime.fromisoformat(str(item["valid_until"]).replace("Z", "+00:00"))
         model_id = str(item["model_id"])
         name = _on_one_line(self._names.get(model_id, "")) or model_id
-        return ShownLink(str(item["link_id"]), model_id, str(item["audience"]), opened.url, opened.token, until, name)
+        params = self._params.of(model_id)
+        url = SecretStr(with_params(opened.url.reveal(), params))
+        audience = str(item["audience"])
+        return ShownLink(str(item["link_id"]), model_id, audience, url, opened.token, until, name, params)
 
     def _grace(self, result: SlotResult) -> timedelta:
         return timedelta(0) if result.old_link_remains else self._services.grace

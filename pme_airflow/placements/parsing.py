@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import yaml
 
 from pme_airflow.durations import Validity, parse_duration
+from pme_airflow.embed_params import EmbedParams
 from pme_airflow.errors import PMEInputError
 from pme_airflow.leaks.encodings import redact
 from pme_airflow.model_ids import model_id_of
@@ -35,6 +36,7 @@ _KEYS = frozenset(
         "exclude",
         "keep_every",
         "models",
+        "params",
         "pme_conn_id",
         "renew_before",
         "targets",
@@ -144,6 +146,7 @@ def _placement_of(entry: Mapping[str, Any], problems: ProblemCollector) -> Place
         tuple(exclude),
         allow_clearing,
         _read_timezone(entry, problems),
+        _read_params(entry.get("params"), ids, exclude, problems),
     )
 
 
@@ -200,6 +203,24 @@ def _read_flag(entry: Mapping[str, Any], key: str, problems: ProblemCollector) -
         problems.add(key, "give true or false")
         return False
     return value
+
+
+def _read_params(
+    raw: Any, models: Collection[str] | None, exclude: Collection[str], problems: ProblemCollector
+) -> EmbedParams:
+    """Read the Showcase parameters of links.
+
+    :param models: the ids of the placement's models; ``None`` if a query finds them.
+    """
+    try:
+        params = EmbedParams.parse(raw)
+    except PMEInputError as error:
+        problems.add_error(error.field or "params", error)
+        return EmbedParams()
+    for model_id in params.single:
+        if models is not None and model_id not in models and model_id not in exclude:
+            problems.add(f"params.{model_id}", "is for a model that is not listed in models")
+    return params
 
 
 def _read_timezone(entry: Mapping[str, Any], problems: ProblemCollector) -> str:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from pme_airflow.durations import Validity
+from pme_airflow.embed_params import EmbedParams
 from pme_airflow.placements.locations import location_of
 
 __all__ = ["DEFAULT_TIMEZONE", "PLACEMENT_DAGS", "Placement", "TargetSpec", "task_id_part"]
@@ -53,6 +54,7 @@ class Placement:
     :param allow_gaps: whether a schedule that must leave a gap is accepted.
     :param exclude: ids of models that are not published.
     :param allow_clearing: whether more than half of the slots may be cleared at once.
+    :param params: the Showcase parameters of the links.
     :param timezone: the IANA time zone in which the nightly run is at 02:00.
     """
 
@@ -67,6 +69,7 @@ class Placement:
     exclude: tuple[str, ...] = ()
     allow_clearing: bool = False
     timezone: str = DEFAULT_TIMEZONE
+    params: EmbedParams = field(default_factory=EmbedParams)
 
     @property
     def group(self) -> str:

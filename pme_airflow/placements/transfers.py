@@ -40,6 +40,7 @@ def transfer_for(placement: Placement, target: TargetSpec, links: Any, **kwargs:
         "models": placement.listed_models,
         "publishers": PLACEMENT_DAGS,
         "allow_clearing": placement.allow_clearing,
+        "link_params": placement.params.as_json() or None,
         "audience": placement.audience,
         "pme_conn_id": placement.pme_conn_id,
     }

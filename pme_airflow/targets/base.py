@@ -23,6 +23,7 @@ class ShownLink:
     """An opened link that is about to be written into a slot. Reveal ``url`` and ``token`` only where they are written.
 
     :param name: the model's name where the API gave one, else its id. People type it: escape it for the place.
+    :param params: the Showcase parameters that were appended to ``url``, as a query.
     """
 
     link_id: str
@@ -32,6 +33,7 @@ class ShownLink:
     token: AccessToken
     valid_until: datetime
     name: str = ""
+    params: str = ""
 
 
 @dataclass(frozen=True)

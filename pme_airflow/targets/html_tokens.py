@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["Comment", "Tag", "Text", "Token", "is_visible", "open_elements", "tokens"]
+__all__ = ["Comment", "Tag", "Text", "Token", "attribute_value", "is_visible", "open_elements", "tokens"]
 
 _MARKUP = re.compile(r"<!--|<(/?)([a-zA-Z][a-zA-Z0-9:_-]*)")
 _TAG_STOP = re.compile(r">|=\s{0,16}([\"'])")
 _ATTRIBUTE = re.compile(r"([^\s\"'<>/=]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+)))?")
+#: A reference to a character. In an attribute, one without a semicolon is none before ``=`` or a letter, so that
+#: ``&gt=1`` and ``&copy=1`` remain parameters of an address (HTML, 13.2.5.73).
+_REFERENCE = re.compile(
+    r"&(?:#[0-9]{1,8};?|#[xX][0-9A-Fa-f]{1,8};?|[A-Za-z][A-Za-z0-9]{0,31}(?:;|(?![A-Za-z0-9=;])))", re.ASCII
+)
 #: Their content is text to a browser, whatever it looks like.
 _RAW = {name: re.compile(rf"</{name}\b", re.IGNORECASE) for name in ("script", "style", "textarea", "xmp", "noembed")}
 _VOID = frozenset(
@@ -60,7 +65,7 @@ class Tag(Token):
         """The attributes by name in lower case, without HTML's escapes."""
         inner = self.source[1 + len(self.name) : -1]
         found = ((m[1].lower(), m[2] or m[3] or m[4] or "") for m in _ATTRIBUTE.finditer(inner))
-        return {name: html.unescape(value) for name, value in found}
+        return {name: attribute_value(value) for name, value in found}
 
 
 class _Reader:
@@ -132,6 +137,11 @@ class _Reader:
         if found < 0:
             self._missing.add(what)
         return found
+
+
+def attribute_value(raw: str) -> str:
+    """Return the value of an attribute without HTML's escapes, as a browser reads it."""
+    return _REFERENCE.sub(lambda match: html.unescape(match[0]), raw)
 
 
 def tokens(text: str, start: int = 0, end: int | None = None) -> Iterator[Token]:

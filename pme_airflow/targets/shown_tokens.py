@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from contextlib import suppress
 from urllib.parse import unquote
 
 from pme_airflow.leaks.encodings import tokens_in
+from pme_airflow.targets.html_tokens import attribute_value
 
 __all__ = ["all_tokens", "tokens_of"]
 
@@ -24,7 +24,7 @@ def tokens_of(text: str, model_id: str) -> set[str]:
         return set()
     with suppress(ValueError, RecursionError):
         text = json.dumps(json.loads(text), ensure_ascii=False)
-    plain = html.unescape(text)
+    plain = attribute_value(text)
     names_model = re.compile(rf"[?&;]m={re.escape(model_id)}(?![A-Za-z0-9])")
     found: set[str] = set()
     for word in _WORD.finditer(plain):

@@ -76,8 +76,12 @@ class WordPressTarget(Target):
         path, page = self._document(path, self._api.page(path), link.model_id)
         if page.get("status") == "trash":
             raise SlotError("the page is in the trash: restore it, or name another")
-        content = self._changed(path, page, lambda text: placed(text, link_embed(link), link.model_id))
+        former = str(previous.get("params") or "")
+        content = self._changed(
+            path, page, lambda text: placed(text, lambda old: link_embed(link, old, former), link.model_id)
+        )
         details = {"path": path, "model_id": link.model_id, "fingerprint": fingerprint(link.token)}
+        details |= {"params": link.params} if link.params else {}
         return SlotResult(details, old_link_remains=self._delete_old_revisions(path, content) > 0)
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
@@ -216,7 +220,7 @@ class WordPressTarget(Target):
 
 def _checked_model(model_id: object) -> str:
     if not isinstance(model_id, str) or not _MODEL_ID.fullmatch(model_id):
-        raise PMEInputError("pages: a key is no model id. Give 11 characters of [A-Za-z0-9].")
+        raise PMEInputError("pages: a key is no model id. Give 11 characters of [A-Za-z0-9], or the 25 of a View.")
     return model_id
 
 

@@ -8,6 +8,7 @@ WordPress from making paragraphs of all other text.
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.base import ShownLink
@@ -15,6 +16,7 @@ from pme_airflow.targets.html_tokens import Tag, is_visible, open_elements
 from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.wordpress_blocks import Block, enclosing, has_blocks, level_of
 from pme_airflow.targets.wordpress_embeds import Unit
+from pme_airflow.targets.wordpress_frames import default_frame, renewed_frame
 from pme_airflow.targets.wordpress_source import Source
 
 __all__ = ["cleared", "holds_place", "is_stale", "link_embed", "placed", "shown_text"]
@@ -28,32 +30,29 @@ _MAX_REMOVALS = 40
 _BREAKS = ("<br>", "<br/>", "<br />")
 
 
-def link_embed(link: ShownLink) -> str:
+def link_embed(link: ShownLink, replaced: str = "", former: str = "") -> str:
     """Return the HTML that shows a link, as the block editor would write it.
 
-    A name is written in ASCII, since tables in ``utf8mb3`` take no emoji, and without brackets, which would run
-    shortcodes.
+    :param replaced: what it replaces: an iframe stays as it is but for the token, and of other embeds their looks.
+    :param former: the placement's Showcase parameters at the last time.
     """
-    url = html.escape(link.url.reveal())
-    title = html.escape(link.name).replace("[", "&#91;").replace("]", "&#93;")
-    title = title.encode("ascii", "xmlcharrefreplace").decode()
-    return _between_comments(
-        link.model_id,
-        f'<iframe src="{url}" title="{title}" width="100%" height="480" '
-        f'referrerpolicy="no-referrer" allowfullscreen=""></iframe>',
-    )
+    frame = renewed_frame(replaced, link, former) if replaced else None
+    return _between_comments(link.model_id, frame or default_frame(link, replaced))
 
 
-def placed(content: str, embed: str, model_id: str) -> str:
+def placed(content: str, embed: str | Callable[[str], str], model_id: str) -> str:
     """Return a source with a model's link in its place; every other byte stays as it was.
 
     The place is where the model's link stands, else the placeholder ``[pme model=…]``, else where the link stood, else
     what shows the model otherwise, else the end. What else shows the model is removed, unless the link stands there.
 
-    :param embed: what :func:`link_embed` returns.
+    :param embed: what :func:`link_embed` returns, or a function that makes it of what it replaces.
     :raises SlotError: where there are several places of one kind.
     """
     place, others = _place(Source(content), model_id)
+    shown = content[place.start : place.end] if place is not None else ""
+    if callable(embed):
+        embed = embed(shown)
     for _ in range(_MAX_REMOVALS):  # one that is removed may have held another
         if not others:
             break

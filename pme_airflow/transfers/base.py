@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -35,11 +35,13 @@ class PMETransferOperator(BaseOperator):
     :param pme_conn_id: the PME connection.
     :param publishers: the ids of further DAGs that publish for the same placement: what they show is cleared like what
         this DAG shows.
+    :param link_params: Showcase parameters that are appended to the links, as ``params`` of a placement has them:
+        ``play=1&qs=1``, or a mapping with those of single models in it. (templated)
     :param allow_clearing: whether more than half of the slots may be cleared at once; else nothing is, and the task
         fails.
     """
 
-    template_fields: Sequence[str] = ("links", "models", "audience", "pme_conn_id")
+    template_fields: Sequence[str] = ("links", "models", "audience", "pme_conn_id", "link_params")
     ui_color = "#dbe9f6"
 
     def __init__(
@@ -51,6 +53,7 @@ class PMETransferOperator(BaseOperator):
         pme_conn_id: str = "pme_default",
         publishers: Sequence[str] = (),
         allow_clearing: bool = False,
+        link_params: str | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("trigger_rule", "all_done")
@@ -61,6 +64,7 @@ class PMETransferOperator(BaseOperator):
         self.pme_conn_id = pme_conn_id
         self.publishers = publishers
         self.allow_clearing = allow_clearing
+        self.link_params = link_params
 
     @abstractmethod
     def make_target(self, hook: PMEHook) -> Target:
@@ -73,6 +77,7 @@ class PMETransferOperator(BaseOperator):
         :raises AirflowFailException: if every failed slot failed permanently, or an upstream task failed.
         :raises AirflowException: if a slot failed and another try may help.
         """
+        from pme_airflow.embed_params import EmbedParams
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.lifecycle.former_names import move_former_publications
         from pme_airflow.lifecycle.publish import Publisher
@@ -90,6 +95,7 @@ class PMETransferOperator(BaseOperator):
                 hook.open_link,
                 publishers=self.publishers,
                 allow_clearing=self.allow_clearing,
+                params=EmbedParams.parse(self.link_params, "link_params"),
             )
             outcome = publisher.publish(hook.items(self.links), finish=_is_retry(context))
             if not outcome.links and failed_upstream:

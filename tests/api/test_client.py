@@ -47,7 +47,7 @@ def test_every_page_of_models_is_read(world: World, client: PMEClient) -> None:
 
 
 HOSTILE_IDS = ["../../escaped", "javascript:alert(1)", "a" * 12, "a" * 10, "Model00000\n", "Model00000\u0661", "", None, 5,
-               "k7aqznhw3gtdmfxb52vy9mcde", "<b>Model000", "\x1b[31mModel", ["Model000000"], {"id": "Model000000"}]  # fmt: skip
+               "K7aqznhw3gtdmfxb52vy9mcde", "<b>Model000", "\x1b[31mModel", ["Model000000"], {"id": "Model000000"}]  # fmt: skip
 
 
 def listing(*models: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from unittest import mock
 from sqlalchemy import update
 
 from pme_airflow.dev.emulator import World
+from pme_airflow.embed_params import EmbedParams
 from pme_airflow.ledger import flags, publications
 from pme_airflow.ledger.model_names import known_names
 from pme_airflow.ledger.run_context import RunContext
@@ -251,3 +252,20 @@ def test_the_names_that_a_target_shows_are_kept_in_the_ledger(services: Services
     publish(services, "monday", shelf, mint(services, "monday", [ONE]).items)
     with services.database.read() as tx:
         assert known_names(tx, services.client.client_id, [ONE, TWO]) == {ONE: MODELS[ONE]}
+
+
+def test_parameters_are_appended_to_the_links_that_are_shown(services: Services) -> None:
+    shown: dict[str, ShownLink] = {}
+
+    class Seen(Shelf):
+        def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+            shown[slot] = link
+            return super().put(slot, link, previous)
+
+    params = EmbedParams.parse({"play": 1, TWO: "ss=3"})
+    Publisher(services, RunContext("dag/run/publish/-1"), Seen(), params=params).publish(
+        mint(services, "monday", [ONE, TWO]).items
+    )
+    assert shown[ONE].url.reveal().endswith(f"&auth=Bearer+{shown[ONE].token.reveal()}&play=1")
+    assert shown[TWO].url.reveal().endswith(f"&auth=Bearer+{shown[TWO].token.reveal()}&play=1&ss=3")
+    assert (shown[ONE].params, shown[TWO].params) == ("play=1", "play=1&ss=3")

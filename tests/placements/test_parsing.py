@@ -295,3 +295,36 @@ def test_a_token_among_the_keys_and_values_is_not_repeated() -> None:
 def test_half_of_a_character_in_an_audience_is_refused() -> None:
     with pytest.raises(PMEInputError, match=r"audience: |is no YAML"):
         check(json.dumps({"audience": "\udcfd", "models": [], "targets": [{"kind": "slack", "channel": "x"}]}))
+
+
+PARAMS = "models: [yyHDFKzPzvN, SxQL3iGyoDo]\ntargets: [{kind: slack, channel: '#tours'}]\nparams: "
+
+
+def test_parameters_of_links_are_read_for_all_models_and_for_single_ones() -> None:
+    (placement,) = check(PARAMS + "{play: 1, yyHDFKzPzvN: 'ss=3&play=0'}")
+    assert placement.params.of("yyHDFKzPzvN") == "play=0&ss=3"
+    assert placement.params.of("SxQL3iGyoDo") == "play=1"
+    (placement,) = check(PARAMS + "play=1&qs=1&brand=0")
+    assert placement.params.of("yyHDFKzPzvN") == "play=1&qs=1&brand=0"
+
+
+@pytest.mark.parametrize(
+    ("params", "line"),
+    [
+        ("play=1&auth=x", "params.auth: is a part of every link"),
+        ("{yyHDFKzPzvN: m=1}", "params.yyHDFKzPzvN.m: is a part of every link"),
+        ('{lang: "\'"}', "params.lang: the value is none"),
+        ("'u=javascript:x'", "params.u: the value is none"),
+        ("{other000000: play=1}", "params.other000000: is for a model that is not listed in models"),
+        ("[1]", "params: a list is no query"),
+    ],
+)
+def test_parameters_that_could_change_a_link_are_refused_by_name(params: str, line: str) -> None:
+    with pytest.raises(PMEInputError) as caught:
+        check(PARAMS + params)
+    assert f"- {line}" in str(caught.value)
+
+
+def test_a_view_stands_for_a_model() -> None:
+    (placement,) = check("models: [3k5wz1a8f0q2x7c9v6b4n1m8p]\ntargets: [{kind: slack, channel: '#tours'}]")
+    assert placement.listed_models == ["3k5wz1a8f0q2x7c9v6b4n1m8p"]

@@ -44,6 +44,13 @@ def test_a_transfer_has_every_option_of_its_target(options: dict[str, Any]) -> N
     assert (tuple(transfer.publishers), transfer.allow_clearing) == (PLACEMENT_DAGS, True)
 
 
+def test_a_transfer_has_the_parameters_of_the_placements_links() -> None:
+    (placement,) = check(yaml.safe_dump({**BASE, "params": "play=1", "targets": [TARGETS[1]]}))
+    assert transfer_for(placement, placement.targets[0], []).link_params == {"*": {"play": "1"}}
+    (plain,) = check(yaml.safe_dump({**BASE, "targets": [TARGETS[1]]}))
+    assert transfer_for(plain, plain.targets[0], []).link_params is None
+
+
 def test_a_query_clears_what_the_account_lists_no_more() -> None:
     (placement,) = check(yaml.safe_dump({**BASE, "models": {"query": "*"}, "targets": [TARGETS[1]]}))
     assert transfer_for(placement, placement.targets[0], []).models is None

@@ -50,3 +50,9 @@ def test_no_token_is_found_outside_of_the_models_links(text: str) -> None:
 def test_all_tokens_of_several_links_are_found() -> None:
     second = URL.replace(TOKEN, "other" * 5)
     assert tokens_of(f"{URL} {second} {URL.replace(MODEL, OTHER)}", MODEL) == {TOKEN, "other" * 5}
+
+
+@pytest.mark.parametrize("parameter", ["gt=1", "lt=1", "quot=1", "copy=1"])
+def test_a_parameter_that_looks_like_an_escape_parts_no_link(parameter: str) -> None:
+    page = f'<iframe src="https://my.matterport.com/show/?m=Mi11Street4&{parameter}&auth=Bearer+t0ken0t0ken"></iframe>'
+    assert tokens_of(page, "Mi11Street4") == {"t0ken0t0ken"}

@@ -69,7 +69,7 @@ def publish(shelf: Shelf, links: Any, ti: FakeTaskInstance | None = None, **argu
 def test_it_runs_when_upstream_tasks_have_ended_and_reads_templates() -> None:
     operator = ToShelf(shelf=Shelf(), links=[])
     assert operator.trigger_rule == "all_done"
-    assert set(operator.template_fields) == {"links", "models", "audience", "pme_conn_id"}
+    assert set(operator.template_fields) == {"links", "models", "audience", "pme_conn_id", "link_params"}
     assert (operator.audience, operator.pme_conn_id, operator.models) == ("default", "pme_default", None)
     assert ToShelf(shelf=Shelf(), links=[], trigger_rule="all_success").trigger_rule == "all_success"
 
@@ -226,3 +226,10 @@ def test_it_runs_without_a_task_instance(mint_items: MintItems) -> None:
 def test_links_that_are_no_items_are_refused_with_what_to_pass() -> None:
     with pytest.raises(AirflowFailException, match=r"Pass\s+mint\.output"):
         publish(Shelf(), "{{ ti.xcom_pull('mint') }}")
+
+
+def test_parameters_that_a_link_must_not_get_fail_the_task_by_name(mint_items: MintItems) -> None:
+    shelf = Shelf()
+    with pytest.raises(AirflowFailException, match=r"link_params\.auth"):
+        behind(shelf=shelf, links=mint_items(ONE), link_params="auth=x").execute(task_context())
+    assert shelf.shown == {}

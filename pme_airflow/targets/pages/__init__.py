@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from pme_airflow.addresses import HttpUrl, parse_http_url
+from pme_airflow.embed_params import with_params
 from pme_airflow.targets.addresses import checked_link, checked_sdk_url
 
 __all__ = ["embed_page", "gallery_page", "render", "source"]
@@ -40,6 +42,8 @@ def render(template: str, **values: Any) -> str:
 def embed_page(*, link: str, title: str, valid_until: str, sdk_url: str = "", sdk_key: str = "") -> str:
     """Return the page that shows a link.
 
+    :param sdk_key: your SDK key, which the vendor's SDK expects in the iframe's address.
+
     :raises SlotError: for a link that is not an https address.
     :raises PMEInputError: for an ``sdk_url`` that is neither a path nor an https address.
     """
@@ -47,7 +51,7 @@ def embed_page(*, link: str, title: str, valid_until: str, sdk_url: str = "", sd
     host = _VENDOR if f".{url.host}".endswith(f".{_VENDOR}") else url.netloc
     return render(
         "embed.html.j2",
-        link=link,
+        link=with_params(link, f"applicationKey={quote(sdk_key, safe='')}") if sdk_key else link,
         hosts=host,
         policy=_policy(url, checked_sdk_url(sdk_url)),
         title=title,

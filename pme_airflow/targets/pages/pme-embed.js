@@ -9,11 +9,13 @@
 //                   model, never the application token.
 // data-pme-sdk      the vendor's SDK for Embeds as a module, hosted by you. With it the open Showcase gets each new
 //                   token without an interruption; without it the iframe is reloaded when it has to be.
-// data-pme-sdk-key  your SDK key.
+// data-pme-sdk-key  your SDK key. It is added to the iframe's address and to the SDK's, as the vendor's Embed SDK asks.
 // data-pme-hosts    the hosts whose links are shown, with spaces between; their subdomains count too. matterport.com by
 //                   default. A link must be https; http is accepted for this machine, on a page of this machine.
 // data-pme-watch    seconds between two requests to the source; 60 by default. A replaced link is revoked after a grace
 //                   period of 15 minutes, and a leaked one at once, whatever its validity.
+//
+// Showcase parameters of the iframe's own address (play=1, lang=de, …) are kept when its link is replaced.
 //
 // Every step is an event on the iframe: pme:connected, pme:renewed, pme:reloaded, pme:failed.
 
@@ -57,6 +59,23 @@ function safeAddress(address) {
   throw new Error("the address is neither of this server nor https");
 }
 
+const KEY = "applicationKey";
+
+/** Returns the parameters of an address as they are written, by name. */
+function parametersOf(address) {
+  const query = address.split("#")[0].split("?").slice(1).join("?");
+  return query.split("&").filter(Boolean).map((pair) => [pair.split("=")[0], pair]);
+}
+
+/** Returns an address with parameters that it does not have yet. */
+function withParameters(address, pairs) {
+  const known = new Set(parametersOf(address).map(([name]) => name));
+  const added = pairs.filter(([name]) => !known.has(name)).map(([, pair]) => pair);
+  const [rest, ...fragment] = address.split("#");
+  const joined = added.length ? `${rest}${rest.includes("?") ? "&" : "?"}${added.join("&")}` : rest;
+  return [joined, ...fragment].join("#");
+}
+
 /** Reads the current link from its source; what is left of it is measured by the source's own clock. */
 export async function readLink(source, hosts = HOSTS) {
   const address = safeAddress(source);
@@ -84,6 +103,11 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   let stopped = false;
   let reading;
 
+  const withKey = (address) => (key ? withParameters(address, [[KEY, `${KEY}=${encodeURIComponent(key)}`]]) : address);
+  const looks = parametersOf(safeLink(iframe.src, hosts) || "").filter(([name]) => !["m", "model", "auth"].includes(name));
+  const shown = (link) => withKey(withParameters(link.link, looks));
+  const showsKey = () => !key || !sdk || parametersOf(iframe.src).some(([name]) => name === KEY);
+
   const info = (link) => ({ access_token: link.token, expires_in: Math.floor(left(link)) });
 
   const fetcher = {
@@ -109,7 +133,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   };
 
   async function connect() {
-    const module = await import(safeAddress(sdk));
+    const module = await import(withKey(safeAddress(sdk)));
     const options = { auth: current.token };
     const client = module.connect
       ? await module.connect(iframe, options)
@@ -123,7 +147,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
     current = link;
     replacedSince = undefined;
     showcase = undefined;
-    iframe.src = link.link;
+    iframe.src = shown(link);
     emit("reloaded");
     if (sdk) connect().catch((error) => emit("failed", { reason: error.message }));
   }
@@ -132,7 +156,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
     if (current && link.token === current.token) return;
     if (!current) {
       current = link;
-      if (!iframe.src || !iframe.src.includes(link.token)) return reload(link);
+      if (!iframe.src || !iframe.src.includes(link.token) || !showsKey()) return reload(link);
       if (sdk) connect().catch((error) => emit("failed", { reason: error.message }));
       return;
     }

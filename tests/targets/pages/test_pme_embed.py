@@ -262,3 +262,56 @@ def test_published_page_keeps_its_policy_and_shows_its_space(page: Page, portal:
     page.wait_for_timeout(200)
     assert any("frame-src" in text for text in refused)
     assert page.evaluate("fetch('https://evil.example/').then(() => 'sent', () => 'refused')") == "refused"
+
+
+SDKS = {
+    "connect": "export const connect = async (iframe, options) => done(iframe, options);",
+    "setupSdk": "export const setupSdk = async (key, { iframe, connectOptions }) => done(iframe, connectOptions, key);",
+}
+DONE = (
+    "const done = (iframe, options, key) => (window.given = { src: iframe.src, options, key, module: import.meta.url },"
+    " { OAuth: { createTokenRefresher: () => undefined } });\n"
+)
+
+
+@pytest.mark.parametrize("branch", SDKS)
+def test_the_sdk_key_is_on_the_iframes_address_and_on_the_sdks(
+    page: Page, portal: tuple[Portal, str], branch: str
+) -> None:
+    made, address = portal
+    made.scripts["/sdk.js?applicationKey=a%20key"] = DONE + SDKS[branch]
+    show(
+        page,
+        portal,
+        f'<iframe src="{GOOD}&play=1" data-pme-source="link.json" data-pme-sdk="/sdk.js" data-pme-sdk-key="a key"></iframe>',
+    )
+    page.wait_for_function("window.given")
+    given = page.evaluate("given")
+    assert given["src"] == f"{GOOD}&play=1&applicationKey=a%20key"
+    assert given["module"] == f"{address}/sdk.js?applicationKey=a%20key"
+    assert given["options"] == {"auth": TOKEN_A}
+    assert given["key"] in (None, "a key")
+
+
+def test_a_key_that_is_there_is_not_added_again(page: Page, portal: tuple[Portal, str]) -> None:
+    portal[0].scripts["/sdk.js?applicationKey=k"] = DONE + SDKS["connect"]
+    keyed = f"{GOOD}&applicationKey=k"
+    show(
+        page,
+        portal,
+        f'<iframe src="{keyed}" data-pme-source="link.json" data-pme-sdk="/sdk.js?applicationKey=k" data-pme-sdk-key="k"></iframe>',
+    )
+    assert page.evaluate("seen") == [["connected", ""]]
+    assert shown(page) == keyed
+
+
+def test_the_iframes_own_parameters_are_kept_when_its_link_is_replaced(page: Page, portal: tuple[Portal, str]) -> None:
+    old = f"https://my.matterport.com/show/?play=1&m=Model000000&auth=Bearer+{TOKEN_B}&lang=de&sr=-1.5,.2"
+    show(page, portal, f'<iframe src="{old}" data-pme-source="link.json"></iframe>')
+    assert shown(page) == f"{GOOD}&play=1&lang=de&sr=-1.5,.2"
+
+
+def test_a_published_page_has_the_key_in_its_address(page: Page, portal: tuple[Portal, str]) -> None:
+    made = embed_page(link=GOOD, title="Hall", valid_until="x", sdk_url="/sdk.js", sdk_key='k"&<')
+    assert f"auth=Bearer+{TOKEN_A}&amp;applicationKey=k%22%26%3C" in made
+    assert "applicationKey" not in embed_page(link=GOOD, title="Hall", valid_until="x")
