@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from unittest import mock
@@ -17,8 +18,8 @@ from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import SweepResult
-from pme_airflow.sealing import fingerprint
-from pme_airflow.secrets import AccessToken
+from pme_airflow.sealing import Sealer, fingerprint
+from pme_airflow.secrets import AccessToken, SecretStr
 from tests.conftest import MODELS, SECRET
 from tests.support.clocks import FakeClock
 from tests.support.rooms import mint, rows, services_at, sweep
@@ -112,3 +113,21 @@ def test_an_api_that_denies_is_not_silent(services: Services, clock: FakeClock) 
     api, result = leak_and_sweep(services, clock, [denied] * 4)
     assert api.asked_at[-1] - api.asked_at[0] > timedelta(minutes=2).total_seconds()
     assert result.revoked.total == 1
+
+
+def test_a_link_that_no_key_opens_is_named_and_tried_again_after_five_minutes(
+    services: Services, clock: FakeClock, world: World
+) -> None:
+    mint(services, "run", ALL[:1])
+    with services.database.write(RunContext("cli")) as tx:
+        flags.flag(tx, "leaked", models=ALL[:1])
+    result = sweep(replace(services, sealer=Sealer.of_connection(SecretStr("another secret"))))
+    (row,) = result.unopened
+    (after,) = rows(services, "live")
+    assert (row.link_id, after.revoke_attempts, after.next_attempt_at) == (
+        after.link_id, 0, clock.now() + timedelta(minutes=5),
+    )  # fmt: skip
+    assert not result.promise_kept
+    clock.advance(299)
+    assert sweep(services).revoked.total == 1  # within a minute of its time it is waited for
+    assert world.alive() == []
