@@ -178,6 +178,27 @@ def test_a_timeout_is_tried_once_more_with_more_time() -> None:
     assert asked == [14, 42]
 
 
+def test_a_modules_own_tests_are_run_before_all_others() -> None:
+    asked: list[list[str]] = []
+
+    class Passing:
+        def do(self, **job: Any) -> dict[str, Any]:
+            asked.append(list(job["run"]))
+            return {"exit": 0, "failed": ""}
+
+    source = TOY.encode()
+    mutant = next(mutant for mutant in mutants_of("toy/a/b.py", source) if not mutant.at_import)
+    tests = {
+        "tests/test_other.py::test_it": 1.0,
+        "tests/a/test_b.py::test_it": 2.0,
+        "tests/a/test_b.py::test_more": 3.0,
+    }
+    by_line = {"toy/a/b.py": {line: set(tests) for line in range(1, 40)}}
+    outcome = runner.attempt(source, mutant, CoverageMap(tests, by_line), Passing(), 10)  # type: ignore[arg-type]
+    assert outcome.result == "survived"
+    assert asked == [["tests/a/test_b.py::test_it", "tests/a/test_b.py::test_more"], ["tests/test_other.py::test_it"]]
+
+
 def test_a_named_equivalent_mutant_is_left_out(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = toy / FILE
     named.parent.mkdir(parents=True)

@@ -97,13 +97,31 @@ def draw(root: Path, sources: Sources, parts: list[Part], number: int, seed: int
 
 
 def attempt(source: bytes, mutant: Mutant, coverage: CoverageMap, worker: Copy, grace: float) -> Outcome:
-    """Run the tests that execute a mutant, until one fails or takes four times its usual time and the grace seconds.
-
-    Where time is up, it is tried once more with three times as much: the machine may have been busy.
-    """
+    """Run the tests that execute a mutant until one fails: those of the module's own test file, then the others."""
     tests = coverage.tests_for(mutant)
     if not tests:
         return Outcome(mutant, "not executed")
+    own = [test for test in tests if test.startswith(f"{test_file_of(mutant.path)}::")]
+    for some in (own, [test for test in tests if test not in own]):
+        outcome = attempt_with(some, source, mutant, coverage, worker, grace) if some else None
+        if outcome is not None:
+            return outcome
+    return Outcome(mutant, "survived")
+
+
+def test_file_of(path: str) -> str:
+    """Return the test file that mirrors a module: ``tests/ledger/test_mints.py`` of ``pme_airflow/ledger/mints.py``."""
+    module = Path(path)
+    return str(Path("tests", *module.parts[1:-1], f"test_{module.name}"))
+
+
+def attempt_with(
+    tests: list[str], source: bytes, mutant: Mutant, coverage: CoverageMap, worker: Copy, grace: float
+) -> Outcome | None:
+    """Run some tests until one fails, or takes four times its usual time and the grace seconds; ``None`` if all pass.
+
+    Where time is up, it is tried once more with three times as much: the machine may have been busy.
+    """
     text = mutant.apply(source).decode()
     for patience in (1, 3):
         limits = {test: patience * (grace + 4 * coverage.seconds[test]) for test in tests}
@@ -115,7 +133,7 @@ def attempt(source: bytes, mutant: Mutant, coverage: CoverageMap, worker: Copy, 
         return Outcome(mutant, "timeout")
     if result["exit"] == 5:
         raise RuntimeError(f"pytest found none of the {len(tests)} tests of {mutant.path}:{mutant.first_line}")
-    return Outcome(mutant, "caught" if result["exit"] else "survived", result["failed"])
+    return Outcome(mutant, "caught", result["failed"]) if result["exit"] else None
 
 
 def diff_of(source: bytes, mutant: Mutant) -> str:
