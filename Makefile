@@ -13,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: matrix release demo up test mutants lint bench campaign fuzz hour node strapi simulate constraints clean
+.PHONY: docs matrix release demo up test mutants lint bench campaign fuzz hour node strapi simulate constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -49,6 +49,10 @@ lint: $(INSTALLED)  ## style, types, the direction of imports, sizes and words
 
 matrix: $(INSTALLED)  ## the wheel with each supported Airflow and Python: CELLS="few" or names; all by default
 	$(BIN)/python -m tests.support.matrix $(CELLS)
+
+docs: $(INSTALLED)  ## the documentation site, in docs/_build, with warnings as errors
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo "Open docs/_build/index.html."
 
 release: $(INSTALLED)  ## build and check wheel, source archive and bill of materials; upload nothing
 	@.ci/release

@@ -1,0 +1,105 @@
+"""The reference of the documentation names all that the code has, and the questions are answered."""
+
+from __future__ import annotations
+
+import re
+from importlib import util
+from types import ModuleType
+
+import click
+import pytest
+
+from pme_airflow.cli import main
+from pme_airflow.dev.playground.home import ROOT
+from pme_airflow.hooks.connection_fields import EXTRAS
+from pme_airflow.ledger.tables import metadata
+from pme_airflow.placements import parsing, target_specs
+
+DOCS = ROOT / "docs"
+QUESTIONS = (DOCS / "how-to" / "questions.md").read_text()
+SOURCES = "\n".join(path.read_text() for path in [*(ROOT / "pme_airflow").rglob("*.py"), *(ROOT / "dags").glob("*.py")])
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def commands(name: str, command: click.Command) -> list[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        return [(name, command)]
+    return [found for key, inner in command.commands.items() for found in commands(f"{name} {key}", inner)]
+
+
+def test_every_command_and_option_is_in_the_reference(generate: ModuleType) -> None:
+    page = generate.commands()
+    found = commands("pme-airflow", main)
+    assert len(found) > 12
+    for name, command in found:
+        section = page.split(f"## `{name}`\n")[1].split("\n## ")[0]
+        for option in (option for option in command.params if isinstance(option, click.Option) and not option.hidden):
+            assert option.opts[-1] in section
+
+
+def test_every_key_of_placements_is_described(generate: ModuleType) -> None:
+    assert set(generate.KEYS) == parsing._KEYS, "describe each key in KEYS of docs/generate.py"
+    page = generate.placements()
+    for kind, options in target_specs._KINDS.items():
+        section = page.split(f"## `kind: {kind}`\n")[1].split("\n## ")[0]
+        for key in options.required | options.optional:
+            row = next(line for line in section.splitlines() if line.startswith(f"| `{key}` "))
+            assert row.split("|")[3].strip(), f"{kind}.{key} has no :param: in its operator"
+
+
+def test_every_argument_of_an_operator_is_described(generate: ModuleType) -> None:
+    undescribed = [
+        (name, line)
+        for name, section in (part.split("`\n", 1) for part in generate.operators().split("\n## `")[1:])
+        for line in section.splitlines()
+        if line.startswith("| `") and not line.split("|")[4].strip()
+    ]
+    assert undescribed == [], "each argument needs a :param: in its class"
+
+
+def test_every_public_operator_is_in_the_reference(generate: ModuleType) -> None:
+    defined = set(re.findall(r"^class (PME\w+(?:Operator|Trigger))\(", SOURCES, re.MULTILINE)) - {"PMETransferOperator"}
+    listed = {name for names in generate.OPERATORS.values() for name in names}
+    assert defined == listed, "list each class in OPERATORS of docs/generate.py"
+
+
+def test_every_table_and_field_is_in_the_reference(generate: ModuleType) -> None:
+    tables = generate.ledger_tables()
+    for table in metadata.sorted_tables:
+        assert f"## `{table.name}`" in tables
+        assert all(f"| `{column.name}` |" in tables for column in table.columns)
+    assert all(f"extra `{name}`" in generate.connection() for name in EXTRAS)
+    assert len(re.findall(r"^## `pme_", generate.dags(), re.MULTILINE)) == len(list((ROOT / "dags").glob("*.py")))
+
+
+@pytest.mark.parametrize("variable", sorted(set(re.findall(r'"(PME_[A-Z_]+)"', SOURCES))))
+def test_every_environment_variable_is_described(variable: str) -> None:
+    assert f"| `{variable}` |" in (DOCS / "operations.md").read_text()
+
+
+def test_every_metric_is_described() -> None:
+    emitted = set(re.findall(r'Stats\.\w+\("(pme\.\w+)"', SOURCES))
+    emitted |= {f"pme.{name}" for name in re.findall(r'^\s+count\("(\w+)"', SOURCES, re.MULTILINE)}
+    assert len(emitted) > 8
+    page = (DOCS / "operations.md").read_text()
+    assert [name for name in sorted(emitted) if f"`{name}`" not in page] == []
+
+
+def test_twenty_questions_are_answered_two_clicks_away() -> None:
+    sections = QUESTIONS.split("\n### ")[1:]
+    assert len(sections) >= 20
+    for section in sections:
+        question, answer = section.split("\n", 1)
+        assert question.endswith("?")
+        assert len(answer.split("\n## ")[0].strip()) > 40
+        assert answer.split("\n## ")[0].count("\n") < 30, f"{question} takes more than a screen"
+    assert "(how-to/questions.md)" in (DOCS / "index.md").read_text()
