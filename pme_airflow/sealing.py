@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -27,6 +29,7 @@ __all__ = [
     "OPEN_ONLY",
     "PREFIX",
     "OpenedLink",
+    "SealRequest",
     "Sealer",
     "fingerprint",
     "is_fingerprint",
@@ -80,27 +83,31 @@ class _Key:
 
     def __init__(self, secret: SecretStr) -> None:
         material = secret.reveal().strip().encode("utf-8", "surrogatepass")
-        self._derived = _derive(material, b"pme-airflow seal links v1", 32)
+        self._cipher = AESGCM(_derive(material, b"pme-airflow seal links v1", 32))
         self.key_id = _derive(material, b"pme-airflow name key v1", 4).hex()
 
-    def encrypt(self, plain: bytes, bound: bytes) -> bytes:
-        return _encrypt(self._derived, plain, bound)
+    def encrypt(self, nonce: bytes, plain: bytes, bound: bytes) -> bytes:
+        return nonce + self._cipher.encrypt(nonce, plain, bound)
 
     def decrypt(self, sealed: bytes, bound: bytes) -> bytes:
-        return _decrypt(self._derived, sealed, bound)
+        return _decrypt(self._cipher, sealed, bound)
 
 
 def _derive(material: bytes, purpose: bytes, length: int) -> bytes:
     return HKDF(algorithm=SHA256(), length=length, salt=None, info=purpose).derive(material)
 
 
-def _encrypt(key: bytes, plain: bytes, bound: bytes) -> bytes:
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, plain, bound)
+def _decrypt(cipher: AESGCM, sealed: bytes, bound: bytes) -> bytes:
+    return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound)
 
 
-def _decrypt(key: bytes, sealed: bytes, bound: bytes) -> bytes:
-    return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound)
+@dataclass(frozen=True)
+class SealRequest:
+    """A link to seal, and the link id and model id that its sealed text is bound to."""
+
+    opened: OpenedLink
+    link_id: str
+    model_id: str
 
 
 class Sealer:
@@ -153,16 +160,31 @@ class Sealer:
         :return: ``pme-sealed:v1:<key id>:<base64>``, or ``pme-sealed:v1:<key id>+<key id>:<base64>`` for two keys. A
             key id is 8 hex digits derived from the key.
         """
+        return self.seal_all([SealRequest(opened, link_id, model_id)])[0]
+
+    def seal_all(self, requests: Sequence[SealRequest]) -> list[str]:
+        """Seal links as :meth:`seal` does; the system's random numbers are read once for all of them.
+
+        None are kept for later: a forked process would encrypt with the same ones.
+        """
+        wrapping = 0 if len(self._sealing) == 1 else _LINK_KEY_BYTES + _NONCE_BYTES * len(self._sealing)
+        random = io.BytesIO(os.urandom((_NONCE_BYTES + wrapping) * len(requests)))
+        return [self._seal(request, random) for request in requests]
+
+    def _seal(self, request: SealRequest, random: io.BytesIO) -> str:
+        opened = request.opened
         plain = json.dumps({"url": opened.url.reveal(), "token": opened.token.reveal()}).encode()
-        bound = _bound(link_id, model_id)
+        bound = _bound(request.link_id, request.model_id)
         keys = list(self._sealing.values())
         key_ids = "+".join(self._sealing)
         if len(keys) == 1:
-            sealed = keys[0].encrypt(plain, bound)
+            sealed = keys[0].encrypt(random.read(_NONCE_BYTES), plain, bound)
         else:
-            link_key = os.urandom(_LINK_KEY_BYTES)
-            wrapped = b"".join(key.encrypt(link_key, bound) for key in keys)
-            sealed = wrapped + _encrypt(link_key, plain, bound + key_ids.encode() + wrapped)
+            link_key = random.read(_LINK_KEY_BYTES)
+            wrapped = b"".join(key.encrypt(random.read(_NONCE_BYTES), link_key, bound) for key in keys)
+            nonce = random.read(_NONCE_BYTES)
+            whole = AESGCM(link_key).encrypt(nonce, plain, bound + key_ids.encode() + wrapped)
+            sealed = wrapped + nonce + whole
         return f"{PREFIX}v1:{key_ids}:{base64.urlsafe_b64encode(sealed).decode()}"
 
     def open(self, sealed: str, link_id: str, model_id: str) -> OpenedLink:
@@ -198,7 +220,7 @@ class Sealer:
             return key.decrypt(sealed, bound)
         wrapped, rest = sealed[: len(key_ids) * _WRAPPED_BYTES], sealed[len(key_ids) * _WRAPPED_BYTES :]
         link_key = key.decrypt(wrapped[index * _WRAPPED_BYTES : (index + 1) * _WRAPPED_BYTES], bound)
-        return _decrypt(link_key, rest, bound + "+".join(key_ids).encode() + wrapped)
+        return _decrypt(AESGCM(link_key), rest, bound + "+".join(key_ids).encode() + wrapped)
 
 
 def key_ids_of(sealed: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, select, update
 
 from pme_airflow.ledger import keys, manifests
+from pme_airflow.ledger.bulk import insert_missing
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.tables import events, links, listings, publications
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
@@ -172,5 +173,5 @@ def _models_of(tx: ReadTransaction, rows: Iterable[Any]) -> set[str]:
 def _keep(tx: WriteTransaction, listing: Listing, models: list[str], now: datetime) -> None:
     made = {"manifest_id": manifests.keep(tx, models), "lister": tx.run_context.lister, "seen_at": now}
     named = {"client_id": listing.client_id, "audience": listing.audience, "query": listing.query}
-    tx.insert_missing(listings, [{"listing_key": listing.key, **named, **made}])
+    insert_missing(tx, listings, [{"listing_key": listing.key, **named, **made}])
     tx.execute(update(listings).where(listings.c.listing_key == listing.key).values(**made))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, select, update
 
+from pme_airflow.ledger.bulk import insert_rows, one_of
 from pme_airflow.ledger.processes import process_is_dead
 from pme_airflow.ledger.tables import claims
 from pme_airflow.ledger.transaction import WriteTransaction
@@ -25,8 +26,8 @@ def take(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
     wanted = sorted(set(keys))
     now = tx.now()
     row = {"owner": tx.run_context.uid, "process": tx.run_context.process, "expires_at": now + CLAIM_TTL}
-    tx.insert_missing(claims, [{"claim_key": key, **row} for key in wanted])
-    query = select(claims).where(claims.c.claim_key.in_(wanted)).order_by(claims.c.claim_key).with_for_update()
+    insert_rows(tx, claims, {"claim_key": wanted}, row, skip_existing=True)
+    query = select(claims).where(one_of(tx, claims.c.claim_key, wanted)).order_by(claims.c.claim_key).with_for_update()
     found = tx.execute(query).all()
     ours = [r for r in found if r.owner == tx.run_context.uid or _is_free(r.expires_at, r.process, now)]
     stale = [r.claim_key for r in ours if (r.owner, r.expires_at) != (row["owner"], row["expires_at"])]
@@ -40,7 +41,7 @@ def take(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
 def held(tx: WriteTransaction, keys: Iterable[str]) -> set[str]:
     """Return the claims that this run still holds and that have not expired."""
     now = tx.now()
-    return set(_lock_ours(tx, claims.c.claim_key.in_(sorted(set(keys))), claims.c.expires_at > now))
+    return set(_lock_ours(tx, one_of(tx, claims.c.claim_key, set(keys)), claims.c.expires_at > now))
 
 
 def extend(tx: WriteTransaction) -> None:
@@ -52,9 +53,13 @@ def extend(tx: WriteTransaction) -> None:
 
 def release(tx: WriteTransaction, keys: Iterable[str]) -> None:
     """Release the given claims of this run."""
-    ours = _lock_ours(tx, claims.c.claim_key.in_(sorted(set(keys))))
-    if ours:
-        tx.execute(delete(claims).where(claims.c.claim_key.in_(ours)))
+    wanted = set(keys)
+    if not wanted:
+        return
+    ours = claims.c.owner == tx.run_context.uid, one_of(tx, claims.c.claim_key, wanted)
+    if tx.dialect == "postgresql":  # elsewhere writers take turns, so that none deadlock
+        _lock_ours(tx, ours[1])
+    tx.execute(delete(claims).where(*ours))
 
 
 def release_all(tx: WriteTransaction) -> None:

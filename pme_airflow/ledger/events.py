@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
-
 from pme_airflow.ledger import keys
+from pme_airflow.ledger.bulk import insert_rows
 from pme_airflow.ledger.tables import events
 from pme_airflow.ledger.transaction import WriteTransaction
 
@@ -27,20 +26,10 @@ def record_events(
     """
     if not subjects:
         return
-    tx.execute(
-        insert(events),
-        [
-            {
-                "at": at,
-                "event": event,
-                **{name: subject.get(name) for name in _SUBJECT},
-                "slot_key": _slot_key(subject),
-                "run": tx.run_context.run,
-                "reason": subject.get("reason") or reason,
-            }
-            for subject in subjects
-        ],
-    )
+    columns = {name: [subject.get(name) for subject in subjects] for name in _SUBJECT}
+    columns["slot_key"] = [_slot_key(subject) for subject in subjects]
+    columns["reason"] = [subject.get("reason") or reason for subject in subjects]
+    insert_rows(tx, events, columns, {"at": at, "event": event, "run": tx.run_context.run})
 
 
 def _slot_key(subject: dict[str, Any]) -> str | None:

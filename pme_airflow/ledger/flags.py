@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, select, text, update
 
+from pme_airflow.ledger.bulk import insert_missing, one_of
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.links import LinkRow, chunked, lock
 from pme_airflow.ledger.states import ALIVE
@@ -104,7 +105,7 @@ def _keep_tombstones(tx: WriteTransaction, fingerprints: Sequence[str], reason: 
         {"fingerprint": fingerprint, "flagged_at": now, "reason": reason, "run": tx.run_context.run}
         for fingerprint in sorted(fingerprints)  # in one order, so that two who flag the same never deadlock
     ]
-    tx.insert_missing(flags, rows)
+    insert_missing(tx, flags, rows)
     record_events(tx, "tombstone", [{"fingerprint": fingerprint} for fingerprint in fingerprints], now, reason)
 
 
@@ -115,7 +116,7 @@ def apply_tombstones(tx: WriteTransaction, fingerprints: Sequence[str], now: dat
     """
     flagged: dict[str, datetime] = {}
     for chunk in chunked(sorted(fingerprints)):
-        query = select(flags.c.fingerprint, flags.c.reason).where(flags.c.fingerprint.in_(chunk))
+        query = select(flags.c.fingerprint, flags.c.reason).where(one_of(tx, flags.c.fingerprint, chunk))
         for fingerprint, reason in tx.execute(query.order_by(flags.c.fingerprint)).all():
             unflagged = links.c.fingerprint == fingerprint, links.c.flagged_at.is_(None)
             tx.execute(update(links).where(*unflagged).values(flagged_at=now, flag_reason=reason))
@@ -128,7 +129,7 @@ def tombstones_among(tx: ReadTransaction, fingerprints: Sequence[str]) -> list[s
     """Return which fingerprints were flagged before any link had them."""
     found: list[str] = []
     for chunk in chunked(fingerprints):
-        query = select(flags.c.fingerprint).where(flags.c.fingerprint.in_(chunk), flags.c.hit_at.is_not(None))
+        query = select(flags.c.fingerprint).where(one_of(tx, flags.c.fingerprint, chunk), flags.c.hit_at.is_not(None))
         found += tx.scalars(query)
     return sorted(found)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, select, update
+from sqlalchemy.sql.dml import Update
 
 from pme_airflow.ledger import keys
+from pme_airflow.ledger.bulk import execute_rows, insert_rows, one_of
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.states import Event, State, next_state
 from pme_airflow.ledger.tables import links
@@ -147,7 +150,7 @@ def by_ids(tx: ReadTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
     return {
         row.link_id: load(row)
         for chunk in chunked(sorted(set(link_ids)))
-        for row in tx.execute(query().where(links.c.link_id.in_(chunk)))
+        for row in tx.execute(query().where(one_of(tx, links.c.link_id, chunk)))
     }
 
 
@@ -158,7 +161,8 @@ def newest_live(tx: ReadTransaction, client_id: str, audience: str, model_id: st
 
 def newest_live_of(tx: ReadTransaction, client_id: str, audience: str, model_ids: Sequence[str]) -> dict[str, LinkRow]:
     """Return each model's newest live link that is neither flagged nor retiring."""
-    ours = and_(links.c.client_id == client_id, links.c.audience == audience, links.c.model_id.in_(list(model_ids)))
+    named = one_of(tx, links.c.model_id, model_ids)
+    ours = and_(links.c.client_id == client_id, links.c.audience == audience, named)
     live = and_(links.c.state == State.LIVE, links.c.flagged_at.is_(None), links.c.retire_at.is_(None))
     held = query().where(ours, live, links.c.sealed.is_not(None)).order_by(links.c.seq)
     return {row.model_id: load(row) for row in tx.execute(held)}
@@ -168,13 +172,13 @@ def lock(tx: WriteTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
     """Lock links until the transaction ends, and return them by id. Oldest first, so that no two writers deadlock."""
     wanted = sorted(set(link_ids))
     if len(wanted) <= _CHUNK:
-        return _locked(tx, links.c.link_id.in_(wanted)) if wanted else {}
+        return _locked(tx, one_of(tx, links.c.link_id, wanted)) if wanted else {}
     order: list[int] = []
     for chunk in chunked(wanted):
-        order += tx.scalars(select(links.c.seq).where(links.c.link_id.in_(chunk)))
+        order += tx.scalars(select(links.c.seq).where(one_of(tx, links.c.link_id, chunk)))
     held: dict[str, LinkRow] = {}
     for oldest in chunked(sorted(order)):
-        held |= _locked(tx, links.c.seq.in_(oldest))
+        held |= _locked(tx, one_of(tx, links.c.seq, oldest))
     return held
 
 
@@ -186,20 +190,16 @@ def _locked(tx: WriteTransaction, which: ColumnElement[bool]) -> dict[str, LinkR
 def add(tx: WriteTransaction, rows: Sequence[dict[str, Any]], at: datetime, reason: str) -> None:
     """Insert links that are about to be requested."""
     state = next_state(None, Event.REQUESTED)
-    whole = [
-        {
-            **row,
-            "state": state,
-            "run": tx.run_context.run,
-            "run_uid": tx.run_context.uid,
-            "task_key": tx.run_context.task_key,
-            "revoke_attempts": 0,
-            "irrevocable": False,
-        }
-        for row in rows
-    ]
-    tx.execute(insert(links), whole)
-    record_events(tx, Event.REQUESTED.value, whole, at, reason)
+    shared = {
+        "state": state.value,
+        "run": tx.run_context.run,
+        "run_uid": tx.run_context.uid,
+        "task_key": tx.run_context.task_key,
+        "revoke_attempts": 0,
+        "irrevocable": False,
+    }
+    insert_rows(tx, links, {name: [row[name] for row in rows] for name in rows[0]}, shared)
+    record_events(tx, Event.REQUESTED.value, rows, at, reason)
 
 
 def advance(
@@ -217,6 +217,13 @@ def advance(
     advance_all(tx, [(row, values)], event, at, reason)
 
 
+@lru_cache(maxsize=32)
+def _advance(names: tuple[str, ...]) -> Update:
+    """Return the statement that writes the state and other columns of a link."""
+    values = {name: bindparam(f"b_{name}", type_=links.c[name].type) for name in ("state", *names)}
+    return update(links).where(links.c.seq == bindparam("b_seq")).values(values)
+
+
 def advance_all(
     tx: WriteTransaction,
     changes: Sequence[tuple[LinkRow, dict[str, Any]]],
@@ -230,16 +237,10 @@ def advance_all(
     """
     if not changes:
         return
-    names = list(changes[0][1])
-    statement = (
-        update(links)
-        .where(links.c.seq == bindparam("b_seq"))
-        .values(state=bindparam("b_state"), **{name: bindparam(f"b_{name}") for name in names})
-    )
-    parameters = [
-        {"b_seq": row.seq, "b_state": next_state(row.state, event), **{f"b_{k}": v for k, v in values.items()}}
-        for row, values in changes
-    ]
-    tx.execute(statement, parameters)
+    names = tuple(changes[0][1])
+    columns: dict[str, list[Any]] = {f"b_{name}": [values[name] for _, values in changes] for name in names}
+    columns["b_seq"] = [row.seq for row, _ in changes]
+    columns["b_state"] = [next_state(row.state, event).value for row, _ in changes]
+    execute_rows(tx, _advance(names), columns)
     subjects = [{**row.subject, "fingerprint": values.get("fingerprint", row.fingerprint)} for row, values in changes]
     record_events(tx, event.value, subjects, at, reason)

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 
 from pme_airflow.errors import LedgerError
 from pme_airflow.ledger import keys
+from pme_airflow.ledger.bulk import insert_missing
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import listings, manifests
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
@@ -42,7 +43,8 @@ def keep(tx: WriteTransaction, model_ids: Sequence[str], audience: str | None = 
                  enumerate(range(0, len(model_ids), _PAGE))]  # fmt: skip
         if audience is not None:
             pages.append((_AUDIENCE_PAGE, [audience]))
-        tx.insert_missing(
+        insert_missing(
+            tx,
             manifests,
             [{"manifest_id": name, "page": number, "models": page, "seen_at": now} for number, page in pages],
         )

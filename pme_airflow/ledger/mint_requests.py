@@ -11,6 +11,7 @@ from typing import Any
 
 from pme_airflow.durations import Validity
 from pme_airflow.ledger import claims, keys
+from pme_airflow.ledger.bulk import one_of
 from pme_airflow.ledger.links import LinkRow, add, advance_all, load, lock, query
 from pme_airflow.ledger.mint_runs import MintRun
 from pme_airflow.ledger.states import Event, State
@@ -100,28 +101,23 @@ def prepare(
     :param server_now: the server's time.
     :param can_open: whether one of the connection's keys opens a sealed text.
     """
-
-    def reusable(wanted: Sequence[str]) -> tuple[dict[str, LinkRow], dict[str, list[LinkRow]]]:
-        found = _links_of(tx, demand, wanted)
-        fit = {
-            model_id: next((r for r in rows if _will_do(r, mint_run, demand, server_now, can_open)), None)
-            for model_id, rows in found.items()
-        }
-        return {model_id: row for model_id, row in fit.items() if row is not None}, found
-
-    fit, _ = reusable(model_ids)
-    wanted = {model_id: demand.claim_key(model_id) for model_id in model_ids if model_id not in fit}
-    ours = claims.take(tx, wanted.values()) if wanted else set()
-    claimed = [model_id for model_id, key in wanted.items() if key in ours]
-    minted_meanwhile, found = reusable(claimed) if claimed else ({}, {})
-    claims.release(tx, [wanted[model_id] for model_id in minted_meanwhile])
-    missing = [model_id for model_id in claimed if model_id not in minted_meanwhile]
+    keys_of = {model_id: demand.claim_key(model_id) for model_id in model_ids}
+    ours = claims.take(tx, keys_of.values()) if keys_of else set()
+    # after the claims, so that a link is seen whose claim was released just before
+    found = _links_of(tx, demand, list(keys_of))
+    fit = {
+        model_id: row
+        for model_id, rows in found.items()
+        if (row := next((r for r in rows if _will_do(r, mint_run, demand, server_now, can_open)), None)) is not None
+    }
+    claims.release(tx, [keys_of[model_id] for model_id in fit if keys_of[model_id] in ours])
+    missing = [model_id for model_id, key in keys_of.items() if key in ours and model_id not in fit]
     _abandon(tx, [row for model_id in missing for row in found.get(model_id, ())], server_now)
     pending = [PendingMint(*entry) for entry in zip(missing, _link_ids(len(missing)), strict=True)]
     if pending:
         record(tx, demand, pending, server_now, f"a link of {demand.validity} is requested")
-    reused = [Reuse(model_id, row) for model_id, row in {**fit, **minted_meanwhile}.items()]
-    return [*reused, *(Busy(model_id) for model_id, key in wanted.items() if key not in ours), *pending]
+    busy = [Busy(model_id) for model_id, key in keys_of.items() if key not in ours and model_id not in fit]
+    return [*(Reuse(model_id, row) for model_id, row in fit.items()), *busy, *pending]
 
 
 def record(
@@ -150,7 +146,7 @@ def _links_of(tx: ReadTransaction, demand: Demand, model_ids: Sequence[str]) -> 
         query()
         .where(
             links.c.audience == demand.audience,
-            links.c.model_id.in_(list(model_ids)),
+            one_of(tx, links.c.model_id, model_ids),
             links.c.state.in_([State.LIVE, State.MINTING]),
             links.c.client_id == demand.client_id,
         )

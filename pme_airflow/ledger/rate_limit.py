@@ -10,6 +10,7 @@ from pme_airflow.api.limiter import LocalRateLimit, RateLimit
 from pme_airflow.clock import Clock
 from pme_airflow.errors import PMEError
 from pme_airflow.ledger import keys
+from pme_airflow.ledger.bulk import insert_missing
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import EPOCH, paces
 from pme_airflow.ledger.transaction import WriteTransaction
@@ -52,7 +53,7 @@ class SharedRateLimit(RateLimit):
 
     def _reserve(self, count: int) -> float:
         def work(tx: WriteTransaction) -> tuple[timedelta, float]:
-            tx.insert_missing(paces, [{"pace_key": self._key, "next_at": EPOCH}])
+            insert_missing(tx, paces, [{"pace_key": self._key, "next_at": EPOCH}])
             row = paces.c.pace_key == self._key
             begins = tx.scalars(select(paces.c.next_at).where(row).with_for_update()).one()
             now, monotonic = tx.now(), self._clock.monotonic()

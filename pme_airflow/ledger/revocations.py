@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import and_, select, update
 
+from pme_airflow.ledger.bulk import one_of
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.links import LinkRow, advance_all, lock
 from pme_airflow.ledger.processes import process_is_dead
@@ -155,7 +156,7 @@ def _claim_owners(tx: ReadTransaction, minting: Sequence[LinkRow]) -> dict[str, 
     """Return the owners of the claims on some links' mints, by claim key."""
     wanted = sorted({row.claim_key for row in minting})
     query = select(claims.c.claim_key, claims.c.owner, claims.c.process).where(
-        claims.c.claim_key.in_(wanted), claims.c.expires_at > tx.now()
+        one_of(tx, claims.c.claim_key, wanted), claims.c.expires_at > tx.now()
     )
     return {row.claim_key: _ClaimOwner(row.owner, row.process) for row in tx.execute(query)}
 

@@ -9,6 +9,7 @@ import socket
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pme_airflow.ledger.processes import this_process
 
@@ -57,7 +58,7 @@ class RunContext:
         uid = uuid.uuid4().hex
         return cls(f"cli/{user}@{socket.gethostname()}/{command}/{uid[:8]}", uid=uid)
 
-    @property
+    @cached_property
     def task_key(self) -> str:
         """The same for every attempt of a DAG run's task, and for all instances of a mapped one; 64 characters."""
         task = self.task

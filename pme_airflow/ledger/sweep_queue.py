@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 
+from pme_airflow.ledger.bulk import one_of
 from pme_airflow.ledger.links import LinkRow, chunked, load, query
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, links
@@ -66,7 +67,7 @@ def take_due(tx: WriteTransaction, client_id: str, limit: int, *, flagged_only: 
     if taken:
         tx.execute(
             update(links)
-            .where(links.c.seq.in_([row.seq for row in taken]))
+            .where(one_of(tx, links.c.seq, [row.seq for row in taken]))
             .values(sweep_owner=tx.run_context.uid, sweep_until=now + _SWEEP_TTL)
         )
     return [Due(row) for row in taken]
@@ -115,5 +116,5 @@ def lock_free(tx: WriteTransaction, where: ColumnElement[bool], order: Sequence[
 def release(tx: WriteTransaction, rows: Sequence[LinkRow]) -> None:
     """Let other sweeps take rows that :func:`take_due` took and that were not sent."""
     for chunk in chunked(row.seq for row in rows):
-        ours = links.c.seq.in_(chunk), links.c.sweep_owner == tx.run_context.uid
+        ours = one_of(tx, links.c.seq, chunk), links.c.sweep_owner == tx.run_context.uid
         tx.execute(update(links).where(*ours).values(sweep_owner=None, sweep_until=None))

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Executable, ScalarResult, Table
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Connection, Executable, ScalarResult
 
 from pme_airflow.ledger.run_context import RunContext
 
@@ -68,14 +67,3 @@ class WriteTransaction(ReadTransaction):
         if self._run_context is None:
             raise RuntimeError("This transaction was opened without a run context: call database.write(run_context).")
         return self._run_context
-
-    def insert_missing(self, table: Table, rows: list[dict[str, Any]]) -> None:
-        """Insert rows and skip those whose key exists."""
-        if not rows:
-            return
-        if self.dialect == "postgresql":
-            self.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
-        elif self.dialect == "sqlite":
-            self.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
-        else:
-            self.execute(mysql.insert(table).prefix_with("IGNORE"), rows)

@@ -76,10 +76,13 @@ class MintTally:
     :param wanted: the models asked for, in order.
     """
 
+    #: Whether the result lists the links themselves.
+    keeps_items: bool
+
     def __init__(self, wanted: Sequence[str]) -> None:
         self.minted = self.reused = self.lost = 0
         self._wanted = wanted
-        self._keeps_items = len(wanted) <= MAX_XCOM_ITEMS
+        self.keeps_items = len(wanted) <= MAX_XCOM_ITEMS
         self._items: dict[str, dict[str, Any] | None] = {}
         self._failures: BoundedList[MintFailure] = BoundedList()
         self._given_validity: timedelta | None = None
@@ -87,9 +90,9 @@ class MintTally:
     def __contains__(self, model_id: str) -> bool:
         return model_id in self._items
 
-    def add(self, model_id: str, row: LinkRow) -> None:
-        """Note a model's link."""
-        self._items[model_id] = item_of(row) if self._keeps_items else None
+    def add(self, model_id: str, row: LinkRow | None) -> None:
+        """Note a model's link; its row is needed only where :attr:`keeps_items` is true."""
+        self._items[model_id] = item_of(row) if self.keeps_items and row is not None else None
 
     def fail(self, model_id: str, error: PMEError) -> None:
         """Note that a model has no link."""
@@ -113,7 +116,7 @@ class MintTally:
         have = [model_id for model_id in self._wanted if model_id in self._items]
         return MintResult(
             items=[item for model_id in have if (item := self._items[model_id]) is not None],
-            reference=None if self._keeps_items else reference_to_links(database, audience, have),
+            reference=None if self.keeps_items else reference_to_links(database, audience, have),
             links=len(have),
             failures=self._failures,
             minted=self.minted,

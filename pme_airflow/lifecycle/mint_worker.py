@@ -29,7 +29,7 @@ from pme_airflow.lifecycle.mint_result import MintTally
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.worker_loop import Landed, RequestLimits, Worker, WorkerLoop
-from pme_airflow.sealing import OpenedLink, fingerprint
+from pme_airflow.sealing import OpenedLink, SealRequest, fingerprint
 
 __all__ = ["MAX_LOST_RESPONSES", "mint_missing"]
 
@@ -172,21 +172,29 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
         if not outcomes:
             return
         services = self._services
-        entries = [self._answer(staged.mint, verdict) for staged, verdict in outcomes]
+        entries = self._answers(outcomes)
         with services.database.write(self._run_context) as tx:
             results = mint_answers.settle(
                 tx, self._demand, entries, services.server_now(), services.server_time_upper_bound()
             )
+        now = services.server_now()
         for (staged, verdict), result in zip(outcomes, results, strict=True):
-            self._conclude(staged.job, verdict, result, services.server_now())
+            self._conclude(staged.job, verdict, result, now)
 
-    def _answer(self, mint: PendingMint, verdict: MintVerdict) -> MintAnswer:
-        """Return what is recorded of a verdict; a link that was made is sealed."""
-        if not isinstance(verdict, Made):
-            return MintAnswer(mint, verdict)
-        opened = OpenedLink(verdict.link.url, verdict.link.access_token)
-        sealed = self._services.sealer.seal(opened, mint.link_id, mint.model_id)
-        return MintAnswer(mint, verdict, sealed, fingerprint(verdict.link.access_token))
+    def _answers(self, outcomes: Sequence[tuple[_Staged, MintVerdict]]) -> list[MintAnswer]:
+        """Return what is recorded of verdicts; links that were made are sealed."""
+        requests = [
+            SealRequest(OpenedLink(verdict.link.url, verdict.link.access_token), mint.link_id, mint.model_id)
+            for mint, verdict in ((staged.mint, verdict) for staged, verdict in outcomes)
+            if isinstance(verdict, Made)
+        ]
+        sealed = iter(self._services.sealer.seal_all(requests))
+        return [
+            MintAnswer(staged.mint, verdict, next(sealed), fingerprint(verdict.link.access_token))
+            if isinstance(verdict, Made)
+            else MintAnswer(staged.mint, verdict)
+            for staged, verdict in outcomes
+        ]
 
     def _conclude(self, job: _Job, verdict: MintVerdict, result: Settled, now: datetime) -> None:
         """Finish a job, fail it, or try it again."""
@@ -233,7 +241,7 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
             self._loop.postpone(job, verdict.retry_after or min(_backoff(job.refused - 1), _MAX_REFUSAL_SECONDS))
 
     def _finish(self, job: _Job, link: Reuse | Settled) -> None:
-        self._tally.add(job.model_id, link.row)
+        self._tally.add(job.model_id, link.row if self._tally.keeps_items else None)
         self._progress.step()
 
     def _fail(self, job: _Job, error: PMEError) -> None:

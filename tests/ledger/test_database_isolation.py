@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from pme_airflow.errors import LedgerConflictError, LedgerError
 from pme_airflow.ledger import audit, claims, flags, mint_requests, mint_runs, publications, slot_claims
+from pme_airflow.ledger.bulk import insert_missing
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.mint_requests import Busy, PendingMint, Reuse
 from pme_airflow.ledger.publications import Shown
@@ -111,7 +112,7 @@ def test_work_that_met_others_is_done_again_as_a_whole(ledger: Database, clock: 
     def work(tx: WriteTransaction) -> str:
         nonlocal attempts
         attempts += 1
-        tx.insert_missing(paces, [{"pace_key": f"attempt{attempts}", "next_at": clock.now()}])
+        insert_missing(tx, paces, [{"pace_key": f"attempt{attempts}", "next_at": clock.now()}])
         if attempts < 4:
             raise conflict()
         return "done"
@@ -150,7 +151,7 @@ def test_what_is_no_conflict_is_not_tried_again(ledger: Database) -> None:
 def test_a_real_deadlock_is_tried_again(servers: Callable[[str], str]) -> None:
     address = fresh(servers("postgresql"))
     with ledger_at(address).write() as tx:
-        tx.insert_missing(paces, [{"pace_key": key, "next_at": tx.now()} for key in ("a", "b")])
+        insert_missing(tx, paces, [{"pace_key": key, "next_at": tx.now()} for key in ("a", "b")])
     attempts: list[str] = []
 
     def run(first: str, second: str) -> Callable[[Callable[[], None]], None]:
