@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import delete, select
 
 from pme_airflow.ledger import keys
+from pme_airflow.ledger.bulk import insert_missing
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import api_facts
 from pme_airflow.ledger.transaction import WriteTransaction
@@ -53,6 +54,6 @@ class LedgerFacts:
             rows = [
                 {"api_key": self._key, "name": name, "value": value, "learned_at": now} for name, value in facts.items()
             ]
-            tx.insert_missing(api_facts, rows)
+            insert_missing(tx, api_facts, rows)
 
         self._database.run(None, work)
