@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import select, update
 
+from pme_airflow.ledger.bulk import insert_missing
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import chunked
 from pme_airflow.ledger.run_context import RunContext
@@ -36,7 +37,7 @@ def record_names(database: Database, run_context: RunContext, client_id: str, na
     rows = [{"client_id": client_id, "model_id": model_id, "name": name} for model_id, name in new.items()]
 
     def write(tx: WriteTransaction) -> None:
-        tx.insert_missing(models, [row for row in rows if row["model_id"] not in known])
+        insert_missing(tx, models, [row for row in rows if row["model_id"] not in known])
         for row in rows:
             which = models.c.client_id == client_id, models.c.model_id == row["model_id"]
             tx.execute(update(models).where(*which).values(name=row["name"]))
