@@ -49,6 +49,20 @@ def get_provider_info() -> dict[str, Any]:
             "pme_airflow.operators.pme.PMEModelLink",
             "pme_airflow.transfers.pme_to_object_storage.PMEGalleryLink",
         ],
+        "config": {
+            "pme": {
+                "description": "The page Private links.",
+                "options": {
+                    "conn_ids": {
+                        "description": "The PME connections that the page shows, with commas between.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "pme_default,pme_brokers",
+                        "default": "pme_default",
+                    }
+                },
+            }
+        },
         "asset-uris": [{"schemes": ["pme"], "handler": None}],
         "connection-types": [
             {

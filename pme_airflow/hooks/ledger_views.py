@@ -35,7 +35,7 @@ class FoundPlacements:
 
 def configured_placements() -> FoundPlacements:
     """Read the file that ``$PME_PLACEMENTS`` names, or ``placements.yaml`` in Airflow's DAGs folder."""
-    from airflow.sdk.configuration import conf
+    from pme_airflow.airflow_compat import conf
 
     folder = Path(conf.get("core", "dags_folder"))
     try:

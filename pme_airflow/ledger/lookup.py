@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from pme_airflow.ledger.links import LinkRow, chunked, load, query
-from pme_airflow.ledger.states import State
+from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction
 
-__all__ = ["by_fingerprint", "known_fingerprints", "newest_minted"]
+__all__ = ["by_fingerprint", "known_fingerprints", "links_of", "newest_minted"]
 
 
 def by_fingerprint(tx: ReadTransaction, fingerprint: str) -> LinkRow | None:
@@ -27,6 +27,14 @@ def known_fingerprints(tx: ReadTransaction, fingerprints: Iterable[str]) -> list
     for chunk in chunked(fingerprints):
         known.update(dict.fromkeys(tx.scalars(select(links.c.fingerprint).where(links.c.fingerprint.in_(chunk)))))
     return list(known)
+
+
+def links_of(tx: ReadTransaction, fingerprints: Iterable[str]) -> list[LinkRow]:
+    """Return the links of fingerprints, those that may be alive first, then the newest first."""
+    rows: list[LinkRow] = []
+    for chunk in chunked(fingerprints):
+        rows += [load(row) for row in tx.execute(query().where(links.c.fingerprint.in_(chunk)))]
+    return sorted(rows, key=lambda row: (row.state not in ALIVE, -row.seq))
 
 
 def newest_minted(tx: ReadTransaction, client_id: str, audience: str) -> LinkRow | None:

@@ -115,22 +115,21 @@ def leaks(view: LedgerView) -> dict[str, Any]:
     """Return what has leaked, what became of it, and how long it was exposed."""
     with view.database.read() as tx:
         report = leak_report(tx, view.client_id)
-        alive = [row.link_id for row in report.alive.rows]
-        shown = shown_counts(tx, alive) if alive else {}
+        shown = shown_counts(tx, [row.link_id for row in report.flagged.rows])
+    lists = {name: getattr(report, name) for name in ("flagged", "revoked", "irrevocable", "unaccounted")}
     return {
         "now": json_of(report.now),
         "conn_id": view.conn_id,
-        "exposure": json_of(report.exposure),
-        "alive": _links(report.alive, report.now, shown),
-        "revoked": _links(report.revoked, report.now, {}),
-        "irrevocable": _links(report.irrevocable, report.now, {}),
-        "unaccounted": _links(report.unaccounted, report.now, {}),
+        "exposure_times": report.exposure_times,
+        **{name: _links(view, found, report.now, shown) for name, found in lists.items()},
         "tombstones": {"total": report.tombstones.total, "rows": json_of(report.tombstones.rows)},
     }
 
 
-def _links(found: Listing[LinkRow], now: datetime, shown: Mapping[str, int]) -> dict[str, Any]:
-    rows = [{**leaked_link(row, now), "slots": shown.get(row.link_id, 0)} for row in found.rows]
+def _links(view: LedgerView, found: Listing[LinkRow], now: datetime, shown: Mapping[str, int]) -> dict[str, Any]:
+    rows = [
+        {**leaked_link(row, now), "conn_id": view.conn_id, "slots": shown.get(row.link_id, 0)} for row in found.rows
+    ]
     return {"total": found.total, "rows": rows}
 
 

@@ -60,7 +60,7 @@ def test_no_answer_contains_a_sealed_text(ledger: Database, view: LedgerView) ->
         overview.slots(view, ALL_SLOTS), overview.timeline(view, TimelineRequest()), overview.leaks(view),
         overview.health(view), overview.link_story(view, row.link_id),
     ]  # fmt: skip
-    text = json.dumps(answers)
+    text = json.dumps(answers, default=str)
     assert row.link_id in text
     assert "pme-sealed" not in text
 
@@ -81,7 +81,7 @@ def test_exposure_of_a_live_leak_goes_on(ledger: Database, view: LedgerView, clo
     with ledger.write(task()) as tx:
         flags.flag(tx, "leaked", link_ids=[row.link_id])
     clock.advance(42)
-    alive = overview.leaks(view)["alive"]
+    alive = overview.leaks(view)["flagged"]
     assert (alive["total"], alive["rows"][0]["exposure_seconds"], alive["rows"][0]["slots"]) == (1, 42.0, 1)
 
 

@@ -15,14 +15,32 @@ from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import EPOCH, flags, links, publications
 from pme_airflow.ledger.transaction import ReadTransaction
 
-__all__ = ["Exposure", "LeakReport", "Tombstone", "leak_report", "shown_counts"]
+__all__ = ["Exposure", "ExposureTimes", "LeakReport", "Tombstone", "leak_report", "shown_counts"]
 
 _EXPOSURE_PERIOD = timedelta(days=30)
 
 
 @dataclass(frozen=True)
+class ExposureTimes:
+    """How long leaked tokens lived after their flag, in seconds.
+
+    :param ended: of the revocations of the last 30 days.
+    :param running: of tokens that are still alive.
+    """
+
+    ended: tuple[float, ...] = ()
+    running: tuple[float, ...] = ()
+
+    def summary(self) -> Exposure:
+        """Return what of them is shown."""
+        ordered = sorted(self.ended)
+        worst = max([*ordered, *self.running], default=None)
+        return Exposure(len(ordered), _percentile(ordered, 0.5), _percentile(ordered, 0.95), worst)
+
+
+@dataclass(frozen=True)
 class Exposure:
-    """How long leaked tokens lived after their flag, in seconds, of the revocations of the last 30 days.
+    """A summary of exposure_times, in seconds.
 
     :param worst: of the tokens that are still alive, too.
     """
@@ -31,13 +49,6 @@ class Exposure:
     median: float | None
     percentile_95: float | None
     worst: float | None
-
-    @classmethod
-    def of(cls, ended: Sequence[float], running: Sequence[float]) -> Exposure:
-        """Summarize exposures that have ended, and those that go on."""
-        ordered = sorted(ended)
-        worst = max([*ordered, *running], default=None)
-        return cls(len(ordered), _percentile(ordered, 0.5), _percentile(ordered, 0.95), worst)
 
 
 def _percentile(ordered: Sequence[float], part: float) -> float | None:
@@ -65,16 +76,17 @@ class Tombstone:
 class LeakReport:
     """What has leaked, as far as a client's links are concerned.
 
-    :param alive: flagged links whose token may be alive, the oldest flag first.
+    :param flagged: flagged links whose token may be alive, the oldest flag first.
     :param revoked: flagged links whose revocation was confirmed in the last 30 days, newest first.
+    :param exposure_times: the seconds of each revoked one, and those of the oldest flag that is alive so far.
     :param irrevocable: links that the API would not revoke, the latest end first.
     :param unaccounted: links whose response was lost, the latest end first.
     """
 
     now: datetime
-    alive: Listing[LinkRow]
+    flagged: Listing[LinkRow]
     revoked: Listing[LinkRow]
-    exposure: Exposure
+    exposure_times: ExposureTimes
     irrevocable: Listing[LinkRow]
     unaccounted: Listing[LinkRow]
     tombstones: Listing[Tombstone]
@@ -93,7 +105,7 @@ def leak_report(tx: ReadTransaction, client_id: str, limit: int = 200) -> LeakRe
         now,
         _links(tx, alive, links.c.flagged_at, limit),
         _links(tx, revoked, links.c.revoked_at.desc(), limit),
-        _exposure(tx, alive, revoked, now),
+        _exposure_times(tx, alive, revoked, now),
         _links(tx, irrevocable, links.c.valid_until.desc(), limit),
         _links(tx, unaccounted, links.c.valid_until.desc(), limit),
         _tombstones(tx, limit),
@@ -105,14 +117,14 @@ def _links(tx: ReadTransaction, where: Sequence[ColumnElement[bool]], order: Any
     return listing(tx, ordered, load, limit)
 
 
-def _exposure(
+def _exposure_times(
     tx: ReadTransaction, alive: Sequence[ColumnElement[bool]], revoked: Sequence[ColumnElement[bool]], now: datetime
-) -> Exposure:
+) -> ExposureTimes:
     ended = tx.execute(select(links.c.flagged_at, links.c.revoked_at).where(*revoked))
     exposed = [max(0.0, (end - start).total_seconds()) for start, end in ended]
     oldest = tx.scalar(select(func.min(links.c.flagged_at)).where(*alive))
     running = [] if oldest is None else [(now - oldest).total_seconds()]
-    return Exposure.of(exposed, running)
+    return ExposureTimes(tuple(exposed), tuple(running))
 
 
 def _tombstones(tx: ReadTransaction, limit: int) -> Listing[Tombstone]:

@@ -7,7 +7,7 @@ import pytest
 from pme_airflow.ledger import flags, revocations
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow
-from pme_airflow.ledger.read_model.leaks import Exposure, LeakReport, leak_report, shown_counts
+from pme_airflow.ledger.read_model.leaks import Exposure, ExposureTimes, LeakReport, leak_report, shown_counts
 from tests.ledger.read_model.conftest import Show
 from tests.support.clocks import FakeClock
 from tests.support.ledgers import CLIENT, OTHER, begin_mint, change, mint, task
@@ -36,9 +36,9 @@ def test_exposure_ends_with_the_confirmed_revocation(ledger: Database, show: Sho
         revoke(ledger, row)
     clock.advance(80)
     found = report(ledger)
-    assert [row.link_id for row in found.alive.rows] == [rows[2].link_id]
+    assert [row.link_id for row in found.flagged.rows] == [rows[2].link_id]
     assert [row.link_id for row in found.revoked.rows] == [rows[1].link_id, rows[0].link_id]
-    assert found.exposure == Exposure(revoked=2, median=10.0, percentile_95=20.0, worst=100.0)
+    assert found.exposure_times.summary() == Exposure(revoked=2, median=10.0, percentile_95=20.0, worst=100.0)
     with ledger.read() as tx:
         assert shown_counts(tx, [rows[2].link_id, "lnk_none"]) == {rows[2].link_id: 1}
 
@@ -48,7 +48,7 @@ def test_exposure_of_more_than_30_days_ago_is_left_out(ledger: Database, clock: 
     flag(ledger, row.fingerprint)
     revoke(ledger, row)
     clock.advance(timedelta(days=31).total_seconds())
-    assert report(ledger).exposure == Exposure(0, None, None, None)
+    assert report(ledger).exposure_times.summary() == Exposure(0, None, None, None)
     assert report(ledger).revoked.total == 0
 
 
@@ -56,7 +56,7 @@ def test_exposure_of_more_than_30_days_ago_is_left_out(ledger: Database, clock: 
     ("ended", "median", "late"), [([], None, None), ([1.0], 1.0, 1.0), ([float(n) for n in range(1, 101)], 50.0, 95.0)]
 )
 def test_percentiles_are_values_that_were_measured(ended: list[float], median: float, late: float) -> None:
-    exposure = Exposure.of(ended, [])
+    exposure = ExposureTimes(tuple(ended)).summary()
     assert (exposure.median, exposure.percentile_95, exposure.worst) == (median, late, max(ended, default=None))
 
 
@@ -85,11 +85,11 @@ def test_another_clients_leaks_are_not_shown(ledger: Database) -> None:
     flag(ledger, row.fingerprint)
     with ledger.read() as tx:
         found = leak_report(tx, OTHER)
-    assert (found.alive.total, found.exposure.worst) == (0, None)
+    assert (found.flagged.total, found.exposure_times.summary().worst) == (0, None)
 
 
 def test_a_long_list_is_cut_and_counted(ledger: Database) -> None:
     rows = [mint(ledger, model_id=f"Model{number:06d}") for number in range(5)]
     flag(ledger, *(row.fingerprint for row in rows))
-    alive = report(ledger, limit=2).alive
+    alive = report(ledger, limit=2).flagged
     assert (len(alive.rows), alive.total) == (2, 5)

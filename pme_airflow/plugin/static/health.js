@@ -1,0 +1,65 @@
+// Health: what is overdue, the DAGs, the placements and the keys.
+import { airflowLink } from "./airflow.js";
+import { read } from "./api.js";
+import { badge, el, length, replace, table, time } from "./dom.js";
+
+const LATE = { leaks: "leaked links are not revoked", retirements: "replaced links are not revoked",
+  ends: "links have ended and are not closed", mints: "mints have no recorded response" };
+
+export function health(page) {
+  const root = el("section", { "aria-label": "Health" });
+
+  function problemsOf(answer) {
+    const found = [];
+    for (const connection of answer.connections) {
+      const counts = connection.counts;
+      if (counts.dark) found.push(["bad", `${counts.dark} slots are dark.`, "The keeper heals them; see the DAGs below if it does not."]);
+      if (counts.overdue) found.push(["bad", `${counts.overdue} renewals are overdue.`, "Look at the last runs of pme_link_keeper and pme_nightly_rotation."]);
+      for (const late of connection.overdue) {
+        found.push(["bad", `${late.count} ${LATE[late.kind]}, the oldest since ${new Date(late.since).toLocaleString()}.`,
+          "Unpause pme_revocation_sweep, or run `pme-airflow sweep`."]);
+      }
+      if (connection.links_that_no_key_opens) {
+        found.push(["bad", `${connection.links_that_no_key_opens} live links of ${connection.conn_id} are sealed with a key that is not there.`,
+          "Add the earlier secret to seal_keys as open:SECRET."]);
+      }
+    }
+    for (const dag of answer.dags.dags) if (dag.problem) found.push(["bad", dag.problem, dag.cure]);
+    for (const text of [answer.dags.triggerer_problem, answer.dags.problem]) if (text) found.push(["doubtful", text, ""]);
+    if (answer.placements_problem) found.push(["bad", answer.placements_problem, "Links are taken to be due at half of their life."]);
+    for (const placement of answer.placements) {
+      if (placement.leaves_gap) found.push(["doubtful", `${placement.audience}: ${placement.sentence}`, ""]);
+    }
+    return found;
+  }
+
+  function draw(answer) {
+    const found = problemsOf(answer);
+    const audiences = answer.connections.flatMap((connection) =>
+      connection.audiences.map((audience) => ({ ...audience, conn_id: connection.conn_id })));
+    const planOf = (row) => answer.placements.find((p) => p.audience === row.audience && p.conn_id === row.conn_id);
+    replace(root,
+      el("h2", {}, "To do"),
+      found.length ? el("ul", { class: "todo" }, found.map(([kind, text, cure]) => el("li", {}, badge(kind), ` ${text} ${cure}`)))
+        : el("p", {}, answer.problems.length ? "The ledger could not be read." : "Nothing is wrong."),
+      el("h2", {}, "Audiences"),
+      table([
+        { name: "Audience", cell: (row) => row.audience },
+        { name: "Slots", cell: (row) => row.counts.total },
+        { name: "Dark", cell: (row) => row.counts.dark },
+        { name: "Budget left", cell: (row) => length(row.budget_seconds) },
+        { name: "First end", cell: (row) => time(row.first_end) },
+        { name: "Plan", cell: (row) => planOf(row)?.sentence ?? "not in placements.yaml" },
+      ], audiences, "No slot shows a link yet."),
+      el("p", { class: "note" }, "Budget left: how long nothing may be renewed before the first slot goes dark."),
+      el("h2", {}, "DAGs"),
+      table([
+        { name: "DAG", cell: (row) => airflowLink(`dags/${row.dag_id}`, row.dag_id) },
+        { name: "State", cell: (row) => badge(row.problem ? "bad" : "good", row.problem ?? "good") },
+        { name: "Last run", cell: (row) => row.last_run_id
+          ? [airflowLink(`dags/${row.dag_id}/runs/${encodeURIComponent(row.last_run_id)}`, row.last_run), " ", time(row.last_run_at)] : "–" },
+      ], answer.dags.dags, "The DAGs were not checked."));
+  }
+
+  return { root, load: () => read("health"), draw };
+}

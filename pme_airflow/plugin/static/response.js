@@ -1,0 +1,154 @@
+// Flag and revoke in two steps: look the paste up, confirm, and follow the run until the API has confirmed.
+import { airflowLink } from "./airflow.js";
+import { fingerprint, responseDag, responseRun, startResponse } from "./api.js";
+import { badge, el, length, replace, table, time } from "./dom.js";
+
+const MOST_BYTES = 1024 * 1024;
+const MANY = 20;
+const ALIVE = ["live", "minting", "unaccounted"];
+
+export function response(page) {
+  const steps = el("div", { "aria-live": "polite" });
+  const area = el("textarea", { rows: 4, "aria-label": "Tokens, links, fingerprints or a scanner's report",
+    placeholder: "Paste leaked tokens, links, fingerprints or a scanner's report", autocomplete: "off", spellcheck: "false",
+    autocapitalize: "off" });
+  const look = el("button", { type: "button", class: "main", onclick: lookUp }, "Look up");
+  const root = el("div", { class: "answer" }, el("h2", {}, "Answer a leak"), area,
+    el("p", {}, look, el("span", { class: "note" }, " Nothing is revoked yet. Tokens are fingerprinted and forgotten.")), steps);
+  let following = null;
+
+  const say = (text, kind = "bad") => replace(steps, el("p", {}, badge(kind, kind === "bad" ? "not done" : kind), ` ${text}`));
+
+  async function lookUp() {
+    clearInterval(following);
+    const text = area.value;
+    if (!text.trim()) return say("Paste something first.");
+    if (new Blob([text]).size > MOST_BYTES) {
+      return say("The text is over 1 MB. Put the file into the folder that PME_REPORTS names, or run `pme-airflow ledger flag --findings FILE --sweep`.");
+    }
+    look.disabled = true;
+    try {
+      const found = await fingerprint(text);
+      area.value = "";
+      choose(found);
+    } catch (error) {
+      say(error.message);
+    } finally {
+      look.disabled = false;
+    }
+  }
+
+  function choose(found) {
+    const alive = found.links.filter((link) => ALIVE.includes(link.state));
+    const over = found.links.filter((link) => !ALIVE.includes(link.state));
+    const boxes = new Map([...alive.map((link) => link.fingerprint), ...found.unknown].map(
+      (each) => [each, el("input", { type: "checkbox", checked: !found.unknown.includes(each), "aria-label": `Flag ${each}`, onchange: update })]));
+    const reason = el("input", { type: "text", maxlength: 300, "aria-label": "Reason", placeholder: "Reason, for the audit" });
+    const go = el("button", { type: "button", class: "danger" });
+    go.addEventListener("click", () => confirm(chosen(), alive, reason.value.trim()));
+
+    function chosen() { return [...boxes].filter(([, box]) => box.checked).map(([each]) => each); }
+    function update() {
+      const count = chosen().length;
+      go.textContent = `Flag and revoke ${count} …`;
+      go.disabled = !count;
+    }
+    update();
+    replace(steps,
+      found.problems.map((problem) => el("p", {}, badge("bad", "not searched"), ` ${problem.message}`)),
+      found.notes.map((note) => el("p", { class: "note" }, note)),
+      found.total > found.links.length ? el("p", {}, badge("bad"), ` Only the first ${found.links.length} of ${found.total} links are listed.`) : null,
+      alive.length ? el("h3", {}, `${alive.length} of your links may be alive`) : el("p", {}, "No link of yours that may be alive is in it."),
+      alive.length ? table([
+        { name: "Flag", cell: (row) => boxes.get(row.fingerprint) },
+        { name: "Model", cell: (row) => [row.model_name ?? row.model_id, row.model_name ? el("small", {}, row.model_id) : null] },
+        { name: "Audience", cell: (row) => row.audience },
+        { name: "Shown in", cell: (row) => `${row.slots} slots` },
+        { name: "State", cell: (row) => [badge(row.state), row.flagged_at ? badge("flagged") : null] },
+        { name: "Ends", cell: (row) => time(row.valid_until) },
+      ], alive, "") : null,
+      over.length ? el("p", { class: "note" }, `${over.length} links in it are over already: ${over.map((link) => `${link.link_id} (${link.state})`).join(", ")}.`) : null,
+      found.unknown.length ? el("details", {}, el("summary", {}, `${found.unknown.length} tokens that the ledger does not know`),
+        el("p", { class: "note" }, "They may be somebody else's. Flag one only if you know that it is a token of yours: it is kept as a tombstone."),
+        el("ul", {}, found.unknown.map((each) => el("li", {}, el("label", {}, boxes.get(each), " ", el("code", {}, each)))))) : null,
+      boxes.size ? el("p", { class: "tools" }, reason, go) : null);
+  }
+
+  function confirm(fingerprints, alive, reason) {
+    const links = alive.filter((link) => fingerprints.includes(link.fingerprint));
+    const slots = links.reduce((sum, link) => sum + link.slots, 0);
+    const sure = el("input", { type: "checkbox", onchange: () => { revoke.disabled = !sure.checked; } });
+    const revoke = el("button", { type: "button", class: "danger", disabled: links.length > MANY,
+      onclick: () => start(fingerprints, reason, revoke) }, "Revoke now");
+    replace(steps, el("h3", {}, "Revoke now?"),
+      el("p", {}, `${links.length} links are revoked and cannot be opened any more. ${slots} slots are dark until the keeper shows new links, which takes about a minute.`),
+      links.length > MANY ? el("label", {}, sure, ` Yes, all ${links.length} links.`) : null,
+      el("p", { class: "tools" }, revoke, el("button", { type: "button", onclick: () => replace(steps) }, "Cancel")));
+    revoke.focus();
+  }
+
+  async function start(fingerprints, reason, button) {
+    button.disabled = true;
+    try {
+      const dag = await responseDag();
+      if (dag.is_paused) {
+        replace(steps, el("p", {}, badge("bad", "not done"), " The DAG pme_leak_response is paused, so nothing would run. Unpause it: ",
+          airflowLink("dags/pme_leak_response", "pme_leak_response"), "."));
+        return;
+      }
+      const run = await startResponse({ tokens: fingerprints, reason: reason || "flagged on the page Private links" });
+      follow(run.dag_run_id, fingerprints);
+    } catch (error) {
+      say(error.message);
+    }
+  }
+
+  function follow(runId, fingerprints) {
+    const begun = Date.now();
+    let last = null;
+    let reading = false;
+    const look = async () => {
+      if (reading) return;
+      reading = true;
+      try {
+        const [run, found] = await Promise.all([responseRun(runId), fingerprint(fingerprints.join("\n"))]);
+        last = { run, found };
+        const alive = found.links.filter((link) => ALIVE.includes(link.state));
+        const ended = ["success", "failed"].includes(run.state);
+        draw(null);
+        if (ended || (!alive.length && found.links.length === fingerprints.length)) {
+          clearInterval(following);
+          page.refresh();
+        }
+      } catch (error) {
+        draw(error.message);
+      } finally {
+        reading = false;
+      }
+    };
+    const draw = (problem) => {
+      const links = last?.found.links ?? [];
+      const alive = links.filter((link) => ALIVE.includes(link.state));
+      const revoked = links.filter((link) => link.state === "revoked");
+      const failed = last?.run.state === "failed";
+      const done = last && !alive.length && links.length > 0;
+      replace(steps,
+        el("h3", {}, done ? "Revoked, and confirmed by the API" : failed ? "NOT all are revoked" : "Revoking …"),
+        el("p", {}, `${revoked.length} of ${links.length} confirmed; ${length((Date.now() - begun) / 1000)} since the start. Run: `,
+          airflowLink(`dags/pme_leak_response/runs/${encodeURIComponent(runId)}`, last?.run.state ?? "starting"), "."),
+        problem ? el("p", {}, problem) : null,
+        table([
+          { name: "Link", cell: (row) => row.link_id },
+          { name: "Model", cell: (row) => row.model_name ?? row.model_id },
+          { name: "State", cell: (row) => badge(row.state) },
+          { name: "Exposure", cell: (row) => (row.exposure_seconds === null ? "not flagged yet" : length(row.exposure_seconds)) },
+        ], links, last ? "No link was known: the flags are kept as tombstones." : "The run is starting."),
+        failed ? el("p", {}, "Open the run to see which links are alive and why. The next sweep tries them again.") : null);
+    };
+    draw(null);
+    look();
+    following = setInterval(look, 1000);
+  }
+
+  return { root };
+}

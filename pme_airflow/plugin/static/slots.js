@@ -1,0 +1,71 @@
+// What slots have in common wherever they are shown: filters in the address, cells, pages.
+import { badge, el, relative, time } from "./dom.js";
+
+export const STATES = ["dark", "unaccounted", "retiring", "due", "live"];
+
+export function search(page) {
+  let waiting;
+  const field = el("input", {
+    type: "search", value: page.query.get("search") ?? "", "aria-label": "Search model, audience, target or place",
+    placeholder: "Search model, audience, target, place", maxlength: 200,
+    oninput: () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => page.go({ search: field.value, page: null }, { push: false }), 300);
+    },
+  });
+  return field;
+}
+
+export function counts(page, answer) {
+  const chosen = new Set(page.query.getAll("state"));
+  const button = (state, count) => el("button", {
+    type: "button", class: `count ${state}`, "data-key": `count-${state}`, "aria-pressed": String(chosen.has(state)),
+    onclick: () => page.go({ state: chosen.has(state) ? null : state, page: null }),
+  }, el("strong", {}, count ?? 0), ` ${state}`);
+  return [
+    ...STATES.map((state) => button(state, answer.counts[state])),
+    el("span", { class: "note" }, `${answer.counts.total ?? 0} slots, ${answer.counts.overdue ?? 0} overdue`),
+  ];
+}
+
+export function model(page, row) {
+  const to = () => page.go({ link: row.link_id });
+  return [
+    el("a", { href: `?link=${encodeURIComponent(row.link_id)}`, "data-key": `link-${row.slot_key ?? ""}${row.link_id}`,
+      onclick: (event) => { event.preventDefault(); to(); } }, row.model_name || row.model_id),
+    row.model_name ? el("small", {}, row.model_id) : null,
+  ];
+}
+
+export function state(row) {
+  return [badge(row.state), row.overdue ? badge("overdue") : null];
+}
+
+// A bar from the mint to the end, filled up to now, with a line where the renewal is due.
+export function bar(row, now) {
+  if (!row.minted_at || !row.valid_until) return "–";
+  const [start, end] = [new Date(row.minted_at), new Date(row.valid_until)];
+  const part = (at) => `${Math.min(100, Math.max(0, ((at - start) / (end - start)) * 100)).toFixed(2)}%`;
+  const filled = el("span", { class: "filled" });
+  filled.style.width = part(new Date(now));
+  const renewal = el("span", { class: "renewal", title: "renewal is due" });
+  if (row.renews_at) renewal.style.left = part(new Date(row.renews_at));
+  const words = `ends ${relative(row.valid_until, now)}, renews ${relative(row.renews_at, now)}`;
+  return el("span", { class: `life ${row.state}` },
+    el("span", { class: "bar", role: "img", "aria-label": words }, filled, row.renews_at ? renewal : null),
+    el("small", {}, `ends ${relative(row.valid_until, now)}`), el("small", {}, "renews at ", time(row.renews_at)));
+}
+
+export function pager(page, answer, what) {
+  const button = (word, to, off) => el("button", {
+    type: "button", "data-key": `page-${word}`, disabled: off, onclick: () => page.go({ page: to }),
+  }, word);
+  return el("p", { class: "pager" }, `${answer.matching} ${what}, page ${answer.page} of ${answer.pages} `,
+    button("Previous", answer.page - 1, answer.page <= 1), button("Next", answer.page + 1, answer.page >= answer.pages));
+}
+
+export function filters(page, keys) {
+  return el("p", { class: "filters" }, keys.filter((key) => page.query.get(key)).map((key) => el("button", {
+    type: "button", "data-key": `filter-${key}`, onclick: () => page.go({ [key]: null, page: null }),
+  }, `${key}: ${page.query.getAll(key).join(", ")} ✕`)));
+}
