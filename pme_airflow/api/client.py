@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +12,7 @@ from functools import partial
 import requests
 
 from pme_airflow.api.application_token import ApplicationTokenCache
-from pme_airflow.api.dialect import DialectMemory
+from pme_airflow.api.dialect import DialectMemory, MutationNames
 from pme_airflow.api.documents import aliases_of, mint_document, models_document, names_document, revoke_document
 from pme_airflow.api.fields import checked_text
 from pme_airflow.api.graph_endpoint import GraphEndpoint, object_at
@@ -21,7 +21,15 @@ from pme_airflow.api.judge import judge_mint, judge_revoke, not_enabled_error
 from pme_airflow.api.limiter import Limiter
 from pme_airflow.api.messages import MintRequest, Model
 from pme_airflow.api.network import Network
-from pme_airflow.api.outcomes import HttpResponse, MintVerdict, NotMade, NotRevoked, RefusalKind, RevokeVerdict
+from pme_airflow.api.outcomes import (
+    Exchange,
+    HttpResponse,
+    MintVerdict,
+    NotMade,
+    NotRevoked,
+    RefusalKind,
+    RevokeVerdict,
+)
 from pme_airflow.api.retry import Attempt, RetryPolicy
 from pme_airflow.api.settings import DEFAULT_HOST, ClientSettings, limiter_of
 from pme_airflow.api.transport import Transport
@@ -98,6 +106,21 @@ class PMEClient:
     def server_clock(self) -> ServerClock:
         """The server's time, as the last response gave it."""
         return self._network.server_clock
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether several mutations in one request have not been refused."""
+        return not self._batches_refused
+
+    @property
+    def mutation_names(self) -> MutationNames | None:
+        """The names of the mutations that the server has executed; ``None`` before it has executed one."""
+        return self._memory.dialect.names if self._memory.names_confirmed else None
+
+    @property
+    def rate_limit_headers(self) -> Mapping[str, str]:
+        """The headers about rate limits of the last response that had any."""
+        return self._network.rate_limit_headers
 
     def __enter__(self) -> PMEClient:
         return self
@@ -272,6 +295,10 @@ class PMEClient:
         (alias,) = aliases_of(1)
         if graph is not None and any(error.status in (401, 403) for error in graph.errors_at(alias)):
             raise not_enabled_error()
+
+    def reach(self) -> Exchange:
+        """Request the host itself, without credentials: any response shows that it can be reached."""
+        return self._network.get(SecretStr(f"{self.host}/"))
 
     def probe_link(self, url: SecretStr) -> int | None:
         """Request a link itself, without following redirects.

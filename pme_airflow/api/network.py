@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 
 from pme_airflow.api.limiter import Limiter
 from pme_airflow.api.outcomes import Exchange, HttpResponse
@@ -11,6 +12,9 @@ from pme_airflow.clock import Clock, ServerClock
 from pme_airflow.secrets import SecretStr
 
 __all__ = ["Network"]
+
+_RATE_LIMIT = re.compile(r"(x-)?rate-?limit(-[a-z-]{1,40})?|retry-after", re.IGNORECASE)
+_LIMIT_VALUE = re.compile(r"[\w ;=\",:-]{1,80}", re.ASCII)
 
 
 class Network:
@@ -24,6 +28,8 @@ class Network:
     def __init__(self, transport: Transport, limiter: Limiter, clock: Clock) -> None:
         self.limiter = limiter
         self.server_clock = ServerClock(clock)
+        #: The headers about rate limits of the last response that had any.
+        self.rate_limit_headers: Mapping[str, str] = {}
         self._transport = transport
 
     @property
@@ -64,4 +70,14 @@ class Network:
             self.limiter.ended(started, status, retry_after, kind)
         if response is not None:
             self.server_clock.observe(response.headers.get("Date"))
+            self.rate_limit_headers = _rate_limit_headers(response) or self.rate_limit_headers
         return exchange
+
+
+def _rate_limit_headers(response: HttpResponse) -> dict[str, str]:
+    """Return the headers that tell of rate limits, as far as their values are short and plain."""
+    return {
+        str(name): str(value)
+        for name, value in response.headers.items()
+        if _RATE_LIMIT.fullmatch(str(name)) and _LIMIT_VALUE.fullmatch(str(value))
+    }

@@ -18,6 +18,7 @@ __all__ = [
     "HttpResponse",
     "Made",
     "MintVerdict",
+    "NetworkFailure",
     "NoResponse",
     "NotMade",
     "NotRevoked",
@@ -71,16 +72,30 @@ class HttpResponse:
         return min(max(0.0, (timestamp - reference).total_seconds()), _MAX_RETRY_AFTER)
 
 
+class NetworkFailure(Enum):
+    """Why there was no response, in words."""
+
+    NAME = "the host's name does not resolve"
+    CONNECT = "could not connect"
+    CONNECT_TIMEOUT = "timed out while connecting"
+    TLS = "TLS failed (is the certificate trusted here?)"
+    PROXY = "the proxy failed"
+    TIMEOUT = "timed out"
+    BROKEN = "the connection broke"
+
+
 @dataclass(frozen=True)
 class NoResponse:
     """A request without a response.
 
     :param written: whether the request may have reached the server.
     :param reason: the cause in words, without addresses and secrets.
+    :param failure: the cause as a value, where it is known.
     """
 
     written: bool
     reason: str
+    failure: NetworkFailure | None = field(default=None, compare=False)
 
 
 Exchange = HttpResponse | NoResponse

@@ -18,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from pme_airflow.addresses import checked_base_url
 from pme_airflow.api.bounded import BoundedHTTPResponse, bound_response, read_body
 from pme_airflow.api.bounded_session import ignore_redirects
-from pme_airflow.api.outcomes import Exchange, HttpResponse, NoResponse
+from pme_airflow.api.outcomes import Exchange, HttpResponse, NetworkFailure, NoResponse
 from pme_airflow.secrets import SecretStr
 
 __all__ = ["Transport"]
@@ -180,9 +180,11 @@ class Transport:
         try:
             response = send()
         except requests.exceptions.ConnectTimeout:
-            return NoResponse(bool(_sent.written), "timed out while connecting")
+            timed_out = NetworkFailure.CONNECT_TIMEOUT
+            return NoResponse(bool(_sent.written), timed_out.value, timed_out)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            return NoResponse(_sent.written is not False, _reason(error))
+            failure = _failure(error)
+            return NoResponse(_sent.written is not False, failure.value, failure)
         return _received(response)
 
 
@@ -193,20 +195,20 @@ def _received(response: requests.Response) -> Exchange:
     return HttpResponse(response.status_code, response.headers, body, complete)
 
 
-def _reason(error: BaseException) -> str:
-    """Describe a failure of the connection, without the exception's own text, which holds the address."""
+def _failure(error: BaseException) -> NetworkFailure:
+    """Name a failure of the connection, without the exception's own text, which holds the address."""
     if isinstance(error, requests.exceptions.Timeout):
-        return "timed out"
+        return NetworkFailure.TIMEOUT
     if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy failed"
+        return NetworkFailure.PROXY
     if isinstance(error, requests.exceptions.SSLError):
-        return "TLS failed (is the certificate trusted here?)"
+        return NetworkFailure.TLS
     inner: object = error
     while isinstance(inner, Exception) and inner.args and isinstance(inner.args[0], Exception):
         inner = inner.args[0]
     reason = getattr(inner, "reason", inner)
     if isinstance(reason, urllib3.exceptions.NameResolutionError):
-        return "the host's name does not resolve"
+        return NetworkFailure.NAME
     if isinstance(reason, urllib3.exceptions.NewConnectionError):
-        return "could not connect"
-    return "the connection broke"
+        return NetworkFailure.CONNECT
+    return NetworkFailure.BROKEN

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pme_airflow.cli.dev import demo_command, emulator_command, up_command
+from pme_airflow.cli.doctor import doctor_command
 from pme_airflow.cli.fingerprint import fingerprint_command
 from pme_airflow.cli.flag import flag_command
 from pme_airflow.cli.init import init_command
@@ -126,4 +127,4 @@ def _add(group: click.Group, commands: Sequence[click.Command]) -> None:
 _add(ledger_group, [flag_command])
 _add(main, [status_command])
 _add(main, [ledger_group, sweep_command, scan_command, fingerprint_command, plan_command, retire_command])
-_add(main, [init_command, emulator_command, demo_command, up_command])
+_add(main, [init_command, doctor_command, emulator_command, demo_command, up_command])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,15 @@ if TYPE_CHECKING:
     from pme_airflow.hooks.pme import PMEHook
     from pme_airflow.placements import Placement
 
-__all__ = ["LedgerCommand", "conn_option", "format_option", "open_hook", "read_placements", "read_stdin_lines"]
+__all__ = [
+    "LedgerCommand",
+    "airflow_context",
+    "conn_option",
+    "format_option",
+    "open_hook",
+    "read_placements",
+    "read_stdin_lines",
+]
 
 _MAX_STDIN_BYTES = 64 * 1024 * 1024
 
@@ -36,14 +46,23 @@ class LedgerCommand(click.Command):
             return super().invoke(ctx)
 
 
+@contextmanager
+def airflow_context() -> Iterator[None]:
+    """Import what needs Airflow: connections may also be in its database, and it logs to standard error."""
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    try:
+        yield
+    finally:
+        replace_airflow_handlers()
+
+
 def open_hook(conn_id: str) -> PMEHook:
     """Return the hook of a connection, which may also be defined in Airflow's own database."""
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
-    from pme_airflow.hooks.pme import PMEHook
+    with airflow_context():
+        from pme_airflow.hooks.pme import PMEHook
 
-    hook = PMEHook(conn_id)
-    _ = hook.settings
-    replace_airflow_handlers()
+        hook = PMEHook(conn_id)
+        _ = hook.settings
     return hook
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ from airflow.sdk.log import mask_secret
 
 from pme_airflow.api.client import PMEClient, limiter_of
 from pme_airflow.api.dialect import DialectMemory
+from pme_airflow.checks import Verdict
 from pme_airflow.clock import Clock, SystemClock
+from pme_airflow.doctor.connection import check_connection
 from pme_airflow.durations import Validity, parse_duration
 from pme_airflow.errors import LedgerError, LedgerMissingError, PMEError, PMEInputError
 from pme_airflow.hooks.arguments import checked_audience, read_models
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 __all__ = ["PMEHook", "run_context_of"]
+
+#: How long the Test button and the doctor wait for the API.
+_BRIEF_SECONDS = 10.0
 
 _masks = LinkMasks()
 
@@ -75,7 +81,7 @@ class PMEHook(BaseHook):
     def __init__(self, pme_conn_id: str = default_conn_name, clock: Clock | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pme_conn_id = pme_conn_id
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
 
     @cached_property
     def settings(self) -> ConnectionSettings:
@@ -98,12 +104,12 @@ class PMEHook(BaseHook):
             settings.client_secret,
             settings.host,
             settings.client_settings,
-            self._clock,
-            limiter=limiter_of(settings.client_settings, self._clock, self._shared_rate_limit()),
+            self.clock,
+            limiter=limiter_of(settings.client_settings, self.clock, self._shared_rate_limit()),
             memory=DialectMemory(LedgerFacts(self.database, settings.host, settings.client_id)),
         )
         sealer = Sealer.of_connection(settings.client_secret, settings.extras.seal_keys)
-        return Services(client, self.database, sealer, self._clock)
+        return Services(client, self.database, sealer, self.clock)
 
     def _shared_rate_limit(self) -> SharedRateLimit | None:
         """The request rate that all tasks of the connection share, through the ledger."""
@@ -111,7 +117,7 @@ class PMEHook(BaseHook):
         per_second = settings.extras.requests_per_second
         if per_second is None:
             return None
-        return SharedRateLimit(per_second, self.database, self._clock, settings.client_id, settings.host)
+        return SharedRateLimit(per_second, self.database, self.clock, settings.client_id, settings.host)
 
     @cached_property
     def database(self) -> Database:
@@ -119,24 +125,46 @@ class PMEHook(BaseHook):
 
         :raises LedgerError: if it cannot be used as it is set up.
         """
-        return ledger_of(self.settings.extras.ledger_conn_id, self._clock)
+        return ledger_of(self.settings.extras.ledger_conn_id, self.clock)
 
     def get_conn(self) -> PMEClient:
         """Return the API client."""
         return self.services.client
 
+    def brief_client(self) -> PMEClient:
+        """Return an API client that waits for at most 10 seconds, and needs no ledger; for the doctor."""
+        settings = self.settings
+        brief = replace(
+            settings.client_settings,
+            timeout=min(settings.extras.timeout, _BRIEF_SECONDS),
+            deadline=_BRIEF_SECONDS,
+            requests_per_second=None,
+        )
+        return PMEClient(settings.client_id, settings.client_secret, settings.host, brief, self.clock)
+
     def test_connection(self) -> tuple[bool, str]:
-        """Test credentials, API address, PME and ledger; return whether all work, and a message for the Test button."""
+        """Test what the doctor examines first: address, credentials, clock, PME, models, and the ledger.
+
+        :return: whether all work, and a message for the Test button.
+        """
         try:
-            self.services.client.check_enabled()
+            _ = self.settings, Sealer.of_connection(self.settings.client_secret, self.settings.extras.seal_keys)
+            results = list(check_connection(self.brief_client(), self.clock, models=1))
         except PMEError as error:
             return False, str(error)
+        bad = [f"{result.finding} {result.cure}" for result in results if result.verdict is Verdict.BAD]
+        if bad:
+            return False, " ".join(bad)
         try:
             with suppress(LedgerMissingError):  # the first mint makes it
                 self.database.check()
         except PMEError as error:
             return False, f"The credentials are good, but the ledger is not: {error}"
-        return True, f"{self.settings.host} accepts the credentials for Private Model Embed, and the ledger answers."
+        warnings = "".join(f" {result.finding} {result.cure}" for result in results if result.cure)
+        return True, (
+            f"{self.settings.host} accepts the credentials for Private Model Embed, and the ledger answers.{warnings} "
+            "`pme-airflow doctor` examines the rest."
+        )
 
     def mint(
         self,

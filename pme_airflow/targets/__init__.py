@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pme_airflow.checks import CheckResult, Verdict
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pme_airflow.targets.wordpress import WordPressTarget
 
 __all__ = [
+    "CheckResult",
     "HttpJsonTarget",
     "ObjectStorageTarget",
     "ShownLink",
@@ -27,6 +29,7 @@ __all__ = [
     "SlotError",
     "SlotResult",
     "Target",
+    "Verdict",
     "WordPressTarget",
 ]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pme_airflow.checks import CheckResult
 from pme_airflow.errors import SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.secrets import AccessToken, SecretStr
@@ -127,3 +128,15 @@ class Target(ABC):
         :return: what was found; ``None`` where it cannot be found out cheaply.
         """
         return None
+
+    def check(self, items: Sequence[Mapping[str, Any]] = ()) -> Sequence[CheckResult] | None:
+        """Check, without publishing anything, whether links can be shown here; `pme-airflow doctor` calls it.
+
+        Leave nothing changed. A target of your own overrides it; a check that raises :class:`SlotError` is bad, and
+        one that returns nothing found nothing wrong.
+
+        :param items: what is to be shown, each with ``model_id`` and ``audience``.
+        """
+        finding = "This target has no check of its own, so only publishing shows whether it works."
+        cure = f"Write a method check() in {type(self).__name__} to have it checked before the first link."
+        return [CheckResult.warning("check", finding, cure)]

@@ -14,12 +14,14 @@ from urllib.parse import quote
 
 import requests
 
+from pme_airflow.checks import CheckResult
 from pme_airflow.errors import SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from pme_airflow.targets.addresses import checked_link
 from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
+from pme_airflow.targets.http_setup import check_api
 from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.web import WebApi, WebRefusal
 
@@ -157,6 +159,18 @@ class HttpJsonTarget(Target):
             else:
                 details[entry.slot] = {**entry.details, "etag": etag, "read_at": _now()}
         return SlotCheck(lost, details)
+
+    def check(self, items: Sequence[Mapping[str, Any]] = ()) -> list[CheckResult]:
+        """Read the entries of some models."""
+        template = self._read_endpoint
+        known = template is not None and not any(name in template for name in (*_SECRET_FIELDS, "{link_id}"))
+
+        def read(item: Mapping[str, Any]) -> object:
+            values = {key: str(item[key]) for key in ("model_id", "audience")}
+            return self._web.request("GET", _path(str(template), values), _problem_of_read)
+
+        creates = self._method in ("POST", "PUT")
+        return list(check_api(self._web.base_url, read if known else None, items, creates))
 
     def _still_shows(self, read_endpoint: str, entry: Publication) -> str | None:
         """Return the ``ETag`` of an entry that shows its link, or an empty text; ``None`` if it does not show it."""

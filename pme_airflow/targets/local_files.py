@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import PurePosixPath
 
+from pme_airflow.checks import CheckResult
 from pme_airflow.errors import SlotError
 
 __all__ = ["LocalFiles"]
@@ -31,12 +32,17 @@ class LocalFiles:
 
     def __init__(self, root: str) -> None:
         self._root = PurePosixPath(os.path.abspath(root))
+        #: The folders that were not there before the first write; ``None`` until then.
+        self._made: frozenset[PurePosixPath] | None = None
 
     def write(self, path: str, text: str) -> bool:
         """Replace a file; nothing of what it was remains.
 
         :raises SlotError: if its folder is another user's, or is reached through another user's symbolic link.
         """
+        if self._made is None:
+            folders = (self._root, *self._root.parents)
+            self._made = frozenset(folder for folder in folders if not os.path.lexists(folder))
         with self._folder_of(path, create=True) as (folder, name):
             _remove_drafts(folder, name)
             draft = f".{name}.{uuid.uuid4().hex}{_DRAFT}"
@@ -91,6 +97,20 @@ class LocalFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+
+    def describe(self, path: str) -> Iterable[CheckResult]:
+        """Return nothing: a file on this machine is as its folder is."""
+        return ()
+
+    def remove_trace(self, path: str) -> bool:
+        """Delete a file, and the folders that were made for it, as far as they are empty."""
+        self.delete(path)
+        for folder in (self._root, *self._root.parents):
+            if folder not in (self._made or ()):
+                break
+            with suppress(OSError):
+                os.rmdir(folder)
+        return False
 
     @contextmanager
     def _folder_of(self, path: str, *, create: bool = False) -> Iterator[tuple[int, str]]:

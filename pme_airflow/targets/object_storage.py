@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from pme_airflow.checks import CheckResult
 from pme_airflow.errors import PMEInputError, SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.sealing import fingerprint
@@ -18,6 +19,7 @@ from pme_airflow.targets.page_files import FsspecFiles, PageFiles
 from pme_airflow.targets.pages import embed_page, gallery_page, source
 from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.storage_names import storage_name
+from pme_airflow.targets.storage_setup import check_storage
 
 __all__ = ["ObjectStorageTarget"]
 
@@ -131,6 +133,10 @@ class ObjectStorageTarget(Target):
             else:
                 lost.append(entry.slot)
         return SlotCheck(lost, details)
+
+    def check(self, items: Sequence[Mapping[str, Any]] = ()) -> list[CheckResult]:
+        """Write, read and delete a file of its own."""
+        return list(check_storage(self._files, self._place))
 
     def _still_shows(self, entry: Publication) -> bool:
         wanted = entry.details.get("fingerprint")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from pme_airflow.checks import CheckResult
+
 __all__ = ["FsspecFiles", "PageFiles"]
 
 
@@ -25,6 +27,12 @@ class PageFiles(Protocol):
 
         A file whose signature would be expensive to read is left out.
         """
+
+    def describe(self, path: str) -> Iterable[CheckResult]:
+        """Return what a check finds out about a file that was just written, such as its encryption."""
+
+    def remove_trace(self, path: str) -> bool:
+        """Delete a file, and whatever the store keeps of it; return whether something remains."""
 
 
 class FsspecFiles:
@@ -58,3 +66,11 @@ class FsspecFiles:
     def signatures(self, paths: Iterable[str]) -> dict[str, str | None]:
         """Return nothing: a store may list its files at a price, or from a cache."""
         return {}
+
+    def describe(self, path: str) -> Iterable[CheckResult]:
+        """Return nothing: what stores tell of a file has no common form."""
+        return ()
+
+    def remove_trace(self, path: str) -> bool:
+        """Delete a file if it is there."""
+        return self.delete(path)

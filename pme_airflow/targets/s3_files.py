@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+from pme_airflow.checks import CheckResult
 from pme_airflow.errors import PMEInputError, SlotError
 from pme_airflow.targets.s3_http import bound_filesystem
 
@@ -131,6 +133,42 @@ class S3Files:
             token = {"ContinuationToken": page["NextContinuationToken"]}
         known = [path for path in paths if self._prefix + path <= complete_to]
         return {path: listed.get(self._prefix + path) for path in known}
+
+    # ---------------------------------------------------------------- checking
+
+    def describe(self, path: str) -> Iterator[CheckResult]:
+        """Return the encryption of a file that was just written, and whether the bucket keeps old versions."""
+        with suppress(SlotError):
+            found = self._call("head_object", Key=self._prefix + path).get("ServerSideEncryption")
+            asked = self._options.get("ServerSideEncryption")
+            if asked and found != asked:
+                cure = "Look into the bucket's default encryption and the rights of the account for the key."
+                yield CheckResult.bad("encryption", f"Files are encrypted by {found or 'nothing'}, not {asked}.", cure)
+            else:
+                yield CheckResult.good("encryption", f"S3 encrypts files with {found or 'what the store is set to'}.")
+        yield self._versioning()
+
+    def _versioning(self) -> CheckResult:
+        try:
+            status = self._call("get_bucket_versioning").get("Status") or "never enabled"
+        except SlotError:
+            return CheckResult.good("versions", "Whether the bucket keeps old versions shows when one is deleted.")
+        return CheckResult.good("versions", f"Versions of the bucket: {str(status).lower()}.")
+
+    def remove_trace(self, path: str) -> bool:
+        """Delete a file with all of its versions and delete markers; return whether something remains."""
+        key = self._prefix + path
+        try:
+            page = self._call("list_object_versions", Prefix=key)
+        except SlotError:
+            return self.delete(path)
+        kept = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        if not kept:
+            return self.delete(path)
+        remaining = [entry for entry in kept if not self._delete_version(key, entry["VersionId"])]
+        if remaining:
+            self._call("delete_object", Key=key)
+        return bool(remaining)
 
     # ------------------------------------------------------------- old versions
 

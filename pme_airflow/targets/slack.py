@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,12 +15,14 @@ from urllib.parse import urlsplit
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from pme_airflow.checks import CheckResult
 from pme_airflow.errors import SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
 from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.slack_client import Refusal, SlackApi, SlackRefusal
 from pme_airflow.targets.slack_message import CLEARED, SLOT_ID_LENGTH, block_id_of, block_ids, message_of, slot_id
+from pme_airflow.targets.slack_setup import check_channel
 
 __all__ = ["SlackTarget"]
 
@@ -121,6 +124,18 @@ class SlackTarget(Target):
                 raise
             return error.meaning is not Refusal.NO_ACCESS
         return True
+
+    # ---------------------------------------------------------------- checking
+
+    def check(self, items: Sequence[Mapping[str, Any]] = ()) -> list[CheckResult]:
+        """Check the token, the scopes, the channel and the bot's membership."""
+        return list(check_channel(self._api, self._channel, self._found_channel()))
+
+    def _found_channel(self) -> str:
+        """Return the channel's id; empty where it cannot be found, for whatever reason."""
+        with suppress(SlotError):
+            return self._id_of_channel()
+        return ""
 
     # ------------------------------------------------------------------ writing
 

@@ -25,6 +25,8 @@ _TOTAL = 2
 _ENCODINGS = "gzip, deflate"
 _NOT_MODIFIED = 304
 _TEMPORARY = frozenset({408, 425, 429})
+#: A server that does not support a method will not support it at the next try.
+_NOT_IMPLEMENTED = 501
 #: Methods that can be repeated after an answer was lost. POST, PUT and PATCH are sent once.
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
 _HTML_STARTS = ("<!doctype html", "<html")
@@ -161,7 +163,7 @@ def _problem_of(response: requests.Response, allow_html: bool) -> SlotError | No
     if 300 <= status < 400 and status != _NOT_MODIFIED:
         message = f"HTTP {status}, a redirect, which is not followed. Give the final address in the connection"
         return WebRefusal(message, status)
-    if status in _TEMPORARY or status >= 500:
+    if status in _TEMPORARY or (status >= 500 and status != _NOT_IMPLEMENTED):
         wait = HttpResponse(status, response.headers, b"").retry_after
         return WebRefusal(f"HTTP {status}", status, passing=True, retry_after=wait)
     if status < 300 and not allow_html and _is_html(response):

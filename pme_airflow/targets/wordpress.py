@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from pme_airflow.checks import CheckResult
 from pme_airflow.errors import PMEInputError, SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.sealing import fingerprint
@@ -19,6 +20,7 @@ from pme_airflow.targets.wordpress_check import check_pages
 from pme_airflow.targets.wordpress_content import cleared, holds_place, is_stale, link_embed, placed, shown_text
 from pme_airflow.targets.wordpress_output import Output, output_of
 from pme_airflow.targets.wordpress_rest import WordPressApi, filters_iframes, source_of
+from pme_airflow.targets.wordpress_setup import check_site
 
 __all__ = ["WordPressTarget"]
 
@@ -109,6 +111,16 @@ class WordPressTarget(Target):
 
     def check_shown(self, shown: Sequence[Publication]) -> SlotCheck | None:
         return check_pages(self._api, shown)
+
+    def check(self, items: Sequence[Mapping[str, Any]] = ()) -> list[CheckResult]:
+        """Check the account, the pages, whether iframes are kept, and whether revisions can be deleted."""
+        results = list(check_site(self._api, [f"{self._kind}/{number}" for number in self._pages.values()]))
+        unplaced = [str(item["model_id"]) for item in items if str(item["model_id"]) not in self._pages]
+        if unplaced:
+            named = ", ".join(unplaced[:5])
+            finding = f"{len(unplaced)} models have no page ({named} first)."
+            results.append(CheckResult.bad("pages", finding, "Add them to pages."))
+        return results
 
     # -------------------------------------------------------------------------------- pages
 

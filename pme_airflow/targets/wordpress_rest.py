@@ -15,7 +15,7 @@ from pme_airflow.leaks.encodings import redact
 from pme_airflow.targets.bounded_http import ResponseTooLongError
 from pme_airflow.targets.web import WebApi, WebRefusal
 
-__all__ = ["WordPressApi", "filters_iframes", "source_of"]
+__all__ = ["WordPressApi", "filters_iframes", "lists_rights", "source_of"]
 
 _PER_PAGE = 100
 #: What is read of a page: without naming the raw content WordPress renders it as well.
@@ -129,6 +129,25 @@ class WordPressApi:
             raise
         return True
 
+    def revisions(self, path: str) -> Iterator[Mapping[str, Any]]:
+        """Read the revisions of a page; none where its type keeps none."""
+        yield from self._entries(f"{path}/revisions", "revisions").values()
+
+    def may_delete(self, path: str, revision: Mapping[str, Any]) -> bool:
+        """Return whether the account may delete a revision, without deleting it.
+
+        WordPress checks the right first, and then refuses a deletion without ``force`` with 501: a revision has no
+        trash (``WP_REST_Revisions_Controller::delete_item``).
+        """
+        try:
+            self._request("DELETE", f"{path}/revisions/{_number(revision)}", {})
+        except WebRefusal as error:
+            if error.status in (401, 403, 404, 405):
+                return False
+            if error.status != 501:
+                raise
+        return True
+
     def _entries(self, path: str, kind: str) -> dict[int, Mapping[str, Any]]:
         entries: dict[int, Mapping[str, Any]] = {}
         per_page = _PER_PAGE
@@ -203,12 +222,17 @@ def source_of(page: Mapping[str, Any]) -> str:
     return raw
 
 
+def lists_rights(page: Mapping[str, Any]) -> bool:
+    """Return whether WordPress lists what the account may do with a page."""
+    found = page.get("_links")
+    return isinstance(found, Mapping) and any(str(name).startswith(_ACTIONS) for name in found)
+
+
 def filters_iframes(page: Mapping[str, Any]) -> bool:
     """Return whether WordPress lists what the account may do, and keeping iframes is not listed."""
     found = page.get("_links")
     links = [str(name) for name in found] if isinstance(found, Mapping) else []
-    lists_actions = any(name.startswith(_ACTIONS) for name in links)
-    return lists_actions and not any(name.endswith("action-unfiltered-html") for name in links)
+    return lists_rights(page) and not any(name.endswith("action-unfiltered-html") for name in links)
 
 
 # -------------------------------------------------------------------------------- answers

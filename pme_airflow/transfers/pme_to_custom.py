@@ -42,5 +42,8 @@ class PMEToCustomTargetOperator(PMETransferOperator):
         except (ImportError, AttributeError, ValueError):
             found = None
         if not isinstance(found, type) or not issubclass(found, Target):
-            raise PMEInputError(f"class: {self.target_class} is no subclass of Target that can be imported here.")
+            raise PMEInputError(
+                f"class: {self.target_class} is no subclass of Target that can be imported here. Put its module where "
+                "every worker imports from, such as Airflow's plugins folder, and give its import path."
+            )
         return found(**self.options)

@@ -155,7 +155,7 @@ class FakeWordPress(BaseAdapter):
         if parts[2] == "autosaves":
             return []
         if len(parts) == 4:
-            return self._delete_revision(page, int(parts[3]))
+            return self._delete_revision(page, int(parts[3]), force="force" in asked.query)
         found = [{"id": number, "content": {"raw": raw}} for number, raw in page.revisions.items()]
         if "content" not in asked.query.get("_fields", "content").split(","):  # WordPress knows no parts of it here
             found = [{"id": entry["id"]} for entry in found]
@@ -194,11 +194,13 @@ class FakeWordPress(BaseAdapter):
         fields = asked.query.get("_fields")
         return [_only(entry, fields.split(",")) if fields else entry for entry in found]
 
-    def _delete_revision(self, page: Page, number: int) -> Any:
+    def _delete_revision(self, page: Page, number: int, *, force: bool) -> Any:
         if not self.revisions_deletable:
             raise Refused(403, "rest_cannot_delete")
         if number not in page.revisions:
             raise Refused(404, "rest_post_invalid_id")
+        if not force:
+            raise Refused(501, "rest_trash_not_supported")
         del page.revisions[number]
         return {"deleted": True}
 

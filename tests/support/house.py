@@ -31,9 +31,11 @@ REPLACED_NAMES = frozenset({
     "Answer", "Denied", "HandOn", "Hidden", "Lost", "NoAnswer", "Spelling", "after_seq", "begin_finish", "give_up",
     "handed_on", "leave_result", "pace", "same_work",
 })  # fmt: skip
-#: Private words and phrases that no comment, docstring or message may contain either.
+#: Private words and phrases that no comment, docstring or message may contain either. "doubtful" is a verdict of the
+#: doctor, which the glossary defines.
 PRIVATE_PROSE = re.compile(
-    r"\b(said|told|reckon\w*|heed\w*|sitting|roster|surely|doubt\w*|beside|of ours|hand(?:s|ed)? on)\b", re.IGNORECASE
+    r"\b(said|told|reckon\w*|heed\w*|sitting|roster|surely|doubt(?!ful\b)\w*|beside|of ours|hand(?:s|ed)? on)\b",
+    re.IGNORECASE,
 )
 REPLACED_MODULES = frozenset({
     "leaks/disguises.py", "leaks/needles.py", "leaks/scan.py", "leaks/sources.py", "leaks/trees.py", "ledger/pace.py",

@@ -171,7 +171,7 @@ class _Emulator:
         return self._json(self.world.truth())
 
     async def control(self, request: Request) -> Response:
-        """Set what a test wants: ``faults`` (rates by name), ``move_clock`` (seconds), ``down`` and so on.
+        """Set what a test wants: ``faults`` (rates by name), ``move_clock`` (seconds), ``down``, ``licensed`` …
 
         ``models`` are added by id; ``without_fields`` and ``shared_tokens`` change the schema.
         """
@@ -187,6 +187,8 @@ class _Emulator:
                 self.world.down = bool(wanted["down"])
             if {"without_fields", "shared_tokens"} & set(wanted):
                 self._change_schema(wanted)
+            if "licensed" in wanted:
+                self.world.licensed = bool(wanted["licensed"])
             for model_id, model in dict(wanted.get("models", {})).items():
                 defaults = {"name": model_id, "state": "active", "visibility": "private"}
                 self.world.models[model_id] = {**defaults, **model}

@@ -73,6 +73,8 @@ def root_value(world: World, base_url: str) -> dict[str, Any]:
     def check(client_id: str, client_secret: str) -> None:
         if (client_id, client_secret) != (world.settings.client_id, world.settings.client_secret):
             raise FieldError("these client credentials are not known", 401, "request.unauthorized")
+        if not world.licensed:
+            raise FieldError("Private Model Embed is not enabled", 403, "request.forbidden")
 
     def check_request(model_ids: list[str], valid_for: str) -> int:
         seconds = parse_validity(valid_for)

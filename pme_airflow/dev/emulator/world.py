@@ -88,7 +88,11 @@ class IssuedToken:
 
 
 class World:
-    """The whole state of an emulator; threads may share it."""
+    """The whole state of an emulator; threads may share it.
+
+    :ivar down: whether every connection breaks.
+    :ivar licensed: whether the account may use Private Model Embed; else both mutations are refused with 403.
+    """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
@@ -102,6 +106,7 @@ class World:
         self.down = False
         self.without_fields = frozenset(self.settings.without_fields)
         self.shared_tokens = self.settings.shared_tokens
+        self.licensed = True
         self.applications: dict[str, datetime] = {}
         self._offset = timedelta(0)
         self._frozen: datetime | None = None

@@ -35,6 +35,9 @@ class Channel:
     :ivar refusals: the error code of the response to every call of a method, by method.
     :ivar locked: the ``ts`` of messages that another app posted.
     :ivar may_read: whether the bot has the scopes that reading needs.
+    :ivar member: whether the bot is in the channel.
+    :ivar archived: whether the channel is archived.
+    :ivar scopes: the bot's scopes, as every response lists them.
     :ivar throttle: how many of the next requests are answered with 429.
     """
 
@@ -45,6 +48,8 @@ class Channel:
         self.refusals: dict[str, str] = {}
         self.locked: set[str] = set()
         self.may_read = True
+        self.member, self.archived = True, False
+        self.scopes = "chat:write,channels:history,channels:read"
         self.throttle = 0
         self.calls: list[str] = []
         self.unfurled: list[str] = []
@@ -65,6 +70,7 @@ class Channel:
             "auth.test": self._identity,
             "conversations.history": self._history,
             "conversations.list": self._list,
+            "conversations.info": self._info,
         }
         if method not in methods:
             raise _Refused("unknown_method")
@@ -77,6 +83,7 @@ class Channel:
     def _post(self, arguments: dict[str, Any]) -> dict[str, Any]:
         if arguments.get("channel") not in (self.id, self.name, f"#{self.name}"):
             raise _Refused("channel_not_found")
+        self._refuse("is_archived" if self.archived else "" if self.member else "not_in_channel")
         self._last += 1
         ts = f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
         self.messages[ts] = self._message(ts, arguments)
@@ -120,6 +127,13 @@ class Channel:
         if not self.may_read:
             raise _Refused("missing_scope")
         return {"channels": [{"id": self.id, "name": self.name}], "response_metadata": {"next_cursor": ""}}
+
+    def _info(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if not self.may_read:
+            raise _Refused("missing_scope")
+        self._check_channel(arguments)
+        known = {"id": self.id, "name": self.name, "is_member": self.member, "is_archived": self.archived}
+        return {"channel": {**known, "is_private": False}}
 
     def _check_channel(self, arguments: dict[str, Any]) -> None:
         if arguments.get("channel") != self.id:  # every method but chat.postMessage requires the id
@@ -179,7 +193,8 @@ class _Workspace:
         if "json" in request.headers.get("Content-Type", ""):
             arguments = json.loads(body or "{}")
         try:
-            return JSONResponse(channel.answer(request.path_params["method"], {**request.query_params, **arguments}))
+            answer = channel.answer(request.path_params["method"], {**request.query_params, **arguments})
+            return JSONResponse(answer, headers={"X-OAuth-Scopes": channel.scopes})
         except _Refused as refused:
             return JSONResponse({"ok": False, "error": str(refused)})
 
