@@ -1,1 +1,1 @@
-"""What operators and commands call: minting, publishing, sweeping, flagging. Knows the ledger, nothing of Airflow."""
+"""The use cases that operators and commands call: mint, publish, sweep, flag, retire. Imports nothing of Airflow."""

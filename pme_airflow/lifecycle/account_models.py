@@ -1,4 +1,4 @@
-"""The models of an account: listing them, and noting which ones it has stopped listing."""
+"""List the models of an account, and record which ones it has stopped listing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ModelQuery:
 
     :param query: what the API is queried for; ``*`` for all.
     :param exclude: ids of models to leave out.
-    :param allow_clearing: whether more than half of the models may go at once.
+    :param allow_clearing: whether more than half of the models may be cleared at once.
     """
 
     query: str
@@ -39,7 +39,7 @@ class ModelQuery:
 
 @dataclass(frozen=True)
 class AccountModels:
-    """The models of a query.
+    """The models that a query found.
 
     :param models: their ids.
     :param problem: what is wrong with what the account lists, if anything is; models that it lists no more are kept.
@@ -52,8 +52,8 @@ class AccountModels:
 def list_models(services: Services, run_context: RunContext, audience: str, query: ModelQuery) -> AccountModels:
     """Return the models the account lists; if the API is unavailable, those that the ledger knows.
 
-    Models that the account has stopped listing are noted, so that transfers clear their slots. If these are more than
-    half of what it listed the last time, none is noted and all are kept, since that is more likely a mistake.
+    Models that the account has stopped listing are recorded, so that transfers clear their slots. If these are more
+    than half of what it listed the last time, none is recorded and all are kept, since that is more likely a mistake.
 
     :raises PMEInputError: if the query finds no model.
     """

@@ -1,4 +1,4 @@
-"""Clearing slots that are to show nothing any more."""
+"""Clear slots that must no longer show a link."""
 
 from __future__ import annotations
 
@@ -29,17 +29,21 @@ def clear_slots(
     result: PublishResult,
     grace: timedelta | None = None,
 ) -> None:
-    """Clear slots at a target and retire the links that no slot shows any more; add what came of it to a result.
+    """Clear slots at a target, retire the links that no slot shows any more, and add the outcome to a result.
 
     A slot that another run is writing is left to that run.
 
-    :param grace: how long the links are left alive; as long as any replaced link if it is left out.
+    :param grace: how long the links stay alive; if omitted, as long as replaced links do.
     """
     removed_before = result.removed.total
     for publication in going:
         with services.database.write(run_context) as tx:
             if not slot_claims.claim_shown(tx, publication):
-                log.info("%s, %s: another run is writing it; it is not cleared.", target.name, publication.slot)
+                log.info(
+                    "%s, %s: the slot is not cleared, because another run is writing it.",
+                    target.name,
+                    publication.slot,
+                )
                 continue
         _clear_one(services, run_context, target, publication, reason, result, grace)
     if result.removed.total > removed_before:
@@ -74,5 +78,5 @@ def _clear_one(
     if problem is None:
         result.removed.append({"slot": publication.slot, "model_id": publication.model_id})
     else:
-        log.error("%s, %s: it is not cleared: %s", target.name, publication.slot, problem)
+        log.error("%s, %s: the slot was not cleared: %s", target.name, publication.slot, problem)
         result.fail(publication.slot, publication.model_id, problem)

@@ -1,4 +1,4 @@
-"""Watching the ledger for what is due, and deciding when a run is worth starting for it."""
+"""Query the ledger for due work, and decide when to start a run for it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pme_airflow.ledger.due import DueWork, RenewalDemand
 
 __all__ = ["DueWatch", "HoldOff", "RenewalWatch", "SweepWatch", "renewal_slack"]
 
-#: How long a renewal that is due may wait for others to join it: a quarter of its margin, and no more than this.
+#: A due renewal waits for others to be renewed in the same run: a quarter of its margin, and no more than this.
 _MAX_SLACK = timedelta(minutes=15)
 _FIRST_HOLD_OFF = 20.0
 _MAX_HOLD_OFF = 1800.0
-#: How often every slot is looked at, rather than what happened since the look before.
+#: How often every slot is queried, rather than only the events since the query before.
 _WHOLE_LOOK_EVERY = 600.0
 
 
 def renewal_slack(renew_before: timedelta) -> timedelta:
-    """Return how long a link that is due for renewal may wait for others."""
+    """Return how long a link that is due for renewal may wait, so that one run renews several."""
     return min(_MAX_SLACK, renew_before / 4)
 
 
@@ -31,7 +31,7 @@ class DueWatch(Protocol):
     """Looks for one kind of due work."""
 
     def look(self, database: Database) -> DueWork:
-        """Return what is due now; only reads.
+        """Return what is due now. Only reads the ledger.
 
         :raises LedgerError: if the ledger cannot be read.
         """
@@ -52,10 +52,10 @@ class SweepWatch:
 class RenewalWatch:
     """Looks for links of an audience to renew, and for slots to heal.
 
-    Every slot is looked at in the first look, every ten minutes, and for as long as one is dark; a look between reads
-    only what happened since the one before.
+    Every slot is queried the first time, every ten minutes, and for as long as one is dark. The queries in between read
+    only the events since the one before.
 
-    :param monotonic: seconds that never run backwards.
+    :param monotonic: returns the seconds of a monotonic clock.
     """
 
     def __init__(self, demand: RenewalDemand, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -90,12 +90,13 @@ class HoldOff:
         self._newest: datetime | None = None
         self._wait = _FIRST_HOLD_OFF
         self._again_at = 0.0
-        #: How many looks found work for which no run was started.
+        #: How many queries found due work for which no run was started.
         self.held_back = 0
 
     def fires(self, found: DueWork) -> bool:
         """Return whether to start a run now."""
-        if not found.count or found.since is None:  # what was due may be so again: a refused link waits for its turn
+        # the state is kept: a link whose revocation was denied is due again later
+        if not found.count or found.since is None:
             return False
         if self._newest is None or found.since > self._newest:
             self._wait = _FIRST_HOLD_OFF

@@ -1,4 +1,4 @@
-"""Which of a report's findings are tokens of known links."""
+"""Find the links of the ledger whose tokens a scanner's report lists."""
 
 from __future__ import annotations
 

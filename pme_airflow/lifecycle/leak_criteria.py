@@ -1,4 +1,4 @@
-"""Reading what names leaked links: tokens, fingerprints, link ids, models and audiences."""
+"""Read the criteria that select leaked links: tokens, fingerprints, link ids, models and audiences."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fingerprints_of(tokens: Iterable[object]) -> tuple[list[str], int]:
 
 @dataclass(frozen=True)
 class LeakCriteria:
-    """What names leaked links; holds fingerprints, never a token."""
+    """The criteria that select leaked links; they contain fingerprints, never a token."""
 
     fingerprints: tuple[str, ...] = ()
     link_ids: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class LeakCriteria:
 
     @classmethod
     def read(cls, given: Mapping[str, Iterable[object]], problems: list[PMEError]) -> LeakCriteria:
-        """Read what somebody gives. Raw tokens are fingerprinted here and go no further.
+        """Read the criteria that a user gives. Raw tokens are replaced by their fingerprints here.
 
         :param given: ``tokens``, ``models``, ``audiences`` and ``link_ids``.
         :param problems: what cannot be read is added here; the rest is kept.
@@ -95,7 +95,7 @@ class LeakCriteria:
 
 
 def _texts(name: str, values: Iterable[object], problems: list[PMEError]) -> list[str]:
-    """Return the texts among some values; values of other types are a problem, and empty texts are skipped."""
+    """Return the strings among some values; values of other types are a problem, and empty strings are skipped."""
     read = [values] if isinstance(values, str) else list(values)
     wrong = sorted({type(value).__name__ for value in read if not isinstance(value, str)})
     if wrong:

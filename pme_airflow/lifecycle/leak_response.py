@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 def respond(services: Services, run_context: RunContext, request: LeakRequest) -> LeakResponse:
     """Flag what leaked in one transaction, and revoke it at once where the request says so.
 
-    What cannot be read is in the response's problems, and the rest is flagged. Fingerprints that stand in a report and
-    are of no known link leave no tombstones: a scanner finds other people's tokens too.
+    What cannot be read is in the response's problems, and the rest is flagged. Fingerprints in a report that
+    belong to no known link leave no tombstones: a scanner finds other people's tokens too.
 
     :raises PMEInputError: if the request holds nothing to flag, or mixes criteria without ``within``.
     :raises LedgerUnavailableError: if the ledger cannot be written; nothing is flagged then.
@@ -83,7 +83,7 @@ def _read(request: LeakRequest, problems: list[PMEError]) -> tuple[LeakCriteria,
 
 
 def _refuse_mixture(criteria: LeakCriteria, findings: Findings | None) -> None:
-    """Refuse criteria that read like a filter and would select the union; what cannot be read selects nothing."""
+    """Raise unless several criteria come with ``within``: they look like a filter, but would select the union."""
     given = [
         name
         for name, values in (
@@ -111,7 +111,7 @@ def _lacks_one(request: LeakRequest, named: LeakCriteria) -> bool:
 
 
 def _selected(services: Services, named: LeakCriteria, within: bool) -> list[LinkRow]:
-    """Return the links that may be alive and that :func:`_flag` would flag."""
+    """Return the links that :func:`_flag` would flag and that may be alive."""
     wanted = [named] if within else named.one_by_one()
     if named.is_empty:
         return []
@@ -186,14 +186,14 @@ def _why_alive(row: LinkRow, services: Services, swept: SweepResult | None, erro
             f"Sweep with the connection whose client id is {row.client_id}"
         )
     if row.state is State.UNACCOUNTED:
-        return "the answer with its token was lost, so nobody can revoke it; it was shown to nobody"
+        return "the response with its token was lost, so nobody can revoke it; it was shown to nobody"
     if row.state is State.MINTING:
         return "it is being minted; the next sweep revokes it as soon as its token is known"
     if swept is not None and row.link_id in swept.reasons:
         return swept.reasons[row.link_id]
     if error is not None:
         return str(error)
-    return "another sweep is at it, or it waits for its next try; the next sweep tries it"
+    return "another sweep is revoking it, or it waits for its next attempt; the next sweep tries it"
 
 
 def _log(link: LeakedLink) -> None:

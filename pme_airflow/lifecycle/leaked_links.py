@@ -1,4 +1,4 @@
-"""What leaked, and what became of it."""
+"""The request to respond to a leak, and its result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LeakRequest", "LeakResponse", "LeakedLink"]
 
 @dataclass(frozen=True)
 class LeakRequest:
-    """What leaked, and what to do about it.
+    """Which links leaked, and whether to revoke them at once.
 
     ``tokens``, ``link_ids``, ``reports`` and ``report_places`` name single links. Giving them together with ``models``
     or ``audiences``, or models together with audiences, needs ``within=True``: then a link must match all of them.
@@ -60,7 +60,7 @@ class LeakRequest:
 
 @dataclass(frozen=True)
 class LeakedLink:
-    """A flagged link, and what became of it.
+    """A flagged link, and whether it was revoked.
 
     :param not_revoked: why it may still be alive; ``None`` if it is not.
     """
@@ -82,7 +82,7 @@ class LeakedLink:
 
     @property
     def not_revoked_line(self) -> str:
-        """What a person must know of a link that may be alive: which it is, why, until when, and what happens next."""
+        """A message about a link that may be alive: which one, why, until when, and what happens next."""
         row = self.row
         reason = (self.not_revoked or "no revocation was confirmed").rstrip(".")
         following = "" if row.state is not State.LIVE else " The next sweep tries again; `pme-airflow sweep` tries now."
@@ -113,9 +113,9 @@ class LeakedLink:
 
 @dataclass(frozen=True)
 class LeakResponse:
-    """What a response flagged and revoked, and what it did not.
+    """The result of a leak response: what it flagged and revoked, and what it did not.
 
-    :param links: every link that matched, and what became of it; those that may be alive first.
+    :param links: every link that matched, and whether it was revoked; those that may be alive first.
     :param tombstones: fingerprints of no known link; kept, so that a later mint finds its token flagged.
     :param unknown: models, audiences and link ids of which no link is alive.
     :param outside: fingerprints of known links that do not match the other criteria of a request ``within`` them.

@@ -50,7 +50,7 @@ class MintLinksRequest:
 
 
 def mint_links(services: Services, run_context: RunContext, request: MintLinksRequest) -> MintResult:
-    """Make sure that each model has a link: reuse what has enough left, and mint the rest.
+    """Make sure that each model has a link: reuse those with enough time left, and mint the rest.
 
     One bad model does not stop the others: it is in the result's failures. Where the models are those of a query, and
     no known one needs a link, the account is not asked for its list.
@@ -93,7 +93,7 @@ def _mint_models(
 
 
 def _reusable(services: Services, demand: Demand, model_ids: Sequence[str]) -> MintTally:
-    """Find the links that have enough left however far this worker's clock is off, without a request or a write."""
+    """Find the links that have enough time left however wrong this worker's clock is, without a request or a write."""
     tally = MintTally(model_ids)
     if demand.renew_before is None:
         return tally

@@ -1,4 +1,4 @@
-"""What minting came to."""
+"""The result of minting."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class MintResult:
 
     @property
     def xcom_payload(self) -> list[dict[str, Any]] | dict[str, Any]:
-        """What the next task gets: the items, or the reference to them."""
+        """The value to push to XCom: the items, or the reference to them."""
         return self.items if self.reference is None else self.reference
 
     @property
@@ -71,7 +71,7 @@ class MintResult:
 
 
 class MintTally:
-    """Adds up what minting comes to. Items are kept only while all of them fit in one XCom.
+    """Collects the results of a mint run. Items are kept only while all of them fit in one XCom.
 
     :param wanted: the models asked for, in order.
     """
@@ -104,7 +104,7 @@ class MintTally:
             return
         if self._given_validity is None:
             log.warning(
-                "The API gave a link of %s instead of %s. Links are renewed by what was given; ask for less with "
+                "The API gave a link of %s instead of %s. Links are renewed by the shorter time; request less with "
                 "valid_for, or let the keeper run more often.",
                 given,
                 requested,

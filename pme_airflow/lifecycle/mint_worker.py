@@ -1,4 +1,4 @@
-"""The worker that mints: it records each mint before it is sent, and then what became of it."""
+"""The worker that mints: it records each mint before it is sent, and then its result."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["MAX_LOST_RESPONSES", "mint_missing"]
 MAX_LOST_RESPONSES = 5
 _MAX_REFUSALS = 15
 _MAX_REFUSAL_SECONDS = 1.0
-#: How soon a model is looked at again that another run is minting for.
+#: Seconds before a model that another run is minting for is looked up again.
 _BUSY_SECONDS = 0.5
 #: A mint is not sent if its row was recorded longer ago: the row's end would not cover the token's life.
 _STALE_SECONDS = 60.0
@@ -69,7 +69,7 @@ _Landed = Landed[_Staged, list[MintVerdict]]
 def mint_missing(
     services: Services, run_context: RunContext, demand: Demand, model_ids: Sequence[str], tally: MintTally
 ) -> None:
-    """Find or mint a link for each model, and add what came of it to a tally.
+    """Find or mint a link for each model, and add the results to a tally.
 
     :raises PMECredentialsError: if the credentials are refused.
     :raises LedgerUnavailableError: if the ledger cannot be written; nothing is sent that is not recorded.
@@ -120,7 +120,7 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
         return [_Job(model_id) for model_id in islice(self._models, count)]
 
     def stage(self, jobs: Sequence[_Job]) -> Sequence[_Staged]:
-        """Look at models in one transaction, and record the mints that are needed."""
+        """Look models up in one transaction, and record the mints that are needed."""
         if self.stopped is not None:
             for job in jobs:
                 self._fail(job, self.stopped)
@@ -145,11 +145,10 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
         return staged
 
     def send(self, batch: Sequence[_Staged]) -> list[MintVerdict]:
-        """Send a batch, unless this process slept since the rows were recorded."""
+        """Send a batch, unless this process was suspended for too long after the rows were recorded."""
         if self._services.clock.monotonic() - min(staged.recorded_at for staged in batch) > _STALE_SECONDS:
-            return [NotMade(PMEUnavailableError("The worker slept before it could send the request."), resend=True)] * (
-                len(batch)
-            )
+            error = PMEUnavailableError("The worker was suspended before the request was sent.")
+            return [NotMade(error, resend=True)] * len(batch)
         return self._services.client.mint(
             [MintRequest(staged.mint.model_id, self._demand.validity) for staged in batch]
         )
@@ -167,7 +166,7 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
     # --------------------------------------------------------------- settling
 
     def settle(self, landed: Sequence[_Landed]) -> None:
-        """Record what became of requests in one transaction."""
+        """Record the results of requests in one transaction."""
         outcomes = [pair for request in landed for pair in zip(request.batch, _verdicts(request), strict=True)]
         if not outcomes:
             return
@@ -209,7 +208,7 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
             )
             self._fail(job, error)
         elif not result.usable:
-            log.warning("Model %s: its link came too late or is flagged; looking again.", job.model_id)
+            log.warning("Model %s: its link has ended or is flagged; the model is tried again.", job.model_id)
             self._loop.postpone(job, _BUSY_SECONDS)
         else:
             self._tally.minted += 1
@@ -225,7 +224,7 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
         if job.lost < MAX_LOST_RESPONSES:
             self._loop.postpone(job, _backoff(job.lost))
             return
-        message = f"{job.lost} responses were lost; tokens that nobody holds may live until their end. See the ledger."
+        message = f"{job.lost} responses were lost; tokens that nobody has may work until they expire. See the ledger."
         self._fail(job, PMELostAnswerError(message))
 
     def _after_refusal(self, job: _Job, verdict: NotMade) -> None:

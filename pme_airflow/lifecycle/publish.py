@@ -118,7 +118,7 @@ class Publisher:
         self._progress.step(len(page))
 
     def _learn_names(self, model_ids: Sequence[str]) -> None:
-        """Request the names of models, and record them for those who read the ledger."""
+        """Request the names of models, and record them in the ledger, where the page and the commands read them."""
         services = self._services
         self._names = services.client.model_names(model_ids)
         named = {model_id: _on_one_line(name) for model_id, name in self._names.items()}
@@ -134,7 +134,7 @@ class Publisher:
         return []
 
     def _without_unchanged(self, wanted: Sequence[tuple[str, Item]]) -> list[tuple[str, Item]]:
-        """Return what is left to do. Slots that show their live link already are found by two reads for all of them."""
+        """Return the items to write. Slots that show their live link already are found by two reads for all of them."""
         with self._services.database.read() as tx:
             shown = publications.shown_in(tx, self._target.name, [slot for slot, _ in wanted])
             live = publications.still_live(
@@ -207,7 +207,7 @@ class Publisher:
     def retire_delisted(self, audience: str) -> PublishResult:
         """Clear the slots that this target still shows for models that the account has stopped listing.
 
-        Models that had an item just now are kept, whatever was noted before.
+        Models that had an item just now are kept, even if they were recorded as no longer listed.
         """
         owner = SlotOwner(self._services.client.client_id, audience)
         with self._services.database.read() as tx:
@@ -235,7 +235,7 @@ class Publisher:
         return self._clear(owner, sorted(set(published_at) - wanted), len(published_at) if wanted else 0)
 
     def _own_publishers(self) -> frozenset[str] | None:
-        """The DAGs whose slots are this one's own; ``None`` for a command, whose user decides for all."""
+        """The DAGs whose slots may be cleared; ``None``, which is all of them, for a command."""
         own = self._run_context.publisher
         return None if own is None else frozenset({own, *self._publishers})
 

@@ -1,4 +1,4 @@
-"""Reading the items that a publisher gets: everything but their identity is taken from the ledger.
+"""Read the items that a publisher gets: everything but their identity is taken from the ledger.
 
 XCom can be edited, so an item names a link and nothing else: its model, audience and end are those of the link's row.
 """
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class BadItem:
     """An item that cannot be published.
 
-    :param model_id: the model it names, as far as it names one.
+    :param model_id: the model it names; empty if it names none.
     """
 
     model_id: str
@@ -49,7 +49,7 @@ def read_items(services: Services, items: Sequence[object]) -> list[Mapping[str,
 
 def _problem(item: object) -> str | None:
     if not isinstance(item, Mapping):
-        return f"an item is a {type(item).__name__} and not a mapping; pass the mint task's output as it is"
+        return f"an item is a {type(item).__name__} and not a mapping; pass the mint task's output unchanged"
     wrong = [key for key in _TEXTS if not isinstance(item.get(key), str) or not item[key]]
     if wrong:
         return f"an item has no text for {', '.join(wrong)}; pass the mint task's output as it is"

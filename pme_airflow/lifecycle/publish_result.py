@@ -1,4 +1,4 @@
-"""What publishing came to."""
+"""The result of publishing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Slots = BoundedList[dict[str, Any]]
 
 @dataclass
 class PublishResult:
-    """What became of a target's slots, each as JSON without links. Lists keep their first 1,000 entries.
+    """The results of writing a target's slots, each as JSON without links. Lists keep their first 1,000 entries.
 
     :param target: the target's name.
     :param links: how many items there were.

@@ -1,4 +1,4 @@
-"""Reasons that people give, made safe to store."""
+"""Make the reasons that users give safe to store."""
 
 from __future__ import annotations
 

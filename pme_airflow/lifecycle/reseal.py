@@ -17,7 +17,7 @@ from pme_airflow.sealing import key_ids_of
 
 __all__ = ["KeyUse", "ResealResult", "reseal"]
 
-#: How often links are looked for that another run sealed for earlier keys meanwhile.
+#: How many times to query for links that another run sealed for earlier keys meanwhile.
 _MAX_PASSES = 3
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class KeyUse:
 
 @dataclass(frozen=True)
 class ResealResult:
-    """What a reseal moved, and which keys are still needed.
+    """The result of a reseal, and which keys are still needed.
 
     :param moved: how many links are sealed for the current keys now and were not before.
     :param still_needed: the links that are still sealed for other keys, by these keys.
@@ -59,11 +59,11 @@ class ResealResult:
 
     @property
     def promise_kept(self) -> bool:
-        """Whether every earlier key may be taken out now."""
+        """Whether every earlier key may be removed now."""
         return not self.still_needed and not self.in_flight
 
     def lines(self) -> list[str]:
-        """Return what a person must do before a key is taken out, a sentence each."""
+        """Return what to do before a key is removed, one sentence each."""
         lines = [
             f"{use.links} links are sealed with key {use.key_ids}, which this connection does not hold, so they can "
             "neither be shown nor revoked. Add that key to the end of seal_keys (an earlier client secret as "

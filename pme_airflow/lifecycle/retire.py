@@ -198,9 +198,9 @@ def _still_named(request: RetireRequest, preview: Sequence[Publication]) -> tupl
 def retire_targets(
     services: Services, run_context: RunContext, audience: str, targets: Sequence[str], publishers: Sequence[str]
 ) -> list[Publication]:
-    """Retire what an audience is shown at targets that nothing publishes to any more.
+    """Retire the links that an audience is shown at targets that nothing publishes to any more.
 
-    What still stands there goes dark when the sweep revokes it after the grace: nobody is left who could clear it.
+    Their slots are not cleared, since no DAG has those targets any more; they go dark when a sweep revokes the links.
 
     :param targets: the names of the targets that are still published to.
     :param publishers: the ids of the DAGs whose slots these are; those of other DAGs are left alone.

@@ -1,4 +1,4 @@
-"""What is to be shown no more, and what became of it."""
+"""The request to retire links, and its result."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class PlacementSlots:
 
 @dataclass(frozen=True)
 class RetireRequest:
-    """What is to be shown no more. What matches every criterion given is retired.
+    """Which slots to clear and which links to retire: those that match every criterion given.
 
     :param audiences: audiences.
     :param models: model ids.
     :param targets: names of targets, as the ledger has them.
     :param unnamed_only: retire only what none of ``placements`` names any more.
-    :param placements: what is still wanted. Anything else of theirs that is retired is reported, since the next run
-        would publish it again.
+    :param placements: what is still wanted. Anything of theirs that is retired is reported, since the next run would
+        publish it again.
     :param publishers: retire only what these DAGs published; ``None`` for all. With ``unnamed_only`` name the DAGs that
         publish the placements, else most of what other DAGs publish would be retired, which is refused.
     :param at: the targets whose slots can be cleared, by name. What other targets show goes dark.
@@ -94,7 +94,7 @@ class RetireRequest:
 
 @dataclass(frozen=True)
 class RetireResult:
-    """What was retired, and what was not. Lists keep their first 1,000 entries; ``total`` counts all.
+    """The result of retiring links. Lists keep their first 1,000 entries; ``total`` counts all.
 
     :param cleared: the slots that show nothing any more, as JSON.
     :param dark: the slots of targets that could not be asked: they show a link that is revoked.
@@ -130,7 +130,7 @@ class RetireResult:
         return f"{counts}; {self.links} links retired{revoked}"
 
     def lines(self) -> list[str]:
-        """Return what a person must know beyond the summary, a sentence each."""
+        """Return the messages that go with the summary, one sentence each."""
         lines = [f"NOT cleared: {slot['slot']} at {slot['target']}: {slot['reason']}." for slot in self.failed[:100]]
         lines += [
             f"Dark: {slot['slot']} at {slot['target']} still shows a link that is retired, since no placement says how "

@@ -81,7 +81,7 @@ class ScanFinding:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What a scan found, what it could not search, and what came of the flag.
+    """What a scan found and could not search, and the response to it.
 
     :param response: what was flagged and revoked; ``None`` if nothing was found, or no flag was asked for.
     :param response_error: why nothing was flagged although it was asked for.
@@ -124,8 +124,8 @@ class ScanResult:
 def scan(services: Services, request: ScanRequest) -> ScanResult:
     """Search places for the tokens of live links; flag and revoke what is found where the request says so.
 
-    A place that cannot be searched is in the result, and so is an error of the flag or the sweep: what was found
-    elsewhere is never lost.
+    A place that cannot be searched is in the result, and so is an error of the flag or the sweep: findings from
+    other places are never lost.
 
     :raises PMEInputError: if there is no place.
     """
@@ -172,7 +172,7 @@ def _finding(hit: Hit, link: LinkRow) -> ScanFinding:
 
 
 def _respond(services: Services, request: ScanRequest, result: ScanResult) -> ScanResult:
-    """Flag and revoke what was found, and add to the result what came of it."""
+    """Flag and revoke what was found, and add the response to the result."""
     wanted = LeakRequest(
         tokens=result.fingerprints, reason=request.reason, sweep=request.sweep, deadline=request.deadline
     )

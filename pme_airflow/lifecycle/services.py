@@ -68,7 +68,7 @@ class Services:
                 yield row, opened
 
     def server_now(self) -> datetime:
-        """Return the server's time if a response has given it, else the worker's."""
+        """Return the server's time if a response contained it, else the worker's."""
         return self.client.server_clock.now()
 
     def server_time_lower_bound(self) -> datetime:

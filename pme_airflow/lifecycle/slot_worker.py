@@ -38,7 +38,7 @@ class PutSlot(Protocol):
 
 
 class SlotListener(Protocol):
-    """Learns what became of each slot."""
+    """Is called with the result of each slot."""
 
     def slot_published(self, slot: str, item: Item) -> None:
         """The slot shows the item's link now."""
@@ -75,7 +75,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
     :param at_once: how many slots are written at the same time.
     :param put: writes one slot.
     :param grace: how long the link that a slot showed is left alive, by what putting the new one returned.
-    :param listener: learns what became of each slot.
+    :param listener: called with the result of each slot.
     :param publishers: the DAGs whose slots may be given to another audience; ``None`` for all.
     """
 
@@ -192,7 +192,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
                 self._listener.slot_published(job.slot, job.items.popleft())
                 self._continue(job)
             else:
-                log.warning("%s, %s: %s; looking again.", self._target, job.slot, refused[job.slot])
+                log.warning("%s, %s: %s; the slot is read and tried again.", self._target, job.slot, refused[job.slot])
                 job.overwritten = True
                 self._retry_busy(job, 0.0)
         for job, error in failed:
@@ -208,7 +208,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
     def _retry_busy(self, job: _Job, seconds: float = BUSY_SECONDS) -> None:
         job.tries += 1
         if job.tries > BUSY_TRIES:
-            self._fail(job, SlotError("another run was writing this slot all the time; try again", passing=True))
+            self._fail(job, SlotError("another run kept this slot locked; try again", passing=True))
         else:
             self._loop.postpone(job, seconds)
 

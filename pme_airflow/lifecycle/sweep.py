@@ -24,11 +24,11 @@ from pme_airflow.sealing import OpenedLink
 
 __all__ = ["SweepRequest", "SweepResult", "summary", "sweep"]
 
-#: How soon a link is tried again that no key opens: somebody may be adding the key.
+#: How soon a link that no key opens is tried again: the key may be added meanwhile.
 _KEY_MISSING_WAIT = timedelta(minutes=5)
-#: A sweep waits this long for what is to be tried again; later tries are left to the next sweep.
+#: A sweep waits at most this long for its next attempt; later attempts are left to the next sweep.
 _PATIENCE = timedelta(seconds=60)
-#: The longest wait before the next try, after the API denied a revocation, and after it gave no answer. The latter is
+#: The longest wait in seconds before the next attempt, after a denial and after no response. The latter is
 #: short, so that the next sweep tries at once when the API is back.
 _MAX_DENIED_BACKOFF = 30.0
 _MAX_UNANSWERED_BACKOFF = 5.0
@@ -61,7 +61,7 @@ class SweepRequest:
 
 
 def sweep(services: Services, run_context: RunContext, request: SweepRequest) -> SweepResult:
-    """Revoke what is due until nothing is, and close what has ended. Two sweeps at once share the work.
+    """Revoke all that is due, and close links that have ended. Two concurrent sweeps share the work.
 
     :raises PMECredentialsError: if the credentials are refused; what is due stays due.
     """
@@ -106,7 +106,7 @@ class _Opened:
 
 @dataclass(frozen=True)
 class _Sent:
-    """What a request came to.
+    """The result of a request.
 
     :param verified: what requesting the revoked links themselves returned, by link id.
     """
@@ -184,7 +184,7 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         )
 
     def settle(self, landed: Sequence[Landed[_Opened, _Sent]]) -> None:
-        """Record what became of requests in one transaction."""
+        """Record the results of requests in one transaction."""
         revoked: list[LinkRow] = []
         answers: list[NotRevokedAnswer] = []
         verified: dict[str, str] = {}
@@ -206,7 +206,7 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
             self._loop.stop()
 
     def _sent(self, request: Landed[_Opened, _Sent]) -> _Sent:
-        """Return what a request came to, and count requests that did not reach the API or were not answered."""
+        """Return the result of a request, and count requests that did not reach the API or were not answered."""
         sent = request.result
         if sent is None:
             error = request.error

@@ -1,4 +1,4 @@
-"""What a sweep revoked, and what it did not."""
+"""The result of a sweep."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Rows = BoundedList[LinkRow]
 
 @dataclass
 class SweepResult:
-    """What a sweep revoked, and what it did not. Lists keep their first 1,000 entries; ``total`` counts all.
+    """What a sweep revoked, closed and could not revoke. Lists keep their first 1,000 entries; ``total`` counts all.
 
     :param client_id: the client whose links were swept.
     :param revoked: the links that the API confirmed revoked.
@@ -87,7 +87,7 @@ class SweepResult:
             self.reasons[row.link_id] = reason
 
     def lines(self) -> list[str]:
-        """Return what a person must know of flagged links that are still live, a sentence each."""
+        """Return messages about the flagged links that are still live, one sentence each."""
         lines = [
             f"NOT revoked: {entry.count} flagged links of this connection's client are still live, {entry.irrevocable} "
             f"of them irrevocable; the last ends at {entry.until:%Y-%m-%d %H:%M} UTC. The next sweep tries again."

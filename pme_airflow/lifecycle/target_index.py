@@ -1,4 +1,4 @@
-"""Finishing a target after its slots were written: one task at a time, with all that it shows."""
+"""Finish a target after its slots were written: one task at a time, with all that it shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pme_airflow.targets.base import Target
 
 __all__ = ["finish_target", "retried", "slot_error"]
 
-#: How often a call of a target is tried whose failure may pass.
+#: How many times a call of a target is tried if its failure is temporary.
 _TRIES = 3
 _Returned = TypeVar("_Returned")
 
@@ -48,11 +48,11 @@ def _acquire_lock(services: Services, run_context: RunContext, name: str) -> Non
             if slot_claims.acquire_index_lock(tx, name):
                 return
         services.clock.sleep(BUSY_SECONDS)
-    raise SlotError("another run was writing the index all the time; try again", passing=True)
+    raise SlotError("another run kept the index locked; try again", passing=True)
 
 
 def retried(clock: Clock, call: Callable[[], _Returned]) -> _Returned:
-    """Call a target again while its failure may pass, at most three times."""
+    """Call a target, at most three times while it fails temporarily."""
     retrying = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, SlotError) and not error.permanent),
         stop=stop_after_attempt(_TRIES),
@@ -68,7 +68,7 @@ def slot_error(error: Exception) -> PMEError:
     if isinstance(error, PMEError):
         return error
     if isinstance(error, PermissionError):
-        return SlotError("it may not be written (permission denied): check the rights")
+        return SlotError("writing is not permitted (permission denied): check the access rights")
     if isinstance(error, OSError):
         return SlotError(f"it cannot be written ({error.strerror or type(error).__name__})", passing=True)
     return SlotError(f"the target failed ({type(error).__name__})", passing=True)

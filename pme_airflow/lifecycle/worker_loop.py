@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 
 class Limits(Protocol):
-    """How much is staged and in flight."""
+    """Limits of what is staged and in flight."""
 
     @property
     def threads(self) -> int:
@@ -136,7 +136,7 @@ class Worker(ABC, Generic[Job, Staged, Result]):
         """Undo the staging of jobs that will not be sent."""
 
     def idle(self) -> bool:
-        """Called when nothing is left to do; return whether to ask :meth:`next_jobs` again."""
+        """Called when no job is left; return whether to call :meth:`next_jobs` again."""
         return False
 
     def keep_alive(self) -> None:
@@ -184,7 +184,7 @@ class WorkerLoop(Generic[Job, Staged, Result]):
         self._stopped = True
 
     def run(self) -> None:
-        """Work until there are no more jobs. What is in flight is settled, whatever goes wrong."""
+        """Work until there are no more jobs. Requests in flight are settled even after an error."""
         try:
             while self._step():
                 pass
@@ -195,7 +195,7 @@ class WorkerLoop(Generic[Job, Staged, Result]):
         """Stage, launch and settle once; return whether anything is left to do."""
         self._wake()
         self._launch()
-        for _ in range(2):  # a little first, so that requests are in flight while the rest is recorded
+        for _ in range(2):  # few jobs first, so that requests are in flight while the rest is recorded
             if self._stage():
                 self._launch()
         if self._in_flight:
@@ -273,7 +273,7 @@ class WorkerLoop(Generic[Job, Staged, Result]):
             self._worker.cancel(unsent)
 
     def _drain(self) -> None:
-        """Settle what is still in flight and cancel what is staged; nothing is left of either after a good run."""
+        """Settle what is still in flight and cancel what is staged; a run without errors leaves neither."""
         while self._in_flight:
             landed = self._land(KEEP_ALIVE_SECONDS)
             try:

@@ -14,7 +14,7 @@ from pme_airflow.lifecycle.services import Services
 
 __all__ = ["MAX_XCOM_ITEMS", "batches_payload", "items_in", "models_in", "reference_to_links", "reference_to_models"]
 
-#: More links or models than this are passed as a reference: XCom is no place for a hundred thousand of them.
+#: More links or models than this are passed as a reference: XCom values should stay small.
 MAX_XCOM_ITEMS = 1000
 _MANIFEST = "manifest"
 #: How deep lists of items may be nested. Mapped tasks in a mapped group nest them twice.
@@ -59,8 +59,8 @@ def models_in(database: Database, models: Mapping[str, Any]) -> list[str]:
 def items_in(services: Services, links: Any) -> Iterator[Any]:
     """Yield the items in one item, a reference, or lists of them as mapped tasks give; references are read in pages.
 
-    What is no item is yielded as it is, so that it costs one slot and not all of them; so is a reference that the
-    ledger does not hold. ``None`` in place of a mapped task's output is skipped.
+    A value that is no item is yielded unchanged, so that one slot fails and not all of them; so is a reference that the
+    ledger does not have. ``None`` in place of a mapped task's output is skipped.
 
     :raises PMEInputError: if all of it is something else.
     """
@@ -87,7 +87,7 @@ def _listed(services: Services, entries: Iterable[Any], depth: int) -> Iterator[
             yield entry
         else:
             yield from _listed(services, entry, depth + 1)
-    if plain:  # among items a None is one that is missing; among outputs of mapped tasks it is one that gave none
+    if plain:  # among items None is a missing item; among outputs of mapped tasks it is a task without output
         yield from [None] * missing
 
 
