@@ -105,3 +105,10 @@ def test_what_names_single_links_is_apart_from_groups() -> None:
     report = Findings("gitleaks", 0, (), frozenset(), 0)
     request = LeakRequest(("t",), ("m",), ("a",), ("l",), (report,), ("p",))
     assert request.single_links == ("t", "l", report, "p")
+
+
+def test_a_request_flags_alone_unless_it_asks_for_more() -> None:
+    request = LeakRequest(tokens=(TOKEN,))
+    assert (request.sweep, request.within, request.max_attempts, request.deadline) == (False, False, 6, None)
+    response = LeakResponse()
+    assert (response.swept, response.sweep, response.known_findings) == (False, None, 0)

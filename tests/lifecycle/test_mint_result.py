@@ -72,3 +72,8 @@ def test_the_longest_validity_that_was_given_is_kept(caplog: pytest.LogCaptureFi
         tally.note_validity(DAY, timedelta(minutes=minutes))
     assert tally.result(None, "x").given_validity == timedelta(hours=1)  # type: ignore[arg-type]
     assert len(caplog.records) == 1
+
+
+def test_a_run_that_did_nothing_counts_nothing() -> None:
+    result = MintResult()
+    assert (result.links, result.minted, result.reused, result.lost, result.items) == (0, 0, 0, 0, [])

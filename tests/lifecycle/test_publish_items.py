@@ -140,3 +140,21 @@ def test_a_link_that_has_ended_is_reported_as_dead(services: Services, item: dic
     assert [row.state.value for row in rows(services) if row.link_id == item["link_id"]] == ["revoked"]
     (failure,) = publish(services, "monday", Shelf(), [item]).failed
     assert "revoked, expired or flagged" in failure["reason"]
+
+
+@pytest.mark.parametrize(
+    ("model_id", "named"),
+    [
+        ("M" * 40, "M" * 40),
+        ("M" * 41, "M" * 40),
+        ("Model000000", "Model000000"),
+        ("a b", "?"),
+        ("", "?"),
+        (5, "?"),
+        (None, "?"),
+    ],
+)
+def test_a_malformed_item_names_its_model_if_that_can_be_one(services: Services, model_id: Any, named: str) -> None:
+    (bad,) = read_items(services, [{"model_id": model_id}])
+    assert isinstance(bad, BadItem)
+    assert bad.model_id == named

@@ -182,6 +182,19 @@ def test_another_dags_slots_are_not_cleared_by_what_placements_leave_out(service
     assert retired(services, shelf, unnamed_only=True, publishers=frozenset({"dag"})).links == 0
 
 
+def test_an_audience_that_no_placement_names_any_more_is_cleared_where_it_is_the_dags_own(services: Services) -> None:
+    shelf = Shelf()
+    shown(services, shelf, [ONE, TWO], "gone")
+    assert retired(services, shelf, unnamed_only=True, publishers=frozenset({"dag"})).cleared.total == 2
+
+
+def test_what_a_command_published_is_cleared_as_nobodys(services: Services) -> None:
+    shelf = Shelf()
+    items = mint(services, "monday", [ONE, TWO]).items
+    Publisher(services, RunContext.of_command("publish"), shelf).publish(items)
+    assert retired(services, shelf, unnamed_only=True).cleared.total == 2
+
+
 def test_another_clients_slots_and_links_are_left_alone(services: Services, world: World) -> None:
     shelf = Shelf()
     shown(services, shelf, [ONE])

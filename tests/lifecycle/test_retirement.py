@@ -114,3 +114,10 @@ def test_without_a_sweep_nothing_is_called_not_revoked() -> None:
     result = RetireResult(not_revoked=some("row"))
     assert "NOT" not in result.summary
     assert result.lines() == []
+
+
+def test_a_retirement_revokes_what_it_cleared_and_spares_a_place_where_most_would_go() -> None:
+    request = RetireRequest(audiences=(AUDIENCE,))
+    assert (request.sweep, request.allow_clearing, request.unnamed_only, request.deadline) == (True, False, False, None)
+    result = RetireResult()
+    assert (result.links, result.swept, result.sweep) == (0, False, None)

@@ -207,3 +207,8 @@ def test_a_result_is_permanent_where_all_its_problems_are(unread: tuple[Unread, 
 def test_a_path_that_is_no_text_is_valid_json() -> None:
     finding = ScanFinding("sha256:x", "l", "m", "a", "name-\udcff", 1)
     assert finding.as_json()["path"] == "name-\\udcff"
+
+
+def test_a_scan_flags_and_revokes_nothing_unless_it_is_asked_to() -> None:
+    plain = request("folder")
+    assert (plain.flag, plain.sweep, plain.deadline) == (False, False, None)

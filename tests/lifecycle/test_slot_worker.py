@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from pme_airflow.dev.emulator import World
-from pme_airflow.ledger import publications
+from pme_airflow.ledger import claims, keys, publications
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import OpenedLink
 from pme_airflow.targets.base import ShownLink
-from tests.conftest import MODELS
+from tests.conftest import MODELS, MakeServices
+from tests.support.clocks import FakeClock
 from tests.support.rooms import Shelf, mint, publish
 
 HERE = list(MODELS)[:24]
@@ -93,3 +94,47 @@ def test_items_of_one_slot_are_put_in_turn(services: Services, world: World) -> 
     assert outcome.published.total + outcome.unchanged.total == 5
     assert len(recorded(services)) == 1
     assert window.shown["window"] in {issued.token for issued in world.alive()}
+
+
+class Waiting(FakeClock):
+    """Calls after each sleep what another run does meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self.meanwhile()
+
+
+@pytest.mark.parametrize(("seconds", "waited", "shown"), [(10, 10, True), (50, 50, True), (51, 50, False)])
+def test_slot_that_another_run_is_writing_is_waited_for_50_seconds(
+    make_services: MakeServices, world: World, seconds: float, waited: float, shown: bool
+) -> None:
+    clock = Waiting()
+    world.freeze_clock(clock.now())
+    services = make_services(clock)
+    items = mint(services, "monday", HERE[:2]).items
+    other, claim = RunContext("other"), [keys.slot_claim("shelf", HERE[0])]
+    with services.database.write(other) as tx:
+        claims.take(tx, claim)
+
+    before = clock.slept
+
+    def hold_or_release() -> None:
+        with services.database.write(other) as tx:
+            if clock.slept - before < seconds:
+                claims.extend(tx)
+            else:
+                claims.release(tx, claim)
+
+    clock.meanwhile = hold_or_release
+    outcome = publish(services, "monday", Shelf(), items)
+    assert clock.slept - before == pytest.approx(waited, abs=0.01)
+    assert HERE[1] in recorded(services)
+    assert (HERE[0] in recorded(services)) is shown
+    if not shown:
+        (failed,) = outcome.failed
+        assert "another run was writing this slot" in failed["reason"]
+        assert not failed["permanent"]

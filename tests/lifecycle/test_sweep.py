@@ -15,6 +15,8 @@ from pme_airflow.ledger import flags, sweep_queue
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import SweepRequest
+from pme_airflow.lifecycle.sweep_result import SweepResult
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.conftest import MODELS, MakeServices
@@ -186,3 +188,10 @@ def test_what_ended_on_its_own_is_closed(services: Services, world: World, make_
     sweep(later)
     assert {row.state.value for row in rows(later)} == {"expired"}
     assert {row.sealed for row in rows(later)} == {None}
+
+
+def test_a_sweep_revokes_retirements_too_and_gives_up_after_six_tries() -> None:
+    request = SweepRequest()
+    assert (request.max_attempts, request.verify, request.flagged_only, request.deadline) == (6, False, False, None)
+    nothing = SweepResult()
+    assert (nothing.expired, nothing.longest_exposure, nothing.client_id) == (0, 0.0, "")

@@ -372,3 +372,16 @@ def test_slot_limits_claim_no_more_than_is_sent_at_once(at_once: int, requests: 
     assert limits.staged(0) == requests
     assert limits.staged(requests) == 0
     assert limits.staged(1) == requests - 1
+
+
+def test_the_threads_of_a_loop_carry_its_name() -> None:
+    worker, names = recorder(4), set()
+    send = worker.send
+
+    def naming(batch: Sequence[int]) -> list[int]:
+        names.add(threading.current_thread().name.rpartition("_")[0])
+        return send(batch)
+
+    worker.send = naming  # type: ignore[method-assign]
+    WorkerLoop(worker, Fixed(), SystemClock(), "mint").run()
+    assert names == {"pme-mint"}
