@@ -40,6 +40,31 @@ def test_pauses_double_up_to_twenty_seconds_with_jitter() -> None:
         assert backoff / 2 <= pause <= backoff
 
 
+@pytest.mark.parametrize("jitter", [0.5, 1.0])
+def test_the_jitter_is_up_to_half_of_a_pause_and_a_tenth_of_that_behind_retry_after(
+    jitter: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = []
+
+    def uniform(*ends: float) -> float:
+        bounds.append(ends)
+        return jitter
+
+    monkeypatch.setattr("pme_airflow.api.retry.random.uniform", uniform)
+    backoffs = [0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0, 20.0]
+    assert pauses(attempt(), 300.0)[:13] == pytest.approx([jitter * backoff for backoff in backoffs])
+    assert pauses(attempt(retry_after=17.0))[:2] == pytest.approx([17 + jitter * 0.04, 17 + jitter * 0.08])
+    assert set(bounds) == {(0.5, 1.0)}
+
+
+@pytest.mark.parametrize(("deadline", "count"), [(0.0, 0), (0.39, 0), (0.4, 1), (1.19, 1), (1.21, 2)])
+def test_an_attempt_may_start_at_the_deadline_and_none_behind_it(
+    deadline: float, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pme_airflow.api.retry.random.uniform", lambda *_: 1.0)
+    assert len(pauses(attempt(), deadline)) == count
+
+
 def test_the_last_attempt_starts_before_the_deadline() -> None:
     for deadline in (0.5, 10.0, 120.0):
         assert deadline * 0.3 < sum(pauses(attempt(), deadline)) <= deadline
