@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from pme_airflow.api.outcomes import NotMade
+from pme_airflow.api.messages import MintRequest
+from pme_airflow.api.outcomes import MintVerdict, NotMade, Unknown
 from pme_airflow.clock import ServerClock
 from pme_airflow.dev.emulator import World
+from pme_airflow.errors import PMEModelError
 from pme_airflow.ledger import audit, mint_requests, mint_runs
 from pme_airflow.ledger.mint_requests import PendingMint
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.lifecycle.mint_result import MintTally
+from pme_airflow.lifecycle.mint_result import MintResult, MintTally
 from pme_airflow.lifecycle.mint_worker import _Job, _MintWorker, _Staged
 from pme_airflow.lifecycle.services import UNKNOWN_CLOCK_ERROR, Services
 from tests.conftest import MODELS, SECRET
@@ -93,3 +96,66 @@ def test_a_lost_token_ends_as_late_as_the_servers_clock_may_say(
         with services.database.read() as tx:
             (at,) = [event["at"] for event in audit.history(tx, row.link_id) if event["event"] == "lost"]
         assert row.valid_until == datetime.fromisoformat(at.replace("Z", "+00:00")) + DAY + error
+
+
+# -------------------------------------------------------------------------------- refusals and lost responses
+
+
+class Answers:
+    """Answers every mint of some models with one verdict, and all others as the emulator does."""
+
+    def __init__(self, services: Services, clock: FakeClock, verdicts: dict[str, NotMade | Unknown]) -> None:
+        self._mint = services.client.mint
+        self._clock = clock
+        self._verdicts = verdicts
+        self.asked_at: dict[str, list[float]] = {}
+
+    def mint(self, requests: list[MintRequest]) -> list[MintVerdict]:
+        for request in requests:
+            self.asked_at.setdefault(request.model_id, []).append(self._clock.monotonic())
+        known = self._mint([request for request in requests if request.model_id not in self._verdicts])
+        made = iter(known)
+        return [self._verdicts.get(request.model_id) or next(made) for request in requests]
+
+    def pauses(self, model_id: str) -> list[float]:
+        times = self.asked_at[model_id]
+        return [later - earlier for earlier, later in pairwise(times)]
+
+
+def mint_against(
+    services: Services, clock: FakeClock, verdicts: dict[str, NotMade | Unknown]
+) -> tuple[Answers, MintResult]:
+    """Mint for two models without jitter."""
+    api = Answers(services, clock, verdicts)
+    with (
+        mock.patch.object(services.client, "mint", api.mint),
+        mock.patch("pme_airflow.lifecycle.mint_worker.random.uniform", lambda low, high: high),
+    ):
+        return api, mint(services, "run", ALL[:2])
+
+
+def test_a_model_that_is_refused_is_tried_fifteen_times_a_second_apart_at_most(
+    services: Services, clock: FakeClock
+) -> None:
+    api, outcome = mint_against(services, clock, {ALL[0]: NotMade(PMEModelError("busy"), resend=True)})
+    assert api.pauses(ALL[0]) == pytest.approx([0.25, 0.5, *[1.0] * 12], abs=0.03)
+    assert [failure.model_id for failure in outcome.failures] == [ALL[0]]
+    assert [item["model_id"] for item in outcome.items] == [ALL[1]]
+
+
+def test_a_model_that_is_refused_for_good_is_tried_once(services: Services, clock: FakeClock) -> None:
+    api, outcome = mint_against(services, clock, {ALL[0]: NotMade(PMEModelError("gone"), resend=False)})
+    assert api.pauses(ALL[0]) == []
+    assert outcome.failures.total == 1
+
+
+def test_a_refused_mint_is_sent_again_once_retry_after_has_passed(services: Services, clock: FakeClock) -> None:
+    refused = NotMade(PMEModelError("busy"), resend=True, retry_after=7.0)
+    assert mint_against(services, clock, {ALL[0]: refused})[0].pauses(ALL[0]) == pytest.approx([7.0] * 14, abs=0.03)
+
+
+def test_a_lost_response_is_followed_by_a_longer_pause_each_time(services: Services, clock: FakeClock) -> None:
+    api, outcome = mint_against(services, clock, {ALL[0]: Unknown("reset")})
+    assert api.pauses(ALL[0]) == pytest.approx([0.5, 1.0, 2.0, 4.0], abs=0.03)
+    assert outcome.lost == 5
+    assert [item["model_id"] for item in outcome.items] == [ALL[1]]
