@@ -217,6 +217,11 @@ def test_text_that_a_person_wrote_between_its_comments_remains(text: str) -> Non
     assert cleared(f"a<!-- pme:{MODEL} -->{FRAME}{text}<!-- /pme:{MODEL} -->b", MODEL) == f"a{EMPTY}{text}b"
 
 
+@pytest.mark.parametrize(("length", "expected"), [(200, "a{E}b"), (201, f"a{'x' * 201}{{E}}b")])
+def test_a_few_words_between_its_comments_were_written_with_the_link(length: int, expected: str) -> None:
+    assert put(f"a<!-- pme:{MODEL} -->{'x' * length}<!-- /pme:{MODEL} -->b") == expected
+
+
 # -------------------------------------------------------------------------------- what is written
 
 

@@ -82,3 +82,11 @@ def test_so_many_that_come_to_light_one_after_another_are_for_a_person() -> None
 def test_an_iframe_whose_end_is_far_takes_nothing_with_it() -> None:
     content = f'<iframe src="{SHOW}">{"text " * 1000}<iframe src="https://video.example/1"></iframe>'
     assert taken_over(content) == f'{{E}}{"text " * 1000}<iframe src="https://video.example/1"></iframe>'
+
+
+@pytest.mark.parametrize(("length", "taken"), [(2000, True), (2001, False)])
+def test_an_element_or_shortcode_holds_2000_characters_at_most(length: int, taken: bool) -> None:
+    frame, inner = f'<iframe src="{SHOW}">', "x" * (length - len("</iframe>"))
+    assert taken_over(f"{frame}{inner}</iframe>") == ("{E}" if taken else f"{{E}}{inner}</iframe>")
+    code = f"[embed]{SHOW}{' ' * (length - len(SHOW) - len('[/embed]'))}[/embed]"
+    assert taken_over(code) == ("{E}" if taken else f"{code}\n\n{{E}}")

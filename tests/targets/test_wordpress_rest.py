@@ -153,6 +153,17 @@ def test_json_is_read_whatever_stands_around_it(before: str, after: str, kind: s
     assert site.content() == "more"
 
 
+@pytest.mark.parametrize(("broken", "found"), [(49, True), (50, False)])
+def test_json_is_looked_for_at_fifty_places(broken: int, found: bool) -> None:
+    site = FakeWordPress(p1="text")
+    site.dress = lambda text: ('{" ' * broken + text).encode()
+    if found:
+        assert source_of(api_of(site).page("pages/1")) == "text"
+    else:
+        with pytest.raises(SlotError, match="gave no JSON"):
+            api_of(site).page("pages/1")
+
+
 def test_a_code_is_read_whatever_stands_around_it() -> None:
     site = FakeWordPress()
     site.dress = lambda text: (NOTICE + text).encode()
