@@ -30,19 +30,25 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["pme_airflow.operators.pme", "pme_airflow.operators.scan"],
             }
         ],
-        "triggers": [{"integration-name": _NAME, "python-modules": ["pme_airflow.triggers.reports"]}],
+        "triggers": [
+            {
+                "integration-name": _NAME,
+                "python-modules": ["pme_airflow.triggers.ledger", "pme_airflow.triggers.reports"],
+            }
+        ],
         "hooks": [{"integration-name": _NAME, "python-modules": ["pme_airflow.hooks.pme"]}],
         "transfers": [
             {
                 "source-integration-name": _NAME,
                 "target-integration-name": target,
                 "python-module": f"pme_airflow.transfers.pme_to_{module}",
+                "how-to-guide": f"/docs/{guide}.md",
             }
-            for target, module in (
-                ("Object Storage", "object_storage"),
-                ("Slack", "slack"),
-                ("WordPress", "wordpress"),
-                ("HTTP", "http"),
+            for target, module, guide in (
+                ("Object Storage", "object_storage", "embedding"),
+                ("Slack", "slack", "targets"),
+                ("WordPress", "wordpress", "targets"),
+                ("HTTP", "http", "targets"),
             )
         ],
         "extra-links": [

@@ -14,6 +14,7 @@ from pme_airflow.dev.playground.home import ROOT
 from pme_airflow.hooks.connection_fields import EXTRAS
 from pme_airflow.ledger.tables import metadata
 from pme_airflow.placements import parsing, target_specs
+from pme_airflow.provider import get_provider_info
 
 DOCS = ROOT / "docs"
 QUESTIONS = (DOCS / "how-to" / "questions.md").read_text()
@@ -103,3 +104,22 @@ def test_twenty_questions_are_answered_two_clicks_away() -> None:
         assert len(answer.split("\n## ")[0].strip()) > 40
         assert answer.split("\n## ")[0].count("\n") < 30, f"{question} takes more than a screen"
     assert "(how-to/questions.md)" in (DOCS / "index.md").read_text()
+
+
+def test_every_transfer_of_the_provider_has_a_guide() -> None:
+    transfers = get_provider_info()["transfers"]
+    assert len(transfers) >= 4
+    assert [entry for entry in transfers if not (ROOT / entry["how-to-guide"].lstrip("/")).is_file()] == []
+
+
+def test_every_trigger_module_is_in_the_metadata() -> None:
+    (triggers,) = get_provider_info()["triggers"]
+    modules = {path.stem for path in (ROOT / "pme_airflow" / "triggers").glob("*.py") if "Trigger(" in path.read_text()}
+    assert modules == {name.rpartition(".")[2] for name in triggers["python-modules"]}
+
+
+def test_every_page_is_in_the_contents() -> None:
+    contents = re.findall(r"^[\w/-]+$", (DOCS / "index.md").read_text(), re.MULTILINE)
+    pages = {str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md")} - {"index"}
+    written = {page for page in pages if not page.startswith(("generated/", "_build/"))}
+    assert written == {name for name in contents if not name.startswith("generated/")}, "list it in docs/index.md"

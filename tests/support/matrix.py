@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -73,14 +74,12 @@ def interpreter(version: str, candidates: Sequence[Path] | None = None) -> Path 
     for path in reversed(python_versions() if candidates is None else candidates):
         if path.parts[-3].startswith(f"{version}."):
             return path
-    found = subprocess.run(
-        [f"python{version}", "-c", "import sys; print(sys.executable)"], capture_output=True, text=True, check=False
-    ) if _on_path(f"python{version}") else None  # fmt: skip
-    return Path(found.stdout.strip()) if found is not None and found.returncode == 0 else None
-
-
-def _on_path(name: str) -> bool:
-    return any((Path(folder) / name).is_file() for folder in os.environ.get("PATH", "").split(os.pathsep))
+    program = f"python{version}"
+    if shutil.which(program) is None:
+        return None
+    where = "import sys; print(sys.executable)"
+    found = subprocess.run([program, "-c", where], capture_output=True, text=True, check=False)
+    return Path(found.stdout.strip()) if found.returncode == 0 else None
 
 
 def _numbers(version: str) -> tuple[int, ...]:
