@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pme_airflow.lifecycle import overview
+from pme_airflow.plugin import patience
 from pme_airflow.plugin.sources import Problem, Sources, configured_conn_ids
 from tests.support.home import pme_in_environment
 from tests.support.ledgers import ledger_at
@@ -66,3 +69,13 @@ def test_what_nobody_expected_is_a_sentence_without_its_text(home: Path) -> None
     (problem,) = asyncio.run(Sources(["pme_default"]).ask(fail)).problems
     assert "RuntimeError" in problem.message
     assert "a password" not in problem.message
+
+
+def test_a_database_that_hangs_is_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "WAIT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ledger = {"conn_type": "postgres", "host": "127.0.0.1", "port": silent.getsockname()[1], "login": "l"}
+        monkeypatch.setenv("AIRFLOW_CONN_SILENT", json.dumps(ledger))
+        pme_in_environment(monkeypatch, home, login="client-a", password="a secret", extra={"ledger_conn_id": "silent"})
+        (problem,) = problems()
+    assert problem.message.startswith("The ledger of the connection pme_default did not answer within 0.5 s.")

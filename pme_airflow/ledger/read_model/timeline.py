@@ -109,10 +109,20 @@ def slot_history(
     placed: dict[str, list[_Placement]] = {row.slot_key: [] for row in slots}
     for row in _placements(tx, list(placed), window):
         placed[row.slot_key].append(_Placement(row.at, row.link_id, row.run, row.event == "withdrawn"))
+    placed = {key: _without_repetitions(found) for key, found in placed.items()}
     for slot in slots:
         placed[slot.slot_key] = placed[slot.slot_key] or [_Placement(slot.published_at, slot.link_id, slot.run)]
     known = by_ids(tx, (placement.link_id for found in placed.values() for placement in found))
     return {key: list(_spans(found, known, rules, window)) for key, found in placed.items()}
+
+
+def _without_repetitions(placements: Sequence[_Placement]) -> list[_Placement]:
+    """Return placements without those that put the same link again."""
+    kept: list[_Placement] = []
+    for placement in placements:
+        if not kept or (placement.link_id, placement.withdrawn) != (kept[-1].link_id, kept[-1].withdrawn):
+            kept.append(placement)
+    return kept
 
 
 def _placements(tx: ReadTransaction, slot_keys: Sequence[str], window: Window) -> Iterable[Any]:

@@ -41,6 +41,7 @@ export function time(text) {
 
 export function length(seconds) {
   if (seconds === null || seconds === undefined) return "–";
+  if (seconds > 0 && seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.max(0, Math.round(seconds));
   const parts = [[Math.floor(whole / 86400), "d"], [Math.floor(whole / 3600) % 24, "h"],
     [Math.floor(whole / 60) % 60, "min"], [whole % 60, "s"]];
@@ -53,6 +54,10 @@ export function relative(text, now) {
   if (!text) return "–";
   const seconds = (new Date(text) - new Date(now)) / 1000;
   return seconds >= 0 ? `in ${length(seconds)}` : `${length(-seconds)} ago`;
+}
+
+export function count(number, word) {
+  return `${number} ${word}${number === 1 ? "" : "s"}`;
 }
 
 export function badge(state, word = state) {

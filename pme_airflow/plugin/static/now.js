@@ -35,7 +35,7 @@ export function now(page) {
     ];
     const empty = answer.counts.total ? "No slot matches." : "No slot shows a link yet.";
     replace(list, answer.problems.length && !answer.slots.length ? el("p", { class: "empty" }, "Nothing could be read.")
-      : table(columns, answer.slots, empty), pager(page, answer, "slots"));
+      : table(columns, answer.slots, empty), pager(page, answer, "slot"));
   }
 
   return { root, load: () => read("slots", query()), draw };

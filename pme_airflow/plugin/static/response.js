@@ -1,7 +1,7 @@
 // Flag and revoke in two steps: look the paste up, confirm, and follow the run until the API has confirmed.
 import { airflowLink } from "./airflow.js";
 import { fingerprint, responseDag, responseRun, startResponse } from "./api.js";
-import { badge, el, length, replace, table, time } from "./dom.js";
+import { badge, count, el, length, replace, table, time } from "./dom.js";
 
 const MOST_BYTES = 1024 * 1024;
 const MANY = 20;
@@ -49,26 +49,26 @@ export function response(page) {
 
     function chosen() { return [...boxes].filter(([, box]) => box.checked).map(([each]) => each); }
     function update() {
-      const count = chosen().length;
-      go.textContent = `Flag and revoke ${count} …`;
-      go.disabled = !count;
+      const number = chosen().length;
+      go.textContent = `Flag and revoke ${number} …`;
+      go.disabled = !number;
     }
     update();
     replace(steps,
       found.problems.map((problem) => el("p", {}, badge("bad", "not searched"), ` ${problem.message}`)),
       found.notes.map((note) => el("p", { class: "note" }, note)),
       found.total > found.links.length ? el("p", {}, badge("bad"), ` Only the first ${found.links.length} of ${found.total} links are listed.`) : null,
-      alive.length ? el("h3", {}, `${alive.length} of your links may be alive`) : el("p", {}, "No link of yours that may be alive is in it."),
+      alive.length ? el("h3", {}, `Links of yours that may be alive: ${alive.length}`) : el("p", {}, "No link of yours that may be alive is in it."),
       alive.length ? table([
         { name: "Flag", cell: (row) => boxes.get(row.fingerprint) },
         { name: "Model", cell: (row) => [row.model_name ?? row.model_id, row.model_name ? el("small", {}, row.model_id) : null] },
         { name: "Audience", cell: (row) => row.audience },
-        { name: "Shown in", cell: (row) => `${row.slots} slots` },
+        { name: "Shown in", cell: (row) => count(row.slots, "slot") },
         { name: "State", cell: (row) => [badge(row.state), row.flagged_at ? badge("flagged") : null] },
         { name: "Ends", cell: (row) => time(row.valid_until) },
       ], alive, "") : null,
-      over.length ? el("p", { class: "note" }, `${over.length} links in it are over already: ${over.map((link) => `${link.link_id} (${link.state})`).join(", ")}.`) : null,
-      found.unknown.length ? el("details", {}, el("summary", {}, `${found.unknown.length} tokens that the ledger does not know`),
+      over.length ? el("p", { class: "note" }, `Over already: ${over.map((link) => `${link.link_id} (${link.state})`).join(", ")}.`) : null,
+      found.unknown.length ? el("details", {}, el("summary", {}, `${count(found.unknown.length, "token")} that the ledger does not know`),
         el("p", { class: "note" }, "They may be somebody else's. Flag one only if you know that it is a token of yours: it is kept as a tombstone."),
         el("ul", {}, found.unknown.map((each) => el("li", {}, el("label", {}, boxes.get(each), " ", el("code", {}, each)))))) : null,
       boxes.size ? el("p", { class: "tools" }, reason, go) : null);
@@ -81,7 +81,7 @@ export function response(page) {
     const revoke = el("button", { type: "button", class: "danger", disabled: links.length > MANY,
       onclick: () => start(fingerprints, reason, revoke) }, "Revoke now");
     replace(steps, el("h3", {}, "Revoke now?"),
-      el("p", {}, `${links.length} links are revoked and cannot be opened any more. ${slots} slots are dark until the keeper shows new links, which takes about a minute.`),
+      el("p", {}, `${count(links.length, "link")} will not open any more. ${count(slots, "slot")} will be dark until the keeper shows new links.`),
       links.length > MANY ? el("label", {}, sure, ` Yes, all ${links.length} links.`) : null,
       el("p", { class: "tools" }, revoke, el("button", { type: "button", onclick: () => replace(steps) }, "Cancel")));
     revoke.focus();

@@ -1,5 +1,5 @@
 // What slots have in common wherever they are shown: filters in the address, cells, pages.
-import { badge, el, relative, time } from "./dom.js";
+import { badge, count, el, relative, time } from "./dom.js";
 
 export const STATES = ["dark", "unaccounted", "retiring", "due", "live"];
 
@@ -18,13 +18,13 @@ export function search(page) {
 
 export function counts(page, answer) {
   const chosen = new Set(page.query.getAll("state"));
-  const button = (state, count) => el("button", {
+  const button = (state, number) => el("button", {
     type: "button", class: `count ${state}`, "data-key": `count-${state}`, "aria-pressed": String(chosen.has(state)),
     onclick: () => page.go({ state: chosen.has(state) ? null : state, page: null }),
-  }, el("strong", {}, count ?? 0), ` ${state}`);
+  }, el("strong", {}, number ?? 0), ` ${state}`);
   return [
     ...STATES.map((state) => button(state, answer.counts[state])),
-    el("span", { class: "note" }, `${answer.counts.total ?? 0} slots, ${answer.counts.overdue ?? 0} overdue`),
+    el("span", { class: "note" }, `${count(answer.counts.total ?? 0, "slot")}, ${answer.counts.overdue ?? 0} overdue`),
   ];
 }
 
@@ -43,24 +43,30 @@ export function state(row) {
 
 // A bar from the mint to the end, filled up to now, with a line where the renewal is due.
 export function bar(row, now) {
-  if (!row.minted_at || !row.valid_until) return "–";
+  if (!row.minted_at || !row.valid_until) return "the ledger has no such link any more";
   const [start, end] = [new Date(row.minted_at), new Date(row.valid_until)];
   const part = (at) => `${Math.min(100, Math.max(0, ((at - start) / (end - start)) * 100)).toFixed(2)}%`;
   const filled = el("span", { class: "filled" });
-  filled.style.width = part(new Date(now));
+  filled.style.width = row.state === "dark" ? "100%" : part(new Date(now));
   const renewal = el("span", { class: "renewal", title: "renewal is due" });
   if (row.renews_at) renewal.style.left = part(new Date(row.renews_at));
-  const words = `ends ${relative(row.valid_until, now)}, renews ${relative(row.renews_at, now)}`;
+  const [words, more] = inWords(row, now);
   return el("span", { class: `life ${row.state}` },
-    el("span", { class: "bar", role: "img", "aria-label": words }, filled, row.renews_at ? renewal : null),
-    el("small", {}, `ends ${relative(row.valid_until, now)}`), el("small", {}, "renews at ", time(row.renews_at)));
+    el("span", { class: "bar", role: "img", "aria-label": words }, filled, row.state === "dark" ? null : renewal),
+    el("small", {}, words), el("small", {}, more));
+}
+
+function inWords(row, now) {
+  if (row.link_state === "revoked") return [`revoked ${relative(row.revoked_at, now)}`, time(row.revoked_at)];
+  if (row.state === "dark") return [`ended ${relative(row.valid_until, now)}`, time(row.valid_until)];
+  return [`ends ${relative(row.valid_until, now)}`, ["renews at ", time(row.renews_at)]];
 }
 
 export function pager(page, answer, what) {
   const button = (word, to, off) => el("button", {
     type: "button", "data-key": `page-${word}`, disabled: off, onclick: () => page.go({ page: to }),
   }, word);
-  return el("p", { class: "pager" }, `${answer.matching} ${what}, page ${answer.page} of ${answer.pages} `,
+  return el("p", { class: "pager" }, `${count(answer.matching, what)}, page ${answer.page} of ${answer.pages} `,
     button("Previous", answer.page - 1, answer.page <= 1), button("Next", answer.page + 1, answer.page >= answer.pages));
 }
 

@@ -1,6 +1,6 @@
 // Timeline: what slots showed, link after link, with gaps, outages, runs and planned renewals.
 import { read } from "./api.js";
-import { badge, el, length, replace, time } from "./dom.js";
+import { badge, count, el, length, replace, time } from "./dom.js";
 import { filters, model, pager, search } from "./slots.js";
 
 const KEYS = ["search", "state", "audience", "target", "model", "page", "length"];
@@ -30,7 +30,7 @@ export function timeline(page) {
     };
     const rows = answer.slots.map((row) => {
       const dark = row.gaps.reduce((sum, gap) => sum + (new Date(gap.end) - new Date(gap.start)) / 1000, 0);
-      const words = `${row.links.length} links, ${row.gaps.length} gaps${dark ? `, dark for ${length(dark)}` : ""}`;
+      const words = `${count(row.links.length, "link")}, ${count(row.gaps.length, "gap")}${dark ? `, dark for ${length(dark)}` : ""}`;
       const track = el("div", { class: "track", role: "img", "aria-label": words },
         row.links.map((shown, number) => place(el("span", {
           class: `span ${number % 2 ? "odd" : "even"} ${shown.flagged ? "flagged" : ""}`,
@@ -49,7 +49,7 @@ export function timeline(page) {
     replace(list,
       el("div", { class: "row" }, el("div", { class: "who" }, "Runs and failures",
         el("small", {}, time(answer.start), " to ", time(answer.end))), axis),
-      rows, pager(page, answer, "slots"), failures(answer));
+      rows, pager(page, answer, "slot"), failures(answer));
   }
 
   const failures = (answer) => answer.outages.length ? el("details", {}, el("summary", {}, "Failures in words"),

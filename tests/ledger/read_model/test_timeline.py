@@ -93,6 +93,15 @@ def test_while_a_slot_was_withdrawn_it_showed_nothing(ledger: Database, show: Sh
     assert gaps_of(found) == []
 
 
+def test_a_link_that_is_put_again_is_one_span(ledger: Database, show: Show, clock: FakeClock) -> None:
+    row = show("page 1")
+    clock.advance(60)
+    with ledger.write(task()) as tx:
+        publications.publish(tx, TARGET, [publications.Shown("page 1", row.link_id, {})], claimed=False)
+    clock.advance(60)
+    assert [(span.link_id, span.end) for span in spans(ledger, clock)] == [(row.link_id, clock.now())]
+
+
 def test_of_a_slot_without_events_what_it_shows_now_is_known(ledger: Database, show: Show, clock: FakeClock) -> None:
     row = show("page 1")
     with ledger.write() as tx:
