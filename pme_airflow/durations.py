@@ -10,7 +10,7 @@ import pendulum
 
 from pme_airflow.errors import PMEInputError
 
-__all__ = ["MAX_VALIDITY", "Validity", "parse_duration"]
+__all__ = ["MAX_VALIDITY", "SHORT_VALIDITY", "Validity", "parse_duration"]
 
 #: The longest validity the API grants ("The max amount of time that can be configured is 24 hours", the vendor's FAQ).
 MAX_VALIDITY = timedelta(hours=24)
@@ -18,6 +18,9 @@ MAX_VALIDITY = timedelta(hours=24)
 _SHORTHAND = re.compile(r"([0-9]{1,9})([dhms])\Z", re.ASCII)
 _ISO = re.compile(r"P(?=[0-9T])(?:[0-9]+W)?(?:[0-9]+D)?(?:T(?=[0-9])(?:[0-9]+H)?(?:[0-9]+M)?(?:[0-9]+S)?)?\Z", re.ASCII)
 _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_SHORTEST_SECONDS = 30
+#: What is wrong with a validity of less than 30 s, for a warning.
+SHORT_VALIDITY = "The vendor asks for at least 30 s, since Showcase needs time to start. Give more, 10m for example."
 _FORMS = "digits and a unit (24h, 10m, 30s), an ISO-8601 duration (PT10M, P1D) or a timedelta"
 
 
@@ -74,14 +77,20 @@ class Validity:
             )
 
     @classmethod
-    def parse(cls, value: Validity | timedelta | str) -> Validity:
+    def parse(cls, value: Validity | timedelta | str, field: str = "valid_for") -> Validity:
         """Parse a validity in any documented form.
 
+        :param field: the setting's name, for error messages.
         :raises PMEInputError: where it is zero, negative, over 24 h, of an unknown unit or not of whole seconds.
         """
         if isinstance(value, Validity):
             return value
-        return cls(int(parse_duration(value).total_seconds()))
+        return cls(int(parse_duration(value, field).total_seconds()))
+
+    @property
+    def is_short(self) -> bool:
+        """Whether Showcase may not have started before the link ends; see :data:`SHORT_VALIDITY`."""
+        return self.seconds < _SHORTEST_SECONDS
 
     @property
     def duration(self) -> timedelta:

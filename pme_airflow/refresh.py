@@ -1,12 +1,15 @@
 """An ASGI app that serves fresh links to a portal's signed-in users, for ``pme-embed.js``: ``GET /<model_id>``.
 
+``GET /token?modelId=<model_id>`` is the same, as the vendor's guide has it.
+
 Mount it in the app that knows your users::
 
     portal.mount("/tours", create_refresh_app(authorize=who_may_see))
 
-It returns the model-scoped token of the newest live link in the ledger, with the seconds it has left. It never mints,
-it never returns the application token, which can read every model of the organisation, and no user waits for the PME
-API: a response comes from the ledger alone.
+It returns the model-scoped token of the newest live link in the ledger, with the seconds it has left. It never mints
+and no user waits for the PME API: a response comes from the ledger alone. With ``mint="10m"`` each user gets a token of
+their own, minted when it is asked for. Either way it never returns the application token, which can read every model
+of the organisation.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
-from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -28,12 +31,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pme_airflow.addresses import checked_base_url, parse_http_url
-from pme_airflow.errors import PMEError, PMEInputError
+from pme_airflow.durations import SHORT_VALIDITY, Validity
+from pme_airflow.embed_params import EmbedParams, with_params
+from pme_airflow.errors import PMEError, PMEInputError, PMEModelError
 from pme_airflow.ledger.links import item_of, newest_live
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.viewer_limits import MintLimits, TooManyRequests, ViewerLimits
+from pme_airflow.lifecycle.viewer_links import ViewerLinkRequest, mint_for_viewer, reusable_for_viewer
 from pme_airflow.model_ids import is_model_id
 
-__all__ = ["Authorize", "create_refresh_app"]
+__all__ = ["Authorize", "MintLimits", "create_refresh_app"]
 
 #: Called with the request and the model id; returns the name of the user where that user may see the model, or else
 #: ``None``.
@@ -41,6 +48,8 @@ Authorize = Callable[[Request, str], "str | Awaitable[str | None] | None"]
 
 #: The API's time is learnt at the first request and so many seconds after each attempt.
 _LEARN_SECONDS = 3600.0
+#: How long a user waits for a mint: the client gives up what is only refused, or finds the API away, after so long.
+_MINT_PATIENCE_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -73,28 +82,54 @@ class _ServerTime:
             log.warning("The API's time is not known, so links are served with less time left: %s", error)
 
 
+@dataclass(frozen=True)
+class _Served:
+    """What is served.
+
+    :param audience: the audience whose links they are.
+    :param mint: the validity of links of single users; ``None`` for links of the audience.
+    :param params: the Showcase parameters that are appended to links.
+    """
+
+    audience: str
+    mint: Validity | None
+    params: EmbedParams
+
+
 class _Refresh:
-    def __init__(self, authorize: Authorize, audience: str, per_minute: int, services: Callable[[], Services]) -> None:
+    def __init__(
+        self, authorize: Authorize, served: _Served, limits: ViewerLimits, services: Callable[[], Services]
+    ) -> None:
         self._authorize = authorize
-        self._audience = audience
-        self._limit = parse(f"{per_minute}/minute")
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._served = served
+        self._limits = limits
         self._make_services = services
         self._services: tuple[Services, _ServerTime] | None = None
         self._lock = threading.Lock()
         self._wrong_answers: set[type] = set()
 
+    async def serve_token(self, request: Request) -> Response:
+        """Answer ``GET /token?modelId=…``."""
+        return await self._serve(request, request.query_params.get("modelId", ""))
+
     async def serve(self, request: Request) -> Response:
-        model_id = request.path_params["model_id"]
+        """Answer ``GET /<model_id>``."""
+        return await self._serve(request, request.path_params["model_id"])
+
+    async def _serve(self, request: Request, model_id: str) -> Response:
         if not is_model_id(model_id):
             return _error_response("this is not a model id", 404)
         user = await self._user_of(request, model_id)
         if user is None:
             return _error_response("sign in, or request access to this space", 401)
-        if not self._limiter.hit(self._limit, user):
-            return _error_response("too many requests", 429, {"Retry-After": "60"})
         try:
-            found = await run_in_threadpool(self._newest, model_id)
+            self._limits.request(user)
+            found = await run_in_threadpool(self._link_of, model_id, user)
+        except TooManyRequests as limit:
+            return _error_response("too many requests", 429, {"Retry-After": str(limit.seconds)})
+        except PMEModelError as error:
+            log.error("No link of model %s could be served: %s", model_id, error)
+            return _error_response("this space has no live link", 404)
         except PMEError as error:
             log.error("No link of model %s could be served: %s", model_id, error)
             return _error_response("try again later", 503, {"Retry-After": "15"})
@@ -118,24 +153,41 @@ class _Refresh:
             )
         return None
 
-    def _newest(self, model_id: str) -> dict[str, object] | None:
+    def _link_of(self, model_id: str, user: str) -> dict[str, object] | None:
         services = self._open_services()
-        with services.database.read() as connection:
-            row = newest_live(connection, services.client.client_id, self._audience, model_id)
-        if row is None:
+        item = self._own(services, model_id, user) if self._served.mint else self._newest(services, model_id)
+        if item is None:
             return None
-        left = int((row.valid_until - services.server_time_upper_bound()).total_seconds())
+        ends = datetime.fromisoformat(str(item["valid_until"]).replace("Z", "+00:00"))
+        left = int((ends - services.server_time_upper_bound()).total_seconds())
         if left <= 0:
             return None
-        item = item_of(row)
         opened = services.open_item(item)
-        token, link = opened.token.reveal(), opened.url.reveal()
+        token, link = opened.token.reveal(), with_params(opened.url.reveal(), self._served.params.of(model_id))
         return {"access_token": token, "link": link, "expires_in": left, "valid_until": item["valid_until"]}
+
+    def _newest(self, services: Services, model_id: str) -> dict[str, Any] | None:
+        with services.database.read() as connection:
+            row = newest_live(connection, services.client.client_id, self._served.audience, model_id)
+        return None if row is None else item_of(row)
+
+    def _own(self, services: Services, model_id: str, user: str) -> dict[str, Any]:
+        """Return the item of the user's own link, minted now where less than half of it is left."""
+        assert self._served.mint is not None
+        wanted = ViewerLinkRequest(model_id, self._served.audience, user, self._served.mint)
+        item = reusable_for_viewer(services, wanted)
+        if item is None:
+            self._limits.mint(user, model_id)
+            item = mint_for_viewer(services, wanted)
+            log.info("Model %s: a viewer has a link of their own, %s.", model_id, item["fingerprint"])
+        return item
 
     def _open_services(self) -> Services:
         with self._lock:
             if self._services is None:
                 services = self._make_services()
+                if self._served.mint:
+                    services = replace(services, client=services.client.with_patience(_MINT_PATIENCE_SECONDS))
                 self._services = services, _ServerTime(services)
             services, server_time = self._services
         server_time.learn()
@@ -155,6 +207,9 @@ def create_refresh_app(
     audience: str = "default",
     allow_origins: Sequence[str] = (),
     requests_per_minute: int = 30,
+    mint: Validity | timedelta | str | None = None,
+    mint_limits: MintLimits | None = None,
+    params: str | Mapping[str, Any] | None = None,
     pme_conn_id: str = "pme_default",
     services: Callable[[], Services] | None = None,
 ) -> Starlette:
@@ -167,6 +222,11 @@ def create_refresh_app(
     :param allow_origins: other origins whose pages may read the responses, such as ``https://www.example.com``; none
         unless named, never ``*``, and plain http for loopback alone.
     :param requests_per_minute: requests that one user may make a minute, in each process that serves.
+    :param mint: the validity of links of single users, ``"10m"`` for example: each user who may see a model gets a
+        token of their own, which is minted when it is asked for and reused while half of it is left. ``None`` serves
+        the audience's links, and mints nothing.
+    :param mint_limits: how many of these are minted a minute at the most.
+    :param params: Showcase parameters that are appended to links, as ``params`` of a placement has them.
     :param pme_conn_id: the PME connection's id, as Airflow resolves it (``AIRFLOW_CONN_PME_DEFAULT``, say).
     :param services: makes the client, ledger and keys, in place of that connection.
     :raises PMEInputError: without a check, for an origin in another form than a browser sends, or for a rate that is no
@@ -177,11 +237,18 @@ def create_refresh_app(
     origins = _checked_origins(allow_origins)
     if type(requests_per_minute) is not int or requests_per_minute < 1:
         raise PMEInputError("requests_per_minute: give a whole number of at least 1.")
-    refresh = _Refresh(authorize, audience, requests_per_minute, services or (lambda: _of_connection(pme_conn_id)))
+    validity = None if mint is None else Validity.parse(mint, "mint")
+    if validity is not None and validity.is_short:
+        log.warning("mint: %s. %s", validity, SHORT_VALIDITY)
+    served = _Served(audience, validity, EmbedParams.parse(params))
+    limits = ViewerLimits(requests_per_minute, mint_limits or MintLimits())
+    refresh = _Refresh(authorize, served, limits, services or (lambda: _of_connection(pme_conn_id)))
     cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"], allow_credentials=True)
-    return Starlette(
-        routes=[Route("/{model_id}", refresh.serve, methods=["GET"])], middleware=[cors] if origins else []
-    )
+    routes = [
+        Route("/token", refresh.serve_token, methods=["GET"]),
+        Route("/{model_id}", refresh.serve, methods=["GET"]),
+    ]
+    return Starlette(routes=routes, middleware=[cors] if origins else [])
 
 
 def _checked_origins(origins: Sequence[str]) -> list[str]:

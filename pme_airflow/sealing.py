@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import io
 import json
 import os
@@ -85,6 +86,11 @@ class _Key:
         material = secret.reveal().strip().encode("utf-8", "surrogatepass")
         self._cipher = AESGCM(_derive(material, b"pme-airflow seal links v1", 32))
         self.key_id = _derive(material, b"pme-airflow name key v1", 4).hex()
+        self._naming = _derive(material, b"pme-airflow name viewers v1", 32)
+
+    def viewer_fingerprint(self, name: str) -> str:
+        digest = hmac.new(self._naming, name.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        return f"viewer:{digest.hexdigest()}"
 
     def encrypt(self, nonce: bytes, plain: bytes, bound: bytes) -> bytes:
         return nonce + self._cipher.encrypt(nonce, plain, bound)
@@ -145,6 +151,14 @@ class Sealer:
                 )
         sealing = [_Key(secret) for secret in (*own[:1], client_secret)]
         return cls(sealing, [*sealing, *(_Key(key_text(entry)) for entry in seal_keys)])
+
+    def viewer_fingerprints(self, name: str) -> list[str]:
+        """Return the fingerprints of a viewer's name, that of the current key first.
+
+        They are keyed, since names are few enough to be guessed: only who holds the connection can find a viewer's
+        links, or the viewer of a link.
+        """
+        return [key.viewer_fingerprint(name) for key in (*self._sealing.values(), *self._opening.values())]
 
     def knows(self, sealed: str) -> bool:
         """Return whether one of the keys that a sealed text names is among the keys."""

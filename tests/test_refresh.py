@@ -19,11 +19,12 @@ from pme_airflow.errors import LedgerUnavailableError, PMECredentialsError, PMEI
 from pme_airflow.ledger import flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.viewer_limits import MintLimits
 from pme_airflow.refresh import create_refresh_app
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
-from tests.support.rooms import mint
+from tests.support.rooms import mint, rows
 
 ONE, TWO = list(MODELS)[:2]
 ADA = {"Cookie": "user=ada"}
@@ -212,7 +213,7 @@ def test_no_name_and_a_blank_one_grant_nothing(services: Services, refused: obje
     assert TestClient(app).get(f"/{ONE}").status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/x", "/..%2f..%2fescaped", "/javascript:alert(1)", f"/{ONE}%0a", "/" + "a" * 25])
+@pytest.mark.parametrize("path", ["/x", "/..%2f..%2fescaped", "/javascript:alert(1)", f"/{ONE}%0a", "/" + "a" * 24])
 def test_a_path_that_is_no_model_id_is_not_found_and_not_asked_about(services: Services, path: str) -> None:
     asked: list[str] = []
 
@@ -287,3 +288,98 @@ def test_refused_credentials_cost_a_line_and_no_request(
     with mock.patch.object(services.client, "check_credentials", refuse):
         assert portal(services).get(f"/{ONE}", headers=ADA).status_code == 200
         assert finished.wait(60)
+
+
+# ------------------------------------------------------------------ a token for each user
+
+
+def any_user(request: Any, model_id: str) -> str | None:
+    return request.cookies.get("user") if model_id in (ONE, TWO) else None
+
+
+def minting(services: Services, **options: Any) -> TestClient:
+    app = create_refresh_app(authorize=any_user, audience="intranet", services=lambda: services, mint="10m", **options)
+    return TestClient(app)
+
+
+def as_user(name: str) -> dict[str, str]:
+    return {"Cookie": f"user={name}"}
+
+
+@pytest.mark.parametrize("path", [f"/{ONE}", f"/token?modelId={ONE}"])
+def test_each_user_gets_a_token_of_their_own_that_is_reused(services: Services, world: World, path: str) -> None:
+    client = minting(services)
+    first, again, other = (client.get(path, headers=as_user(name)).json() for name in ("ada", "ada", "bob"))
+    assert first["access_token"] == again["access_token"] != other["access_token"]
+    assert {issued.token for issued in world.alive()} == {first["access_token"], other["access_token"]}
+    assert 590 < first["expires_in"] <= 600
+    assert first["link"].endswith(first["access_token"])
+
+
+def test_the_guides_address_serves_the_audiences_link_without_mint(services: Services, world: World) -> None:
+    mint(services, "monday", [ONE])
+    client = portal(services)
+    tokens = [client.get(path, headers=ADA).json()["access_token"] for path in (f"/token?modelId={ONE}", f"/{ONE}")]
+    assert tokens == list(world.tokens) * 2
+    assert client.get("/token", headers=ADA).status_code == 404
+    assert client.get(f"/token?modelId={TWO}", headers=ADA).status_code == 401
+    assert client.get(f"/token?modelId={ONE}").status_code == 401
+
+
+def test_mints_are_limited_and_a_reused_token_counts_for_nothing(services: Services, world: World) -> None:
+    client = minting(services, mint_limits=MintLimits(user=1, model=2, total=3))
+    assert [client.get(f"/{ONE}", headers=ADA).status_code for _ in range(3)] == [200] * 3
+    refused = client.get(f"/{TWO}", headers=ADA)
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["Retry-After"]) <= 61
+    assert [client.get(f"/{ONE}", headers=as_user(name)).status_code for name in ("bob", "eve")] == [200, 429]
+    assert world.counts["minted"] == 2
+
+
+def test_a_user_who_asks_for_a_model_that_is_not_theirs_costs_no_mint(services: Services, world: World) -> None:
+    answer = minting(services).get("/Model000009", headers=ADA)
+    assert (answer.status_code, world.counts.get("minted", 0)) == (401, 0)
+
+
+def test_a_model_that_the_api_refuses_has_no_link(services: Services, world: World) -> None:
+    world.models[ONE]["state"] = "inactive"
+    assert minting(services).get(f"/{ONE}", headers=ADA).status_code == 404
+
+
+def test_an_api_that_is_away_is_reported_after_a_short_wait(make_services: MakeServices, world: World) -> None:
+    services = make_services(deadline=500.0)
+    world.set_faults({"throttled": 1})
+    with mock.patch("pme_airflow.refresh._MINT_PATIENCE_SECONDS", 0.2):
+        answer = minting(services).get(f"/{ONE}", headers=ADA)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "15")
+
+
+def test_a_name_of_ten_thousand_characters_is_served_and_not_stored(services: Services) -> None:
+    app = create_refresh_app(
+        authorize=lambda request, model_id: "x" * 10_000, audience="intranet", services=lambda: services, mint="10m"
+    )
+    assert TestClient(app).get(f"/{ONE}").status_code == 200
+    (row,) = rows(services, "live")
+    assert len(row.viewer or "") < 80
+
+
+def test_parameters_are_appended_to_what_is_served(services: Services) -> None:
+    link = minting(services, params={"play": 1, "yyHDFKzPzvN": "ss=3"}).get(f"/{ONE}", headers=ADA).json()
+    assert link["link"].endswith(f"{link['access_token']}&play=1")
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"mint": "25h"}, "24h"), ({"mint": "soon"}, "mint"), ({"params": "auth=x"}, r"params\.auth")],
+)
+def test_settings_that_cannot_be_right_are_named(options: dict[str, str], field: str) -> None:
+    with pytest.raises(PMEInputError, match=field):
+        create_refresh_app(authorize=may_see, **options)  # type: ignore[arg-type]
+
+
+def test_a_validity_that_is_too_short_for_showcase_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    create_refresh_app(authorize=may_see, mint="29s")
+    assert "at least 30 s" in caplog.text
+    caplog.clear()
+    create_refresh_app(authorize=may_see, mint="30s")
+    assert caplog.text == ""

@@ -235,3 +235,14 @@ def test_hidden_texts_show_themselves_nowhere() -> None:
 def test_what_no_key_is_called_is_not_repeated(key_id: str) -> None:
     with pytest.raises(PMESealError, match="is not a sealed text"):
         Sealer.of_connection(SecretStr("secret")).open(f"pme-sealed:v1:{key_id}:AAAA", "link-1", "SxQL3iGyoDo")
+
+
+def test_a_viewers_fingerprint_is_keyed_and_found_after_the_secret_was_reset() -> None:
+    old, new = SecretStr("an earlier client secret"), SecretStr("a newer client secret")
+    before, after = Sealer.of_connection(old), Sealer.of_connection(new, [SecretStr(f"open:{old.reveal()}")])
+    (first, *_) = before.viewer_fingerprints("ada")
+    assert first not in (before.viewer_fingerprints("bob")[0], after.viewer_fingerprints("ada")[0])
+    assert first in after.viewer_fingerprints("ada")
+    assert first not in Sealer.of_connection(new).viewer_fingerprints("ada")
+    assert len(first) == len("viewer:") + 64
+    assert len(before.viewer_fingerprints("x" * 10_000 + "\ud800")[0]) == len(first)

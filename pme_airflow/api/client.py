@@ -134,12 +134,16 @@ class PMEClient:
 
     def with_deadline(self, seconds: float) -> PMEClient:
         """Return a client of the same application that repeats no request after so many seconds from now; close it."""
-        settings = replace(self.settings, timeout=min(seconds, self.settings.timeout), deadline=seconds)
-        client = PMEClient(
-            self.client_id, self._secret, self.host, settings, self._clock, limiter=self.limiter, memory=self._memory
-        )
+        client = self.with_patience(seconds)
         client._retries.end_at(self._clock.monotonic() + seconds)
         return client
+
+    def with_patience(self, seconds: float) -> PMEClient:
+        """Return a client of the same application that gives up each call after so many seconds; close it."""
+        settings = replace(self.settings, timeout=min(seconds, self.settings.timeout), deadline=seconds)
+        return PMEClient(
+            self.client_id, self._secret, self.host, settings, self._clock, limiter=self.limiter, memory=self._memory
+        )
 
     def check_credentials(self) -> None:
         """Request an application token where none is cached.

@@ -43,16 +43,19 @@ def group() -> None:
 @click.option("--state", "states", type=click.Choice(_STATES), multiple=True)
 @click.option("--model", "models", multiple=True)
 @click.option("--audience", "audiences", multiple=True)
+@click.option("--viewer", default="", help="The name of a viewer, whose own links are listed alone.")
 @click.option("--limit", type=click.IntRange(1), default=None)
 def list_command(
     conn_id: str, form: str, states: tuple[str, ...], models: tuple[str, ...], audiences: tuple[str, ...],
-    limit: int | None,
+    viewer: str, limit: int | None,
 ) -> None:  # fmt: skip
     """List links, newest first."""
     from pme_airflow.ledger.audit import as_json, list_links
 
-    with open_hook(conn_id).database.read() as tx:
-        rows = (as_json(row) for row in list_links(tx, states, models, audiences, limit))
+    hook = open_hook(conn_id)
+    viewers = hook.sealer.viewer_fingerprints(viewer) if viewer else ()
+    with hook.database.read() as tx:
+        rows = (as_json(row) for row in list_links(tx, states, models, audiences, limit, viewers))
         if form == "json":
             print_json_list(rows)
         else:

@@ -108,8 +108,15 @@ class PMEHook(BaseHook):
             limiter=limiter_of(settings.client_settings, self.clock, self._shared_rate_limit()),
             memory=DialectMemory(LedgerFacts(self.database, settings.host, settings.client_id)),
         )
-        sealer = Sealer.of_connection(settings.client_secret, settings.extras.seal_keys)
-        return Services(client, self.database, sealer, self.clock)
+        return Services(client, self.database, self.sealer, self.clock)
+
+    @cached_property
+    def sealer(self) -> Sealer:
+        """The keys that seal and open links.
+
+        :raises PMEInputError: for a seal key that is too short.
+        """
+        return Sealer.of_connection(self.settings.client_secret, self.settings.extras.seal_keys)
 
     def _shared_rate_limit(self) -> SharedRateLimit | None:
         """The request rate that all tasks of the connection share, through the ledger."""

@@ -39,6 +39,7 @@ def as_json(row: LinkRow) -> dict[str, Any]:
         "flag_reason": row.flag_reason,
         "verified": row.verified,
         "run": row.run,
+        "viewer": row.viewer,
     }
 
 
@@ -48,8 +49,12 @@ def list_links(
     models: Sequence[str] = (),
     audiences: Sequence[str] = (),
     limit: int | None = None,
+    viewers: Sequence[str] = (),
 ) -> Iterator[LinkRow]:
-    """Yield links, newest first, read in pages."""
+    """Yield links, newest first, read in pages.
+
+    :param viewers: fingerprints of viewers, whose own links are wanted alone.
+    """
     before: int | None = None
     left = limit
     while left is None or left > 0:
@@ -60,6 +65,8 @@ def list_links(
             page = page.where(links.c.model_id.in_(list(models)))
         if audiences:
             page = page.where(links.c.audience.in_(list(audiences)))
+        if viewers:
+            page = page.where(links.c.viewer.in_(list(viewers)))
         if before is not None:
             page = page.where(links.c.seq < before)
         rows = [load(row) for row in tx.execute(page)]

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, case, func, select
 
+from pme_airflow.ledger.keys import viewer_audience
 from pme_airflow.ledger.links import LinkRow, chunked, load, query
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import EPOCH, links
@@ -66,7 +67,7 @@ def links_matching(
     if models:
         criteria.append(links.c.model_id.in_(list(models)))
     if audiences:
-        criteria.append(links.c.audience.in_(list(audiences)))
+        criteria.append(links.c.audience.in_([*audiences, *map(viewer_audience, audiences)]))
     if not fingerprints and not link_ids:
         return [load(row) for row in tx.execute(query().where(*criteria).order_by(links.c.seq))]
     found: dict[int, LinkRow] = {}

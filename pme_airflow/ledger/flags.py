@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, select, text, update
 
 from pme_airflow.ledger.bulk import insert_missing, one_of
 from pme_airflow.ledger.events import record_events
+from pme_airflow.ledger.keys import viewer_audience
 from pme_airflow.ledger.links import LinkRow, chunked, lock
 from pme_airflow.ledger.states import ALIVE
 from pme_airflow.ledger.tables import flags, links
@@ -68,7 +69,8 @@ def flag(
         ("audience", links.c.audience, audiences, own),
     ):
         for value in dict.fromkeys(values):
-            ids = tx.scalars(select(links.c.link_id).where(column == value, _may_live, *which)).all()
+            named = [value, viewer_audience(value)] if label == "audience" else [value]
+            ids = tx.scalars(select(links.c.link_id).where(column.in_(named), _may_live, *which)).all()
             wanted += ids
             unknown += [] if ids else [f"{label} {value}"]
     chosen = lock(tx, wanted)

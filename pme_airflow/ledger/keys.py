@@ -18,12 +18,21 @@ __all__ = [
     "rate_limit_key",
     "slot_claim",
     "slot_key",
+    "viewer_audience",
 ]
 
 
-def mint_claim(client_id: str, audience: str, model_id: str) -> str:
-    """Return the key of the claim on minting a client's link of one model for an audience."""
-    return f"mint:{_digest(client_id, audience, model_id)}"
+def mint_claim(client_id: str, audience: str, model_id: str, viewer: str | None = None) -> str:
+    """Return the key of the claim on minting a client's link of one model for an audience, or for one viewer of it."""
+    return f"mint:{_digest(client_id, audience, model_id, *([viewer] if viewer else []))}"
+
+
+def viewer_audience(audience: str) -> str:
+    """Return the audience that the links of single viewers have in the ledger.
+
+    No placement can name it, since it has a colon, so that a rotation neither reuses nor publishes a viewer's link.
+    """
+    return f"{audience}:viewers"
 
 
 def slot_key(target: str, slot: str) -> str:

@@ -78,6 +78,7 @@ class LinkRow:
     irrevocable: bool
     verified: str | None
     task_key: str | None
+    viewer: str | None = None
 
     @property
     def given_share(self) -> float:
@@ -95,7 +96,7 @@ class LinkRow:
     @property
     def claim_key(self) -> str:
         """The key of the claim under which the link was minted."""
-        return keys.mint_claim(self.client_id, self.audience, self.model_id)
+        return keys.mint_claim(self.client_id, self.audience, self.model_id, self.viewer)
 
     @property
     def subject(self) -> dict[str, Any]:

@@ -34,16 +34,18 @@ class Demand:
     :param audience: for whom.
     :param validity: how long a new link is requested to live.
     :param renew_before: a link with at least this left is reused; ``None`` renews all.
+    :param viewer: the fingerprint of the viewer whose own link it is; ``None`` for a link of the whole audience.
     """
 
     client_id: str
     audience: str
     validity: Validity
     renew_before: timedelta | None = None
+    viewer: str | None = None
 
     def claim_key(self, model_id: str) -> str:
         """Return the key of the claim on minting for a model."""
-        return keys.mint_claim(self.client_id, self.audience, model_id)
+        return keys.mint_claim(self.client_id, self.audience, model_id, self.viewer)
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def record(
             "valid_for": demand.validity.seconds,
             "requested_at": server_now,
             "valid_until": ends,
+            "viewer": demand.viewer,
         }
         for entry in pending
     ]
@@ -149,6 +152,7 @@ def _links_of(tx: ReadTransaction, demand: Demand, model_ids: Sequence[str]) -> 
             one_of(tx, links.c.model_id, model_ids),
             links.c.state.in_([State.LIVE, State.MINTING]),
             links.c.client_id == demand.client_id,
+            *([links.c.viewer == demand.viewer] if demand.viewer else []),
         )
         .order_by(links.c.seq.desc())
     ).all()

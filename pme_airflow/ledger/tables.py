@@ -27,7 +27,7 @@ __all__ = ["EPOCH", "HEAD_REVISION", "UTCTimestamp", "api_facts", "claims", "eve
            "manifests", "metadata", "models", "paces", "publications", "runs"]  # fmt: skip
 
 #: The migration that makes exactly these tables.
-HEAD_REVISION = "0006"
+HEAD_REVISION = "0007"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -89,6 +89,7 @@ links = Table(
     Column("verified", StorableString(64)),
     Column("sweep_owner", String(40)),
     Column("sweep_until", UTCTimestamp),
+    Column("viewer", String(80)),
     Index("pme_links_current", "audience", "model_id", "state"),
     Index("pme_links_fingerprint", "fingerprint"),
     Index("pme_links_until", "state", "valid_until"),

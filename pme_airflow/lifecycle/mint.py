@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pme_airflow.durations import Validity
+from pme_airflow.durations import SHORT_VALIDITY, Validity
 from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.ledger import audience_models, lookup, mint_requests
 from pme_airflow.ledger.mint_requests import Demand
@@ -17,6 +18,8 @@ from pme_airflow.lifecycle.mint_worker import MAX_LOST_RESPONSES, mint_missing
 from pme_airflow.lifecycle.services import Services
 
 __all__ = ["MAX_LOST_RESPONSES", "MintFailure", "MintLinksRequest", "MintResult", "given_validity", "mint_links"]
+
+log = logging.getLogger(__name__)
 
 #: Stands for the model in a failure that concerns the account's list of models.
 ALL_MODELS = "*"
@@ -33,6 +36,7 @@ class MintLinksRequest:
     :param validity: the validity that new links are requested with.
     :param renew_before: a link with at least this left is reused; ``None`` renews all. Where the API gives less than
         was requested, it is scaled to what was given.
+    :param viewer: the fingerprint of the viewer whose own links they are; ``None`` for links of the whole audience.
     :raises PMEInputError: if ``renew_before`` is not less than the validity.
     """
 
@@ -40,6 +44,7 @@ class MintLinksRequest:
     audience: str
     validity: Validity
     renew_before: timedelta | None = None
+    viewer: str | None = None
 
     def __post_init__(self) -> None:
         if self.renew_before is not None and self.renew_before >= self.validity.duration:
@@ -60,7 +65,9 @@ def mint_links(services: Services, run_context: RunContext, request: MintLinksRe
     :raises PMEInputError: if the query finds no model.
     """
     services.database.prepare()
-    demand = Demand(services.client.client_id, request.audience, request.validity, request.renew_before)
+    if request.validity.is_short and request.viewer is None:
+        log.warning("valid_for: %s. %s", request.validity, SHORT_VALIDITY)
+    demand = Demand(services.client.client_id, request.audience, request.validity, request.renew_before, request.viewer)
     if not isinstance(request.models, ModelQuery):
         return _mint_models(services, run_context, demand, request.models)
     listing = audience_models.Listing(demand.client_id, demand.audience, request.models.query, request.models.exclude)

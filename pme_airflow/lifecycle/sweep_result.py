@@ -75,7 +75,8 @@ class SweepResult:
             self.revoked.append(row)
             if row.flagged_at is None:
                 continue
-            self._dark.add(row.audience)
+            if row.viewer is None:  # a viewer's own link is shown in no slot
+                self._dark.add(row.audience)
             seconds = max(0.0, (at - row.flagged_at).total_seconds())
             self.longest_exposure = max(self.longest_exposure, seconds)
             if len(self.exposure_seconds) < MAX_ENTRIES:

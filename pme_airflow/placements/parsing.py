@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
-from pme_airflow.durations import Validity, parse_duration
+from pme_airflow.durations import SHORT_VALIDITY, Validity, parse_duration
 from pme_airflow.embed_params import EmbedParams
 from pme_airflow.errors import PMEInputError
 from pme_airflow.leaks.encodings import redact
@@ -112,6 +112,8 @@ def _read_placement(entry: Any, problems: ProblemCollector) -> Placement | None:
     placement = _placement_of(entry, problems)
     if len(problems.problems) > before:
         return None
+    if placement.valid_for.is_short:
+        log.warning("placements: %s: valid_for: %s. %s", placement.audience, placement.valid_for, SHORT_VALIDITY)
     outcome = plan(placement)
     if outcome.leaves_gap and not placement.allow_gaps:
         problems.add("valid_for", f"{outcome.in_words()} {outcome.cure}, or accept it with allow_gaps: true")

@@ -189,3 +189,16 @@ def test_a_ledger_of_a_newer_version_is_named(run: Run, tokens: list[str], tmp_p
         assert done.exit_code == 2, words
         assert "9999" in done.stderr
         assert "pgrade pme-airflow" in done.stderr
+
+
+def test_the_links_of_a_viewer_are_listed_by_the_viewers_name(run: Run) -> None:
+    from pme_airflow.durations import Validity
+    from pme_airflow.lifecycle.viewer_links import ViewerLinkRequest, mint_for_viewer
+
+    services = PMEHook().services
+    wanted = [ViewerLinkRequest(next(iter(MODELS)), "intranet", name, Validity(600)) for name in ("ada", "bob")]
+    items = [mint_for_viewer(services, one) for one in wanted]
+    (found,) = json.loads(run("ledger", "list", "--format", "json", "--viewer", "ada").stdout)
+    assert found["link_id"] == items[0]["link_id"]
+    assert found["viewer"] == services.sealer.viewer_fingerprints("ada")[0]
+    assert json.loads(run("ledger", "list", "--format", "json", "--viewer", "eve").stdout) == []
