@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from typing import Any
 
@@ -69,11 +70,7 @@ async def leaks(request: Request) -> dict[str, Any]:
 @reading.get("/health")
 async def health(request: Request) -> dict[str, Any]:
     """Return what is dark and overdue, the state of DAGs, placements and keys."""
-    answers = await _sources(request).ask(overview.health)
-    try:
-        dags = await _airflow.ask(dag_health)
-    except PMEError as error:
-        dags = DagHealth(problem=str(error))
+    answers, dags = await asyncio.gather(_sources(request).ask(overview.health), _dags())
     found = configured_placements()
     plans = [plan(placement) for placement in found.placements]
     return {
@@ -93,6 +90,13 @@ async def health(request: Request) -> dict[str, Any]:
         ],
         **_problems(answers),
     }
+
+
+async def _dags() -> DagHealth:
+    try:
+        return await _airflow.ask(dag_health)
+    except PMEError as error:
+        return DagHealth(problem=str(error))
 
 
 @reading.get("/links/{link_id}")

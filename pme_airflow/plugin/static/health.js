@@ -1,10 +1,10 @@
 // Health: what is overdue, the DAGs, the placements and the keys.
 import { airflowLink } from "./airflow.js";
 import { read } from "./api.js";
-import { badge, el, length, replace, table, time } from "./dom.js";
+import { badge, count, el, length, replace, table, time } from "./dom.js";
 
-const LATE = { leaks: "leaked links are not revoked", retirements: "replaced links are not revoked",
-  ends: "links have ended and are not closed", mints: "mints have no recorded response" };
+const LATE = { leaks: "Leaked links that are not revoked", retirements: "Replaced links that are not revoked",
+  ends: "Links that have ended and are not closed", mints: "Mints without a recorded response" };
 
 export function health(page) {
   const root = el("section", { "aria-label": "Health" });
@@ -13,14 +13,14 @@ export function health(page) {
     const found = [];
     for (const connection of answer.connections) {
       const counts = connection.counts;
-      if (counts.dark) found.push(["bad", `${counts.dark} slots are dark.`, "The keeper heals them; see the DAGs below if it does not."]);
-      if (counts.overdue) found.push(["bad", `${counts.overdue} renewals are overdue.`, "Look at the last runs of pme_link_keeper and pme_nightly_rotation."]);
+      if (counts.dark) found.push(["bad", `Dark: ${count(counts.dark, "slot")}.`, "The keeper heals them; see the DAGs below if it does not."]);
+      if (counts.overdue) found.push(["bad", `Overdue: ${count(counts.overdue, "renewal")}.`, "Look at the last runs of pme_link_keeper and pme_nightly_rotation."]);
       for (const late of connection.overdue) {
-        found.push(["bad", `${late.count} ${LATE[late.kind]}, the oldest since ${new Date(late.since).toLocaleString()}.`,
+        found.push(["bad", `${LATE[late.kind]}: ${late.count}, the oldest since ${new Date(late.since).toLocaleString()}.`,
           "Unpause pme_revocation_sweep, or run `pme-airflow sweep`."]);
       }
       if (connection.links_that_no_key_opens) {
-        found.push(["bad", `${connection.links_that_no_key_opens} live links of ${connection.conn_id} are sealed with a key that is not there.`,
+        found.push(["bad", `Live links of ${connection.conn_id} that none of its keys opens: ${connection.links_that_no_key_opens}.`,
           "Add the earlier secret to seal_keys as open:SECRET."]);
       }
     }

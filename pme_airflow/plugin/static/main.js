@@ -14,6 +14,7 @@ const view = document.getElementById("view");
 const page = { query: new URLSearchParams(location.search), me: { may_act: false, conn_ids: [] }, go, show, refresh };
 let shown = null;
 let turn = 0;
+let announced = "";
 
 // Shows another address of this page: parameters that are null are removed.
 function go(changes, { push = true } = {}) {
@@ -68,13 +69,17 @@ async function refresh() {
   }
 }
 
+// A screen reader announces what changes here, so the same problem is not drawn again.
 function problems(found) {
+  const words = found.map((problem) => problem.message).join("\n");
+  if (words === announced) return;
+  announced = words;
   replace(document.getElementById("problems"), found.map((problem) => el("p", {}, problem.message)));
 }
 
-// Reads anew only while somebody looks, and not while a choice is open or a paste is being worked on.
+// Reads anew only while somebody looks, and not while text is selected, which would be lost.
 function refreshByItself() {
-  if (document.visibilityState === "visible" && !shown?.parts.busy?.()) refresh();
+  if (document.visibilityState === "visible" && document.getSelection().isCollapsed && shown) refresh();
 }
 
 followTheme();

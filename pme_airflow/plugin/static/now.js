@@ -19,8 +19,8 @@ export function now(page) {
       onclick: () => page.go({ order: next, page: null }) }, word + arrow);
   };
 
-  const choice = (key, value) => el("button", { type: "button", class: "cell", title: `Only this ${key}`,
-    onclick: () => page.go({ [key]: value, page: null }) }, value);
+  const choice = (key, row) => el("button", { type: "button", class: "cell", title: `Only this ${key}`,
+    "data-key": `${key}-${row.slot_key}`, onclick: () => page.go({ [key]: row[key], page: null }) }, row[key]);
 
   function draw(answer) {
     replace(above, counts(page, answer));
@@ -28,8 +28,8 @@ export function now(page) {
     const columns = [
       { name: "State", head: heading("state", "State"), cell: state },
       { name: "Model", head: heading("model", "Model"), cell: (row) => model(page, row) },
-      { name: "Audience", head: heading("audience", "Audience"), cell: (row) => choice("audience", row.audience) },
-      { name: "Target", head: heading("target", "Target"), cell: (row) => choice("target", row.target) },
+      { name: "Audience", head: heading("audience", "Audience"), cell: (row) => choice("audience", row) },
+      { name: "Target", head: heading("target", "Target"), cell: (row) => choice("target", row) },
       { name: "Place", head: heading("slot", "Place"), cell: (row) => row.slot },
       { name: "Life", head: heading("valid_until", "Life"), cell: (row) => bar(row, answer.now) },
     ];
