@@ -185,6 +185,16 @@ def test_what_went_dark_since_the_last_look_is_found_by_its_event(ledger: Databa
     assert dark_slots(ledger, since=looked_at).count == 1
 
 
+def test_an_event_may_be_stamped_a_quarter_of_an_hour_before_it_is_recorded(ledger: Database, clock: FakeClock) -> None:
+    row = mint(ledger)
+    show(ledger, row)
+    with ledger.write(task("flag")) as tx:
+        flags.flag(tx, CLIENT, "leaked", link_ids=[row.link_id])
+    flagged_at = clock.now()
+    assert dark_slots(ledger, since=flagged_at + 15 * MINUTE) == DueWork(1, flagged_at)
+    assert dark_slots(ledger, since=flagged_at + 15 * MINUTE + timedelta(microseconds=1)) == NOTHING
+
+
 def test_a_margin_of_minutes_is_watched_alike(ledger: Database, clock: FakeClock) -> None:
     row = mint(ledger, Demand(CLIENT, AUDIENCE, Validity.parse("10m")))
     show(ledger, row)

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from pme_airflow.clock import SystemClock
 from pme_airflow.ledger import revocations
 from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.engines import sqlite_engine, sqlite_path, tuned
+from pme_airflow.ledger.engines import _write_ahead, sqlite_engine, sqlite_path, tuned
 from pme_airflow.ledger.tables import flags
 from tests.support.ledgers import ledger_at, mint, task
 
@@ -92,6 +92,36 @@ def test_sqlite_writes_ahead_and_waits(tmp_path: Path) -> None:
         values = [connection.exec_driver_sql(f"PRAGMA {name}").scalar()
                   for name in ("journal_mode", "busy_timeout", "synchronous", "secure_delete")]  # fmt: skip
     assert values == ["wal", 60_000, 2, 1]
+
+
+class Locked:
+    """A cursor of a file that another process is turning to WAL: so many statements are refused."""
+
+    def __init__(self, refusals: int, mode: str = "delete") -> None:
+        self.statements: list[str] = []
+        self._refusals, self._mode = refusals, mode
+
+    def execute(self, statement: str) -> Locked:
+        self.statements.append(statement)
+        if self._refusals:
+            self._refusals -= 1
+            raise sqlite3.OperationalError("database is locked")
+        return self
+
+    def fetchone(self) -> tuple[str]:
+        return (self._mode,)
+
+
+def test_a_file_that_another_process_is_turning_to_wal_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cursor = Locked(2)
+    _write_ahead(cursor)
+    assert cursor.statements == ["PRAGMA journal_mode"] * 3 + ["PRAGMA journal_mode = WAL"]
+    cursor = Locked(0, "wal")
+    _write_ahead(cursor)
+    assert cursor.statements == ["PRAGMA journal_mode"]
+    monkeypatch.setattr("pme_airflow.ledger.engines.BUSY_SECONDS", 0)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        _write_ahead(Locked(1000))
 
 
 def test_no_error_holds_what_was_written(ledger_address: str) -> None:
