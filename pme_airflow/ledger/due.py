@@ -17,9 +17,9 @@ from pme_airflow.ledger.transaction import ReadTransaction
 
 __all__ = ["DueWork", "RenewalDemand", "dark_slots", "renewals_due", "sweep_due"]
 
-#: How long an ended or abandoned link is left to the next scheduled sweep before it starts one of its own: nothing is
-#: alive any more, so that a run for each would cost more than it is worth.
-_CLOSE_DELAY = timedelta(minutes=15)
+#: How long an ended or abandoned link is left to the sweeps of every 15 minutes before it starts one of its own:
+#: nothing is alive any more, and where viewers have links of ten minutes one ends every few seconds.
+_CLOSE_DELAY = timedelta(minutes=45)
 #: How many links below their margin are read in one look. The soonest come first.
 _PAGE = 1000
 #: A link minted longer ago than this that no slot shows is left to the scheduled renewals.

@@ -89,7 +89,7 @@ def test_a_retirement_is_due_at_its_end(ledger: Database, clock: FakeClock) -> N
 def test_an_ended_link_is_due_for_closing_after_a_while(ledger: Database, clock: FakeClock, state: str) -> None:
     end = clock.now() + MINUTE
     change(ledger, mint(ledger).link_id, state=state, valid_until=end)
-    clock.advance(60 + 899)
+    clock.advance(60 + 2699)
     assert sweep_due(ledger) == NOTHING
     clock.advance(1)
     assert sweep_due(ledger) == DueWork(1, end)
@@ -98,7 +98,7 @@ def test_an_ended_link_is_due_for_closing_after_a_while(ledger: Database, clock:
 def test_a_mint_left_by_its_worker_is_due_for_closing_after_a_while(ledger: Database, clock: FakeClock) -> None:
     requested_at = clock.now()
     insert_link(ledger, "lnk_left", requested_at)
-    clock.advance(899)
+    clock.advance(2699)
     assert sweep_due(ledger) == NOTHING
     clock.advance(1)
     assert sweep_due(ledger) == DueWork(1, requested_at)
