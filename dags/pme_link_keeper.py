@@ -1,7 +1,8 @@
 """Renew the links that are due, publish what is missing, and heal the slots that went dark.
 
 It runs when the ledger, which the triggerer watches, has something due, at once when something went dark, and every
-half an hour in any case (``keep_every`` of a placement). Where nothing is due this makes no request and mints nothing.
+half an hour in any case (``keep_every`` of a placement). Where nothing is due this mints nothing.
+It asks the API about a sample of the live links, each once in its life, and replaces those that died elsewhere.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ with DAG(
                 audience=placement.audience,
                 renew_before=f"{int(placement.renew_before.total_seconds())}s",
                 pme_conn_id=placement.pme_conn_id,
+                check_alive=True,
             ).output
         for target in placement.targets:
             transfer_for(placement, target, links, outlets=[links_asset(placement.audience)])

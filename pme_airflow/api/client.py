@@ -14,7 +14,7 @@ import requests
 from pme_airflow.api.application_token import ApplicationTokenCache
 from pme_airflow.api.dialect import DialectMemory, MutationNames
 from pme_airflow.api.documents import aliases_of, mint_document, models_document, names_document, revoke_document
-from pme_airflow.api.fields import checked_text
+from pme_airflow.api.fields import checked_model, checked_text
 from pme_airflow.api.graph_endpoint import GraphEndpoint, object_at
 from pme_airflow.api.graph_response import parse_graph_response
 from pme_airflow.api.judge import judge_mint, judge_revoke, not_enabled_error
@@ -32,19 +32,19 @@ from pme_airflow.api.outcomes import (
 )
 from pme_airflow.api.retry import Attempt, RetryPolicy
 from pme_airflow.api.settings import DEFAULT_HOST, ClientSettings, limiter_of
+from pme_airflow.api.token_probe import Liveness, ProbeMethod, judge_page, judge_query, probe_fact, probe_query
 from pme_airflow.api.transport import Transport
 from pme_airflow.clock import Clock, ServerClock, SystemClock
 from pme_airflow.errors import PMEError, PMEInputError, PMEModelError, PMENotEnabledError, PMEProtocolError
-from pme_airflow.model_ids import is_model_id
 from pme_airflow.secrets import AccessToken, SecretStr
 
-__all__ = ["DEFAULT_HOST", "ClientSettings", "PMEClient", "limiter_of"]
+__all__ = ["DEFAULT_HOST", "NEVER_ISSUED", "ClientSettings", "PMEClient", "limiter_of"]
 
 _PAGE_SIZE = 100
 #: A list of more pages, a million models, is one that does not end.
 _MAX_PAGES = 10_000
 #: Of the documented shape of a token, and never issued by any honest random source.
-_NEVER_ISSUED = AccessToken("0" * 25)
+NEVER_ISSUED = AccessToken("0" * 25)
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ class PMEClient:
         for page in self._model_pages(query):
             results = page.get("results")
             for raw in results if isinstance(results, list) else []:
-                model = _read_model(raw)
+                model = checked_model(raw)
                 if model is None:
                     skipped.append(raw.get("id") if isinstance(raw, dict) else raw)
                 else:
@@ -287,7 +287,7 @@ class PMEClient:
         :raises PMEError: where the credentials or the host are wrong, or the API is unavailable.
         """
         self.check_credentials()
-        attempt = self._revoke_once([_NEVER_ISSUED])
+        attempt = self._revoke_once([NEVER_ISSUED])
         if attempt.refusal is not None and attempt.refusal.kind is RefusalKind.UNKNOWN_MUTATION:
             raise PMENotEnabledError(
                 "The host answers, but knows the Private Model Embed mutations by neither of their names: PME is not "
@@ -304,6 +304,24 @@ class PMEClient:
         """Request the host itself, without credentials: any response shows that it can be reached."""
         return self._network.get(SecretStr(f"{self.host}/"))
 
+    def probe_token(self, method: ProbeMethod, model_id: str, token: AccessToken, url: SecretStr) -> Liveness:
+        """Ask once whether a model-scoped token works.
+
+        :param method: the way to ask; whether it can be believed is another question.
+        :param url: the token's link.
+        """
+        if method is ProbeMethod.PAGE:
+            return judge_page(self._network.get(url))
+        return judge_query(self._graph.execute_with(probe_query(model_id), token))
+
+    def probe_each(self, model_id: str, token: AccessToken, url: SecretStr) -> dict[ProbeMethod, Liveness]:
+        """Ask once in each way whether a model-scoped token works."""
+        return {method: self.probe_token(method, model_id, token, url) for method in ProbeMethod}
+
+    def remember_probe(self, method: ProbeMethod | None) -> None:
+        """Keep which way distinguishes a dead token from a live one for the client's other processes, for a day."""
+        self._memory.keep(probe_fact(method))
+
     def probe_link(self, url: SecretStr) -> int | None:
         """Request a link itself, without following redirects.
 
@@ -319,14 +337,3 @@ def _is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _read_model(raw: object) -> Model | None:
-    """Read one listed model, or ``None`` where it has no model id."""
-    model_id = raw.get("id") if isinstance(raw, dict) else None
-    if not isinstance(raw, dict) or not isinstance(model_id, str) or not is_model_id(model_id):
-        return None
-    visibility = raw.get("accessVisibility") or raw.get("visibility")
-    return Model(
-        model_id, checked_text(raw.get("name")), checked_text(raw.get("state"), 64), checked_text(visibility, 64)
-    )

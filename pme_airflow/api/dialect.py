@@ -117,9 +117,14 @@ class DialectMemory:
                 self._names, self.names_confirmed = dialect.names, True
             new = dialect.refused - self._saved
             self._saved |= new
-        if new and self._store is not None:
+        if new:
+            self.keep({f"{_REFUSED}{field}": "" for field in sorted(new)})
+
+    def keep(self, facts: dict[str, str]) -> None:
+        """Keep facts for other processes, where there is a store."""
+        if self._store is not None:
             with suppress(PMEError):
-                self._store.save({f"{_REFUSED}{field}": "" for field in sorted(new)})
+                self._store.save(facts)
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:

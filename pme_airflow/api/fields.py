@@ -14,11 +14,13 @@ from urllib.parse import quote
 import pendulum
 
 from pme_airflow.addresses import parse_without_query
+from pme_airflow.api.messages import Model
 from pme_airflow.durations import MAX_VALIDITY
+from pme_airflow.model_ids import is_model_id
 from pme_airflow.secrets import AccessToken, SecretStr
 
-__all__ = ["CLOCK_SLACK", "checked_application", "checked_link", "checked_text", "checked_token", "checked_valid_until",
-           "link_of"]  # fmt: skip
+__all__ = ["CLOCK_SLACK", "checked_application", "checked_link", "checked_model", "checked_text", "checked_token",
+           "checked_valid_until", "link_of"]  # fmt: skip
 
 #: How far ``validUntil`` may lie beyond what the API grants at the most: rounding, and the request's own time.
 CLOCK_SLACK = timedelta(minutes=5)
@@ -105,3 +107,14 @@ def _parse_timestamp(value: str) -> datetime | None:
         return datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=timestamp.float_timestamp)
     except (ValueError, OverflowError, TypeError):  # pendulum raises the last for 00000000T00
         return None
+
+
+def checked_model(raw: object) -> Model | None:
+    """Return one listed model, or ``None`` where it has no model id."""
+    model_id = raw.get("id") if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or not isinstance(model_id, str) or not is_model_id(model_id):
+        return None
+    visibility = raw.get("accessVisibility") or raw.get("visibility")
+    return Model(
+        model_id, checked_text(raw.get("name")), checked_text(raw.get("state"), 64), checked_text(visibility, 64)
+    )

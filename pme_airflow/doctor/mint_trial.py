@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import string
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from pme_airflow.api.client import PMEClient
 from pme_airflow.api.dialect import MutationNames
 from pme_airflow.api.messages import EmbedLink, MintRequest
 from pme_airflow.api.outcomes import Made, MintVerdict, NotRevoked, Revoked, RevokeVerdict, Unknown
+from pme_airflow.api.token_probe import Liveness, ProbeMethod, distinguishing
 from pme_airflow.checks import CheckResult
 from pme_airflow.clock import Clock
 from pme_airflow.durations import Validity
@@ -164,10 +165,12 @@ def _revocations(trial: _Trial, made: Sequence[EmbedLink]) -> Iterator[CheckResu
     link, last = made[0], made[-1]
     opened = trial.client.probe_link(link.url)
     yield _opens(opened)
+    live = trial.client.probe_each(link.model_id, link.access_token, link.url)
     verdict = trial.revoke(link)
     if isinstance(verdict, Revoked):
         yield CheckResult.good("revoke a live token", "The API answers true.")
         yield _dead(trial, link, opened)
+        yield _probe(trial.client, live, trial.client.probe_each(link.model_id, link.access_token, link.url))
         (again,) = trial.client.revoke([link.access_token])
         yield _informed("revoke it again", again)
     else:
@@ -204,6 +207,19 @@ def _dead(trial: _Trial, link: EmbedLink, opened: int | None) -> CheckResult:
             cure = f"Open a revoked link in a browser once. {_REPORT}"
             return CheckResult.warning("dead when revoked", finding, cure)
         trial.clock.sleep(1)
+
+
+def _probe(
+    client: PMEClient, live: Mapping[ProbeMethod, Liveness], dead: Mapping[ProbeMethod, Liveness]
+) -> CheckResult:
+    """Find out which way of asking distinguishes a dead token from a live one, and remember it for the keeper."""
+    found = distinguishing(live, dead)
+    client.remember_probe(found)
+    if found is not None:
+        return CheckResult.good("ask about a token", f"The {found.value} distinguishes a dead token from a live one.")
+    answers = ", ".join(f"the {m.value}: {live[m].value} when live, {dead[m].value} when revoked" for m in ProbeMethod)
+    cure = f"Nothing is to be done: the keeper does not look for links that died elsewhere. {_REPORT}"
+    return CheckResult.warning("ask about a token", f"Nothing distinguishes a dead token ({answers}).", cure)
 
 
 def _informed(check: str, verdict: RevokeVerdict) -> CheckResult:

@@ -33,6 +33,7 @@ from pme_airflow.lifecycle.leak_response import LeakRequest, LeakResponse, respo
 from pme_airflow.lifecycle.mint import MintLinksRequest, MintResult, mint_links
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult, sweep
+from pme_airflow.lifecycle.token_probe import check_liveness
 from pme_airflow.lifecycle.xcom_payload import items_in, models_in
 from pme_airflow.sealing import OpenedLink, Sealer, key_text
 
@@ -180,6 +181,8 @@ class PMEHook(BaseHook):
         audience: str = "default",
         renew_before: timedelta | str | None = None,
         run_context: RunContext | None = None,
+        *,
+        check_alive: bool = False,
     ) -> MintResult:
         """Mint a link for every model that needs one.
 
@@ -187,12 +190,16 @@ class PMEHook(BaseHook):
         :param valid_for: the validity that new links are requested with.
         :param audience: who the links are for.
         :param renew_before: a link with at least this left is reused; ``None`` renews all.
+        :param check_alive: whether a sample of the live links is asked about, so that dead ones are replaced.
         :raises PMEError: if nothing could be done at all; single models' failures are in the outcome.
         """
         validity = Validity.parse(valid_for)
         margin = None if renew_before in (None, "") else parse_duration(renew_before, "renew_before")
         request = MintLinksRequest(self._wanted(models), checked_audience(audience), validity, margin)
-        return mint_links(self.services, run_context or run_context_of(), request)
+        run_context = run_context or run_context_of()
+        dead = check_liveness(self.services, run_context, request.audience).dead if check_alive else ()
+        result = mint_links(self.services, run_context, request)
+        return replace(result, dead=len(dead))
 
     def list_models(
         self, models: object, audience: str = "default", run_context: RunContext | None = None

@@ -12,6 +12,7 @@ from sqlalchemy import and_, select, update
 from pme_airflow.ledger.bulk import one_of
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.links import LinkRow, advance_all, lock
+from pme_airflow.ledger.liveness import DEAD
 from pme_airflow.ledger.processes import process_is_dead
 from pme_airflow.ledger.states import Event, State
 from pme_airflow.ledger.sweep_queue import LONGEST_WAIT, lock_free
@@ -81,18 +82,20 @@ def denied(
     now = tx.now()
     current = lock(tx, [answer.row.link_id for answer in answers])
     expired: list[LinkRow] = []
+    dead: list[LinkRow] = []
     irrevocable: list[LinkRow] = []
     for answer in answers:
         row = current[answer.row.link_id]
         if row.state is not State.LIVE:
             continue
-        if answer.counts and row.valid_until <= server_now:
-            expired.append(row)
+        if answer.counts and (row.valid_until <= server_now or row.verified == DEAD):
+            (dead if row.verified == DEAD else expired).append(row)
             continue
         if _deny(tx, row, answer, max_attempts, now):
             irrevocable.append(row)
     _expire(tx, expired, server_now, "past its end, and the API would not confirm its revocation")
-    return NotRevokedOutcome(tuple(expired), tuple(irrevocable))
+    _expire(tx, dead, now, "the API accepted its token no more, and would not revoke it")
+    return NotRevokedOutcome((*expired, *dead), tuple(irrevocable))
 
 
 def _deny(tx: WriteTransaction, row: LinkRow, answer: NotRevokedAnswer, max_attempts: int, now: datetime) -> bool:

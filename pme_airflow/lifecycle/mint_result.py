@@ -42,6 +42,7 @@ class MintResult:
     :param minted: how many links were minted.
     :param reused: how many live links were reused.
     :param lost: how many responses were lost, each of which may have left a live token.
+    :param dead: how many links the API was found to accept no more, although nobody revoked them here.
     :param given_validity: the longest validity the API gave, if it was less than requested; else ``None``.
     """
 
@@ -52,6 +53,7 @@ class MintResult:
     minted: int = 0
     reused: int = 0
     lost: int = 0
+    dead: int = 0
     given_validity: timedelta | None = None
 
     @property

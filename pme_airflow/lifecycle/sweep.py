@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from pme_airflow.api.outcomes import NotRevoked, Revoked, RevokeVerdict
+from pme_airflow.api.token_probe import Liveness, ProbeMethod
 from pme_airflow.errors import LedgerUnavailableError, PMECredentialsError, PMEError, PMESealError
 from pme_airflow.ledger import flags, revocations, sweep_queue
 from pme_airflow.ledger.exposed import flagged_alive
@@ -19,6 +20,7 @@ from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep_result import SweepResult, summary
+from pme_airflow.lifecycle.token_probe import known_probe
 from pme_airflow.lifecycle.worker_loop import Landed, RequestLimits, Worker, WorkerLoop
 from pme_airflow.sealing import OpenedLink
 
@@ -126,6 +128,10 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         self._progress = Progress(log, "revoking", 0, services.clock)
         limits = RequestLimits(services.client.limiter, services.client.settings.batch_size)
         self._loop = WorkerLoop(self, limits, services.clock, "sweep")
+        self._probe: ProbeMethod | None = None
+        if request.verify:
+            with suppress(PMEError):
+                self._probe = known_probe(services)
         self._unreached = self._unanswered = 0
         self._refused: PMECredentialsError | None = None
         self._confirmed_at = self._answered_at = services.clock.monotonic()
@@ -174,14 +180,19 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         verdicts = client.revoke([staged.link.token for staged in batch])
         if not self._request.verify:
             return _Sent(verdicts)
-        statuses = {
-            staged.row.link_id: client.probe_link(staged.link.url)
-            for staged, verdict in zip(batch, verdicts, strict=True)
-            if isinstance(verdict, Revoked)
-        }
-        return _Sent(
-            verdicts, {key: "no answer" if status is None else f"HTTP {status}" for key, status in statuses.items()}
-        )
+        revoked = [s for s, verdict in zip(batch, verdicts, strict=True) if isinstance(verdict, Revoked)]
+        return _Sent(verdicts, {staged.row.link_id: self._verified(staged) for staged in revoked})
+
+    def _verified(self, staged: _Opened) -> str:
+        """Ask about a revoked token, with the probe that is known to tell, or else by the status of its link."""
+        client, row = self._services.client, staged.row
+        if self._probe is not None:
+            found = client.probe_token(self._probe, row.model_id, staged.link.token, staged.link.url)
+            if found is Liveness.ALIVE:
+                log.error("Link %s of model %s was confirmed revoked and still works.", row.link_id, row.model_id)
+            return f"{found.value} ({self._probe.value})"
+        status = client.probe_link(staged.link.url)
+        return "no answer" if status is None else f"HTTP {status}"
 
     def settle(self, landed: Sequence[Landed[_Opened, _Sent]]) -> None:
         """Record the results of requests in one transaction."""

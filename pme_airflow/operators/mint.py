@@ -41,6 +41,8 @@ class PMEMintLinksOperator(BaseOperator):
     :param audience: who the links are for. (templated)
     :param renew_before: a link with at least this left is reused; without it, all are renewed. (templated)
     :param pme_conn_id: the PME connection. (templated)
+    :param check_alive: whether the API is asked about a sample of the live links, one at least and 1 % of the day's
+        mints at the most, each link once in its life. A link that is dead is replaced now. The keeper does that.
     :return: a list of XCom items, sealed; for more than a thousand links, a reference to them in the ledger, which the
         transfers and ``PMEHook.items`` take as well.
     """
@@ -57,6 +59,7 @@ class PMEMintLinksOperator(BaseOperator):
         audience: str = "default",
         renew_before: str | timedelta | None = None,
         pme_conn_id: str = "pme_default",
+        check_alive: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -65,6 +68,7 @@ class PMEMintLinksOperator(BaseOperator):
         self.audience = audience
         self.renew_before = renew_before
         self.pme_conn_id = pme_conn_id
+        self.check_alive = check_alive
         self.model_page = ""
 
     def execute(self, context: Any) -> list[dict[str, Any]] | dict[str, Any]:
@@ -79,7 +83,12 @@ class PMEMintLinksOperator(BaseOperator):
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
             outcome = hook.mint(
-                self.models, self.valid_for, self.audience, self.renew_before, run_context=run_context_of(context)
+                self.models,
+                self.valid_for,
+                self.audience,
+                self.renew_before,
+                run_context=run_context_of(context),
+                check_alive=self.check_alive,
             )
             self.model_page = _model_page(hook.settings.host, outcome)
         self._report(outcome)
@@ -100,6 +109,9 @@ class PMEMintLinksOperator(BaseOperator):
             outcome.lost,
             len(outcome.failures),
         )
+        if outcome.dead:
+            self.log.error("Audience %s: %d links were dead at the API and are replaced.", self.audience, outcome.dead)
+        count("dead_links", outcome.dead)
         count("minted", outcome.minted)
         count("lost_answers", outcome.lost)
         count("mint_failures", len(outcome.failures))

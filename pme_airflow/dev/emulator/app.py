@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+import re
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -23,6 +24,8 @@ from pme_airflow.dev.emulator.world import World
 
 __all__ = ["create_app"]
 
+#: What a client asks about to see what is answered of a token that never was.
+_NEVER_ISSUED = "0" * 25
 _GATEWAY_PAGE = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
@@ -89,9 +92,14 @@ class _Emulator:
 
     async def graph(self, request: Request) -> Response:
         world = self.world
-        world.count("requests:graph")
         body = await request.body()
         await self._delay()
+        own = self._model_token(request)
+        query = self._query(request, body)
+        if own is not None and query:
+            world.count("requests:probe")
+            return self._answer_model_token(own, query)
+        world.count("requests:graph")
         refused = self._refuse(request)
         if refused is not None:
             return refused
@@ -127,6 +135,21 @@ class _Emulator:
         if state == "expired" or world.injects("expired_token"):
             return self._json({"error": "invalid_grant"}, 400)
         return None
+
+    def _model_token(self, request: Request) -> str | None:
+        """Return the token of a model that a request has in place of an application token."""
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        known = token in self.world.tokens or token == _NEVER_ISSUED
+        return token if known else None
+
+    def _answer_model_token(self, token: str, query: str) -> Response:
+        """Answer a query for the id of the token's own model; nothing else is allowed with it."""
+        if self.world.down:
+            return _Broken()
+        found = re.fullmatch(r'query \{ model\(id: "([A-Za-z0-9]+)"\) \{ id \} \}', query)
+        if found is None or not self.world.opens(token, found[1]):
+            return self._json({"errors": [{"message": "unauthorized", "httpStatus": 401}]}, 401)
+        return self._json({"data": {"model": {"id": found[1]}}})
 
     def _query(self, request: Request, body: bytes) -> str | None:
         kind = _media_type(request)
@@ -173,7 +196,8 @@ class _Emulator:
     async def control(self, request: Request) -> Response:
         """Set what a test wants: ``faults`` (rates by name), ``move_clock`` (seconds), ``down``, ``licensed`` …
 
-        ``models`` are added by id; ``without_fields`` and ``shared_tokens`` change the schema.
+        ``models`` are added by id. ``probes`` may lie: ``alive``, ``dead`` or ``honest``.
+        ``without_fields`` and ``shared_tokens`` change the schema.
         """
         if _media_type(request) != "application/json":
             return self._json({"error": "send application/json"}, 415)
@@ -189,6 +213,7 @@ class _Emulator:
                 self._change_schema(wanted)
             if "licensed" in wanted:
                 self.world.licensed = bool(wanted["licensed"])
+            self.world.probes = str(wanted.get("probes", self.world.probes))
             for model_id, model in dict(wanted.get("models", {})).items():
                 defaults = {"name": model_id, "state": "active", "visibility": "private"}
                 self.world.models[model_id] = {**defaults, **model}

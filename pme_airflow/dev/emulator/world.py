@@ -107,6 +107,8 @@ class World:
         self.without_fields = frozenset(self.settings.without_fields)
         self.shared_tokens = self.settings.shared_tokens
         self.licensed = True
+        #: What is answered when somebody asks whether a model's token works: ``honest``, ``alive`` or ``dead``.
+        self.probes = "honest"
         self.applications: dict[str, datetime] = {}
         self._offset = timedelta(0)
         self._frozen: datetime | None = None
@@ -168,6 +170,13 @@ class World:
         if until is None:
             return "unknown"
         return "valid" if self.now() < until else "expired"
+
+    def opens(self, token: str, model_id: str) -> bool:
+        """Return whether a token is answered as one that opens a model."""
+        issued = self.tokens.get(token)
+        if self.probes != "honest":
+            return self.probes == "alive"
+        return issued is not None and issued.opens(model_id, self.now())
 
     def issue(self, model_id: str, seconds: int, more_models: Iterable[str] = ()) -> IssuedToken:
         """Issue a token of a model, or of several, that is valid for some seconds."""
