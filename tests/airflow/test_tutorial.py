@@ -55,8 +55,9 @@ def script(wheel: Path, emulator_port: int) -> str:
         line = line.replace("python3 -m venv tour", f"{sys.executable} -m venv tour")
         if line.startswith("airflow dags trigger"):  # "Repeat the command if Airflow does not know them yet"
             line = f"for n in $(seq {START_SECONDS // 2}); do ({line}) >> unpause.log 2>&1 && break; sleep 2; done"
-        if line == "pme-airflow doctor":  # on a busy machine a component of Airflow may not have started yet
-            line = f"for n in $(seq 20); do {line} && break; sleep 3; done"
+        if line == "pme-airflow doctor":  # "If … one is paused, repeat the command of step 6"
+            unpause = next(other.rpartition("&& ")[2] for other in COMMANDS if "dags unpause" in other)
+            line = f"for n in $(seq 40); do {line} && break; ({unpause}) >> unpause.log 2>&1 || true; sleep 2; done"
         if line == COMMANDS[-1]:
             line = f"for n in $(seq {START_SECONDS}); do test -e shown/index.html && break; sleep 1; done\n{line}"
         lines.append(line)
