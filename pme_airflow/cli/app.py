@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
+from pme_airflow.cli.completion import completion_command
 from pme_airflow.cli.dev import demo_command, emulator_command, up_command
 from pme_airflow.cli.doctor import doctor_command
+from pme_airflow.cli.examples import add_examples
 from pme_airflow.cli.fingerprint import fingerprint_command
 from pme_airflow.cli.flag import flag_command
 from pme_airflow.cli.init import init_command
@@ -128,3 +130,5 @@ _add(ledger_group, [flag_command])
 _add(main, [status_command])
 _add(main, [ledger_group, sweep_command, scan_command, fingerprint_command, plan_command, retire_command])
 _add(main, [init_command, doctor_command, emulator_command, demo_command, up_command])
+_add(main, [completion_command])
+add_examples(main)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pme_airflow.cli.leaks import exit_status, print_response, print_selected
+from pme_airflow.cli.safety import confirm_many, dry_run_option, print_preview, yes_option
 from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook, read_stdin_lines
+
+if TYPE_CHECKING:
+    from pme_airflow.ledger.links import LinkRow
 
 __all__ = ["INTERACTIVE_DEADLINE", "flag_command"]
 
@@ -43,21 +48,39 @@ def _fingerprints(_: click.Context, parameter: click.Parameter, values: tuple[st
 @click.option("--within", is_flag=True, help="Only links that match all of the criteria, where several are given.")
 @click.option("--reason", default="", help="Why; recorded in the ledger.")
 @click.option("--sweep", is_flag=True, help="Revoke at once.")
+@dry_run_option
+@yes_option
 @click.argument("more", metavar="[FINGERPRINT]...", nargs=-1, callback=_fingerprints)
 def flag_command(
-    conn_id: str, form: str, fingerprints: tuple[str, ...], from_stdin: bool, more: tuple[str, ...], **given: Any
+    conn_id: str,
+    form: str,
+    fingerprints: tuple[str, ...],
+    from_stdin: bool,
+    more: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    **given: Any,
 ) -> None:
     """Flag leaked links by fingerprint, model, audience, link id or a scanner's report.
 
-    Tokens and links are read from standard input (--stdin), never from arguments. Exit status: 0 if all was flagged,
+    Tokens and links are read from standard input (--stdin), never from arguments. More than 20 links want an answer or
+    --yes. Exit status: 0 if all was flagged,
     and revoked where asked to; 1 if a part was not; 2 if nothing could be.
     """
     from pme_airflow.ledger.run_context import RunContext
     from pme_airflow.lifecycle.leak_response import LeakRequest, respond
+    from pme_airflow.lifecycle.preview import preview_flag
+
+    def selected(rows: Sequence[LinkRow]) -> None:
+        print_selected(rows)
+        confirm_many(len(rows), "Flag", yes=yes, may_ask=not from_stdin)
 
     tokens = (*fingerprints, *more, *(read_stdin_lines() if from_stdin else ()))
-    request = LeakRequest(tokens, **given, deadline=INTERACTIVE_DEADLINE, on_selected=print_selected)
+    request = LeakRequest(tokens, **given, deadline=INTERACTIVE_DEADLINE, on_selected=selected)
     hook = open_hook(conn_id)
+    if dry_run:
+        print_preview(preview_flag(hook.services, request), form)
+        return
     response = respond(hook.services, RunContext.of_command("ledger flag"), request)
     print_response(response, form, hook.settings.client_id)
     sys.exit(exit_status(response))

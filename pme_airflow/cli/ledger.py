@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime, timedelta, timezone
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -20,8 +20,13 @@ from pme_airflow.cli.output import (
     text_of,
     writing_to,
 )
-from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook
+from pme_airflow.cli.safety import confirm_many, dry_run_option, yes_option
+from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook, open_ledger
 from pme_airflow.printable import printable
+
+if TYPE_CHECKING:
+    from pme_airflow.ledger.links import LinkRow
+    from pme_airflow.ledger.transaction import ReadTransaction
 
 __all__ = ["group"]
 
@@ -52,9 +57,8 @@ def list_command(
     """List links, newest first."""
     from pme_airflow.ledger.audit import as_json, list_links
 
-    hook = open_hook(conn_id)
-    viewers = hook.sealer.viewer_fingerprints(viewer) if viewer else ()
-    with hook.database.read() as tx:
+    viewers = open_hook(conn_id).sealer.viewer_fingerprints(viewer) if viewer else ()
+    with open_ledger(conn_id).read() as tx:
         rows = (as_json(row) for row in list_links(tx, states, models, audiences, limit, viewers))
         if form == "json":
             print_json_list(rows)
@@ -65,24 +69,55 @@ def list_command(
 @group.command("show", cls=LedgerCommand)
 @conn_option
 @format_option
-@click.argument("link_id")
+@click.argument("link_id", metavar="LINK")
 def show_command(conn_id: str, form: str, link_id: str) -> None:
-    """Show one link: what it is, where it is shown, what happened to it. LINK_ID may be a fingerprint."""
+    """Show one link: what it is, where it is shown, what happened to it.
+
+    LINK is a link's id, a fingerprint, or a model's id; of a model, the newest link of each audience is shown, and JSON
+    is a list.
+    """
+    with open_ledger(conn_id).read() as tx:
+        rows = _rows_of(tx, link_id)
+        if not rows:
+            fail(f"the ledger has no link {printable(link_id)}. `pme-airflow ledger list` lists its links.")
+        found = [_whole(tx, row) for row in rows]
+    if form == "json":
+        print_json(found if _names_model(link_id) and found[0]["link_id"] != link_id else found[0])
+        return
+    for index, link in enumerate(found):
+        if index:
+            print_line("")
+        _print_link(link)
+
+
+def _whole(tx: ReadTransaction, row: LinkRow) -> dict[str, Any]:
+    """Return a link as JSON, with where it is shown and what happened to it."""
+    from pme_airflow.ledger import audit
+
+    slots, events = audit.shown_slots(tx, row.link_id), audit.history(tx, row.link_id)
+    return {**audit.as_json(row), "slots": slots, "events": events}
+
+
+def _names_model(text: str) -> bool:
+    from pme_airflow.model_ids import is_model_id
+
+    return is_model_id(text)
+
+
+def _rows_of(tx: ReadTransaction, named: str) -> list[LinkRow]:
+    """Return the link with an id or a fingerprint, or the newest link of each audience of a model."""
     from pme_airflow.ledger import audit
     from pme_airflow.ledger.links import by_id
     from pme_airflow.ledger.lookup import by_fingerprint
     from pme_airflow.sealing import is_fingerprint
 
-    with open_hook(conn_id).database.read() as tx:
-        row = by_fingerprint(tx, link_id) if is_fingerprint(link_id) else by_id(tx, link_id)
-        if row is None:
-            fail(f"the ledger has no link {printable(link_id)}. `pme-airflow ledger list` lists its links.")
-        slots, events = audit.shown_slots(tx, row.link_id), audit.history(tx, row.link_id)
-    link = {**audit.as_json(row), "slots": slots, "events": events}
-    if form == "json":
-        print_json(link)
-    else:
-        _print_link(link)
+    row = by_fingerprint(tx, named) if is_fingerprint(named) else by_id(tx, named)
+    if row is not None:
+        return [row]
+    newest: dict[str, LinkRow] = {}
+    for link in audit.list_links(tx, models=[named]) if _names_model(named) else ():
+        newest.setdefault(link.audience, link)
+    return list(newest.values())
 
 
 def _print_link(link: dict[str, Any]) -> None:
@@ -102,7 +137,7 @@ def export_command(conn_id: str, form: str, output: TextIO | None) -> None:
     """Write the audit: every event, oldest first, as JSON lines or CSV."""
     from pme_airflow.ledger.audit import export_events
 
-    with open_hook(conn_id).database.read() as tx, writing_to(output):
+    with open_ledger(conn_id).read() as tx, writing_to(output):
         if form == "csv":
             print_csv(_EXPORT_COLUMNS, export_events(tx))
         else:
@@ -122,16 +157,29 @@ def migrate_command(conn_id: str) -> None:
 @group.command("purge", cls=LedgerCommand)
 @conn_option
 @click.option("--older-than", default="90d", show_default=True, help="Days, as in 90d.")
-def purge_command(conn_id: str, older_than: str) -> None:
-    """Delete links that ended longer ago than this; never one whose token may be alive."""
+@dry_run_option
+@yes_option
+def purge_command(conn_id: str, older_than: str, dry_run: bool, yes: bool) -> None:
+    """Delete links that ended longer ago than this, and their history; never one whose token may be alive.
+
+    No slot goes dark. More than 20 links want an answer or --yes.
+    """
     from pme_airflow.durations import parse_duration
-    from pme_airflow.ledger.audit import purge
+    from pme_airflow.ledger.audit import count_ended, purge
 
     age = parse_duration(older_than, "older-than")
     if age < timedelta(days=2):
         fail(f"--older-than: {older_than} is less than 2d, and answers for so young a link may still come. Give more.")
-    with open_hook(conn_id).database.write() as tx:
-        print_line(f"{purge(tx, datetime.now(timezone.utc) - age)} links deleted.")
+    before = datetime.now(timezone.utc) - age
+    database = open_hook(conn_id).database
+    with database.read() as tx:
+        count = count_ended(tx, before)
+    if dry_run:
+        print_line(f"Dry run: {count} links would be deleted, and no slot would go dark.")
+        return
+    confirm_many(count, "Delete", yes=yes)
+    with database.write() as tx:
+        print_line(f"{purge(tx, before)} links deleted.")
 
 
 @group.command("reseal", cls=LedgerCommand)

@@ -151,7 +151,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty
 
 
 def text_of(value: Any) -> str:
-    """Return a value of a table: nothing for ``None``, yes or no for a truth value, a timestamp to the second."""
+    """Return a value of a table: nothing for ``None``, yes or no for a truth value, a time to the second.
+
+    Times are in the reader's zone, with its offset.
+    """
     if value is None or value is False:
         return ""
     if value is True:
@@ -160,7 +163,7 @@ def text_of(value: Any) -> str:
         return f"{value:.1f}"
     text = str(value)
     if _TIMESTAMP.fullmatch(text):
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).isoformat(" ", "seconds")
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone().isoformat(" ", "seconds")
     return text
 
 

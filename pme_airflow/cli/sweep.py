@@ -10,6 +10,7 @@ import click
 from pme_airflow.cli.flag import INTERACTIVE_DEADLINE
 from pme_airflow.cli.leaks import print_alive
 from pme_airflow.cli.output import print_json, print_line, print_table
+from pme_airflow.cli.safety import dry_run_option, print_preview
 from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook
 
 if TYPE_CHECKING:
@@ -23,16 +24,21 @@ __all__ = ["sweep_command"]
 @format_option
 @click.option("--max-attempts", type=click.IntRange(1), default=6, show_default=True)
 @click.option("--verify", is_flag=True, help="Request each revoked link itself.")
-def sweep_command(conn_id: str, form: str, max_attempts: int, verify: bool) -> None:
-    """Revoke what is due now.
+@dry_run_option
+def sweep_command(conn_id: str, form: str, max_attempts: int, verify: bool, dry_run: bool) -> None:
+    """Revoke what is due now: what was flagged, and what no slot shows any more.
 
     Exit status: 0 if no leaked link is alive, 1 if one is.
     """
     from pme_airflow.ledger.run_context import RunContext
+    from pme_airflow.lifecycle.preview import preview_sweep
     from pme_airflow.lifecycle.sweep import SweepRequest, summary, sweep
 
     request = SweepRequest(max_attempts, verify, deadline=INTERACTIVE_DEADLINE)
     services = open_hook(conn_id).services
+    if dry_run:
+        print_preview(preview_sweep(services), form)
+        return
     result = sweep(services, RunContext.of_command("sweep"), request)
     if form == "json":
         print_json(summary(result))

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pme_airflow.addresses import checked_base_url
-from pme_airflow.api.client import DEFAULT_HOST, ClientSettings
+from pme_airflow.api.settings import DEFAULT_HOST, ClientSettings
 from pme_airflow.errors import PMEInputError
 from pme_airflow.hooks.connection_fields import API_ADDRESS, CLIENT_ID, CLIENT_SECRET, EXTRAS, PORT, extra_label
 from pme_airflow.printable import plain_names

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
 
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.links import LinkRow, load, lock, query
@@ -14,7 +14,16 @@ from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import events, links, publications, runs
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["as_json", "export_events", "history", "list_links", "purge", "replace_sealed", "sealed_rows"]
+__all__ = [
+    "as_json",
+    "count_ended",
+    "export_events",
+    "history",
+    "list_links",
+    "purge",
+    "replace_sealed",
+    "sealed_rows",
+]
 
 _PAGE = 1000
 _EVENT = ("event", "link_id", "model_id", "audience", "fingerprint", "run", "reason", "target", "slot")
@@ -101,17 +110,26 @@ def shown_slots(tx: ReadTransaction, link_id: str) -> list[dict[str, Any]]:
     return [{"target": row.target, "slot": row.slot, "published_at": row.published_at.isoformat()} for row in rows]
 
 
-def purge(tx: WriteTransaction, before: datetime) -> int:
-    """Delete links that ended before a time, and their events; never a link whose token may be alive."""
-    over = and_(
+def _ended(before: datetime) -> ColumnElement[bool]:
+    """Return whether a link ended before a time, and no slot is recorded to show it."""
+    return and_(
         links.c.state.in_(sorted(set(State) - ALIVE)),
         links.c.valid_until < before,
         links.c.requested_at < before,
         ~exists().where(publications.c.link_id == links.c.link_id),
     )
+
+
+def count_ended(tx: ReadTransaction, before: datetime) -> int:
+    """Return how many links :func:`purge` would delete."""
+    return int(tx.scalar(select(func.count()).select_from(links).where(_ended(before))) or 0)
+
+
+def purge(tx: WriteTransaction, before: datetime) -> int:
+    """Delete links that ended before a time, and their events; never a link whose token may be alive."""
     dropped = 0
     while True:
-        ids = list(tx.scalars(select(links.c.link_id).where(over).limit(500)))
+        ids = list(tx.scalars(select(links.c.link_id).where(_ended(before)).limit(500)))
         if not ids:
             break
         tx.execute(delete(events).where(events.c.link_id.in_(ids)))

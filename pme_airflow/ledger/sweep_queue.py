@@ -18,6 +18,7 @@ from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 __all__ = [
     "LONGEST_WAIT",
     "Due",
+    "due_links",
     "is_flagged",
     "is_not_flagged",
     "lock_free",
@@ -71,6 +72,15 @@ def take_due(tx: WriteTransaction, client_id: str, limit: int, *, flagged_only: 
             .values(sweep_owner=tx.run_context.uid, sweep_until=now + _SWEEP_TTL)
         )
     return [Due(row) for row in taken]
+
+
+def due_links(tx: ReadTransaction, client_id: str) -> list[LinkRow]:
+    """Return the links that a sweep would take now, in the order of :func:`take_due`, without taking them."""
+    now = tx.now()
+    due = or_(is_flagged, links.c.retire_at <= now)
+    mine = links.c.state == State.LIVE, links.c.client_id == client_id, may_be_tried(now), due
+    rows = [load(row) for row in tx.execute(query().where(*mine).order_by(links.c.seq.desc()))]
+    return sorted(rows, key=lambda row: row.flagged_at is None)
 
 
 def may_be_tried(now: datetime) -> ColumnElement[bool]:

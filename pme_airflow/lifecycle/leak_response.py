@@ -22,7 +22,7 @@ from pme_airflow.lifecycle.reasons import stored_reason
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult, sweep
 
-__all__ = ["LeakRequest", "LeakResponse", "LeakedLink", "flagged_and_alive", "respond"]
+__all__ = ["LeakRequest", "LeakResponse", "LeakedLink", "flagged_and_alive", "respond", "select_leaked"]
 
 log = logging.getLogger(__name__)
 
@@ -36,21 +36,11 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
     :raises PMEInputError: if the request holds nothing to flag, or mixes criteria without ``within``.
     :raises LedgerUnavailableError: if the ledger cannot be written; nothing is flagged then.
     """
-    problems: list[PMEError] = [PMEInputError(sentence) for sentence in request.unread]
-    criteria, findings = _read(request, problems)
-    if not request.within:
-        _refuse_mixture(criteria, findings)
+    criteria, findings, problems = _checked(request)
     if criteria.is_empty and findings is None:
-        if problems:
-            return LeakResponse(problems=tuple(problems), swept=request.sweep)
-        raise PMEInputError(
-            "there is nothing in it. Give tokens (raw, links or fingerprints), models, audiences or findings.", "flag"
-        )
+        return LeakResponse(problems=tuple(problems), swept=request.sweep)
     services.database.prepare()
-    known = known_fingerprints(services, findings) if findings is not None else []
-    named = replace(criteria, fingerprints=tuple(dict.fromkeys([*criteria.fingerprints, *known])))
-    if request.within and _lacks_one(request, named):
-        named = LeakCriteria()  # nothing matches a criterion of which nothing could be read
+    named, known = _named(services, request, criteria, findings)
     if request.on_selected is not None:
         request.on_selected(_selected(services, named, request.within))
     flagged, outside = (Flagged(), ()) if named.is_empty else _flag(services, run_context, request, named)
@@ -67,6 +57,45 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
     for fingerprint in flagged.tombstones:
         log.warning("%s is of no known link; it is kept as a tombstone.", fingerprint)
     return _revoke(services, run_context, request, response) if request.sweep else response
+
+
+def select_leaked(services: Services, request: LeakRequest) -> tuple[list[LinkRow], list[PMEError]]:
+    """Return the links that :func:`respond` would flag, and what of the request cannot be read; change nothing.
+
+    :raises PMEInputError: as :func:`respond` does.
+    """
+    criteria, findings, problems = _checked(request)
+    if criteria.is_empty and findings is None:
+        return [], problems
+    named, _ = _named(services, request, criteria, findings)
+    return _selected(services, named, request.within), problems
+
+
+def _checked(request: LeakRequest) -> tuple[LeakCriteria, Findings | None, list[PMEError]]:
+    """Read a request.
+
+    :raises PMEInputError: if it holds nothing to flag, or mixes criteria without ``within``.
+    """
+    problems: list[PMEError] = [PMEInputError(sentence) for sentence in request.unread]
+    criteria, findings = _read(request, problems)
+    if not request.within:
+        _refuse_mixture(criteria, findings)
+    if criteria.is_empty and findings is None and not problems:
+        raise PMEInputError(
+            "there is nothing in it. Give tokens (raw, links or fingerprints), models, audiences or findings.", "flag"
+        )
+    return criteria, findings, problems
+
+
+def _named(
+    services: Services, request: LeakRequest, criteria: LeakCriteria, findings: Findings | None
+) -> tuple[LeakCriteria, list[str]]:
+    """Return the criteria together with the reports' fingerprints that are of known links, and those."""
+    known = known_fingerprints(services, findings) if findings is not None else []
+    named = replace(criteria, fingerprints=tuple(dict.fromkeys([*criteria.fingerprints, *known])))
+    if request.within and _lacks_one(request, named):
+        named = LeakCriteria()  # nothing matches a criterion of which nothing could be read
+    return named, known
 
 
 def _read(request: LeakRequest, problems: list[PMEError]) -> tuple[LeakCriteria, Findings | None]:

@@ -38,6 +38,8 @@ class ScanRequest:
     :param on_read: called with the number of bytes of each chunk, to show progress.
     :param repositories: git repositories whose history alone is scanned.
     :param open_repository: lists what is to be read of one; needed where there are any.
+    :param on_selected: called with the links that are about to be flagged; an error of this package that it raises
+        keeps them from it.
     """
 
     places: Sequence[str]
@@ -50,6 +52,7 @@ class ScanRequest:
     on_read: Callable[[int], None] | None = None
     repositories: Sequence[str] = ()
     open_repository: OpenPlace | None = None
+    on_selected: Callable[[Sequence[LinkRow]], None] | None = None
 
     @property
     def opened(self) -> Iterator[tuple[str, OpenPlace]]:
@@ -174,7 +177,11 @@ def _finding(hit: Hit, link: LinkRow) -> ScanFinding:
 def _respond(services: Services, request: ScanRequest, result: ScanResult) -> ScanResult:
     """Flag and revoke what was found, and add the response to the result."""
     wanted = LeakRequest(
-        tokens=result.fingerprints, reason=request.reason, sweep=request.sweep, deadline=request.deadline
+        tokens=result.fingerprints,
+        reason=request.reason,
+        sweep=request.sweep,
+        deadline=request.deadline,
+        on_selected=request.on_selected,
     )
     try:
         return replace(result, response=respond(services, request.run_context, wanted))

@@ -202,3 +202,15 @@ def test_the_links_of_a_viewer_are_listed_by_the_viewers_name(run: Run) -> None:
     assert found["link_id"] == items[0]["link_id"]
     assert found["viewer"] == services.sealer.viewer_fingerprints("ada")[0]
     assert json.loads(run("ledger", "list", "--format", "json", "--viewer", "eve").stdout) == []
+
+
+def test_a_model_is_shown_by_its_newest_link_of_each_audience(run: Run) -> None:
+    for audience in ("broker", "intranet", "broker"):
+        PMEHook().mint(list(MODELS)[:1], audience=audience)
+    found = json.loads(run("ledger", "show", next(iter(MODELS)), "--format", "json").stdout)
+    assert sorted(link["audience"] for link in found) == ["broker", "intranet"]
+    newest = {row["audience"]: row["link_id"] for row in reversed(listed(run))}
+    assert {link["audience"]: link["link_id"] for link in found} == newest
+    assert all(link["events"] for link in found)
+    assert run("ledger", "show", next(iter(MODELS))).stdout.count("link_id") == 2
+    assert run("ledger", "show", "NoSuchModel").exit_code == 2

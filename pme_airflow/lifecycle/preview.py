@@ -1,0 +1,65 @@
+"""Previews: which links a flag or a sweep would end, and which slots would go dark; nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pme_airflow.errors import LedgerMissingError
+from pme_airflow.ledger import audit
+from pme_airflow.ledger.links import LinkRow
+from pme_airflow.ledger.sweep_queue import due_links
+from pme_airflow.ledger.transaction import ReadTransaction
+from pme_airflow.lifecycle.leak_response import LeakRequest, select_leaked
+from pme_airflow.lifecycle.services import Services
+
+__all__ = ["Preview", "preview_flag", "preview_sweep"]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would be ended.
+
+    :param links: the links.
+    :param slots: the slots that show one of them, and would be dark until the next run.
+    :param problems: what could not be read, a sentence each.
+    """
+
+    links: tuple[LinkRow, ...] = ()
+    slots: tuple[dict[str, Any], ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the preview as JSON, without tokens."""
+        return {
+            "dry_run": True,
+            "links": [audit.as_json(row) for row in self.links],
+            "slots_that_go_dark": list(self.slots),
+            "problems": list(self.problems),
+        }
+
+
+def preview_flag(services: Services, request: LeakRequest) -> Preview:
+    """Return what a leak response would flag, and where those links are shown."""
+    rows, problems = select_leaked(services, request)
+    if not rows:
+        return Preview(problems=tuple(map(str, problems)))
+    with services.database.read() as tx:
+        return Preview(tuple(rows), tuple(_slots(tx, rows)), tuple(map(str, problems)))
+
+
+def preview_sweep(services: Services) -> Preview:
+    """Return what a sweep would revoke now, and where those links are shown."""
+    try:
+        with services.database.read() as tx:
+            rows = due_links(tx, services.client.client_id)
+            return Preview(tuple(rows), tuple(_slots(tx, rows)))
+    except LedgerMissingError:
+        return Preview()
+
+
+def _slots(tx: ReadTransaction, rows: Iterable[LinkRow]) -> Iterable[dict[str, Any]]:
+    for row in rows:
+        for slot in audit.shown_slots(tx, row.link_id):
+            yield {**slot, "model_id": row.model_id, "audience": row.audience, "link_id": row.link_id}
