@@ -64,6 +64,7 @@ def script(wheel: Path, emulator_port: int) -> str:
     return "\n".join(["set -e", *lines, "cp -r shown first", *DRILL])
 
 
+@pytest.mark.timeout(2 * START_SECONDS + 100)
 def test_the_tutorial_leads_to_links_that_are_live_and_shown_and_the_drill_revokes_one(
     wheel: Path, tmp_path: Path
 ) -> None:
