@@ -55,6 +55,8 @@ def aliases_of(count: int) -> tuple[str, ...]:
 
 
 def _literal(text: str, field: str) -> str:
+    if text.isascii() and text.isalnum():  # nearly all: nothing in it is escaped
+        return f'"{text}"'
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

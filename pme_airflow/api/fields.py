@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pendulum
 
-from pme_airflow.addresses import parse_without_query
+from pme_airflow.addresses import HttpUrl, parse_http_url, parse_without_query
 from pme_airflow.api.messages import Model
 from pme_airflow.durations import MAX_VALIDITY
 from pme_airflow.model_ids import is_model_id
@@ -69,14 +69,20 @@ def checked_link(value: object, api_base_url: str) -> SecretStr | None:
     :param value: the ``link`` of the response.
     :param api_base_url: the base address of the API that returned it.
     """
-    url = parse_without_query(value) if isinstance(value, str) else None
-    api = parse_without_query(api_base_url)
-    if url is None or api is None or not isinstance(value, str):
+    if not isinstance(value, str):
         return None
+    url = parse_without_query(value)
+    return SecretStr(value) if url is not None and _is_trusted(url, api_base_url) else None
+
+
+@lru_cache(maxsize=64)
+def _is_trusted(url: HttpUrl, api_base_url: str) -> bool:
+    """Return whether links may lead to an address; cached, since those of one API differ in their query alone."""
+    api = parse_http_url(api_base_url)
+    if api is None:
+        return False
     trusted = url.host == _VENDOR or url.host.endswith(f".{_VENDOR}") or url.host == api.host
-    if (url.scheme == "https" and trusted) or (url.is_loopback and api.is_loopback):
-        return SecretStr(value)
-    return None
+    return (url.scheme == "https" and trusted) or (url.is_loopback and api.is_loopback)
 
 
 def link_of(model_id: str, token: AccessToken) -> SecretStr:

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import insert, literal, select
+
 from pme_airflow.ledger import keys
-from pme_airflow.ledger.bulk import insert_rows
-from pme_airflow.ledger.tables import events
+from pme_airflow.ledger.bulk import insert_rows, one_of
+from pme_airflow.ledger.tables import events, links
 from pme_airflow.ledger.transaction import WriteTransaction
 
-__all__ = ["record_events"]
+__all__ = ["record_events", "record_link_events"]
 
-_SUBJECT = ("link_id", "model_id", "audience", "fingerprint", "client_id", "target", "slot")
+_LINK = ("link_id", "model_id", "audience", "fingerprint", "client_id")
+_SUBJECT = (*_LINK, "target", "slot")
 
 
 def record_events(
@@ -35,3 +38,14 @@ def record_events(
 def _slot_key(subject: dict[str, Any]) -> str | None:
     target, slot = subject.get("target"), subject.get("slot")
     return None if target is None or slot is None else keys.slot_key(target, slot)
+
+
+def record_link_events(tx: WriteTransaction, event: str, link_ids: Sequence[str], at: datetime, reason: str) -> None:
+    """Record the same event of links as their rows are now; the database copies what names them.
+
+    :param link_ids: not empty.
+    """
+    values = {"at": at, "event": event, "run": tx.run_context.run, "reason": reason}
+    same = [literal(value, events.c[name].type) for name, value in values.items()]
+    named = select(*same, *(links.c[name] for name in _LINK)).where(one_of(tx, links.c.link_id, link_ids))
+    tx.execute(insert(events).from_select([*values, *_LINK], named.order_by(links.c.seq)))

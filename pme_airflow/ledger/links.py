@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -14,7 +14,7 @@ from sqlalchemy.sql.dml import Update
 
 from pme_airflow.ledger import keys
 from pme_airflow.ledger.bulk import execute_rows, insert_rows, one_of
-from pme_airflow.ledger.events import record_events
+from pme_airflow.ledger.events import record_link_events
 from pme_airflow.ledger.states import Event, State, next_state
 from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
@@ -188,10 +188,17 @@ def _locked(tx: WriteTransaction, which: ColumnElement[bool]) -> dict[str, LinkR
     return {row.link_id: load(row) for row in found}
 
 
-def add(tx: WriteTransaction, rows: Sequence[dict[str, Any]], at: datetime, reason: str) -> None:
-    """Insert links that are about to be requested."""
+def add(
+    tx: WriteTransaction, columns: Mapping[str, Sequence[Any]], same: Mapping[str, Any], at: datetime, reason: str
+) -> None:
+    """Insert links that are about to be requested.
+
+    :param columns: the values of each column, ``link_id`` among them; not empty.
+    :param same: the columns whose value is the same for all of them.
+    """
     state = next_state(None, Event.REQUESTED)
     shared = {
+        **same,
         "state": state.value,
         "run": tx.run_context.run,
         "run_uid": tx.run_context.uid,
@@ -199,8 +206,8 @@ def add(tx: WriteTransaction, rows: Sequence[dict[str, Any]], at: datetime, reas
         "revoke_attempts": 0,
         "irrevocable": False,
     }
-    insert_rows(tx, links, {name: [row[name] for row in rows] for name in rows[0]}, shared)
-    record_events(tx, Event.REQUESTED.value, rows, at, reason)
+    insert_rows(tx, links, columns, shared)
+    record_link_events(tx, Event.REQUESTED.value, columns["link_id"], at, reason)
 
 
 def advance(
@@ -243,5 +250,4 @@ def advance_all(
     columns["b_seq"] = [row.seq for row, _ in changes]
     columns["b_state"] = [next_state(row.state, event).value for row, _ in changes]
     execute_rows(tx, _advance(names), columns)
-    subjects = [{**row.subject, "fingerprint": values.get("fingerprint", row.fingerprint)} for row, values in changes]
-    record_events(tx, event.value, subjects, at, reason)
+    record_link_events(tx, event.value, [row.link_id for row, _ in changes], at, reason)

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from pme_airflow.durations import Validity
 from pme_airflow.ledger import claims, keys
@@ -126,21 +125,16 @@ def record(
     tx: WriteTransaction, demand: Demand, pending: Sequence[PendingMint], server_now: datetime, reason: str
 ) -> None:
     """Record mints that are about to be sent. Each row ends when its token can no longer be alive."""
-    ends = server_now + demand.validity.duration + _SLACK
-    rows: list[dict[str, Any]] = [
-        {
-            "link_id": entry.link_id,
-            "client_id": demand.client_id,
-            "model_id": entry.model_id,
-            "audience": demand.audience,
-            "valid_for": demand.validity.seconds,
-            "requested_at": server_now,
-            "valid_until": ends,
-            "viewer": demand.viewer,
-        }
-        for entry in pending
-    ]
-    add(tx, rows, server_now, reason)
+    same = {
+        "client_id": demand.client_id,
+        "audience": demand.audience,
+        "valid_for": demand.validity.seconds,
+        "requested_at": server_now,
+        "valid_until": server_now + demand.validity.duration + _SLACK,
+        "viewer": demand.viewer,
+    }
+    columns = {"link_id": [entry.link_id for entry in pending], "model_id": [entry.model_id for entry in pending]}
+    add(tx, columns, same, server_now, reason)
 
 
 def _links_of(tx: ReadTransaction, demand: Demand, model_ids: Sequence[str]) -> dict[str, list[LinkRow]]:

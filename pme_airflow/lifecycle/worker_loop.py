@@ -11,8 +11,9 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
@@ -162,6 +163,7 @@ class WorkerLoop(Generic[Job, Staged, Result]):
         self._postponed = 0
         self._staged: deque[Staged] = deque()
         self._in_flight: dict[Future[Result], Sequence[Staged]] = {}
+        self._ended: SimpleQueue[Future[Result]] = SimpleQueue()
         self._source_empty = False
         self._stopped = False
         self._alive_at = clock.monotonic()
@@ -236,7 +238,9 @@ class WorkerLoop(Generic[Job, Staged, Result]):
             if len(self._staged) < size and (self._ready or not self._source_empty):
                 return
             batch = self._next_batch(size)
-            self._in_flight[self._pool.submit(self._worker.send, batch)] = batch
+            future = self._pool.submit(self._worker.send, batch)
+            self._in_flight[future] = batch
+            future.add_done_callback(self._ended.put)
 
     def _next_batch(self, size: int) -> Sequence[Staged]:
         batch = [self._staged.popleft()]
@@ -258,7 +262,14 @@ class WorkerLoop(Generic[Job, Staged, Result]):
         return landed
 
     def _land(self, timeout: float) -> list[Landed[Staged, Result]]:
-        done, _ = wait(self._in_flight, timeout=timeout, return_when=FIRST_COMPLETED)
+        """Wait for a request to end, and return all that have; each one ends once, however many are in flight."""
+        if not self._in_flight:
+            return []
+        try:
+            done = [self._ended.get(timeout=timeout)]
+        except Empty:
+            return []
+        done += [self._ended.get_nowait() for _ in range(self._ended.qsize())]
         return [_landed(self._in_flight.pop(future), future) for future in done]
 
     def _keep_alive(self) -> None:

@@ -20,6 +20,7 @@ from pme_airflow.ledger.engines import sqlite_engine, tuned
 from pme_airflow.ledger.migrations import migrate
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import HEAD_REVISION
+from pme_airflow.ledger.transaction import WriteTransaction
 from tests.support.clocks import FakeClock
 from tests.support.databases import fresh
 from tests.support.ledgers import begin_mint, ledger_at, task
@@ -28,11 +29,12 @@ from tests.support.together import at_once
 NOW = FakeClock().now()
 
 
-def link(index: int) -> dict[str, object]:
-    return {
-        "link_id": f"lnk_{index:032x}", "client_id": "c", "model_id": "ModelAAAAAA", "audience": "a", "valid_for": 86400,
-        "requested_at": NOW, "valid_until": NOW + timedelta(days=1),
+def add_link(tx: WriteTransaction, index: int, reason: str = "a test") -> None:
+    same = {
+        "client_id": "c", "model_id": "ModelAAAAAA", "audience": "a", "valid_for": 86400, "requested_at": NOW,
+        "valid_until": NOW + timedelta(days=1),
     }  # fmt: skip
+    links.add(tx, {"link_id": [f"lnk_{index:032x}"]}, same, NOW, reason)
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def _write_many(address: str, base: int, count: int) -> None:
     database = ledger_at(address)
     for index in range(count):
         with database.write(RunContext(f"writer{base}")) as tx:
-            links.add(tx, [link(base + index)], NOW, "a test")
+            add_link(tx, base + index)
 
 
 def test_processes_that_write_at_once_wait_and_do_not_fail(database: Database, ledger_address: str) -> None:
@@ -172,7 +174,7 @@ def test_reading_blocks_no_writer_and_no_reader(ledger_address: str) -> None:
 def test_what_fails_in_the_middle_is_not_done(database: Database) -> None:
     def half() -> None:
         with database.write(RunContext("x")) as tx:
-            links.add(tx, [link(1)], NOW, "a test")
+            add_link(tx, 1)
             raise KeyError("half")
 
     with pytest.raises(KeyError, match="half"):
@@ -274,7 +276,7 @@ def test_a_full_disk_is_said_and_nothing_is_half_done(tmp_path: Path) -> None:
         for index in range(100_000):
             with database.write(RunContext("x" * 600)) as tx:
                 tx.execute(text(pages(tx.scalar(text("PRAGMA page_count")) or 0)))
-                links.add(tx, [link(index)], NOW, "r" * 500)
+                add_link(tx, index, "r" * 500)
 
     with database.read() as tx:
         limit = tx.scalar(text("PRAGMA page_count")) or 0
