@@ -10,11 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import celery, ledger, limits, minting, scanning, starting, usual
+from benchmarks import celery, keeper, ledger, limits, minting, processor, scanning, starting, usual
 from benchmarks.measure import Figure
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "minting": minting.figures,
+    "postgresql": minting.on_postgresql,
+    "processor": processor.figures,
+    "publishing": processor.publishing,
+    "keeper": keeper.figures,
     "limits": limits.figures,
     "usual": usual.figures,
     "starting": starting.figures,
@@ -49,8 +53,14 @@ def _page(figures: list[Figure]) -> str:
     return (
         "# Benchmarks\n\nWritten by `make bench`: everything side by side in one run, an API of 50 ms unless a line "
         f"says otherwise. {platform.system()}, Python {platform.python_version()}, {_cores()} cores.\n\n"
-        f"| figure | median | spread | goal |\n| --- | --- | --- | --- |\n{rows}\n"
+        f"| figure | median | spread | goal |\n| --- | --- | --- | --- |\n{rows}\n{_profile()}"
     )
+
+
+def _profile() -> str:
+    """Return what the page says after the table, which people write."""
+    _, heading, rest = PAGE.read_text(encoding="utf-8").partition("\n## ")
+    return heading + rest
 
 
 def _cores() -> int:

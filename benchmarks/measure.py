@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+from sqlalchemy import Engine
 
 from pme_airflow.api.client import ClientSettings, PMEClient
 from pme_airflow.clock import SystemClock
@@ -77,11 +78,11 @@ def _listens(address: str) -> bool:
 
 
 @contextmanager
-def services(address: str, **settings: object) -> Iterator[Services]:
-    """Services over a fresh SQLite ledger."""
+def services(address: str, engine: Engine | None = None, **settings: object) -> Iterator[Services]:
+    """Services over a fresh SQLite ledger, or over an engine's."""
     with tempfile.TemporaryDirectory(prefix="pme-bench-") as home:
         client = PMEClient(CLIENT_ID, SecretStr(SECRET), address, ClientSettings(**settings))  # type: ignore[arg-type]
-        database = Database(sqlite_engine(Path(home) / "ledger.db"), SystemClock(), migrate=True)
+        database = Database(engine or sqlite_engine(Path(home) / "ledger.db"), SystemClock(), migrate=True)
         database.prepare()
         client.check_credentials()
         try:
@@ -96,6 +97,19 @@ def timed(work: Callable[[], object]) -> float:
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
+
+
+def kilobytes(name: str) -> int:
+    """Return a value of this process's memory in kilobytes: ``VmRSS`` for now, ``VmHWM`` for the most so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+
+def processor_time(work: Callable[[], object]) -> float:
+    """Return the seconds of processor time that work takes in this process, all threads together."""
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
 
 
 def plain_mint(address: str, models: list[str]) -> float:

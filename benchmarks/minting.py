@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from sqlalchemy import create_engine
+
 from benchmarks.measure import RUNS, Figure, api, plain_mint, services, timed
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.durations import Validity
 from pme_airflow.ledger import flags
+from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.mint import MintLinksRequest, mint_links
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import SweepRequest, sweep
+from tests.support.databases import fresh, serving_database
 
 LATENCY = 0.05
 #: What a connection has that names neither: see ``pme_airflow.hooks.connection``.
 DEFAULTS = {"grow_to": 32}
 LINKS = 2000
+LARGE = 5000
 PLAIN = 40
 
 
@@ -59,3 +64,16 @@ def figures() -> Iterator[Figure]:
     yield Figure("the same, batch 25 and 16 at once", wide, "", " times")
     yield Figure("share of the bound, mint, batch 10 and 8 at once", mint_share, "0.85")
     yield Figure("share of the bound, sweep, batch 10 and 8 at once", sweep_share, "0.85")
+
+
+def on_postgresql() -> Iterator[Figure]:
+    """The share of the bound with the ledger on PostgreSQL."""
+    models = list(sample_models(LARGE))
+    shares = []
+    with api(LATENCY) as address, serving_database("postgresql") as admin:
+        for _ in range(RUNS):
+            engine = tuned(create_engine(fresh(admin)))
+            with services(address, engine) as made:
+                took = timed(lambda made=made: ensure(made, models))  # type: ignore[misc]
+            shares.append(LARGE * LATENCY / (10 * 8) / took)
+    yield Figure(f"share of the bound, mint on PostgreSQL, batch 10 and 8 at once, {LARGE:,} links", shares, "0.88")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measure import RUNS, Figure, api, services, timed
+from benchmarks.measure import RUNS, Figure, api, kilobytes, services, timed
 from benchmarks.minting import ensure
 
 _IMPORTS = 20
@@ -49,14 +49,9 @@ def main() -> None:
         ensure(made, [f"W{index:010d}" for index in range(100)])
         one = timed(lambda: ensure(made, small)) / len(small)
         Path("/proc/self/clear_refs").write_text("5")
-        idle = _kilobytes("VmRSS")
+        idle = kilobytes("VmRSS")
         many = timed(lambda: ensure(made, [f"L{index:010d}" for index in range(LARGE)])) / LARGE
-        print(json.dumps({"ratio": many / one, "megabytes": (_kilobytes("VmHWM") - idle) / 1024}))
-
-
-def _kilobytes(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1])
+        print(json.dumps({"ratio": many / one, "megabytes": (kilobytes("VmHWM") - idle) / 1024}))
 
 
 if __name__ == "__main__":
