@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -25,6 +25,7 @@ from pme_airflow.cli.retire import retire_command
 from pme_airflow.cli.scan import scan_command
 from pme_airflow.cli.status import status_command
 from pme_airflow.cli.sweep import sweep_command
+from pme_airflow.model_ids import is_model_id
 
 __all__ = ["main"]
 
@@ -38,6 +39,9 @@ _TOKEN_IN_ARGUMENT = (
 )
 
 
+_MODEL_OPTIONS = frozenset({"--exclude", "--mint", "--model"})
+
+
 class _Group(click.Group):
     """Refuses tokens among the arguments, and reports errors in a line without a traceback."""
 
@@ -46,7 +50,8 @@ class _Group(click.Group):
 
         :raises UsageError: if one contains a token; it is not echoed.
         """
-        if any(_has_token(argument) for argument in args):
+        checked = args if "flag" in args else _without_model_ids(args)  # who flags a leak may well paste its token
+        if any(_has_token(argument) for argument in checked):
             raise click.UsageError(_TOKEN_IN_ARGUMENT)
         return super().parse_args(ctx, args)
 
@@ -99,6 +104,17 @@ def _check_installation() -> None:
     problem = installation_problem()
     if problem:
         print_note(f"pme-airflow: {problem}")
+
+
+def _without_model_ids(args: list[str]) -> Iterator[str]:
+    """Yield arguments without the ids that follow an option for models: the id of a View looks like a token."""
+    before = ""
+    for argument in args:
+        name, separator, value = argument.partition("=")
+        given = value if separator else argument
+        if not ((name if separator else before) in _MODEL_OPTIONS and is_model_id(given)):
+            yield argument
+        before = argument
 
 
 def _has_token(argument: str) -> bool:

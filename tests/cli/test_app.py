@@ -72,6 +72,16 @@ def test_a_defect_is_reported_by_its_type_alone(run: Run, monkeypatch: pytest.Mo
     assert TOKEN not in done.output + verbose.output
 
 
+VIEW = "3k5wz1a8f0q2x7c9v6b4n1m8p"
+
+
+@pytest.mark.parametrize("words", [("--model", VIEW), (f"--model={VIEW}",)])
+def test_the_id_of_a_view_is_no_token_where_a_model_is_named(run: Run, words: tuple[str, ...]) -> None:
+    run("ledger", "migrate")
+    assert run("ledger", "list", "--format", "json", *words).stdout == "[]\n"
+    assert run("ledger", "show", VIEW).exit_code == 2
+
+
 def test_an_interrupted_command_ends_as_a_shell_expects(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: str) -> None:
         raise KeyboardInterrupt
