@@ -1,4 +1,4 @@
-"""Addresses that readers open, checked before they are written anywhere: no scheme but https runs or leaks anything."""
+"""Check the addresses that readers open: only https, so that none runs a script or sends a token in clear."""
 
 from __future__ import annotations
 

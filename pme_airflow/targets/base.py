@@ -116,7 +116,7 @@ class Target(ABC):
         """Read the slot as a reader would, and raise unless it shows this link and no other link of the model."""
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> SlotResult | Mapping[str, Any] | None:
-        """Clear a slot that is to show nothing any more; return a result as :meth:`put` does, or nothing."""
+        """Clear a slot, so that it shows no link; return a result as :meth:`put` does, or nothing."""
 
     def finish(self, shown: Sequence[Publication]) -> None:
         """Write what depends on all slots together, an index for example; called once after the slots."""
@@ -124,7 +124,7 @@ class Target(ABC):
     def check_shown(self, shown: Sequence[Publication]) -> SlotCheck | None:
         """Check whether slots still show the link that was published there, cheaply: one request for many slots.
 
-        :param shown: what the ledger holds for shown; at most 500 slots, each at most once in 10 minutes.
+        :param shown: slots that show their link according to the ledger; at most 500, each at most once in 10 minutes.
         :return: what was found; ``None`` where it cannot be found out cheaply.
         """
         return None

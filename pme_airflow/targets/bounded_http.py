@@ -37,5 +37,5 @@ def read_response(response: requests.Response) -> bool:
         raise ResponseTooLongError(f"the response is longer than {MAX_BODY // 1024 // 1024} MiB. Check the address")
     response._content = body
     response._content_consumed = True  # type: ignore[attr-defined]
-    response.encoding = response.encoding or "utf-8"  # to guess it takes seconds for a large body
+    response.encoding = response.encoding or "utf-8"  # guessing the encoding of a large body takes seconds
     return whole

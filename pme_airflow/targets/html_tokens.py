@@ -69,7 +69,7 @@ class Tag(Token):
 
 
 class _Reader:
-    """Reads one stretch of a text. Nothing is searched for again that was once not found behind a place."""
+    """Reads one stretch of a text in linear time: what was not found behind a position is not searched for again."""
 
     def __init__(self, text: str, start: int, end: int) -> None:
         self._text, self._position, self._end = text, start, end

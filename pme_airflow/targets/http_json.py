@@ -1,4 +1,4 @@
-"""Entries of a headless CMS, or of any other JSON API over HTTP."""
+"""The target for a headless CMS, or any other JSON API over HTTP."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ __all__ = ["HttpJsonTarget", "http_target_name"]
 
 #: Statuses of a concurrent change: the next try reads the entry again.
 _CONFLICTS = frozenset({409, 412})
-#: Fields of a link that the ledger does not hold, so that nothing is read by them later.
+#: Fields of a link that the ledger does not store, so an address that contains one cannot be built for a later check.
 _SECRET_FIELDS = ("{link}", "{access_token}", "{valid_until}")
-#: How many entries are read in one check, and for how many seconds at most.
+#: One check reads at most this many entries, and takes at most this many seconds.
 _MAX_READ = 50
 _CHECK_SECONDS = 30.0
-#: What may be a token by itself, in a field of its own.
+#: A whole field that may be a token.
 _WORD = re.compile(r"[A-Za-z0-9._~-]{8,512}")
 _MAX_WORDS = 20_000
 _ADVICE = {
@@ -47,7 +47,7 @@ _ADVICE = {
 
 
 def http_target_name(base_url: str, endpoint: str) -> str:
-    """Return the name of the entries under an endpoint: the same for every connection that leads there."""
+    """Return the name of the target at an endpoint: the same for every connection to the same place."""
     return f"http:{base_url.rstrip('/')}/{endpoint.lstrip('/')}"
 
 
@@ -114,7 +114,7 @@ class HttpJsonTarget(Target):
         return SlotResult(details)
 
     def _idempotency_key(self, slot: str, link: ShownLink, puts: int) -> str:
-        """Return a key that is the same for every try of one put, and another one when the link is put again later."""
+        """Return a key that every attempt of one put shares, and that differs when the link is put again later."""
         return hashlib.sha256(f"{self.name}\n{slot}\n{link.link_id}\n{puts}".encode()).hexdigest()
 
     def _only_if_unchanged(self, endpoint: str) -> dict[str, str]:
@@ -144,7 +144,7 @@ class HttpJsonTarget(Target):
         self._request(self._method, endpoint, {}, self._clear_json)
 
     def check_shown(self, shown: Sequence[Publication]) -> SlotCheck | None:
-        """Read up to 50 entries, those first that were not read for longest; unchanged ones are not sent again."""
+        """Read up to 50 entries, the longest unread first; the server sends only those that changed."""
         if self._read_endpoint is None or any(name in self._read_endpoint for name in _SECRET_FIELDS):
             return None
         lost: list[str] = []

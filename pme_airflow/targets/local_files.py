@@ -15,9 +15,9 @@ from pme_airflow.errors import SlotError
 __all__ = ["LocalFiles"]
 
 _DRAFT = ".pme-tmp"
-#: As many symbolic links as Linux follows in one path.
+#: The most symbolic links in one path; Linux's own limit.
 _MAX_LINKS = 40
-#: To pass through a folder takes the right to search it, not to list it.
+#: Opening a folder on the way to another one needs the right to search it, not to list it.
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -36,7 +36,7 @@ class LocalFiles:
         self._made: frozenset[PurePosixPath] | None = None
 
     def write(self, path: str, text: str) -> bool:
-        """Replace a file; nothing of what it was remains.
+        """Replace a file by a new one, with none of the old one's content or attributes.
 
         :raises SlotError: if its folder is another user's, or is reached through another user's symbolic link.
         """
@@ -128,7 +128,7 @@ class LocalFiles:
 
 
 def _remove_drafts(folder: int, name: str) -> None:
-    """Delete what killed tasks left of a file."""
+    """Delete the temporary files that killed tasks left next to a file."""
     for entry in os.listdir(folder):
         if entry.startswith(f".{name}.") and entry.endswith(_DRAFT):
             with suppress(FileNotFoundError):
@@ -136,7 +136,7 @@ def _remove_drafts(folder: int, name: str) -> None:
 
 
 def _open_folder(path: PurePosixPath, *, create: bool) -> int:
-    """Open a folder by an absolute path, one name at a time, so that nobody can exchange what was checked."""
+    """Open a folder by an absolute path, one name at a time, so that no folder can be replaced after its check."""
     folder = os.open("/", _PASS)
     names = list(reversed(path.parts[1:]))
     links = 0

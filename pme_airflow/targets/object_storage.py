@@ -30,7 +30,7 @@ _LOCAL = frozenset({"file", "local", ""})
 _S3 = frozenset({"s3", "s3a", "s3n"})
 #: The most bytes that are read of a file. Published files have about 3 kB.
 _MAX_FILE = 256 * 1024
-#: How many slots are read in one check, since their files changed.
+#: How many slots with changed files are read in one check.
 _MAX_READ = 50
 #: A slot is a folder's name: the model's id, never a path.
 _SLOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\Z")
@@ -76,7 +76,9 @@ class ObjectStorageTarget(Target):
 
             return S3Files(self._root, self._storage_options)
         if self._storage_options:
-            raise PMEInputError(f"storage_options: they are for paths in S3, and {self._root} is none. Remove them.")
+            raise PMEInputError(
+                f"storage_options: they apply to paths in S3, and {self._root} is not one. Remove them."
+            )
         if self._root.protocol in _LOCAL:
             from pme_airflow.targets.local_files import LocalFiles
 
@@ -141,7 +143,7 @@ class ObjectStorageTarget(Target):
     def _still_shows(self, entry: Publication) -> bool:
         wanted = entry.details.get("fingerprint")
         if wanted is None:
-            return True  # an earlier version recorded none
+            return True  # an earlier version did not record signatures
         record, page = (self._read(entry.slot, name) for name in ("link.json", "embed.html"))
         found = {_token_in(record), *(tokens_of(page, entry.model_id) or {""})}
         return found != {""} and {fingerprint(AccessToken(token)) for token in found} == {wanted}
@@ -158,7 +160,7 @@ class ObjectStorageTarget(Target):
         self._files.write("index.html", gallery_page(self._listed(shown)))
 
     def _listed(self, shown: Sequence[Publication]) -> list[dict[str, str]]:
-        """Return the slots that show a link, without those whose page somebody deleted."""
+        """Return the slots that show a link, except those whose page was deleted."""
         slots = [entry for entry in shown if entry.link_id and _SLOT.match(entry.slot)]
         pages = self._files.signatures([f"{entry.slot}/embed.html" for entry in slots])
         return [

@@ -36,7 +36,7 @@ class PageFiles(Protocol):
 
 
 class FsspecFiles:
-    """Files in a store without features of its own.
+    """Files in a store with no special handling.
 
     :param root: an ``ObjectStoragePath``.
     """
@@ -64,7 +64,7 @@ class FsspecFiles:
         return False
 
     def signatures(self, paths: Iterable[str]) -> dict[str, str | None]:
-        """Return nothing: a store may list its files at a price, or from a cache."""
+        """Return nothing: in some stores a listing is expensive, or comes from a cache."""
         return {}
 
     def describe(self, path: str) -> Iterable[CheckResult]:

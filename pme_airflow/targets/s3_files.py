@@ -1,4 +1,4 @@
-"""Published files in S3: not cached, encrypted as the bucket demands, and without old versions."""
+"""Published files in S3: not cached, encrypted as the bucket requires, and without old versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pme_airflow.targets.s3_http import bound_filesystem
 
 __all__ = ["S3Files", "checked_storage_options"]
 
-#: What a placement or a connection may name, as S3's own API spells it.
+#: The options that a placement or a connection may set, as S3's API names them.
 _OPTIONS = frozenset(
     {
         "ACL",
@@ -27,7 +27,7 @@ _OPTIONS = frozenset(
         "Tagging",
     }
 )
-#: Classes whose files are not there for readers.
+#: Storage classes whose files cannot be read without a restore.
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _CONTENT_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8", "js": "text/javascript"}
 #: Seconds for one call, its repetitions included.
@@ -36,7 +36,7 @@ _PAGE = 1000
 _MAX_PAGES = 20
 
 _CODE = re.compile(r"[A-Za-z0-9.]{1,60}\Z")
-#: Statuses of requests that came too often, took too long, or met another one.
+#: Statuses of requests that were throttled, timed out, or conflicted with another one.
 _PASSING = frozenset({408, 409, 425, 429})
 _PERMANENT = frozenset({"NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ProfileNotFound"})
 _ADVICE = {
@@ -51,13 +51,13 @@ log = logging.getLogger(__name__)
 
 
 class _NotFoundError(SlotError):
-    """There is no such file, or no such bucket."""
+    """The file or the bucket does not exist."""
 
 
 def checked_storage_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Check the options that files are written with.
 
-    :raises PMEInputError: for one that is unknown, or has a value that it cannot have.
+    :raises PMEInputError: for an unknown option or an invalid value.
     """
     if not isinstance(options, Mapping):
         raise PMEInputError("storage_options: expected a mapping such as {ServerSideEncryption: aws:kms}.")
@@ -68,7 +68,9 @@ def checked_storage_options(options: Mapping[str, Any]) -> dict[str, Any]:
             kind = "true or false" if name == "BucketKeyEnabled" else "a text"
             raise PMEInputError(f"storage_options: {name} must be {kind}.")
     if options.get("StorageClass") in _ARCHIVES:
-        raise PMEInputError("storage_options: StorageClass is one that readers cannot read from. Choose another.")
+        raise PMEInputError(
+            "storage_options: files of this StorageClass cannot be read without a restore. Choose another."
+        )
     return dict(options)
 
 
@@ -180,7 +182,9 @@ class S3Files:
         if not response.get("VersionId"):
             return False
         try:
-            versions, complete = self._old_versions(key)  # before any is deleted: a page is found by the last one's id
+            versions, complete = self._old_versions(
+                key
+            )  # all pages before any is deleted: the next page is requested by the id of the last version
         except SlotError as error:
             log.warning("%s: the old versions cannot be listed: %s", key, error)
             return True
@@ -221,7 +225,7 @@ class S3Files:
     def _run(self, method: str, function: Any, *args: Any, **arguments: Any) -> Any:
         """Run a coroutine function of the file system.
 
-        :raises SlotError: if it fails; with S3's code, never its words, which may repeat what was sent.
+        :raises SlotError: if it fails; with S3's code and without its message, which may repeat what was sent.
         """
         from fsspec.asyn import sync
 

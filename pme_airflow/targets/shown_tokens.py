@@ -1,4 +1,4 @@
-"""The tokens of a model's links in what a target shows, read back as text."""
+"""Find the tokens of a model's links in what a target shows, read back as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["all_tokens", "tokens_of"]
 
 #: A link is one word of a text: HTML, JSON and prose end it with one of these.
 _WORD = re.compile(r"[^\s\"'<>]+")
-#: Characters of a text that are searched at once, and by how many two such stretches overlap: more than a link has.
+#: Characters of a text that are searched at once, and the overlap of two such parts: more than the length of a link.
 _STRETCH, _OVERLAP = 500_000, 5_000
 
 

@@ -32,7 +32,7 @@ _SLACKS_OWN = (".slack.com", ".slack-gov.com")
 _PAGE = 200
 _MAX_PAGES = 10
 _CHANNEL_PAGE, _MAX_CHANNEL_PAGES = 1000, 100
-#: How many messages that could not be deleted are tried again, of each slot.
+#: For each slot, how many messages that could not be deleted are tried again.
 _MAX_STALE = 5
 _IDENTITY_TRIES = 6
 
@@ -89,7 +89,7 @@ class SlackTarget(Target):
 
     @cached_property
     def _identity(self) -> _Identity:
-        """Ask Slack for the token's workspace; if it gives none, identify it by the token's digest and the address."""
+        """Ask Slack for the token's workspace; if it returns none, use the token's digest and the address."""
         host = urlsplit(self._api.base_url).netloc.lower()
         place = "" if f".{host}".endswith(_SLACKS_OWN) else f"{host}/"
         retrying = Retrying(
@@ -176,12 +176,14 @@ class SlackTarget(Target):
         confirmed = _messages_in(posted)
         if not confirmed:
             self._own_messages = None
-            raise SlotError("Slack confirmed no message: is base_url of the connection Slack's API?", passing=True)
+            raise SlotError(
+                "Slack did not confirm the message. Check that base_url of the connection is Slack's API", passing=True
+            )
         self._channel_id = confirmed[0].channel
         return confirmed[0]
 
     def _without(self, old: Sequence[_Message], recorded: _Message | None, shown: _Message) -> SlotResult:
-        """Clear a slot's old messages now that a new one shows the link."""
+        """Delete or clear a slot's old messages after a new one shows the link."""
         remaining: list[_Message] = []
         stale: list[_Message] = []
         for message in old:
@@ -189,7 +191,7 @@ class SlackTarget(Target):
                 if not self._clear(message):
                     remaining.append(message)
             except SlotError as error:
-                log.warning("%s: message %s is to be deleted and was not: %s", self.name, message.ts, error)
+                log.warning("%s: message %s could not be deleted: %s", self.name, message.ts, error)
                 stale.append(message)
         if remaining:
             count = len(remaining)
@@ -204,7 +206,7 @@ class SlackTarget(Target):
         return SlotResult(old_link_remains=not all(cleared))
 
     def _clear(self, message: _Message) -> bool:
-        """Delete a message, or else take its link out; return false if this bot can do neither.
+        """Delete a message, or else remove its link; return false if this bot can do neither.
 
         :raises SlotError: if another try, or a correction of the connection, may help.
         """

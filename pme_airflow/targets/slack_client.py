@@ -41,7 +41,7 @@ _UNREADABLE = (SlackClientError, ValueError, LookupError, RecursionError, Attrib
 class Refusal(Enum):
     """What an error of Slack means for the message it is about."""
 
-    #: Nothing is wrong with the message: the request was too many, or Slack is out of order.
+    #: Temporary, and not caused by the message: Slack is rate limiting or out of order.
     TEMPORARY = "temporary"
     #: The message does not exist any more.
     GONE = "gone"
@@ -72,7 +72,7 @@ _ADVICE = {
     "account_inactive": "enter a new token in the Slack connection",
     "missing_scope": "give the bot the scope chat:write",
     "is_archived": "the channel is archived: choose another",
-    "restricted_action": "an administrator keeps bots from posting there",
+    "restricted_action": "an administrator does not allow bots to post there",
     "ratelimited": "Slack limits the rate of requests",
     "msg_too_long": "the message is too long for Slack",
     "edit_window_closed": "the workspace limits how long messages can be edited",
@@ -202,7 +202,7 @@ class BoundedWebClient(WebClient):
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Makes an error of a redirect: the request has the bot's token in its headers."""
+    """Treats a redirect as an error: the request has the bot's token in its headers."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None

@@ -14,7 +14,7 @@ __all__ = ["CLEARED", "SLOT_ID_LENGTH", "block_id_of", "block_ids", "message_of"
 
 #: A message that cannot be deleted is replaced by this one.
 CLEARED: Mapping[str, Any] = {"text": "This space is no longer shown here.", "blocks": []}
-#: Slack reads no name, link or channel out of a text; ``chat.update`` does by default.
+#: Slack must not turn names, links or channels in a text into links; ``chat.update`` does by default.
 _PLAIN = {"parse": "none", "link_names": False}
 #: The length of :func:`slot_id`.
 SLOT_ID_LENGTH = 28

@@ -1,4 +1,4 @@
-"""The names of places in object storage: the same for the same place, whichever connection leads there."""
+"""Name places in object storage: the same name for the same place, whichever connection is used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["storage_endpoint", "storage_name"]
 
 _SCHEMES = {"": "file", "local": "file", "s3a": "s3", "s3n": "s3", "gcs": "gs"}
-#: What a file system may call the address of its store, if that is not the usual one.
+#: The options of file systems that contain the address of their store, if that is not the default.
 _ENDPOINTS = ("endpoint_url", "_endpoint", "account_url", "account_name", "host")
 #: S3 of AWS itself: bucket names are unique among all regions of a partition.
 _AWS = re.compile(r"https://(?:[a-z0-9-]+\.)*s3[a-z0-9.-]*\.amazonaws\.com\Z")

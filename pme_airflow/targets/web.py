@@ -27,7 +27,7 @@ _NOT_MODIFIED = 304
 _TEMPORARY = frozenset({408, 425, 429})
 #: A server that does not support a method will not support it at the next try.
 _NOT_IMPLEMENTED = 501
-#: Methods that can be repeated after an answer was lost. POST, PUT and PATCH are sent once.
+#: Methods that can be repeated after a response was lost. POST, PUT and PATCH are sent once.
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
 _HTML_STARTS = ("<!doctype html", "<html")
 

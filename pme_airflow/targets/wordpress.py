@@ -1,4 +1,4 @@
-"""Links in WordPress pages: one place a model, written over the site's REST API."""
+"""The target for WordPress: one place for each model in a page, written with the site's REST API."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class WordPressTarget(Target):
     :param base_url: the site's address; on a multisite in folders, with the site's folder.
     :param pages: the number of each model's page.
     :param kind: ``pages``, ``posts``, ``blocks`` for reusable blocks, or a custom type's REST base.
-    :raises PMEInputError: for what is no page's number or no REST base.
+    :raises PMEInputError: for an invalid page number or REST base.
     """
 
     shows_names = True
@@ -61,7 +61,7 @@ class WordPressTarget(Target):
         timeout: float = 30.0,
     ) -> None:
         if not isinstance(kind, str) or not _KIND.fullmatch(kind):
-            raise PMEInputError("type: is no REST base. Give pages, posts or a custom type's, such as tours.")
+            raise PMEInputError("type: is not a REST base. Give pages, posts, or that of a custom type, such as tours.")
         self._api = WordPressApi(session, base_url, timeout)
         self._pages = {_checked_model(model): _page_number(str(model), page) for model, page in pages.items()}
         self._kind = kind
@@ -70,7 +70,7 @@ class WordPressTarget(Target):
     def slots(self, item: Mapping[str, Any]) -> list[str]:
         model_id = str(item["model_id"])
         if model_id not in self._pages:
-            raise SlotError(f"no page is named for model {model_id}: add it to pages")
+            raise SlotError(f"pages has no entry for model {model_id}: add one")
         return [f"{self._kind}/{self._pages[model_id]}#{model_id}"]
 
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> SlotResult:
@@ -125,7 +125,7 @@ class WordPressTarget(Target):
     # -------------------------------------------------------------------------------- pages
 
     def _document(self, path: str, page: Mapping[str, Any], model_id: str) -> tuple[str, Mapping[str, Any]]:
-        """Return where a model's place is: the page, or a reusable block that it shows."""
+        """Return the document with a model's place: the page, or a reusable block that it shows."""
         content = source_of(page)
         if not holds_place(content, model_id):
             for inner, block in self._reusable_blocks(content):
@@ -145,7 +145,7 @@ class WordPressTarget(Target):
             except WebRefusal as error:
                 if not error.permanent or not error.code:
                     raise
-                continue  # it is gone, or not for this account
+                continue  # it was deleted, or this account may not read it
             yield path, block
             waiting += [inner for inner in referenced_blocks(source_of(block)) if inner not in waiting]
 
@@ -158,13 +158,17 @@ class WordPressTarget(Target):
         if filters_iframes(page):
             raise SlotError(f"WordPress takes iframes out of what this account writes: {_UNFILTERED}")
         if source_of(self._api.page(path)) != content:
-            raise SlotError("somebody edited the page just now; trying again on what they wrote", passing=True)
+            raise SlotError(
+                "the page was edited while it was being written; its new content is read and tried again", passing=True
+            )
         self._api.write(path, changed)
         return changed
 
     def _rendered(self, path: str, page: Mapping[str, Any]) -> str:
-        """Return what visitors are shown of a public page, and of any other page what the account is shown."""
-        if page.get("status") == "publish" and not path.startswith(f"{_REUSABLE}/"):  # those have no page of their own
+        """Return the rendered page: for a public page as visitors get it, for any other as the account gets it."""
+        if page.get("status") == "publish" and not path.startswith(
+            f"{_REUSABLE}/"
+        ):  # reusable blocks have no address of their own
             public = self._read_as_visitor(path, page)
             if public is not None:
                 return public
@@ -189,7 +193,7 @@ class WordPressTarget(Target):
         return self._api.html_for_visitors(link) if isinstance(link, str) and link else None
 
     def _check_output(self, output: Output, path: str, link: ShownLink) -> None:
-        """Raise unless what visitors are shown is the link alone."""
+        """Raise unless visitors are shown this link and no other link of the model."""
         if output is Output.OTHER_TOO:
             raise SlotError(
                 f"the page shows another link of model {link.model_id} outside of its place: take it out by hand"
@@ -232,17 +236,17 @@ class WordPressTarget(Target):
 
 def _checked_model(model_id: object) -> str:
     if not isinstance(model_id, str) or not _MODEL_ID.fullmatch(model_id):
-        raise PMEInputError("pages: a key is no model id. Give 11 characters of [A-Za-z0-9], or the 25 of a View.")
+        raise PMEInputError("pages: a key is not a model id. Give 11 characters of [A-Za-z0-9], or the 25 of a View.")
     return model_id
 
 
 def _page_number(model_id: str, page: object) -> int:
-    """Return a page's number. No name or address is taken for one, since both change with the page's title."""
+    """Return a page's number. Names and addresses are refused, since both change with the page's title."""
     if isinstance(page, str) and re.fullmatch(r"[0-9]{1,18}", page.strip()):
         page = int(page)
     if not isinstance(page, int) or isinstance(page, bool) or page <= 0:
         raise PMEInputError(
-            f"pages: {model_id}: is not a page's number. Give the number that the editor's address holds (post=42), "
+            f"pages: {model_id}: is not a page's number. Give the number in the editor's address (post=42), "
             "not the page's name or address."
         )
     return page

@@ -63,7 +63,7 @@ class Block:
 
 
 def has_blocks(content: str) -> bool:
-    """Return whether WordPress takes a source for one of blocks, and so makes no paragraphs of its blank lines."""
+    """Return whether a source is made of blocks, so that WordPress does not turn its blank lines into paragraphs."""
     return "<!-- wp:" in content
 
 
@@ -96,7 +96,7 @@ def referenced_blocks(content: str) -> list[int]:
 
 
 def _pop(stack: list[tuple[re.Match[str], int]], waiting: Counter[str], name: str) -> tuple[re.Match[str], int]:
-    """Take the last opener of a name from the stack, and drop those above it, which are not closed."""
+    """Remove the last opening delimiter of a type from the stack, and those above it, which are not closed."""
     while True:
         opener, start = stack.pop()
         opened = opener["name"].removeprefix("core/")
@@ -125,7 +125,7 @@ def enclosing(blocks: Sequence[Block], start: int, end: int) -> list[Block]:
 
 
 def level_of(path: Sequence[Block]) -> int:
-    """Return how many blocks of a path a new block may stand in.
+    """Return how many of the blocks of a path may contain a new block.
 
     :param path: blocks in one another, the outermost first.
     """

@@ -1,4 +1,4 @@
-"""Checking in one request for a hundred pages that they still show the links that were put into them."""
+"""Check in one request for up to 100 pages that they still show the links that were put into them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pme_airflow.targets.wordpress_rest import WordPressApi, source_of
 __all__ = ["check_pages"]
 
 _PER_REQUEST = 100
-#: How many pages that are missing from a list are read by themselves: a plugin may list the pages of one language only.
+#: How many pages that are missing from a list are read one by one: a plugin may list the pages of one language only.
 _MAX_SINGLE = 20
 #: What may be a token, whatever the link around it looks like.
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,512}")
@@ -30,7 +30,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,512}")
 def check_pages(api: WordPressApi, shown: Sequence[Publication]) -> SlotCheck:
     """Check that pages still hold the links that were published in them.
 
-    A page that was not saved since it was read costs a part of one request. The source is compared of the others.
+    A page that was not saved since it was last read costs no request of its own. For the others the source is compared.
     """
     lost: set[str] = set()
     details: dict[str, dict[str, Any]] = {}

@@ -23,9 +23,9 @@ __all__ = ["cleared", "holds_place", "is_stale", "link_embed", "placed", "shown_
 
 #: Blocks of plain HTML, in which the link stands among other text.
 _RAW = frozenset({"freeform", "html"})
-#: More embeds of one model than this are for a person to clear up.
+#: With more embeds of one model than this, the page is refused, and a person must remove them.
 _MAX_EMBEDS = 10
-#: How many of them may come to light one after another, since one was written in another.
+#: How many removals one change may take: removing an embed may reveal another one that contained it.
 _MAX_REMOVALS = 40
 _BREAKS = ("<br>", "<br/>", "<br />")
 
@@ -44,9 +44,10 @@ def placed(content: str, embed: str | Callable[[str], str], model_id: str) -> st
     """Return a source with a model's link in its place; every other byte stays as it was.
 
     The place is where the model's link stands, else the placeholder ``[pme model=…]``, else where the link stood, else
-    what shows the model otherwise, else the end. What else shows the model is removed, unless the link stands there.
+    another embed of the model, else the end. Unless the link is in its place already, other embeds of the model are
+    removed.
 
-    :param embed: what :func:`link_embed` returns, or a function that makes it of what it replaces.
+    :param embed: what :func:`link_embed` returns, or a function that returns it for the text that it replaces.
     :raises SlotError: where there are several places of one kind.
     """
     place, others = _place(Source(content), model_id)
@@ -112,7 +113,7 @@ def _block(inner: str) -> str:
 
 
 def _place(source: Source, model_id: str) -> tuple[Unit | None, list[Unit]]:
-    """Return where a model's link goes, and what else shows the model."""
+    """Return the unit that the model's link replaces, and the other embeds of the model."""
     own = source.own(model_id)
     if len(own) > 1:
         raise SlotError(f"the page holds {len(own)} blocks of model {model_id}: leave one")

@@ -1,4 +1,4 @@
-"""How a WordPress page shows a Matterport space: every form in which people embed one, and where it stands."""
+"""Find the embeds of a Matterport space in a WordPress page, in every form in which people embed one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pme_airflow.targets.wordpress_blocks import Block
 
 __all__ = ["Unit", "find_embeds"]
 
-#: Elements that show what an attribute's address names.
+#: Elements that embed the address in an attribute.
 _FRAMES = frozenset({"amp-iframe", "embed", "frame", "iframe", "matterport-viewer", "object"})
 #: Elements that a script turns into a frame, if a class or id names the vendor.
 _FACADES = frozenset({"div", "figure", "section", "span"})
-#: How much an element may hold besides its tags; a longer way to an end tag leads to another element's.
+#: The most characters between an element's tags; an end tag further away belongs to another element.
 _MAX_INNER = 2000
 _SHORTCODE = re.compile(r"(?<!\[)\[([a-zA-Z][\w-]{0,40})([^\[\]]{0,4000})\](?!\])")
 _ENCODED = re.compile(r"\[(vc_raw_html|fusion_code)\b([^\[\]]{0,1000})\]([A-Za-z0-9+/=\s]{1,200000})\[/\1\]")
 _EMBEDDING = ("iframe", "embed", "matterport")
-#: Shortcodes of WordPress and of page builders that show what an address names.
+#: Shortcodes of WordPress and of page builders that embed an address.
 _VIDEOS = frozenset({"et_pb_video", "fusion_video", "vc_video", "video"})
 _URL = re.compile(r"https?://[^\s<>\"'\[\]]+")
 _LINE = re.compile(r"[^\n]+")
@@ -39,7 +39,7 @@ _LINE_TAGS = frozenset({"div", "figure", "p"})
 class Unit:
     """A stretch of a page's source that shows a model, or is to show it.
 
-    :param remainder: what of it is to stay, where it shows more than the model.
+    :param remainder: the part of it to keep, if it shows more than the model.
     """
 
     start: int
@@ -47,7 +47,7 @@ class Unit:
     remainder: str = ""
 
     def holds(self, block: Block) -> bool:
-        """Return whether a block stands in it."""
+        """Return whether it contains a block."""
         return self.start <= block.start and block.end <= self.end
 
 
@@ -74,7 +74,7 @@ class _Names:
 def find_embeds(
     content: str, blocks: Sequence[Block], stretches: Sequence[tuple[int, int]], model_id: str
 ) -> list[Unit]:
-    """Return what shows a model in a page's source, in order.
+    """Return the embeds of a model in a page's source, in order.
 
     :param blocks: the blocks of the source.
     :param stretches: the HTML between the delimiters of blocks.
@@ -95,7 +95,7 @@ def find_embeds(
 
 
 def _apart(units: list[Unit]) -> list[Unit]:
-    """Return units in order, without those that lie in another."""
+    """Return units in order, without those inside another one."""
     apart: list[Unit] = []
     for unit in sorted(units, key=lambda unit: (unit.start, -unit.end)):
         if not apart or unit.start >= apart[-1].end:
@@ -209,7 +209,7 @@ def _enclosed(content: str, match: re.Match[str]) -> tuple[str, int]:
 
 
 def _addresses(content: str, read: Sequence[Token], names: _Names) -> Iterator[Unit]:
-    """Yield the addresses that are alone on a line, which WordPress turns into what they name."""
+    """Yield the addresses that are alone on a line, which WordPress replaces by an embed."""
     for index, token in enumerate(read):
         if not isinstance(token, Text) or token.raw:
             continue

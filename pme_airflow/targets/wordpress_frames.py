@@ -1,6 +1,6 @@
-"""Keeping the look of an embed whose link is replaced: an iframe stays as it is but for the token in its address.
+"""Keep the look of an embed whose link is replaced: of an iframe only the token in its address changes.
 
-Of what is no iframe, a shortcode for example, the Showcase parameters, the size, the class and the title are kept.
+Of other embeds, a shortcode for example, the Showcase parameters, the size, the class and the title are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _AUTH = re.compile(r"(?<=[?&;])(auth=)[^&#\"'<>\s]*")
 _URL = re.compile(r"(?:https?:)?//[^\s<>\"'\[\]]+")
 _SIZE = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,4})?(?:px|%|vh|vw|em|rem)?\Z")
 _CLASS = re.compile(r"[A-Za-z0-9_ -]{1,200}\Z", re.ASCII)
-#: Parameters that say what is opened, not how it looks.
+#: Parameters that select what is opened and do not change how it looks.
 _NOT_LOOKS = frozenset({"access_token", "auth", "m", "model"})
 
 
@@ -144,7 +144,7 @@ def _with_looks(link: ShownLink, address: str, former: str = "") -> str:
 
 @dataclass(frozen=True)
 class _Looks:
-    """What a frame looks like besides its address."""
+    """The attributes of a frame besides its address."""
 
     width: str = "100%"
     height: str = "480"

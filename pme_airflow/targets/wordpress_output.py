@@ -1,4 +1,4 @@
-"""Determines what visitors are shown of a link from a page's HTML."""
+"""Determine from a page's HTML what visitors are shown of a link."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
 
 
 class Output(Enum):
-    """What a page gives out."""
+    """What a page shows of a link."""
 
-    #: The link, and no other one of the model.
+    #: Only the link.
     SHOWN = auto()
     #: The link, and another one of the model.
     OTHER_TOO = auto()
     #: The link in a form that a script unpacks, or only traces of it: an optimizer or a consent plugin rewrote it.
     REWRITTEN = auto()
-    #: Another link of the model alone.
+    #: Only another link of the model.
     STALE = auto()
-    #: Nothing of the link or its model.
+    #: Neither the link nor another one of its model.
     HIDDEN = auto()
 
 

@@ -18,16 +18,16 @@ from pme_airflow.targets.web import WebApi, WebRefusal
 __all__ = ["WordPressApi", "filters_iframes", "lists_rights", "source_of"]
 
 _PER_PAGE = 100
-#: What is read of a page: without naming the raw content WordPress renders it as well.
+#: The fields to request of a page. If the raw content is not named, WordPress renders it as well.
 _PAGE_FIELDS = "id,status,link,content.raw,_links"
-#: What is read of a revision; WordPress knows no parts of its content.
+#: The fields to request of a revision; WordPress cannot return a part of its content.
 _REVISION_FIELDS = "id,content"
 _ACTIONS = ("https://api.w.org/action-", "wp:action-")
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,60}")
-#: Where JSON may start in an answer that plugins print notices into, and how many such places are tried.
+#: Where JSON may start in a response that plugins print notices into, and how many such places are tried.
 _JSON_START = re.compile(r"[\[{](?=\s*[\"{\[\]}])")
 _MAX_STARTS = 50
-#: With it PHP's notices are not printed into answers.
+#: Keeps PHP's notices out of responses.
 _HEADERS = {"Accept": "application/json"}
 _NOT_FOUND = frozenset({404, 410})
 #: The REST API's addresses: the first works with and without pretty permalinks; a firewall may block any of them.
@@ -47,7 +47,7 @@ class WordPressApi:
 
     :param session: carries the account and its application password.
     :param base_url: the site's address.
-    :param timeout: seconds to wait for an answer.
+    :param timeout: seconds to wait for a response.
     """
 
     def __init__(self, session: requests.Session, base_url: str, timeout: float) -> None:
@@ -66,7 +66,7 @@ class WordPressApi:
         return _checked_page(self._request("GET", path, {"context": "edit", "_fields": _PAGE_FIELDS}), path)
 
     def output(self, path: str, *, anonymous: bool) -> Mapping[str, Any]:
-        """Read what a page gives out, as a visitor or as the account: ``rendered``, and whether it is ``protected``."""
+        """Read the output of a page, as a visitor or as the account: ``rendered``, and whether it is ``protected``."""
         query = {"_fields": "id,content.rendered,content.protected"} | ({} if anonymous else {"context": "edit"})
         content = _checked_page(self._request("GET", path, query, anonymous=anonymous), path).get("content")
         return content if isinstance(content, Mapping) else {}
@@ -84,7 +84,7 @@ class WordPressApi:
     def pages(self, kind: str, numbers: Sequence[int], fields: str) -> dict[int, Mapping[str, Any]]:
         """Read some fields of up to 100 pages in one request; those that are gone or in the trash are left out.
 
-        Where that is too much for one answer, it is asked for in halves.
+        If the response is too long, each half is requested on its own.
         """
         try:
             return self._pages(kind, numbers, fields)
@@ -110,7 +110,7 @@ class WordPressApi:
         self._request("POST", path, {}, body={"content": content})
 
     def history(self, path: str) -> Iterator[Mapping[str, Any]]:
-        """Read all revisions and autosaves of a page; none where its type keeps none."""
+        """Read all revisions and autosaves of a page; nothing if its type has none."""
         for kind in ("revisions", "autosaves"):
             yield from self._entries(f"{path}/{kind}", kind).values()
 
@@ -206,7 +206,9 @@ class WordPressApi:
         )
         found = _json_of(answer)
         if found is None and method != "POST":
-            raise WebRefusal("the site gave no JSON: is the address a WordPress site's?", answer.status_code)
+            raise WebRefusal(
+                "the site did not answer with JSON: is the address that of a WordPress site?", answer.status_code
+            )
         return found
 
 
@@ -240,9 +242,9 @@ def filters_iframes(page: Mapping[str, Any]) -> bool:
 
 def _checked_page(found: Any, path: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
-        raise SlotError("the site did not answer with a page: is the address a WordPress site's?")
+        raise SlotError("the site did not answer with a page: is the address that of a WordPress site?")
     if str(_number(found)) != path.rpartition("/")[2]:
-        raise SlotError("the site answered with another page than the one asked for: check its address")
+        raise SlotError("the site answered with another page than the one requested: check its address")
     return found
 
 
@@ -250,12 +252,12 @@ def _number(entry: Mapping[str, Any]) -> int:
     """Return the number of a page or revision. It becomes a part of addresses."""
     number = entry.get("id")
     if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
-        raise SlotError("the site answered with an entry without a number: is the address a WordPress site's?")
+        raise SlotError("the site answered with an entry without an id: is the address that of a WordPress site?")
     return number
 
 
 def _json_of(answer: requests.Response) -> Any:
-    """Return an answer's JSON, also where a byte order mark or a plugin's notices stand around it; else ``None``."""
+    """Return a response's JSON, also with a byte order mark or a plugin's notices around it; else ``None``."""
     text = answer.content.decode("utf-8-sig", "replace").strip()
     try:
         return json.loads(text)
@@ -289,10 +291,10 @@ def _problem(answer: requests.Response) -> SlotError | None:
 def _message(status: int, code: str) -> str:
     if not code:
         if status in _NOT_FOUND:
-            return f"HTTP {status}: no REST API of WordPress answers there. Check the address, or let it through"
+            return f"HTTP {status}: WordPress' REST API does not answer there. Check the address, or unblock the API"
         return f"HTTP {status} {_IN_FRONT}"
     if code == "rest_no_route":
-        return "there is no such type in the site's REST API: check type"
+        return "the site's REST API has no such type: check type"
     if status in _NOT_FOUND:
         return "there is no such page: check its number in pages"
     if status == 401 and code.startswith("rest_"):
@@ -310,7 +312,7 @@ def _message(status: int, code: str) -> str:
 
 
 def _code(answer: requests.Response) -> str:
-    """Return WordPress' code of an error; empty where the answer is none of WordPress."""
+    """Return the code of a WordPress error; empty if the response is not from WordPress."""
     found = _json_of(answer)
     code = found.get("code") if isinstance(found, Mapping) else None
     if not isinstance(code, str):
@@ -320,4 +322,4 @@ def _code(answer: requests.Response) -> str:
 
 def _front_problem(answer: requests.Response) -> SlotError | None:
     status = answer.status_code
-    return WebRefusal(f"visitors are refused the page (HTTP {status})", status) if status >= 400 else None
+    return WebRefusal(f"the page is refused to visitors (HTTP {status})", status) if status >= 400 else None

@@ -1,4 +1,4 @@
-"""The source of a WordPress page, read once: its blocks, and what in it shows a model or is to show it."""
+"""Parse the source of a WordPress page once: its blocks, and the places, placeholders and embeds of models in it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Source:
         return list(_COMMENT.finditer(self.content))
 
     def strays(self, model_id: str) -> list[Unit]:
-        """Return the comments of a model that have lost their other: somebody deleted a part of the model's place."""
+        """Return the comments of a model without their counterpart: a part of the model's place was deleted."""
         starts, ends = {place.start for place in self._places}, {place.end for place in self._places}
         return [
             Unit(comment.start(), comment.end())
@@ -71,7 +71,7 @@ class Source:
         ]
 
     def own(self, model_id: str) -> list[Unit]:
-        """Return where a model's link stands. What people wrote between its comments is to remain."""
+        """Return the place of a model's link. What people wrote between its comments is kept."""
         own = (place for place in self._places if place.model_id == model_id)
         return [Unit(place.start, place.end, self._remainder(place)) for place in own]
 
@@ -109,7 +109,7 @@ class Source:
                     yield from (Unit(match.start(), match.end()) for match in found)
 
     def embeds(self, model_id: str) -> list[Unit]:
-        """Return what else shows a model: frames, shortcodes, addresses and blocks."""
+        """Return the other embeds of a model: frames, shortcodes, addresses and blocks."""
         return find_embeds(self.content, self.blocks, self._stretches, model_id)
 
     @cached_property

@@ -384,5 +384,5 @@ def test_files_in_a_bucket_are_not_cached_and_have_their_content_types(bucket: B
 
 def test_storage_options_are_for_s3_alone(folder: Path) -> None:
     target = local_target(folder, storage_options={"ACL": "private"})
-    with pytest.raises(PMEInputError, match="storage_options: they are for paths in S3"):
+    with pytest.raises(PMEInputError, match="storage_options: they apply to paths in S3"):
         target.put(ONE, shown_link(), {})

@@ -166,7 +166,7 @@ def test_a_login_page_is_not_taken_for_an_answer(site: Site, services: Services)
     with serving_handler(handler) as address:
         other = target(replace(site, address=address), {ONE: 1})
         outcome = publish(services, "monday", other, mint(services, "monday", [ONE]).items)
-    assert "is the address a WordPress site's?" in outcome.failed[0]["reason"]
+    assert "is the address that of a WordPress site?" in outcome.failed[0]["reason"]
     assert set(asked) == {"GET"}
 
 

@@ -116,7 +116,7 @@ def test_what_is_no_number_of_a_page_is_refused(page: object) -> None:
 
 @pytest.mark.parametrize("kind", ["../users", "Pages", "", "pages/1", "pages?x", None, "-x", "a" * 62])
 def test_what_is_no_type_is_refused(kind: object) -> None:
-    with pytest.raises(PMEInputError, match="type: is no REST base"):
+    with pytest.raises(PMEInputError, match="type: is not a REST base"):
         FakeWordPress().target(kind=kind)
 
 
@@ -184,7 +184,7 @@ def test_a_rest_api_that_is_closed_to_visitors_is_gone_round_by_the_page_itself(
 def test_a_page_that_visitors_are_refused_is_no_success(status: int) -> None:
     site = FakeWordPress(p1="before")
     site.faults.append(lambda asked: response(status, "<html></html>", "text/html") if asked.anonymous else None)
-    with pytest.raises(SlotError, match=f"visitors are refused the page .HTTP {status}"):
+    with pytest.raises(SlotError, match=f"the page is refused to visitors .HTTP {status}"):
         shown_by(site)
 
 

@@ -65,7 +65,7 @@ def test_an_error_of_wordpress_says_what_to_do(status: int, code: str, words: st
         (401, "Unauthorized", "in front of WordPress"),
         (405, "", "in front of WordPress"),
         (406, "Not Acceptable", "in front of WordPress"),
-        (404, "<html>Not found</html>", "no REST API of WordPress answers there"),
+        (404, "<html>Not found</html>", "WordPress' REST API does not answer there"),
         (301, "", "redirect"),
         (200, "<html>Log in</html>", "gave no JSON"),
         (200, "", "gave no JSON"),

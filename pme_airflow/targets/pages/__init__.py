@@ -67,7 +67,7 @@ def gallery_page(pages: Sequence[Mapping[str, str]]) -> str:
 
 
 def _policy(link: HttpUrl, sdk_url: str) -> str:
-    """Return the content security policy of an embed page. The vendor's SDK loads scripts of its own from elsewhere."""
+    """Return the content security policy of an embed page. The vendor's SDK loads scripts from other hosts."""
     frame = f"{link.scheme}://{link.netloc}"
     sdk = parse_http_url(sdk_url)
     local = f" {sdk.scheme}://{sdk.netloc}" if sdk is not None else ""
