@@ -1,1 +1,1 @@
-"""The PME API in plain Python: calls, application token, retries, documents, outcomes and their judge, limiter."""
+"""The client of the PME API in plain Python: calls, application token, retries, GraphQL documents and rate limits."""

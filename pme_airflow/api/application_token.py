@@ -1,4 +1,4 @@
-"""The application token: requesting it with the client credentials, and caching it until it is about to end.
+"""The application token: requesting it with the client credentials, and caching it until it is about to expire.
 
 Facts: the grant is OAuth 2.0's client credentials (RFC 6749, 4.4) at ``/api/oauth/token``. An OAuth application may set
 a lifetime of 60 minutes to 24 hours, so ``expires_in`` decides and not a constant.
@@ -31,7 +31,7 @@ _TOKEN_PATH = "/api/oauth/token"
 _RENEW_MARGIN_SECONDS = 60.0
 #: The documented lifetime, for a response without a readable ``expires_in``.
 _DEFAULT_LIFETIME_SECONDS = 3599.0
-#: Threads that ask within so many seconds of a failed request get its error instead of a whole deadline of their own.
+#: Threads that need a token within so many seconds of a failed request get its error at once.
 _SHARED_FAILURE_SECONDS = 1.0
 _PASSING_STATUSES = frozenset({408, 425, 429})
 
@@ -136,7 +136,7 @@ class ApplicationTokenCache:
         return Refusal(RefusalKind.GIVE_UP, self._wrong_host_error(status))
 
     def _credentials_error(self, status: int) -> PMECredentialsError:
-        """Return the error of a refusal. A typing mistake is named before a reset, which a mistake does not need."""
+        """Return the error for refused credentials, with typing mistakes first, which need no reset."""
         mistakes = possible_mistakes(self._client_id, self._client_secret.reveal())
         hint = f" The client secret {'; it '.join(mistakes)}." if mistakes else ""
         return PMECredentialsError(

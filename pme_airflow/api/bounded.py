@@ -19,16 +19,16 @@ import urllib3
 
 __all__ = ["MAX_BODY_BYTES", "BoundedHTTPResponse", "bound_response", "read_body"]
 
-#: The longest body in bytes. The largest honest one, 1,000 links, is 0.4 MB; 2 MB of ``[]`` take 75 MB as JSON.
+#: The longest body in bytes. The largest expected one, 1,000 links, is 0.4 MB; 2 MB of ``[]`` take 75 MB parsed.
 MAX_BODY_BYTES = 2 * 1024 * 1024
-#: What may be sent in addition to the body, in bytes: its chunks' headers and the header fields.
+#: Bytes that may be sent in addition to the body: its chunks' headers and the header fields.
 _MAX_HEADER_BYTES = 1024 * 1024
 _CHUNK = 64 * 1024
 _BOUNDS = threading.local()
 
 
 def bound_response(seconds: float, max_body: int = MAX_BODY_BYTES) -> None:
-    """Let the next response of this thread take no more than a number of seconds in all, counted from now.
+    """Limit the next response of this thread to a number of seconds in all, counted from now.
 
     :param max_body: the longest body in bytes.
     """
@@ -46,7 +46,7 @@ class BoundedHTTPResponse(HTTPResponse):
 
 
 class _BoundedFiles:
-    """What ``HTTPResponse`` needs of a socket: a file to read from."""
+    """Stands for a socket in ``HTTPResponse``, which only calls its ``makefile``."""
 
     def __init__(self, sock: socket.socket, until: float | None, max_wire: int) -> None:
         self._sock = sock

@@ -29,7 +29,7 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 def bound_session(session: requests.Session) -> None:
-    """Let a session read its responses within the bounds of its thread. Its adapters keep their other settings.
+    """Make a session read its responses within the bounds of its thread. Its adapters keep their other settings.
 
     The bounds are those of the last :func:`~pme_airflow.api.bounded.bound_response` in the thread.
     """

@@ -41,9 +41,9 @@ from pme_airflow.secrets import AccessToken, SecretStr
 __all__ = ["DEFAULT_HOST", "NEVER_ISSUED", "ClientSettings", "PMEClient", "limiter_of"]
 
 _PAGE_SIZE = 100
-#: A list of more pages, a million models, is one that does not end.
+#: A list with more pages than this (a million models) is treated as endless, and is an error.
 _MAX_PAGES = 10_000
-#: Of the documented shape of a token, and never issued by any honest random source.
+#: A text in the documented format of tokens that a random source does not produce in practice.
 NEVER_ISSUED = AccessToken("0" * 25)
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class PMEClient:
     :param session: a ``requests`` session to use instead of one of its own.
     :param limiter: shared with other clients; one of its own where it is left out.
     :param memory: the form of documents that the API executes; one of its own where it is left out.
-    :raises PMEInputError: for an empty id or secret, or a host that cannot be right.
+    :raises PMEInputError: for an empty id or secret, or an invalid host.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class PMEClient:
     def mint(self, requests: Sequence[MintRequest]) -> list[MintVerdict]:
         """Mint links in one request, or one by one where the server takes no batches.
 
-        What certainly had no effect is sent again until the deadline; what may have had one never is.
+        A request that certainly had no effect is repeated until the deadline; one that may have had an effect never is.
 
         :return: a verdict for each request, in order.
         :raises PMECredentialsError: where the credentials are refused, so that no link was made.
@@ -281,7 +281,7 @@ class PMEClient:
         return {model_id: name for model_id, name in names if name}
 
     def check_enabled(self) -> None:
-        """Prove that the credentials may use Private Model Embed, by revoking a token that was never issued.
+        """Check that the credentials may use Private Model Embed, by revoking a token that was never issued.
 
         :raises PMENotEnabledError: where the API forbids it, or knows no such mutation.
         :raises PMEError: where the credentials or the host are wrong, or the API is unavailable.

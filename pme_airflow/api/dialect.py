@@ -1,4 +1,4 @@
-"""What the API's schema offers today: the names of the mutations, and the optional fields that it still has."""
+"""Remember the API's current schema: the names of the mutations, and which optional fields exist."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Dialect:
 
 
 class FactStore(Protocol):
-    """Keeps what one process learned about the API for the next ones, for a day."""
+    """Stores what one process learned about the API for other processes, for a day."""
 
     def load(self) -> dict[str, str]:
         """Return the facts by name."""
@@ -128,7 +128,7 @@ class DialectMemory:
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """Let one of several requests of the same form go alone until :meth:`settle`, so that one alone is refused.
+        """Block other requests of the same form until :meth:`settle`, so that only one is refused for its form.
 
         The others wait for 2 s at most, so that a first request that hangs delays no other for longer.
         """
@@ -142,5 +142,5 @@ class DialectMemory:
                 self._first.release()
 
     def settle(self) -> None:
-        """Let all requests go: one was answered, and not refused for its form."""
+        """Unblock all requests: one was answered, and not refused for its form."""
         self._settled.set()

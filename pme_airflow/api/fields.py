@@ -1,4 +1,4 @@
-"""Checking the fields of API responses where they enter, so that nothing behind this module meets a hostile value.
+"""Check the fields of API responses when they are received, so that no other module handles an unsafe value.
 
 A field that fails its check never makes a token unknown: the token is live either way, so the field is replaced.
 """
@@ -22,7 +22,7 @@ from pme_airflow.secrets import AccessToken, SecretStr
 __all__ = ["CLOCK_SLACK", "checked_application", "checked_link", "checked_model", "checked_text", "checked_token",
            "checked_valid_until", "link_of"]  # fmt: skip
 
-#: How far ``validUntil`` may lie beyond what the API grants at the most: rounding, and the request's own time.
+#: How far ``validUntil`` may lie beyond the API's maximum of 24 h: rounding, and the duration of the request.
 CLOCK_SLACK = timedelta(minutes=5)
 #: The name of an enum's value, as the vendor documents it; without digits, so that it cannot be a token.
 _APPLICATION = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}\Z", re.ASCII)
@@ -47,7 +47,7 @@ def checked_application(value: object) -> str:
 
 
 def checked_text(value: object, max_length: int = 255) -> str:
-    """Return a name on one line: control and invisible characters become spaces, and what is too long is cut.
+    """Return a name on one line: control and invisible characters become spaces, and long ones are cut.
 
     :return: the text; empty where the value is no text.
     """

@@ -1,4 +1,4 @@
-"""The graph endpoint: executing documents with an application token, and repeating what certainly had no effect."""
+"""Execute documents on the graph endpoint with an application token, and repeat those that certainly had no effect."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class GraphEndpoint:
         return self._run(lambda token: self._mutate_once(build, token, fields, refused))
 
     def query(self, build: Build, field: str) -> dict[str, object]:
-        """Execute a query, which may be repeated whatever happened to it, and return the object of one field.
+        """Execute a query, which is safe to repeat after any failure, and return the object of one field.
 
         :return: the object; empty where the API refused the field itself.
         :raises PMEError: where it cannot be had before the deadline.

@@ -21,7 +21,7 @@ _CODE = re.compile(r"[A-Za-z]{1,24}([._-][A-Za-z]{1,24}){0,5}\Z", re.ASCII)
 _VALIDATION_CODES = frozenset({"GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "VALIDATIONERROR", "INVALIDSYNTAX"})
 _MODEL_STATUSES = frozenset({403, 404, 410})
 _THROTTLING_STATUSES = frozenset({408, 425, 429})
-#: What the words of a code mean, where there is no status. Which codes there are is not documented.
+#: Classify an error by the words of its code if it has no status. The codes are not documented.
 _THROTTLING = re.compile(r"\b(throttl\w*|rate|rate ?limit\w*|limit\w*|quota\w*|too ?many\w*)\b")
 _CLIENT_ERROR = re.compile(r"^(request|model)\b|\b(not ?found|invalid\w*|forbidden|unauthorized|unauthenticated|bad)\b")
 _ABOUT_MODEL = re.compile(r"^model\b|\bnot\b|\bnot ?found\b")
@@ -33,7 +33,7 @@ _NAMED_FIELD = re.compile(
     r"""|\b[Ff]ields? ([A-Za-z]{1,40})\b(?!\.)""",
     re.ASCII,
 )
-#: What follows it names fields that the API does have.
+#: Field names after these words are suggestions: the API has them.
 _SUGGESTION = re.compile(r"did you mean|use\b|in favou?r of|replaced by", re.IGNORECASE)
 _UNKNOWN_FIELD = re.compile(
     r"cannot query field|FieldUndefined|undefined field|unknown field|is undefined", re.IGNORECASE
@@ -67,7 +67,7 @@ class GraphError:
 
     @property
     def is_client_error(self) -> bool:
-        """Whether it is of the 4xx kind, so that nothing was done."""
+        """Whether it is a 4xx error, so that the request had no effect."""
         if self.status is not None:
             return 400 <= self.status < 500
         return bool(_CLIENT_ERROR.search(self._words) or _THROTTLING.search(self._words))
@@ -81,7 +81,7 @@ class GraphError:
 
     @property
     def is_denial(self) -> bool:
-        """Whether the API refused the very thing that was requested, rather than the credentials or for now."""
+        """Whether the API refused what was requested itself: not the credentials, and not temporarily."""
         return self.is_client_error and not self.is_throttling and self.status != 401
 
     @property

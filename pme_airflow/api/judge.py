@@ -1,4 +1,4 @@
-"""Judging what a response, or the lack of one, says about a mint or a revocation.
+"""Decide from a response, or the lack of one, whether a mint or a revocation took effect.
 
 Each alias of a batch is judged on its own. A mint was *made*, *not made* or its result is *unknown*; only what was not
 made may be sent again. Pure functions: nothing here sends a request.
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 def refusal_of(exchange: Exchange, fields: int = 1) -> Refusal | None:
-    """Decide whether a request was refused whole, so that it certainly had no effect.
+    """Decide whether a request was refused as a whole, so that it certainly had no effect.
 
     Facts: ``400 invalid_grant`` stands for an expired application token (the vendor's OAuth use-case page); the other
     rows are those of "What an answer says about a mint", read conservatively where the vendor documents nothing.
@@ -75,14 +75,19 @@ def refusal_of(exchange: Exchange, fields: int = 1) -> Refusal | None:
     if status == 403:
         return Refusal(RefusalKind.GIVE_UP, not_enabled_error())
     if status == 415:
-        return Refusal(RefusalKind.GIVE_UP, PMEProtocolError("The host refused JSON (HTTP 415): is it the PME API?"))
+        return Refusal(
+            RefusalKind.GIVE_UP,
+            PMEProtocolError(
+                "The host refused JSON (HTTP 415). Check that the API address of the connection is that of the PME API."
+            ),
+        )
     if graph is None or graph.data is not None or not graph.errors or status >= 500:
         return None
     return _refused_query(graph, status, fields)
 
 
 def _refused_query(graph: GraphResponse, status: int, fields: int) -> Refusal | None:
-    """Decide about a response without data, by its errors alone."""
+    """Decide the same for a response without data, by its errors alone."""
     if any(error.path for error in graph.errors):
         return None
     whole_4xx = 400 <= status < 500
@@ -126,7 +131,7 @@ def not_enabled_error() -> PMENotEnabledError:
 def judge_mint(
     exchange: Exchange, requests: Mapping[str, MintRequest], received_at: datetime, api_base_url: str = DEFAULT_HOST
 ) -> dict[str, MintVerdict]:
-    """Judge each alias of a mint that was not refused whole.
+    """Return a verdict for each alias of a mint that was not refused as a whole.
 
     :param exchange: the response, or the lack of one.
     :param requests: the request under each alias.
@@ -203,7 +208,7 @@ def _refused_alias(error: GraphError, request: MintRequest) -> NotMade:
 
 
 def judge_revoke(exchange: Exchange, aliases: Sequence[str]) -> dict[str, RevokeVerdict]:
-    """Judge each alias of a revocation that was not refused whole; only the API's own ``true`` confirms it.
+    """Return a verdict for each alias of a revocation that was not refused as a whole; only ``true`` confirms it.
 
     :param exchange: the response, or the lack of one.
     :param aliases: the aliases of the request.

@@ -1,4 +1,4 @@
-"""Limiting requests: a rate that is never exceeded, and below it the concurrency and rate that the API accepts.
+"""Limit requests to a rate that is never exceeded, and below it to the concurrency and rate that the API accepts.
 
 Additive increase and multiplicative decrease, as in TCP (RFC 5681); a rate that was refused is approached again slowly
 and then exceeded quickly, as in CUBIC (RFC 9438).
@@ -14,7 +14,7 @@ from pme_airflow.clock import Clock
 
 __all__ = ["Limiter", "LocalRateLimit", "RateLimit"]
 
-#: The part of a named rate limit that is sent, since requests arrive a little early or late.
+#: The share of a configured rate limit that is used, since requests arrive a little early or late.
 _RATE_MARGIN = 0.97
 #: Starts are reserved for so many seconds at once, and at most so many of them.
 _RESERVE_SECONDS = 0.25
@@ -26,7 +26,7 @@ _RATE_LIMIT_COUNT = 5
 _RATE_LIMIT_PART = 0.3
 #: After a refusal for the rate, send 95 % of what the API accepted in the last second; 95 % of that after the next.
 _DECREASE = 0.95
-#: A rate cut to less than 85 % of its first value and still refused was not the cause: measure it anew.
+#: If a rate below 85 % of its first value is still refused, that value was wrong: measure it again.
 _REMEASURE_PART = 0.85
 _MIN_RATE = 0.5
 #: Seconds without a request after the rate limit is found, and after each further refusal.
@@ -140,7 +140,7 @@ class Limiter:
         return self._clock.monotonic()
 
     def _seconds_left(self) -> float:
-        """Return the seconds until a request may start; zero takes the turn, so that the next one waits for its own."""
+        """Return the seconds until a request may start; zero means that it starts now and is counted."""
         with self._lock:
             now = self._clock.monotonic()
             if now < self._paused_until:

@@ -1,4 +1,4 @@
-"""Sending a client's requests: when the limiter allows it, and with the server's time taken from each response."""
+"""Send a client's requests when the limiter allows it, and read the server's time from each response."""
 
 from __future__ import annotations
 

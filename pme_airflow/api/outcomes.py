@@ -102,7 +102,7 @@ Exchange = HttpResponse | NoResponse
 
 
 class RefusalKind(Enum):
-    """What the client does about a request that was refused whole."""
+    """What the client does about a request that was refused as a whole."""
 
     #: Buy a new application token and send the request again at once.
     RENEW_TOKEN = auto()
@@ -125,7 +125,7 @@ class Refusal:
     """A request that certainly had no effect.
 
     :param kind: what to do about it.
-    :param error: the error to raise or report where nothing more is tried.
+    :param error: the error to raise or report if it is not sent again.
     :param retry_after: seconds the API asks to wait, or ``None`` where it does not say.
     """
 
@@ -177,7 +177,7 @@ class NotRevoked:
     :param reason: why, in words.
     :param sent: false where the request certainly had no effect.
     :param denied: whether the API itself refused to revoke this token, with ``false`` or an error of the 4xx kind that
-        asks neither for patience nor for credentials. False where it was not reached, busy or broken.
+        is neither temporary nor about credentials. False where it was not reached, busy or broken.
     :param retry_after: seconds the API asks to wait, or ``None`` where it does not say.
     """
 

@@ -1,4 +1,4 @@
-"""The retry policy: what had no effect is sent again, with backoff, until a deadline."""
+"""The retry policy: requests that had no effect are sent again, with backoff, until a deadline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Attempt", "RetryPolicy"]
 
 _FIRST_BACKOFF_SECONDS = 0.4
 _MAX_BACKOFF_SECONDS = 20.0
-#: ``Retry-After`` is exceeded by up to this part of the backoff, so that clients do not all return in the same instant.
+#: ``Retry-After`` is exceeded by up to this share of the backoff, so that clients do not all retry at the same time.
 _RETRY_AFTER_JITTER = 0.1
 _AT_ONCE = frozenset({RefusalKind.RENEW_TOKEN, RefusalKind.OTHER_MUTATION_NAMES, RefusalKind.WITHOUT_FIELDS})
 

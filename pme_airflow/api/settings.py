@@ -22,7 +22,7 @@ class ClientSettings:
         ``max_concurrency``.
     :param requests_per_second: a limit that is never exceeded, or ``None`` for none.
     :param timeout: seconds to wait for a connection, and for each read of a response.
-    :param deadline: seconds after which a request that is only refused, or finds the API unreachable, is given up.
+    :param deadline: seconds after which a request is no longer repeated while the API refuses it or cannot be reached.
     """
 
     batch_size: int = 10

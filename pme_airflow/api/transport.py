@@ -23,7 +23,7 @@ from pme_airflow.secrets import SecretStr
 
 __all__ = ["Transport"]
 
-#: A response may take so many times the timeout of one read in all, its headers included.
+#: The time for a whole response, headers included, as a multiple of the timeout of one read.
 _TOTAL_TIMEOUTS = 2.0
 _HEADERS = {"Accept-Encoding": "gzip"}
 #: Whether the thread's current request was written: false before its first byte, ``None`` where nothing recorded it.
@@ -80,7 +80,7 @@ class _RecordingAdapter(HTTPAdapter):
 
 
 class _NoAuth(AuthBase):
-    """Sets no ``Authorization`` header, so that no ``.netrc`` entry does."""
+    """Sets no ``Authorization`` header, and keeps ``requests`` from taking one from ``.netrc``."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
@@ -88,7 +88,7 @@ class _NoAuth(AuthBase):
 
 @dataclass(frozen=True)
 class _Route:
-    """What is the same for every request to one address: preparing it anew costs as much as sending it.
+    """The parts that all requests to one address share: preparing them again costs as much as sending a request.
 
     :param template: the request without a body and a token.
     :param settings: the proxies and the certificates that the environment names, for ``Session.send``.

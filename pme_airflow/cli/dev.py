@@ -1,4 +1,4 @@
-"""The commands that run stand-ins to try the package with: an emulator, a demo, a whole Airflow."""
+"""The commands to try the package with: an emulator, a demo, and a whole Airflow."""
 
 from __future__ import annotations
 

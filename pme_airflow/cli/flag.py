@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INTERACTIVE_DEADLINE", "flag_command"]
 
-#: How long a command goes on while no revocation is confirmed: a person waits for it, and the next sweep goes on.
+#: How long a command continues while no revocation is confirmed: a person waits for it, and the next sweep continues.
 INTERACTIVE_DEADLINE = timedelta(seconds=7)
 
 

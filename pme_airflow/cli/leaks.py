@@ -1,4 +1,4 @@
-"""Printing what a leak response selected, flagged and revoked."""
+"""Print what a leak response selected, flagged and revoked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def print_selected(rows: Sequence[LinkRow]) -> None:
 
 
 def print_response(response: LeakResponse, form: str, client_id: str) -> None:
-    """Print a response: the links on standard output, what a person must do on standard error.
+    """Print a response: the links on standard output, the messages about what to do on standard error.
 
     :param client_id: the client of the connection that responded.
     """

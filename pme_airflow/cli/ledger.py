@@ -1,4 +1,4 @@
-"""The commands that read the ledger and look after its tables."""
+"""The commands that read the ledger and maintain its tables."""
 
 from __future__ import annotations
 

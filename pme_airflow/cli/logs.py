@@ -1,4 +1,4 @@
-"""Logging to standard error, one line a record, although Airflow sets up a log of its own on standard output."""
+"""Log to standard error, one line a record, although Airflow configures a log on standard output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pme_airflow.printable import printable
 __all__ = ["logging_to_stderr", "replace_airflow_handlers"]
 
 
-#: What this logger writes stands in the response, which commands print.
+#: This logger's messages are in the response, which commands print, so they are not logged as well.
 _PRINTED = "pme_airflow.lifecycle.leak_response"
 
 

@@ -1,4 +1,4 @@
-"""Writing results to standard output and messages to standard error, so that neither can be forged or broken.
+"""Write results to standard output and messages to standard error; text from outside cannot forge or break either.
 
 Text from outside (names, reasons, targets, paths) may contain escape codes, line breaks and lone surrogates. All of it
 is written through :func:`~pme_airflow.printable.printable`, without any markup.
@@ -60,7 +60,7 @@ class OutputClosedError(Exception):
 
 @contextmanager
 def result_alone_on_stdout() -> Iterator[None]:
-    """Keep standard output for the command's result: whatever else is printed goes to standard error.
+    """Keep standard output for the command's result: all other output goes to standard error.
 
     Airflow's own log handler writes to standard output, and so would break the JSON that a program reads there.
     """
@@ -92,7 +92,7 @@ def fail(message: str, status: int = 2) -> NoReturn:
 def print_note(message: str) -> None:
     """Print a message for a person on standard error; the items of a list in it on lines of their own."""
     lines = (printable(line, None) for line in _LIST_ITEM.split(message))
-    with suppress(OSError, ValueError, AttributeError):  # a closed standard error is no reason to end otherwise
+    with suppress(OSError, ValueError, AttributeError):  # a closed standard error does not change the exit status
         sys.stderr.write("\n".join(lines) + "\n")
         sys.stderr.flush()
 

@@ -1,4 +1,4 @@
-"""What commands share: their options, the hook of the connection they name, and reading standard input."""
+"""Shared by the commands: options, the hook of a connection, and reading standard input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the arguments of hook methods and operators, also as Airflow's templates render them."""
+"""Parse the arguments of hook methods and operators, also as Airflow's templates render them."""
 
 from __future__ import annotations
 

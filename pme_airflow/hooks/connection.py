@@ -19,9 +19,9 @@ from pme_airflow.secrets import SecretStr
 __all__ = ["CONN_TYPE", "ConnectionSettings", "Extras"]
 
 CONN_TYPE = "pme"
-#: The most requests at once where the connection sets no limit.
+#: The most concurrent requests if the connection sets no limit.
 _GROW_TO = 32
-#: Where Airflow's URI form puts an extra that is not flat.
+#: The key under which Airflow's URI form stores an extra with nested values.
 _NESTED_EXTRA = "__extra__"
 _CONN_TYPE = re.compile(r"[A-Za-z0-9_-]{1,20}")
 
@@ -83,7 +83,7 @@ class ConnectionSettings:
     def read(cls, connection: Any) -> ConnectionSettings:
         """Read an Airflow connection.
 
-        :raises PMEInputError: for a connection of another type, an address that cannot be right, or a bad extra.
+        :raises PMEInputError: for a connection of another type, an invalid address, or an invalid extra.
         """
         if str(connection.conn_type).strip().lower() != CONN_TYPE:
             found = str(connection.conn_type or "none")

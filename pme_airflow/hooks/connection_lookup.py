@@ -1,4 +1,4 @@
-"""Finding an Airflow connection, with an error that says what is wrong with its definition and never quotes it."""
+"""Find an Airflow connection; errors say what is wrong with its definition and never quote it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _FIELDS = ("conn_type", "login", "password", "host", "port", "schema", "extra", 
 def find_connection(conn_id: str) -> Any:
     """Return an Airflow connection.
 
-    :raises PMEInputError: if it is not defined, or its definition cannot be read. Airflow takes one that it cannot
-        parse for one that is not there, and its errors quote it, secret included.
+    :raises PMEInputError: if it is not defined, or its definition cannot be read. Airflow treats one that it cannot
+        parse as missing, and its errors quote it, secret included.
     """
     problem = ""
     try:

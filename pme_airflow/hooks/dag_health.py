@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["SHIPPED_DAGS", "DagHealth", "DagState", "dag_health"]
 
 SHIPPED_DAGS = ("pme_nightly_rotation", "pme_link_keeper", "pme_leak_response", "pme_revocation_sweep")
-#: A triggerer reports every few seconds, and is over for Airflow after 30 s without a report.
+#: A triggerer sends a heartbeat every few seconds; Airflow treats it as stopped after 30 s without one.
 _TRIGGERER_AWAY = timedelta(seconds=60)
 
 
@@ -46,7 +46,7 @@ class DagHealth:
 
 
 def dag_health() -> DagHealth:
-    """Read Airflow's database; it is reached where a process may reach it at all: the API server and commands."""
+    """Read Airflow's database, which only the API server and commands can access."""
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     try:
         from airflow.utils.session import create_session

@@ -1,4 +1,4 @@
-"""The ledger's database, as Airflow's connections and configuration name it."""
+"""Create the ledger's engine from Airflow's connections and configuration."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _hook_of(connection: Any) -> Any:
 def _driver_arguments(connection: Any, hook: Any) -> dict[str, Any]:
     """Return the extras that are options of the database's driver, such as ``sslmode``.
 
-    The hooks of Airflow's providers hand them to the connections they make themselves, and not to their engines.
+    The hooks of Airflow's providers pass them to the connections that they make themselves, but not to their engines.
     """
     if connection.conn_type != "postgres":
         return {}

@@ -18,7 +18,7 @@ from pme_airflow.sealing import Sealer
 
 __all__ = ["FoundPlacements", "configured_placements", "placements_in", "rules_of", "view_of"]
 
-#: A keeper run that takes long, or that Airflow starts late, is no reason for an alarm; one that is left out is.
+#: How much later than planned a renewal may be: a keeper run may be slow or start late; a missing run is an alarm.
 _SLACK = timedelta(minutes=5)
 
 

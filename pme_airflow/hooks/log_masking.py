@@ -1,4 +1,4 @@
-"""Masking opened links in all that a task writes, at a cost that does not grow with their number.
+"""Mask opened links in everything that a task writes, at a cost that does not grow with their number.
 
 What a process writes passes one of four places, and each is masked from the first link that is opened:
 
@@ -80,7 +80,7 @@ class LinkMasks(logging.Filter):
                 record.msg, record.args = masked, ()
 
     def _install(self) -> None:
-        """Put the masks where they are missing. A logging configuration may have replaced what held them."""
+        """Install the masks where they are missing: a logging configuration may have replaced the masked objects."""
         if not self._masks_new_records:
             logging.setLogRecordFactory(_MaskedRecords(logging.getLogRecordFactory(), self))
             self._masks_new_records = True
@@ -89,7 +89,7 @@ class LinkMasks(logging.Filter):
                 handler.addFilter(self)
             if not _has_mask(handler.formatter, self._mask):
                 handler.setFormatter(_MaskedFormatter(handler.formatter or logging.Formatter(), self._mask))
-        # Loggers that were used before hold this list, so that it is changed in place.
+        # Loggers that were used before refer to this list, so it is changed in place.
         processors = structlog.get_config()["processors"]
         if isinstance(processors, list) and self._mask_rendered not in processors:
             processors.append(self._mask_rendered)
@@ -119,7 +119,7 @@ class _MaskedRecords:
 
 
 class _Masked:
-    """An object that stands for another one, of which it changes what is written."""
+    """Wraps an object to change the text that it writes."""
 
     def __init__(self, inner: Any, mask: TokenMask) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""Roots in object storage, whose addresses are checked before anything is written to them."""
+"""Open paths in object storage, after a check that their addresses are encrypted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pme_airflow.targets.storage_names import storage_endpoint
 
 __all__ = ["STORAGE_OPTIONS", "storage_root"]
 
-#: The key in a connection's Extra that names what files in S3 are written with.
+#: The key in a connection's Extra with the options that files in S3 are written with.
 STORAGE_OPTIONS = "storage_options"
 _LOCAL = frozenset({"file", "local", ""})
 _S3 = frozenset({"s3", "s3a", "s3n"})

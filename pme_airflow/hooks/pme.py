@@ -88,7 +88,7 @@ class PMEHook(BaseHook):
     def settings(self) -> ConnectionSettings:
         """The connection's settings, read once.
 
-        :raises PMEInputError: for a setting that cannot be right.
+        :raises PMEInputError: for an invalid setting.
         """
         settings = ConnectionSettings.read(find_connection(self.pme_conn_id))
         for secret in (settings.client_secret, *map(key_text, settings.extras.seal_keys)):
@@ -164,7 +164,7 @@ class PMEHook(BaseHook):
         if bad:
             return False, " ".join(bad)
         try:
-            with suppress(LedgerMissingError):  # the first mint makes it
+            with suppress(LedgerMissingError):  # the first mint creates it
                 self.database.check()
         except PMEError as error:
             return False, f"The credentials are good, but the ledger is not: {error}"
@@ -207,7 +207,7 @@ class PMEHook(BaseHook):
         """Return the ids of models, or of what the account lists.
 
         :param models: as for :meth:`mint`.
-        :param audience: whose slots are cleared of models that the account has stopped listing.
+        :param audience: in whose slots models that the account has stopped listing are cleared.
         """
         wanted = self._wanted(models)
         if not isinstance(wanted, ModelQuery):
@@ -292,7 +292,7 @@ class PMEHook(BaseHook):
         deadline: timedelta | None = None,
         run_context: RunContext | None = None,
     ) -> SweepResult:
-        """Revoke what is due, and return what came of it.
+        """Revoke what is due, and return the result.
 
         :param max_attempts: a link that the API refused to revoke so often is irrevocable.
         :param verify: whether to request each revoked link itself, and record the answer.

@@ -1,4 +1,4 @@
-"""Listing what a scan reads at a path, or under a URL of any object store that Airflow knows."""
+"""List what a scan reads at a path, or under a URL of any object store that Airflow supports."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def slack_client(conn_id: str) -> WebClient:
     :raises PMEInputError: for a ``base_url`` that is no http(s) address, or plain http to another machine.
     """
     client_log = logging.getLogger(f"{__name__}.client")
-    client_log.setLevel(logging.CRITICAL)  # below that it logs whole requests and responses with the link in them
+    client_log.setLevel(logging.CRITICAL)  # at lower levels it logs whole requests and responses, with the link in them
     retries = [RateLimitHandler(max_retry_count=_RATE_LIMIT_TRIES)]
     hook = SlackHook(slack_conn_id=conn_id, retry_handlers=retries, logger=client_log)
     extra = hook.get_connection(conn_id).extra_dejson

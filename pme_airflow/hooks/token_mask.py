@@ -1,4 +1,4 @@
-"""Masking known tokens in any text, at a cost that does not grow with their number."""
+"""Mask known tokens in any text, at a cost that does not grow with their number."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TokenMask:
             self._words = re.compile(rf"\S{{{self._shortest},}}")
 
     def apply(self, text: str) -> str:
-        """Return a text with each known token in it masked, whatever stands before and behind it."""
+        """Return a text with each known token in it masked, whatever precedes and follows it."""
         return self._words.sub(self._masked_word, text) if self._words else text
 
     def apply_bytes(self, data: bytes) -> bytes:

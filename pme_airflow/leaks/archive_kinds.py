@@ -1,4 +1,4 @@
-"""Recognising archives and compressed files by their first bytes, those that are opened and those that are not."""
+"""Recognise archives and compressed files by their first bytes, both those that are opened and those that are not."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _BY_MAGIC: tuple[tuple[bytes, Kind], ...] = (
 
 
 def kind_of(head: bytes) -> Kind | None:
-    """Return what a file is by its first 512 bytes; ``None`` for one whose bytes are what it contains."""
+    """Return the format of a file by its first 512 bytes; ``None`` if it is neither an archive nor compressed."""
     for magic, kind in _BY_MAGIC:
         if head.startswith(magic):
             return kind

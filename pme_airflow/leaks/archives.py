@@ -34,14 +34,14 @@ __all__ = [
     "ScanReader",
 ]
 
-#: A source is not read further once what was packed in it is longer than this, and than
+#: A source is not read further once its unpacked contents are longer than this, and than
 #: :data:`MAX_EXPANSION_RATIO` times the source itself.
 MAX_EXPANDED_BYTES = 1 << 30
 #: See :data:`MAX_EXPANDED_BYTES`.
 MAX_EXPANSION_RATIO = 200
 #: How deep archives inside archives are opened.
 MAX_ARCHIVE_LEVELS = 4
-#: A source is not read further behind so many members of archives.
+#: A source is not read further after so many members of archives.
 MAX_ARCHIVE_MEMBERS = 1_000_000
 #: Zip archives inside other archives are held in memory; together they may have so many bytes.
 MAX_NESTED_ZIP_BYTES = 48 << 20
@@ -61,7 +61,7 @@ class _LimitError(Exception):
 
 @dataclass
 class _Budget:
-    """What is still allowed for one source.
+    """The remaining limits of one source.
 
     :param path: the source.
     :param size: its length in bytes as far as it is known or read.
@@ -127,7 +127,7 @@ class ScanReader:
             self.unread.append(Unread(source.path, f"{count} more parts were not searched", permanent=True))
 
     def _name(self, path: str, name: str) -> Iterator[Chunk]:
-        """Yield the name of a source or member as a chunk: a downloaded page is named after its link."""
+        """Yield the name of a source or member as a chunk: a downloaded page's file may be named by its link."""
         if len(name) >= _MIN_NAME_CHARACTERS:
             yield Chunk(f"{path} (its name)", 0, _name_bytes(name))
 
@@ -164,7 +164,7 @@ class ScanReader:
             yield from self._archive(kind, whole, path, budget, level)
 
     def _archive(self, kind: Kind | None, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
-        """Read what is packed in a stream, and name what cannot be."""
+        """Read the contents of an archive or compressed stream, and report what cannot be read."""
         if kind is None:
             return
         if isinstance(kind, Unopened):

@@ -1,4 +1,4 @@
-"""Decompressing gzip, bzip2, xz and zlib streams in bounded steps, however many streams follow each other."""
+"""Decompress gzip, bzip2, xz and zlib streams in bounded steps, also several streams in one file."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class DecompressedStream:
         self._error: Exception | None = None
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return so many bytes, or fewer at the end or before an error, which the next call raises.
+        """Return up to a number of bytes; fewer at the end, or before an error, which the next call raises.
 
         :raises PMEScanError: if other data follows the compressed streams, or they need too much memory.
         :raises EOFError: if the last one is cut off.
@@ -117,7 +117,7 @@ class DecompressedStream:
         return output
 
     def _next_stream(self) -> None:
-        """Go on with the stream that follows, if there is one; zero bytes in between are padding."""
+        """Continue with the next stream, if there is one; zero bytes in between are padding."""
         rest = self._decompressor.unused_data.lstrip(b"\0")
         while not rest and (data := self._stream.read(_INPUT_BYTES)):
             rest = data.lstrip(b"\0")
@@ -125,7 +125,7 @@ class DecompressedStream:
             rest += data
         self._at_end = not rest
         if rest and not (self._magic and rest.startswith(self._magic)):
-            raise PMEScanError("has other data behind its end, which was not searched. Cut it off, and scan both parts")
+            raise PMEScanError("has other data after its end, which was not searched. Cut it off, and scan both parts")
         if rest:
             self._decompressor, self._pending = self._make(), rest
 
@@ -163,7 +163,7 @@ class _Lzma:
 def unxz(
     stream: Readable, on_output: Callable[[int], None], max_memory: int = MAX_DICTIONARY_BYTES
 ) -> DecompressedStream:
-    """Decompress xz, in so much memory at most."""
+    """Decompress xz within a memory limit."""
     return DecompressedStream(stream, lambda: _Lzma(max_memory), on_output, b"\xfd7zXZ\x00")
 
 
@@ -183,7 +183,7 @@ def deflated(stream: Readable, method: int, on_output: Callable[[int], None]) ->
         12: bz2.BZ2Decompressor,
     }
     if method not in makers:
-        raise PMEScanError(f"is compressed by method {method}, which is unknown here. Unpack it and scan the files")
+        raise PMEScanError(f"is compressed with method {method}, which is not supported. Unpack it and scan the files")
     return _Counted(stream, on_output) if method == 0 else DecompressedStream(stream, makers[method], on_output)
 
 

@@ -1,4 +1,4 @@
-"""Finding and masking the tokens of private links in text, however the text was encoded on its way.
+"""Find and mask the tokens of private links in text, in any encoding.
 
 Everything here takes time linear in the length of the text.
 """
@@ -28,7 +28,7 @@ _TOKEN_SHAPE = re.compile(
 )
 #: A whole text that may be a token.
 _WORD = re.compile(r"[A-Za-z0-9._~-]{8,512}\Z", re.ASCII)
-#: What a scanner or a log writes in the place of a token, or after its first characters.
+#: What a scanner or a log writes in place of a token, or after its first characters.
 _MASK_WORD = re.compile(r"(?:redact(?:ed)?|masked|hidden|filtered|removed|([xX0._~-])\1*)\Z", re.IGNORECASE)
 _MASK_AFTER = re.compile(r"[*\u2022\u25cf]{3}|\u2026")
 #: Masks of gitleaks (``REDACTED``, ``k3f9...``), secretlint, TruffleHog, ggshield, Trivy (stars), Kingfisher
@@ -45,7 +45,7 @@ _BEARER_MASKED = re.compile(
     re.IGNORECASE,
 )
 
-#: Escapes of URLs, JSON, JavaScript and HTML, colours of terminals, and characters that nobody sees.
+#: Escapes of URLs, JSON, JavaScript and HTML, colours of terminals, and invisible characters.
 _ESCAPE = re.compile(
     r"%(?P<percent>[0-9A-Fa-f]{2})"
     r"|(?:\\u|%u)(?P<unicode>[0-9A-Fa-f]{4})"
@@ -149,7 +149,7 @@ def _bearer_tokens(text: str) -> Iterator[str]:
 
 
 def _character(match: re.Match[str]) -> str:
-    """Return what an escape stands for; nothing for a soft line break or a character that nobody sees."""
+    """Return what an escape stands for; nothing for a soft line break or an invisible character."""
     kind, value = match.lastgroup, match[match.lastgroup or 0]
     if kind is None:
         return ""

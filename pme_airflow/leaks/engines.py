@@ -27,7 +27,7 @@ _RARITY = [3 if chr(byte).isdigit() else 0 if chr(byte).islower() else 2 for byt
 _MAX_RUN_SHARE = 0.5
 #: Bytes to look at before that share is decided.
 _SHARE_SAMPLE_BYTES = 1 << 15
-#: What cutting one run out costs, in bytes that could be searched in the same time.
+#: The cost of extracting one run, in bytes that could be searched in the same time.
 _RUN_COST_BYTES = 60
 _BREAKS = b"\n\r="
 _FOLD = re.compile(rb"\n[ \t]+")

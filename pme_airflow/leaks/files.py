@@ -1,4 +1,4 @@
-"""What a scan opens: named sources of bytes, and the files of a path as such sources."""
+"""The sources of a scan: named streams of bytes, and the files of a path as such streams."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _listed(folder: str, root: str) -> Iterator[Source | Unread | str]:
         try:
             mode = entry.stat().st_mode
         except OSError as error:
-            what = "is a link that leads nowhere" if entry.is_symlink() else "cannot be read"
+            what = "is a symbolic link whose target does not exist" if entry.is_symlink() else "cannot be read"
             yield Unread(entry.path, f"{what} ({error.strerror or type(error).__name__})")
             continue
         if not stat.S_ISDIR(mode):
@@ -113,7 +113,9 @@ def _listed(folder: str, root: str) -> Iterator[Source | Unread | str]:
         elif not entry.is_symlink():
             yield entry.path
         elif not Path(os.path.realpath(entry.path)).is_relative_to(root):
-            yield Unread(entry.path, "is a link to a folder outside, which is not followed. Scan that folder too")
+            yield Unread(
+                entry.path, "is a symbolic link to a folder outside, which is not followed. Scan that folder too"
+            )
 
 
 def _entry(path: str, mode: int) -> Source | Unread:
@@ -124,13 +126,13 @@ def _entry(path: str, mode: int) -> Source | Unread:
 
 
 def _open(path: str) -> IO[bytes]:
-    """Open a file; one that became a pipe since it was listed would block for ever without ``O_NONBLOCK``."""
+    """Open a file with ``O_NONBLOCK``: one that became a pipe since it was listed would block for ever otherwise."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     return os.fdopen(descriptor, "rb")
 
 
 def _missing(place: str, error: Exception) -> Unread:
     if isinstance(error, FileNotFoundError) and not os.path.lexists(place):
-        reason = "there is nothing here. Name a file, a folder or a URL such as s3://…"
+        reason = "does not exist. Name a file, a folder or a URL such as s3://…"
         return Unread(place, reason, permanent=True)
     return Unread(place, f"cannot be read ({getattr(error, 'strerror', None) or type(error).__name__})", permanent=True)

@@ -1,4 +1,4 @@
-"""What a scanner's report contains: the fingerprints of the tokens in it, and what of it could not be read."""
+"""The findings of a scanner's report: the fingerprints of the tokens in it, and how many could not be read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Findings:
 
 
 class PartialReportError(PMEReportError):
-    """A report was read in part: answer the findings that were read, and read the rest another way.
+    """A report was read in part: handle the findings that were read, and read the rest another way.
 
     :param findings: what was read.
     """

@@ -1,4 +1,4 @@
-"""Running git on a repository that nobody vouches for: only commands that read objects, and nothing from a network."""
+"""Run git on an untrusted repository: only commands that read objects, without network access."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from pme_airflow.leaks.encodings import redact
 
 __all__ = ["GitObject", "GitRepository"]
 
-#: Nothing is fetched, nobody is asked, no object stands in for another, and no configuration but the repository's own
-#: is read.
+#: No fetch, no prompt, no replacement of objects, and no configuration but the repository's own.
 _ENVIRONMENT = {
     "GIT_ALLOW_PROTOCOL": "none",
     "GIT_CONFIG_GLOBAL": os.devnull,

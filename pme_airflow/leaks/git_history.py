@@ -1,4 +1,4 @@
-"""What a git repository has kept of the last days: also what was rewritten, amended, stashed or never committed."""
+"""List recent objects of a git repository: also those that were rewritten, amended, stashed or never committed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pme_airflow.leaks.git_commands import GitObject, GitRepository
 
 __all__ = ["git_folder", "git_sources"]
 
-#: Larger objects are read as they come: a zip so large is not opened.
+#: Larger objects are read as streams: a zip of that size is not opened.
 _HELD_BYTES = 64 << 20
-#: So many objects that cannot be read are skipped one by one before the rest is given up.
+#: After so many unreadable objects, which are skipped one by one, the rest is not read.
 _MAX_BROKEN_OBJECTS = 100
 _COMMITTER = re.compile(rb"^committer [^\n]*> (\d{1,12}) [+-]\d{4}$", re.MULTILINE)
 _LINK_TO_FOLDER = b"gitdir: "
@@ -76,7 +76,7 @@ def git_sources(folder: str, since: float | None) -> Iterator[Source | Unread]:
 
 @dataclass
 class _History:
-    """What is to be read of a repository.
+    """The objects of a repository to read.
 
     :param names: what findings call each object, by its id.
     """
@@ -232,6 +232,6 @@ class _ObjectStream(io.RawIOBase):
         return len(data)
 
     def skip(self) -> None:
-        """Pass over what was not read."""
+        """Skip the rest of the object."""
         while self._left > 0 and (passed := self._stream.read(min(self._left, 1 << 20))):
             self._left -= len(passed)

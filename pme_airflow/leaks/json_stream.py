@@ -1,4 +1,4 @@
-"""Reading JSON documents, and the text between them, without holding more than a few megabytes of a report.
+"""Read JSON documents, and the text between them, with no more than a few megabytes of a report in memory.
 
 Scanners write a list of findings, an object with such a list inside, one object a line, or several of these in one
 file with log lines in between. Findings are decoded one by one; a part that cannot be decoded is an event, too.
@@ -83,7 +83,7 @@ Event = Element | End | Text | Broken
 
 
 def read_events(raw: bytes) -> Iterator[Event]:
-    """Yield what a report consists of, in order."""
+    """Yield the elements, texts and broken parts of a report, in order."""
     return _Reader(raw).events()
 
 

@@ -21,8 +21,8 @@ __all__ = ["ALLOWED_HOSTS_VARIABLE", "MAX_FETCH_SECONDS", "fetch_report", "read_
 #: Environment variable of the worker that lists the hosts reports may be fetched from, separated by commas: ``host``
 #: allows https on any port, ``host:port`` that port alone, such as ``reports.example.com,ci.internal:8443``. Names are
 #: compared whole, and case does not matter; there are no wildcards. A private or loopback address is fetched from only
-#: where it is listed itself, and plain http from loopback alone. Without the variable nothing is fetched, since whoever
-#: names the URL decides where a worker connects to.
+#: where it is listed itself, and plain http from loopback alone. Without the variable nothing is fetched, since the URL
+#: decides which host a worker connects to.
 ALLOWED_HOSTS_VARIABLE = "PME_REPORT_HOSTS"
 #: A report that has not arrived whole within this time is not read.
 MAX_FETCH_SECONDS = 120.0

@@ -16,7 +16,7 @@ Entry = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Secret:
-    """What one finding says of the secret that was found.
+    """The fields of one finding that contain or describe the secret.
 
     :param texts: the fields that hold it, masked or not.
     :param context: the fields that hold the text around it.

@@ -1,4 +1,4 @@
-"""A folder or bucket into which scanners' reports are dropped: finding new ones, reading them, filing them away."""
+"""Watch a folder or bucket for scanners' reports: find new ones, read them, and move them away."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Dropped", "ReportInbox"]
 
 #: Where reports go that were read whole, and the others.
 _HANDLED, _UNREADABLE = "handled", "unreadable"
-#: A report that the store does not give is tried so many times.
+#: How many times to try to read a report that the store fails to return.
 _MAX_READS = 3
 #: Keys of ``fsspec`` file systems that change with a file's content: S3, Azure, GCS, local files, HDFS, SFTP.
 _VERSION_KEYS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "modified")
@@ -41,7 +41,7 @@ class Dropped:
 
 
 class ReportInbox:
-    """Gives each report once, also one that cannot be moved. Not safe to share between threads.
+    """Returns each report once, also one that cannot be moved. Not safe to share between threads.
 
     :param fs: an ``fsspec`` file system.
     :param root: the path of the folder in it.
@@ -58,7 +58,7 @@ class ReportInbox:
         self._messages: list[str] = []
 
     def messages(self) -> list[str]:
-        """Return what happened since the last call that somebody should know, a sentence each."""
+        """Return the messages since the last call, one sentence each."""
         messages, self._messages = self._messages, []
         return messages
 
@@ -75,7 +75,7 @@ class ReportInbox:
         return [dropped for dropped in unchanged if dropped.name not in self._given]
 
     def _list(self) -> Iterator[Dropped]:
-        self._fs.invalidate_cache()  # s3fs keeps each listing for ever
+        self._fs.invalidate_cache()  # s3fs caches each listing without a time limit
         try:
             entries = self._fs.ls(self._root, detail=True)
         except FileNotFoundError:

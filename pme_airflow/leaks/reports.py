@@ -22,9 +22,9 @@ __all__ = ["MAX_CANDIDATES", "MAX_REPORT_BYTES", "Findings", "PartialReportError
 
 #: A larger report is refused: split it.
 MAX_REPORT_BYTES = 64 * 1024 * 1024
-#: A report is not read further behind so many words that may be tokens.
+#: A report is not read further after so many words that may be tokens.
 MAX_CANDIDATES = 100_000
-#: A report is not read further behind so many findings, lists, objects and lines of one word.
+#: A report is not read further after so many findings, lists, objects and lines of one word.
 MAX_ENTRIES = 500_000
 _MAX_SHOWN = 5
 _FINGERPRINT = re.compile(r"sha256:[0-9a-fA-F]{64}")

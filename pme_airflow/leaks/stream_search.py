@@ -23,7 +23,7 @@ class Readable(Protocol):
     """A stream that can be read in chunks."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return so many bytes, or fewer at the end."""
+        """Return up to a number of bytes; fewer at the end."""
         ...
 
 
@@ -39,7 +39,7 @@ class Rewound:
         self._error = error
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return so many bytes, or fewer at the end or before an error."""
+        """Return up to a number of bytes; fewer at the end or before an error."""
         head, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
         if head and (len(head) == size or self._error is not None):
             return head

@@ -14,7 +14,7 @@ from pme_airflow.leaks.stream_search import Readable, Rewound, peek
 
 __all__ = ["MAX_HEADER_BYTES", "TarMember", "is_tar", "tar_members"]
 
-#: What is understood of a long name or a pax header; a longer one is searched like data.
+#: The longest name or pax header that is parsed, in bytes; a longer one is searched like data.
 MAX_HEADER_BYTES = 64 << 10
 _BLOCK = 512
 _SKIP_BYTES = 1 << 20
@@ -87,7 +87,7 @@ def tar_members(stream: Readable) -> Iterator[TarMember]:
 
 @dataclass
 class _Headers:
-    """What extended headers say of the next member."""
+    """The fields of the next member that extended headers set."""
 
     name: str = ""
     size: int | None = None

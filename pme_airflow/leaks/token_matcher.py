@@ -15,7 +15,7 @@ __all__ = ["Match", "TokenMatcher", "encoded_forms"]
 
 #: An encoded form with fewer bytes occurs in any text by chance.
 _MIN_FORM_BYTES = 4
-#: What line breaks, their quoted-printable and folded forms, and UTF-16 put between the bytes of a text.
+#: Bytes that line breaks, their quoted-printable and folded forms, and UTF-16 insert into a text.
 _BETWEEN = rb"(?:=?\r?\n[ \t]*|\0|\r(?!\n))*"
 
 

@@ -61,7 +61,7 @@ class ZipSection:
         stream.seek(entry.start)
         header = stream.read(_LOCAL.size)
         if len(header) < _LOCAL.size or header[:4] != b"PK\x03\x04":
-            raise PMEScanError("is not where the archive's directory says")
+            raise PMEScanError("is not at the position in the archive's directory")
         *_, name_length, extra_length = _LOCAL.unpack(header)
         self._stream = stream
         self._position = entry.start + _LOCAL.size + name_length + extra_length
@@ -101,7 +101,7 @@ def zip_entries(stream: IO[bytes]) -> Iterator[ZipEntry]:
         yield ZipEntry(name.decode(encoding, "replace"), fields[4], bool(fields[3] & _ENCRYPTED), start + shift, packed)
         count -= 1
     if count or directory.left:
-        raise PMEScanError("has a directory of another length than it says. The members in it were searched")
+        raise PMEScanError("has a directory whose length differs from its header. The members in it were searched")
 
 
 class _Directory:
@@ -120,7 +120,7 @@ class _Directory:
         return self._unread + len(self._buffer) - self._at
 
     def read(self, size: int) -> bytes:
-        """Return so many bytes.
+        """Return exactly a number of bytes.
 
         :raises PMEScanError: if there are fewer.
         """
@@ -154,7 +154,7 @@ def _directory(stream: IO[bytes]) -> tuple[int, int, int, int]:
 
 
 def _directory64(stream: IO[bytes], end: int, small: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Return the same from the zip64 records before the end record; what that says where there are none."""
+    """Return the same from the zip64 records; without them, from the end record."""
     stream.seek(max(0, end - _END64_LOCATOR.size))
     locator = stream.read(_END64_LOCATOR.size)
     if len(locator) < _END64_LOCATOR.size or locator[:4] != b"PK\x06\x07":

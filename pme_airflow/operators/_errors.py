@@ -17,7 +17,7 @@ def airflow_errors() -> Iterator[None]:
     """Turn permanent errors into ``AirflowFailException``, so that no retry is wasted, and others into
     ``AirflowException``.
 
-    The original is not shown with it: its frames belong to this package and help nobody.
+    The original traceback is not shown with it: its frames are inside this package.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Keeping raw tokens that a person passes to a task out of its log and its rendered fields."""
+"""Keep raw tokens that a user passes to a task out of its log and its rendered fields."""
 
 from __future__ import annotations
 

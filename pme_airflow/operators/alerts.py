@@ -1,4 +1,4 @@
-"""Reporting sweeps and leak responses: metrics, asset events, and alarms for what a person must look at."""
+"""Report sweeps and leak responses: metrics, asset events, and alarms for what needs a person."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def emit_metrics(result: SweepResult) -> None:
 
 
 def sweep_alarms(result: SweepResult) -> list[str]:
-    """Return what in a sweep a person must look at, one sentence each."""
+    """Return the alarms of a sweep, one sentence each."""
     alarms = [*_never_revoked(result).values(), *_tombstone_hits(result)]
     if result.pending:
         alarms.append(f"{result.pending} flagged links are NOT revoked yet; the next sweep tries again.")
@@ -86,7 +86,7 @@ def sweep_alarms(result: SweepResult) -> list[str]:
 
 
 def response_alarms(response: LeakResponse) -> list[str]:
-    """Return what in a leak response a person must look at, one sentence each."""
+    """Return the alarms of a leak response, one sentence each."""
     if not response.swept:
         return []
     alarms = {link.row.link_id: link.not_revoked_line for link in response.not_revoked}
@@ -119,7 +119,7 @@ def _tombstone_hits(result: SweepResult) -> list[str]:
 
 
 def late_alarms(result: SweepResult, max_exposure: Any) -> list[str]:
-    """Return a sentence for each leaked link that lived longer than it may.
+    """Return a sentence for each leaked link whose exposure exceeds ``max_exposure``.
 
     :raises PMEInputError: if ``max_exposure`` is no duration.
     """

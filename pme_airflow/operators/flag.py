@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PMEFlagTokensOperator"]
 
-#: How long a try goes on while no revocation is confirmed; the task is tried again then, and the sweeps go on.
+#: How long an attempt continues while no revocation is confirmed; then the task is retried, and the sweeps continue.
 _DEADLINE = timedelta(seconds=30)
 
 

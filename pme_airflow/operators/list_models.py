@@ -17,7 +17,7 @@ class PMEListModelsOperator(BaseOperator):
     :param audience: who the links are for; slots of models that the account has stopped listing are cleared for this
         audience. (templated)
     :param pme_conn_id: the PME connection. (templated)
-    :return: a list of batches, each worth the start of a task and none long; pass it to ``expand``.
+    :return: a list of batches of up to 5,000 models each; pass it to ``expand``.
     """
 
     template_fields: Sequence[str] = ("models", "audience", "pme_conn_id")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PMERevocationSweepOperator"]
 
-#: How many links the task's error names; the ledger and the alarms name all of them.
+#: How many links the task's error names; the ledger and the alarms contain all of them.
 _MOST_NAMED = 20
 
 

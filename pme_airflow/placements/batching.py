@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 __all__ = ["batches"]
 
-#: Models a batch: at least worth the few seconds that its tasks take to start, at most a few minutes of work.
+#: Models a batch: enough to justify the few seconds that its tasks take to start, at most a few minutes of work.
 _MIN_SIZE, _MAX_SIZE = 1000, 5000
 #: How many batches to aim for, so that a handful of workers share them. Above 80,000 models `_MAX_SIZE` makes more.
 _PREFERRED_COUNT = 16

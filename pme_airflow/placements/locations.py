@@ -1,4 +1,4 @@
-"""Where targets show links, so that two that would write the same slots are found."""
+"""Identify where targets show links, to find two targets that would write the same slots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The length of the nights between two nightly runs at the same local time."""
+"""Compute the longest time between two nightly runs at the same local time."""
 
 from __future__ import annotations
 

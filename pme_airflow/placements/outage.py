@@ -1,4 +1,4 @@
-"""What outage a placement's schedule survives: the longest one that leaves no slot dark, and what limits it."""
+"""Compute the longest outage that a placement's schedule survives without a dark slot, and what limits it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pme_airflow.placements.placement import Placement
 
 __all__ = ["Plan", "plan"]
 
-#: What a run needs at most from its scheduled time to its last slot while nothing is wrong.
+#: The most time that a run without errors needs from its scheduled time to its last slot.
 _RUN = timedelta(minutes=1)
 
 
@@ -43,7 +43,7 @@ class Plan:
 def plan(placement: Placement, given_validity: timedelta | None = None, today: date | None = None) -> Plan:
     """Compute what a placement survives.
 
-    :param given_validity: how long links live that the API gave lately, if that is less than ``valid_for``; the mint
+    :param given_validity: the validity that the API granted lately, if that is less than ``valid_for``; the mint
         renews by the same share of it.
     :param today: the first day of the year whose nights are looked at; today if it is left out.
     """

@@ -1,4 +1,4 @@
-"""Placements as values: what the file says, checked."""
+"""Placements as checked, immutable values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TargetSpec:
 
     @property
     def slots_of_one_audience(self) -> list[str]:
-        """Names of what only one audience can be shown in: all of the location, a site's pages, or nothing of it."""
+        """The names of places that can show one audience only: the whole location, a site's pages, or none."""
         if self.kind == "slack":  # each audience has messages of its own in a channel
             return []
         if self.kind == "wordpress":

@@ -1,4 +1,4 @@
-"""Collecting what is wrong with a file, a line for each thing."""
+"""Collect the problems of a file, one line each."""
 
 from __future__ import annotations
 

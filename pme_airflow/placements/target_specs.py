@@ -80,7 +80,7 @@ def _read_target(
 
 
 def _check_installed(kind: str, options: Mapping[str, Any], where: str, problems: ProblemCollector) -> None:
-    """Name what a target needs and is not installed, so that nothing is minted for it in vain."""
+    """Add a problem if a target needs a package that is not installed, before any link is minted for it."""
     try:
         if kind == "slack":
             require_extra("slack")

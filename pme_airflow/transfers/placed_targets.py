@@ -1,4 +1,4 @@
-"""The targets that placements name, ready to be cleared, outside of a task."""
+"""Create the targets that placements name outside of a task, so that their slots can be cleared."""
 
 from __future__ import annotations
 

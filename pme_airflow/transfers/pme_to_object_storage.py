@@ -18,7 +18,7 @@ __all__ = ["PMEGalleryLink", "PMEToObjectStorageOperator"]
 
 
 class PMEGalleryLink(BaseOperatorLink):
-    """Opens the published gallery. It is no presigned address: that would show links in clear to whoever sees it."""
+    """Opens the published gallery. It is not a presigned address, which would show links to everybody who sees it."""
 
     name = "Gallery"
 

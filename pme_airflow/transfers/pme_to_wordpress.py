@@ -1,4 +1,4 @@
-"""Links to WordPress pages."""
+"""Publish links to WordPress pages."""
 
 from __future__ import annotations
 

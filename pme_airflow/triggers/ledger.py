@@ -22,9 +22,9 @@ __all__ = ["PMELedgerTrigger"]
 _SWEEP_POLL = 3.0
 _RENEWAL_POLL = 30.0
 _MIN_POLL = 0.01
-#: A look is followed by at least so many times its own length without one: the trigger takes 0.5 % of a core at most.
+#: The pause after a query, as a multiple of the query's duration: the trigger takes 0.5 % of a core at most.
 _REST = 200
-#: How often the connections are read again, so that a change of them needs no restart.
+#: How often the connections are read again, so that a changed connection needs no restart.
 _REOPEN_EVERY = 300.0
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class PMELedgerTrigger(BaseEventTrigger):
 
     For an ``AssetWatcher`` on ``pme://due/sweep/<conn_id>`` or ``pme://due/renewal/<audience>``. It fires for what
     became due since it fired last; for the rest again after 20 s, then 40 s, and so on up to 30 minutes. It only
-    reads: a ledger that is away, of another version or not there yet is waited for, and neither created nor migrated.
+    reads: it waits for a ledger that is unreachable, of another version or missing, and never creates or migrates one.
     No error ends it. A second trigger, or one that is killed between its look and its event, does no harm.
 
     Airflow keeps a trigger for as long as its arguments stay the same, so they are constants of the DAG file.
@@ -169,7 +169,7 @@ class _Watcher:
             await self._in_thread(database.engine.dispose)
 
     def end(self) -> None:
-        """Let the thread end with what it is doing."""
+        """Let the thread end after its current work."""
         self._executor.shutdown(wait=False)
 
 
@@ -181,7 +181,7 @@ def _database_of(ledger: Any) -> Database:
 
 
 def _words(error: Exception) -> str:
-    """Return the package's own message; of another error its type alone, since its text may hold a password."""
+    """Return the message of this package's errors, and only the type of others, whose text may contain a password."""
     from pme_airflow.errors import PMEError
 
     return str(error) if isinstance(error, PMEError) else f"{type(error).__name__}."

@@ -72,7 +72,7 @@ def test_a_link_that_leads_nowhere_or_to_itself_is_named(tmp_path: Path) -> None
     (tmp_path / "self").symlink_to(tmp_path / "self")
     found = unread(tmp_path)
     assert set(found) == {str(tmp_path / "gone"), str(tmp_path / "self")}
-    assert all("link that leads nowhere" in reason for reason in found.values())
+    assert all("symbolic link whose target does not exist" in reason for reason in found.values())
     assert "cannot be read" in unread(tmp_path / "gone")[str(tmp_path / "gone")]
 
 
