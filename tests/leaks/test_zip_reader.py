@@ -97,7 +97,7 @@ def test_a_member_that_is_cut_off_is_an_error() -> None:
 
 
 def test_a_member_that_is_elsewhere_is_an_error() -> None:
-    with pytest.raises(PMEScanError, match="not where"):
+    with pytest.raises(PMEScanError, match="not at the position"):
         ZipSection(io.BytesIO(zip_of({"a": b"1"})), ZipEntry("a", 0, False, 7, 1))
 
 

@@ -167,7 +167,7 @@ def test_post_that_names_no_message_is_tried_again(
 
     channel.answer = answering  # type: ignore[method-assign]
     target = place.target()
-    with pytest.raises(SlotError, match="confirmed no message") as failure:
+    with pytest.raises(SlotError, match="did not confirm the message") as failure:
         target.put(SLOT, shown_link(TOKEN_A, "link-a"), {})
     assert not failure.value.permanent
     channel.answer = answer  # type: ignore[method-assign]

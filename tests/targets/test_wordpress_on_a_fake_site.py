@@ -40,7 +40,7 @@ def test_a_link_is_put_and_read_back() -> None:
 def test_a_slot_is_the_models_page() -> None:
     target = FakeWordPress().target({MODEL: "12", OTHER: 7}, kind="tours")
     assert target.slots({"model_id": MODEL}) == [f"tours/12#{MODEL}"]
-    with pytest.raises(SlotError, match="no page is named"):
+    with pytest.raises(SlotError, match="pages has no entry"):
         target.slots({"model_id": "NoSuchModel"})
 
 
@@ -62,7 +62,7 @@ def test_an_edit_between_read_and_write_is_kept() -> None:
                 site.pages["pages/1"].edit("written by an editor")
 
     site.after = edit
-    with pytest.raises(SlotError, match="edited the page just now") as raised:
+    with pytest.raises(SlotError, match="page was edited while it was being written") as raised:
         site.target().put(SLOT, link(), {})
     assert not raised.value.permanent
     assert site.content() == "written by an editor"
@@ -122,7 +122,7 @@ def test_what_is_no_type_is_refused(kind: object) -> None:
 
 @pytest.mark.parametrize("model_id", ["a b", "<x>", "", 5, "-->"])
 def test_what_is_no_model_is_refused(model_id: object) -> None:
-    with pytest.raises(PMEInputError, match="is no model id"):
+    with pytest.raises(PMEInputError, match="is not a model id"):
         FakeWordPress().target({model_id: 1})
 
 

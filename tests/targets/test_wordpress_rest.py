@@ -67,8 +67,8 @@ def test_an_error_of_wordpress_says_what_to_do(status: int, code: str, words: st
         (406, "Not Acceptable", "in front of WordPress"),
         (404, "<html>Not found</html>", "WordPress' REST API does not answer there"),
         (301, "", "redirect"),
-        (200, "<html>Log in</html>", "gave no JSON"),
-        (200, "", "gave no JSON"),
+        (200, "<html>Log in</html>", "not answer with JSON"),
+        (200, "", "not answer with JSON"),
     ],
 )
 def test_an_error_of_something_in_front_is_not_taken_for_missing_rights(status: int, body: str, words: str) -> None:
@@ -160,7 +160,7 @@ def test_json_is_looked_for_at_fifty_places(broken: int, found: bool) -> None:
     if found:
         assert source_of(api_of(site).page("pages/1")) == "text"
     else:
-        with pytest.raises(SlotError, match="gave no JSON"):
+        with pytest.raises(SlotError, match="not answer with JSON"):
             api_of(site).page("pages/1")
 
 

@@ -38,7 +38,7 @@ def test_the_target_is_made_of_the_connection(asked: list[str]) -> None:
 
 
 def test_defaults(asked: list[str]) -> None:
-    with pytest.raises(SlotError, match="no page is named"):
+    with pytest.raises(SlotError, match="pages has no entry"):
         operator().make_target(None).slots({"model_id": "yyHDFKzPzvN"})
     assert asked == ["wordpress_default"]
 
