@@ -136,5 +136,5 @@ def test_slot_that_another_run_is_writing_is_waited_for_50_seconds(
     assert (HERE[0] in recorded(services)) is shown
     if not shown:
         (failed,) = outcome.failed
-        assert "another run was writing this slot" in failed["reason"]
+        assert "another run kept this slot locked" in failed["reason"]
         assert not failed["permanent"]
