@@ -17,7 +17,13 @@ from typing import IO, cast
 
 from pme_airflow.errors import PMEScanError
 from pme_airflow.leaks.archive_kinds import Compressed, Kind, Tar, Unopened, Xz, Zip, kind_of
-from pme_airflow.leaks.decompression import MAX_DICTIONARY_BYTES, MAX_NESTED_DICTIONARY_BYTES, deflated, unxz
+from pme_airflow.leaks.decompression import (
+    LZMA_METHODS,
+    MAX_DICTIONARY_BYTES,
+    MAX_NESTED_DICTIONARY_BYTES,
+    deflated,
+    unxz,
+)
 from pme_airflow.leaks.files import Source, Unread
 from pme_airflow.leaks.stream_search import Chunk, Readable, chunks_of, peek
 from pme_airflow.leaks.tar_reader import tar_members
@@ -161,6 +167,8 @@ class ScanReader:
         elif isinstance(kind, Zip):
             yield from self._nested_zip(kind, whole, path, budget, level)
         else:
+            if not isinstance(kind, Tar):  # gzip keeps a name and a comment before what is compressed
+                yield Chunk(f"{path} (its header)", 0, head, already_found=budget.found)
             yield from self._archive(kind, whole, path, budget, level)
 
     def _archive(self, kind: Kind | None, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
@@ -214,11 +222,17 @@ class ScanReader:
     def _zip_member(
         self, stream: IO[bytes], entry: ZipEntry, name: str, budget: _Budget, level: int
     ) -> Iterator[Chunk]:
+        outside = budget.is_in_xz
+        limit = MAX_NESTED_DICTIONARY_BYTES if outside else MAX_DICTIONARY_BYTES
+        budget.is_in_xz = outside or entry.method in LZMA_METHODS
         try:
             section = ZipSection(stream, entry)
-            yield from self._member(deflated(section, entry.method, budget.expand), name, budget, level)
+            unpacked = deflated(section, entry.method, budget.expand, entry.unpacked_bytes, limit)
+            yield from self._member(unpacked, name, budget, level)
         except _ERRORS as error:
             self._skip(name, _reason(error), budget, permanent=False)
+        finally:
+            budget.is_in_xz = outside
 
     def _nested_zip(self, kind: Zip, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
         """Read a zip in memory: its directory is at its end. Its own bytes are searched too."""

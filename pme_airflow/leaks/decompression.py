@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import struct
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from pme_airflow.errors import PMEScanError
 from pme_airflow.leaks.stream_search import Readable
 
 __all__ = [
+    "LZMA_METHODS",
     "MAX_DICTIONARY_BYTES",
     "MAX_NESTED_DICTIONARY_BYTES",
     "DecompressedStream",
@@ -26,6 +28,12 @@ __all__ = [
 MAX_DICTIONARY_BYTES = 72 << 20
 #: The same inside another xz stream; ``xz`` needs 9 MiB by default.
 MAX_NESTED_DICTIONARY_BYTES = 10 << 20
+#: The methods of zip files that need a large dictionary: LZMA and xz.
+LZMA_METHODS = frozenset({14, 95})
+#: Before LZMA in a zip file: a version, the length of the properties, three numbers in a byte, the dictionary's size.
+_ZIP_LZMA_HEADER = struct.Struct("<2sHBL")
+_LZMA_PROPERTIES = 5
+_MIN_DICTIONARY = 4096
 #: Small, because the rest of it is copied for each of the streams that follow each other.
 _INPUT_BYTES = 16 << 10
 _OUTPUT_BYTES = 256 << 10
@@ -172,15 +180,74 @@ def inflate(stream: Readable, on_output: Callable[[int], None]) -> DecompressedS
     return DecompressedStream(stream, lambda: _Zlib(zlib.MAX_WBITS), on_output)
 
 
-def deflated(stream: Readable, method: int, on_output: Callable[[int], None]) -> Readable:
+class _ZipLzma:
+    """A decompressor of LZMA as a zip file has it: with a header of its own, and perhaps without a mark of its end.
+
+    :param size: how many bytes come out of it.
+    :param limit: how much memory its dictionary may need.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        self._left = size
+        self._limit = limit
+        self._head = b""
+        self._lzma: lzma.LZMADecompressor | None = None
+        self._is_read = False
+        self.unused_data = b""
+
+    @property
+    def eof(self) -> bool:
+        return self._is_read or (self._lzma is not None and self._lzma.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return self._lzma is None or self._left <= 0 or self._lzma.needs_input
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        if self._lzma is None:
+            self._head += data
+            if len(self._head) < _ZIP_LZMA_HEADER.size and data:
+                return b""
+            self._lzma, data = self._begin(), self._head[_ZIP_LZMA_HEADER.size :]
+        if self._left <= 0:  # what is left is a mark of the end, if anything
+            self._is_read = not data
+            return b""
+        output = self._lzma.decompress(data, min(max_length, self._left))
+        self._left -= len(output)
+        return output
+
+    def _begin(self) -> lzma.LZMADecompressor:
+        if len(self._head) < _ZIP_LZMA_HEADER.size:
+            raise EOFError
+        _, length, properties, dictionary = _ZIP_LZMA_HEADER.unpack_from(self._head)
+        if length != _LZMA_PROPERTIES or properties >= 9 * 5 * 5:
+            raise PMEScanError("has a broken LZMA header. Unpack it and scan the files")
+        if dictionary > self._limit:
+            raise PMEScanError(f"needs over {self._limit} bytes of memory. Decompress it and scan the files")
+        position, literal = divmod(properties, 9)
+        bits = {"lc": literal, "lp": position % 5, "pb": position // 5, "dict_size": max(dictionary, _MIN_DICTIONARY)}
+        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA1, **bits}])
+
+
+def deflated(
+    stream: Readable,
+    method: int,
+    on_output: Callable[[int], None],
+    size: int = 0,
+    max_memory: int = MAX_DICTIONARY_BYTES,
+) -> Readable:
     """Decompress a member of a zip file by its method.
 
+    :param size: the size that the archive gives for the member uncompressed; LZMA needs it.
+    :param max_memory: how much memory LZMA and xz may need.
     :raises PMEScanError: if the method is unknown.
     """
     makers: dict[int, Callable[[], Any]] = {
         0: lambda: None,
         8: lambda: _Zlib(-zlib.MAX_WBITS),
         12: bz2.BZ2Decompressor,
+        14: lambda: _ZipLzma(size, max_memory),
+        95: lambda: _Lzma(max_memory),
     }
     if method not in makers:
         raise PMEScanError(f"is compressed with method {method}, which is not supported. Unpack it and scan the files")

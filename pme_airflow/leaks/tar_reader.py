@@ -6,6 +6,7 @@ header whole into memory, whatever its length, and keeps every member it has see
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ _BLOCK = 512
 _SKIP_BYTES = 1 << 20
 #: Links, devices, folders and pipes, which have no data.
 _WITHOUT_DATA = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
+#: A shorter name, link target or text in a pax header cannot hold a token of 25 characters.
+_MIN_TEXT_BYTES = 20
+_WITHOUT_TEXT = frozenset({b"atime", b"ctime", b"mtime", b"path", b"size"})
 _BASE_256 = 0x80
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL, _SPARSE = b"L", b"K", b"x", b"g", b"S"
 
@@ -28,8 +32,8 @@ _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL, _SPARSE = b"L", b"K", b"x", b"g", b"S
 class TarMember:
     """A member of a tar archive, or what follows its end.
 
-    :param name: its name; empty for data that is no member: link targets, global headers, very long headers and
-        what follows the end.
+    :param name: its name; empty for data that is no member: link targets, names of folders and links, global headers,
+        long headers, those with other texts than a name, and what follows the end.
     """
 
     name: str
@@ -87,10 +91,14 @@ def tar_members(stream: Readable) -> Iterator[TarMember]:
 
 @dataclass
 class _Headers:
-    """The fields of the next member that extended headers set."""
+    """The fields of the next member that extended headers set.
+
+    :param has_more: whether the last one read has texts of other keys that are long enough for a token.
+    """
 
     name: str = ""
     size: int | None = None
+    has_more: bool = False
 
 
 def _member(stream: Readable, block: bytes, headers: _Headers) -> Iterator[TarMember]:
@@ -105,13 +113,17 @@ def _member(stream: Readable, block: bytes, headers: _Headers) -> Iterator[TarMe
     if kind in (_LONG_NAME, _PAX):
         head, whole = peek(section, min(size, MAX_HEADER_BYTES))
         _read_header(kind, head, headers)
-        if size > MAX_HEADER_BYTES:
+        if size > MAX_HEADER_BYTES or headers.has_more:
             yield TarMember("", whole)
     elif kind in (_LONG_LINK, _PAX_GLOBAL):
         yield TarMember("", section)
     else:
+        name = headers.name or _name(block)
+        for text in (block[157:257].rstrip(b"\0"), b"" if is_member else name.encode("utf-8", "surrogateescape")):
+            if len(text) >= _MIN_TEXT_BYTES:
+                yield TarMember("", io.BytesIO(text))
         if is_member:
-            yield TarMember(headers.name or _name(block), section)
+            yield TarMember(name, section)
         headers.name, headers.size = "", None
     section.skip()
 
@@ -120,7 +132,7 @@ def _read_header(kind: bytes, content: bytes, headers: _Headers) -> None:
     if kind == _PAX:
         _read_pax(content, headers)
     else:
-        headers.name = _text(content.split(b"\0")[0])
+        headers.name, headers.has_more = _text(content.split(b"\0")[0]), False
 
 
 def _read_block(stream: Readable) -> bytes:
@@ -178,13 +190,17 @@ def _skip_sparse_map(stream: Readable, block: bytes) -> None:
 def _read_pax(records: bytes, headers: _Headers) -> None:
     """Read the name and the size from pax records: ``length key=value`` and a line break each."""
     position = 0
+    headers.has_more = False
     while position < len(records):
         length, separator, _ = records[position : position + 20].partition(b" ")
         if not separator or not length.isdigit() or not 0 < int(length) <= len(records) - position:
+            headers.has_more |= len(records) - position >= _MIN_TEXT_BYTES
             return
         key, _, value = records[position + len(length) + 1 : position + int(length) - 1].partition(b"=")
         if key == b"path":
             headers.name = _text(value)
         elif key == b"size" and value.isdigit() and len(value) < 20:
             headers.size = int(value)
+        elif key not in _WITHOUT_TEXT and len(key) + len(value) >= _MIN_TEXT_BYTES:
+            headers.has_more = True
         position += int(length)

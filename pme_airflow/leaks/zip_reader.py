@@ -37,6 +37,7 @@ class ZipEntry:
     :param encrypted: whether it is encrypted.
     :param start: where its local header begins in the file.
     :param packed_bytes: its compressed size.
+    :param unpacked_bytes: the size it says it has uncompressed.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ZipEntry:
     encrypted: bool
     start: int
     packed_bytes: int
+    unpacked_bytes: int = 0
 
     @property
     def is_folder(self) -> bool:
@@ -96,9 +98,9 @@ def zip_entries(stream: IO[bytes]) -> Iterator[ZipEntry]:
         name_length, extra_length, comment_length = fields[10:13]
         name, extra = directory.read(name_length), directory.read(extra_length)
         directory.read(comment_length)
-        packed, start = _zip64_sizes(extra, fields[8], fields[9], fields[16])
-        encoding = "utf-8" if fields[3] & _UTF8 else "cp437"
-        yield ZipEntry(name.decode(encoding, "replace"), fields[4], bool(fields[3] & _ENCRYPTED), start + shift, packed)
+        packed, unpacked, start = _zip64_sizes(extra, fields[8], fields[9], fields[16])
+        text = name.decode("utf-8" if fields[3] & _UTF8 else "cp437", "replace")
+        yield ZipEntry(text, fields[4], bool(fields[3] & _ENCRYPTED), start + shift, packed, unpacked)
         count -= 1
     if count or directory.left:
         raise PMEScanError("has a directory whose length differs from its header. The members in it were searched")
@@ -168,18 +170,17 @@ def _directory64(stream: IO[bytes], end: int, small: tuple[int, int, int]) -> tu
     return count, size, offset, position
 
 
-def _zip64_sizes(extra: bytes, packed: int, unpacked: int, start: int) -> tuple[int, int]:
-    """Return a member's compressed size and position, from the zip64 field where they are over 4 GiB."""
+def _zip64_sizes(extra: bytes, packed: int, unpacked: int, start: int) -> tuple[int, int, int]:
+    """Return a member's sizes, packed and unpacked, and its position, from the zip64 field where they are too large."""
     position = 0
     while position + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, position)
         field = extra[position + 4 : position + 4 + length]
         if kind == _ZIP64:
             values = iter(struct.unpack_from(f"<{len(field) // 8}Q", field))
-            if unpacked == _BIG:
-                next(values, None)
+            unpacked = next(values, unpacked) if unpacked == _BIG else unpacked
             packed = next(values, packed) if packed == _BIG else packed
             start = next(values, start) if start == _BIG else start
             break
         position += 4 + length
-    return packed, start
+    return packed, unpacked, start

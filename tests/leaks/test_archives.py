@@ -237,3 +237,67 @@ def test_encrypted_members_are_listed(tmp_path: Path) -> None:
     data[data.index(b"PK\x01\x02") + 8] |= 1
     (tmp_path / "a.zip").write_bytes(data)
     assert ["encrypted" in part.reason for part in scanned(tmp_path / "a.zip")[1]] == [True]
+
+
+def gzip_with(name: bytes, comment: bytes) -> bytes:
+    packed = gzip.compress(b"nothing")
+    return packed[:3] + bytes([0x08 | 0x10]) + packed[4:10] + name + b"\0" + comment + b"\0" + packed[10:]
+
+
+def hidden_in(place: str) -> bytes:
+    """An archive whose members have nothing in them, with a token elsewhere."""
+    out = io.BytesIO()
+    if place.startswith("gzip"):
+        return gzip_with(TOKEN.encode(), b"") if place == "gzip name" else gzip_with(b"a", link(TOKEN).encode())
+    if place.startswith("zip"):
+        with zipfile.ZipFile(out, "w") as archive:
+            member = zipfile.ZipInfo("a")
+            member.comment = TOKEN.encode() if place == "zip member's comment" else b""
+            archive.comment = link(TOKEN).encode() if place == "zip comment" else b""
+            archive.writestr(member, b"nothing")
+        return out.getvalue()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        entry = tarfile.TarInfo(link(TOKEN).replace("/", "_") if place == "tar folder's name" else "a")
+        entry.type = tarfile.DIRTYPE if place == "tar folder's name" else tarfile.SYMTYPE
+        if place == "tar link target":
+            entry.linkname = TOKEN
+        elif place == "tar long link target":
+            entry.linkname = "x" * 200 + TOKEN
+        elif place == "tar comment":
+            entry.pax_headers = {"comment": link(TOKEN)}
+        elif place == "tar owner":
+            entry.uname = f"{TOKEN}ü"
+        tar.addfile(entry)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("around", [[], ["gz"], ["tar", "gz"], ["zip", "xz"]])
+@pytest.mark.parametrize(
+    "place",
+    ["gzip name", "gzip comment", "zip comment", "zip member's comment", "tar link target", "tar long link target", "tar comment",
+     "tar folder's name", "tar owner"],
+)  # fmt: skip
+def test_names_comments_and_link_targets_are_searched_also_in_nested_archives(
+    tmp_path: Path, place: str, around: list[str]
+) -> None:
+    content = hidden_in(place)
+    for kind in around:
+        content = packed(kind, content)
+    (tmp_path / "upload.bin").write_bytes(content)
+    hits, unread = scanned(tmp_path / "upload.bin")
+    assert {hit.fingerprint for hit in hits} == {FINGERPRINT}
+    assert unread == []
+
+
+@pytest.mark.parametrize("around", [[], ["tar", "gz"]])
+def test_zip_files_in_lzma_are_searched(tmp_path: Path, around: list[str]) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.txt", b"x" * 100_000 + TOKEN.encode() + b"y" * 100_000)
+    content = out.getvalue()
+    for kind in around:
+        content = packed(kind, content)
+    (tmp_path / "upload.bin").write_bytes(content)
+    hits, unread = scanned(tmp_path / "upload.bin")
+    assert [hit.fingerprint for hit in hits] == [FINGERPRINT]
+    assert unread == []

@@ -246,8 +246,21 @@ def test_a_pax_record_that_is_none_is_ignored(records: bytes) -> None:
 
 
 def test_every_pax_record_is_read() -> None:
-    archive = pax(("mtime", "1"), ("comment", "c" * 300), ("path", "näme=x")) + header(b"0", 1) + padded(b"1")
+    archive = pax(("mtime", "1"), ("uid", "300"), ("path", "näme=x")) + header(b"0", 1) + padded(b"1")
     assert read(archive) == [("näme=x", b"1")]
+
+
+@pytest.mark.parametrize("records", [b"32 linkpath=%s\n" % (b"t" * 19), b"30 comment=%s\n" % (b"c" * 18), b"x" * 40])
+def test_other_texts_of_a_pax_header_are_read_as_data(records: bytes) -> None:
+    found = read(header(b"x", len(records)) + padded(records) + header(b"0", 1) + padded(b"1"))
+    assert found == [("", records), ("@LongLink", b"1")]
+
+
+@pytest.mark.parametrize("kind", [b"1", b"2", b"5", b"0"])
+def test_names_and_targets_of_members_without_data_are_read(kind: bytes) -> None:
+    block = edited(header(kind, 0), b0=b"n" * 30 + bytes(70), b157=b"t" * 30 + bytes(70))
+    named = [("n" * 30, b"")] if kind == b"0" else [("", b"n" * 30)]
+    assert read(block) == [("", b"t" * 30), *named]
 
 
 @pytest.mark.parametrize("maps", [0, 1, 3])

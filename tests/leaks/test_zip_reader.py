@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import lzma
+import random
 import struct
 import tracemalloc
 import zipfile
+from functools import partial
 
 import pytest
 
@@ -205,3 +208,59 @@ def test_an_empty_member_of_a_folders_name_is_a_folder() -> None:
     assert [ZipEntry(name, 0, False, 0, size).is_folder for name, size in (("a/", 0), ("a/", 1), ("a", 0))] == [
         True, False, False,
     ]  # fmt: skip
+
+
+def lzma_member(content: bytes, *, end: bool) -> bytes:
+    """What stands in a zip file of LZMA; 7-Zip leaves the mark of the end out."""
+    packed = zipfile._get_compressor(zipfile.ZIP_LZMA)  # type: ignore[attr-defined]
+    data: bytes = packed.compress(content) + packed.flush()
+    return data if end else data[: len(data) - 6]
+
+
+@pytest.mark.parametrize("end", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 5000, 3 << 20])
+def test_members_in_lzma_are_read_also_without_a_mark_of_their_end(size: int, end: bool) -> None:
+    content = bytes(range(256)) * (size // 256) + b"t" * (size % 256)
+    stream = deflated(io.BytesIO(lzma_member(content, end=end or not size)), 14, lambda _: None, size)
+    assert b"".join(iter(lambda: stream.read(70_000), b"")) == content
+
+
+@pytest.mark.parametrize("step", [1, 8, 1000])
+def test_lzma_is_read_from_a_stream_that_gives_little_at_a_time(step: int) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(step)
+
+    assert deflated(Slow(lzma_member(b"token" * 900, end=True)), 14, lambda _: None, 4500).read(5000) == b"token" * 900
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (b"\x09\x14\x05\x00\x5d\xff\xff\xff\xff", "needs over"),
+        (b"\x09\x14\x05\x00\xff\x00\x00\x01\x00", "broken LZMA header"),
+        (b"\x09\x14\x06\x00\x5d\x00\x00\x01\x00", "broken LZMA header"),
+    ],
+)
+def test_an_lzma_header_is_checked_before_memory_is_taken(head: bytes, message: str) -> None:
+    with pytest.raises(PMEScanError, match=message):
+        deflated(io.BytesIO(head + bytes(100)), 14, lambda _: None, 100).read(10)
+
+
+@pytest.mark.parametrize("length", range(9))
+def test_an_lzma_member_that_is_cut_in_its_header_is_cut_off(length: int) -> None:
+    with pytest.raises(EOFError):
+        deflated(io.BytesIO(lzma_member(b"x", end=True)[:length]), 14, lambda _: None, 1).read(10)
+
+
+def test_xz_in_a_zip_file_is_read() -> None:
+    assert deflated(io.BytesIO(lzma.compress(b"token")), 95, lambda _: None).read(10) == b"token"
+
+
+def test_random_content_in_lzma_is_read_whatever_the_steps() -> None:
+    """Its mark of the end then comes in another piece than its last bytes."""
+    content = random.Random(1).randbytes((16 << 10) * 3)
+    for size in (len(content), len(content) - 7, len(content) - 20):
+        data = lzma_member(content[:size], end=True)
+        stream = deflated(io.BytesIO(data), 14, lambda _: None, size)
+        assert b"".join(iter(partial(stream.read, 5000), b"")) == content[:size]
