@@ -252,8 +252,9 @@ class PMEHook(BaseHook):
         :raises LedgerError: if the slot already shows a later link.
         """
         shown = publications.Shown(slot, str(item["link_id"]), dict(details or {}), self.services.grace)
-        with self.database.write(run_context_of()) as tx:
-            refused = publications.publish(tx, target, [shown], claimed=False)
+        refused = self.database.run(
+            run_context_of(), lambda tx: publications.publish(tx, target, [shown], claimed=False)
+        )
         if refused:
             raise LedgerError(f"{target}, {slot}: not recorded, since {refused[slot]}.")
 

@@ -90,13 +90,15 @@ def in_words(error: SQLAlchemyError, engine: Engine) -> LedgerError | LedgerUnav
 
 
 def _code(error: DBAPIError) -> str:
-    """Return the SQLSTATE of PostgreSQL, or MySQL's error number; empty if there is none."""
+    """Return MySQL's error number, or the SQLSTATE of PostgreSQL; empty if there is none.
+
+    PyMySQL 2 has a SQLSTATE as well, which is HY000 for a lock timeout and for a full disk alike.
+    """
     original = error.orig
-    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-    if state:
-        return str(state)
     number = original.args[0] if original is not None and original.args else None
-    return str(number) if isinstance(number, int) else ""
+    if isinstance(number, int):
+        return str(number)
+    return str(getattr(original, "sqlstate", None) or getattr(original, "pgcode", None) or "")
 
 
 def _cure_by_code(code: str) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pme_airflow.errors import PMEError, PMEInputError, PMEUnavailableError
 from pme_airflow.ledger import audience_models
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.clearing_guard import clearing_refused, too_many
 from pme_airflow.lifecycle.services import Services
 
@@ -71,11 +72,15 @@ def list_models(services: Services, run_context: RunContext, audience: str, quer
     wanted = query.without_excluded(listed)
     if not wanted:
         raise PMEInputError("models: the query found no model of the account. Widen it.")
-    with services.database.write(run_context) as tx:
+
+    def record(tx: WriteTransaction) -> tuple[audience_models.ListingChange, list[str] | None]:
         change = audience_models.compare_listing(tx, listing, wanted)
-        refused = not query.allow_clearing and too_many(len(change.missing), change.before)
-        gone = [] if refused else audience_models.record_listing(tx, listing, wanted)
-    if refused:
+        if not query.allow_clearing and too_many(len(change.missing), change.before):
+            return change, None
+        return change, audience_models.record_listing(tx, listing, wanted)
+
+    change, gone = services.database.run(run_context, record)
+    if gone is None:
         problem = clearing_refused(len(change.missing), change.before, f"models of audience {audience}")
         log.error("The account lists only %d models: %s.", len(wanted), problem)
         return AccountModels([*wanted, *sorted(change.missing)], problem)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 
 from pme_airflow.errors import PMEError
 from pme_airflow.ledger import publications, slot_claims
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
@@ -37,20 +39,21 @@ def clear_slots(
     """
     removed_before = result.removed.total
     for publication in going:
-        with services.database.write(run_context) as tx:
-            if not slot_claims.claim_shown(tx, publication):
-                log.info(
-                    "%s, %s: the slot is not cleared, because another run is writing it.",
-                    target.name,
-                    publication.slot,
-                )
-                continue
+        if not services.database.run(run_context, partial(_claim, publication)):
+            log.info(
+                "%s, %s: the slot is not cleared, because another run is writing it.", target.name, publication.slot
+            )
+            continue
         _clear_one(services, run_context, target, publication, reason, result, grace)
     if result.removed.total > removed_before:
         problem = finish_target(services, run_context, target)
         if problem is not None:
             log.error("%s: its index was not written: %s", target.name, problem)
             result.fail("index", "all", problem)
+
+
+def _claim(publication: Publication, tx: WriteTransaction) -> bool:
+    return slot_claims.claim_shown(tx, publication)
 
 
 def _clear_one(
@@ -70,11 +73,14 @@ def _clear_one(
         )
     except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
         problem = slot_error(error)
-    with services.database.write(run_context) as tx:
+    usual = services.grace if grace is None else grace
+
+    def record(tx: WriteTransaction) -> None:
         if problem is None:
-            usual = services.grace if grace is None else grace
             publications.withdraw(tx, [publication], reason, timedelta(0) if cleared.old_link_remains else usual)
         slot_claims.release_slots(tx, target.name, [publication.slot])
+
+    services.database.run(run_context, record)
     if problem is None:
         result.removed.append({"slot": publication.slot, "model_id": publication.model_id})
     else:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from functools import partial
 
 from pme_airflow.ledger import publications
+from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.targets.base import Target
 
@@ -32,8 +36,12 @@ def move_former_publications(services: Services, run_context: RunContext, target
             found = publications.shown_at(tx, name)
         own = [publication for publication in found if target.adopts(publication)]
         for start in range(0, len(own), _CHUNK):
-            with services.database.write(run_context) as tx:
-                moved += len(publications.move_to_target(tx, own[start : start + _CHUNK], target.name))
+            chunk = own[start : start + _CHUNK]
+            moved += len(services.database.run(run_context, partial(_move, chunk, target.name)))
         if own:
             log.info("%s: %d slots were recorded under the former name %s and are kept.", target.name, len(own), name)
     return moved
+
+
+def _move(chunk: Sequence[Publication], name: str, tx: WriteTransaction) -> list[Publication]:
+    return publications.move_to_target(tx, chunk, name)

@@ -14,7 +14,7 @@ from pme_airflow.ledger.flags import Flagged
 from pme_airflow.ledger.links import LinkRow, by_ids
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import ALIVE, State
-from pme_airflow.ledger.transaction import ReadTransaction
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 from pme_airflow.lifecycle.known_tokens import known_fingerprints
 from pme_airflow.lifecycle.leak_criteria import LeakCriteria
 from pme_airflow.lifecycle.leaked_links import LeakedLink, LeakRequest, LeakResponse
@@ -162,7 +162,8 @@ def _flag(
 ) -> tuple[Flagged, tuple[str, ...]]:
     """Flag what the criteria name; with ``within``, what matches all of them, and which known fingerprints do not."""
     reason = stored_reason(request.reason, "flagged without a reason")
-    with services.database.write(run_context) as tx:
+
+    def work(tx: WriteTransaction) -> tuple[Flagged, tuple[str, ...]]:
         if not (request.within and named.names_groups):
             return flags.flag(tx, reason, client_id=services.client.client_id, **named.by_name), ()
         rows = _matching(tx, services, named)
@@ -170,7 +171,9 @@ def _flag(
         known, matched = {row.fingerprint for row in alive}, {row.fingerprint for row in rows}
         others = [fingerprint for fingerprint in named.fingerprints if fingerprint not in known]
         flagged = flags.flag(tx, reason, fingerprints=others, link_ids=[row.link_id for row in rows])
-    return flagged, tuple(f for f in named.fingerprints if f in known and f not in matched)
+        return flagged, tuple(f for f in named.fingerprints if f in known and f not in matched)
+
+    return services.database.run(run_context, work)
 
 
 def _revoke(services: Services, run_context: RunContext, request: LeakRequest, response: LeakResponse) -> LeakResponse:

@@ -74,8 +74,7 @@ def mint_missing(
     :raises PMECredentialsError: if the credentials are refused.
     :raises LedgerUnavailableError: if the ledger cannot be written; nothing is sent that is not recorded.
     """
-    with services.database.write(run_context) as tx:
-        mint_run = mint_runs.begin(tx)
+    mint_run = services.database.run(run_context, mint_runs.begin)
     worker = _MintWorker(services, run_context, demand, mint_run, model_ids, tally)
     worker.run()
     if isinstance(worker.stopped, PMECredentialsError):
@@ -111,8 +110,8 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
             with self._loop:
                 self._loop.run()
         finally:
-            with suppress(LedgerUnavailableError), self._services.database.write(self._run_context) as tx:
-                mint_runs.finish(tx)
+            with suppress(LedgerUnavailableError):
+                self._services.database.run(self._run_context, mint_runs.finish)
 
     # ---------------------------------------------------------------- staging
 
@@ -128,10 +127,12 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
         services = self._services
         recorded_at = services.clock.monotonic()
         by_model = {job.model_id: job for job in jobs}
-        with services.database.write(self._run_context) as tx:
-            prepared = mint_requests.prepare(
+        prepared = services.database.run(
+            self._run_context,
+            lambda tx: mint_requests.prepare(
                 tx, self._mint_run, self._demand, list(by_model), services.server_now(), services.can_open
-            )
+            ),
+        )
         staged = []
         for entry in prepared:
             job = by_model[entry.model_id]
@@ -160,8 +161,7 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
 
     def keep_alive(self) -> None:
         """Extend the run's claims."""
-        with self._services.database.write(self._run_context) as tx:
-            mint_runs.keep_alive(tx)
+        self._services.database.run(self._run_context, mint_runs.keep_alive)
 
     # --------------------------------------------------------------- settling
 
@@ -172,10 +172,12 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
             return
         services = self._services
         entries = self._answers(outcomes)
-        with services.database.write(self._run_context) as tx:
-            results = mint_answers.settle(
+        results = services.database.run(
+            self._run_context,
+            lambda tx: mint_answers.settle(
                 tx, self._demand, entries, services.server_now(), services.server_time_upper_bound()
-            )
+            ),
+        )
         now = services.server_now()
         for (staged, verdict), result in zip(outcomes, results, strict=True):
             self._conclude(staged.job, verdict, result, now)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pme_airflow.errors import PMESealError
 from pme_airflow.ledger import audit
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import key_ids_of
 
@@ -123,12 +125,15 @@ def _move_all(services: Services, run_context: RunContext) -> int:
         fresh = [(row, sealed) for row in rows if (sealed := _fresh(services, row)) is not None]
         if not fresh:
             continue
-        with services.database.write(run_context) as tx:
-            now = tx.now()
-            for row, sealed in fresh:
-                audit.replace_sealed(tx, row, sealed, now)
+        services.database.run(run_context, partial(_replace, fresh))
         moved += len(fresh)
     return moved
+
+
+def _replace(fresh: Sequence[tuple[LinkRow, str]], tx: WriteTransaction) -> None:
+    now = tx.now()
+    for row, sealed in fresh:
+        audit.replace_sealed(tx, row, sealed, now)
 
 
 def _fresh(services: Services, row: LinkRow) -> str | None:

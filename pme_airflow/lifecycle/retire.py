@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from pme_airflow.errors import LedgerUnavailableError, PMEError, PMEInputError
 from pme_airflow.ledger import publications, selections
@@ -15,6 +16,7 @@ from pme_airflow.ledger.publications import Publication, SlotOwner
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.selections import Selection
 from pme_airflow.ledger.states import ALIVE, State
+from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.bounded_list import BoundedList
 from pme_airflow.lifecycle.clearing import clear_slots
 from pme_airflow.lifecycle.clearing_guard import clearing_refused, too_many
@@ -127,10 +129,13 @@ def _clear(
             result.failed.extend({"target": name, **entry} for entry in cleared.failed)
             continue
         for publication in slots(name):
-            with services.database.write(run_context) as tx:
-                publications.withdraw(tx, [publication], reason, _NO_GRACE)
+            services.database.run(run_context, partial(_withdraw, [publication], reason, _NO_GRACE))
             result.dark.append({"target": name, "slot": publication.slot, "model_id": publication.model_id})
     return list(gone)
+
+
+def _withdraw(gone: Sequence[Publication], reason: str, grace: timedelta, tx: WriteTransaction) -> None:
+    publications.withdraw(tx, gone, reason, grace)
 
 
 def _retire_unshown(services: Services, run_context: RunContext, request: RetireRequest, reason: str) -> list[str]:
@@ -148,8 +153,7 @@ def _retire_unshown(services: Services, run_context: RunContext, request: Retire
         selection = replace(selection, audiences=frozenset(unnamed))
     gone: list[str] = []
     while True:
-        with services.database.write(run_context) as tx:
-            page = selections.retire_unshown_links(tx, selection, reason)
+        page = services.database.run(run_context, lambda tx: selections.retire_unshown_links(tx, selection, reason))
         gone += page
         if not page:
             return gone
@@ -206,8 +210,11 @@ def retire_targets(
     :param publishers: the ids of the DAGs whose slots these are; those of other DAGs are left alone.
     """
     owner = SlotOwner(services.client.client_id, audience, frozenset(publishers))
-    with services.database.write(run_context) as tx:
+
+    def withdraw(tx: WriteTransaction) -> list[Publication]:
         gone = [shown for shown in publications.shown_to(tx, owner) if shown.target not in set(targets)]
         if gone:
             publications.withdraw(tx, gone, "its target is in no placement any more", services.grace)
-    return gone
+        return gone
+
+    return services.database.run(run_context, withdraw)

@@ -11,6 +11,7 @@ from pme_airflow.errors import PMEError
 from pme_airflow.ledger import publications, slot_claims
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.targets.base import SlotCheck, Target
 
@@ -40,9 +41,13 @@ def find_lost_slots(services: Services, run_context: RunContext, target: Target,
         return set()
     lost = {publication.slot for publication in due} & set(check.lost)
     kept = [publication for publication in due if publication.slot not in lost]
-    with services.database.write(run_context) as tx:
-        publications.record_details(tx, [(entry, _details(entry, check.details, now)) for entry in kept])
+    details = [(entry, _details(entry, check.details, now)) for entry in kept]
+
+    def record(tx: WriteTransaction) -> None:
+        publications.record_details(tx, details)
         slot_claims.set_uncertain(tx, target.name, sorted(lost))
+
+    services.database.run(run_context, record)
     for slot in sorted(lost):
         log.warning("%s, %s: the slot no longer shows its link. The link is published again.", target.name, slot)
     return lost

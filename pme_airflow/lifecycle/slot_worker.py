@@ -14,9 +14,10 @@ from typing import Any, Protocol
 from pme_airflow.errors import PMEError, SlotError
 from pme_airflow.ledger import publications, slot_claims
 from pme_airflow.ledger.links import item_of
-from pme_airflow.ledger.publications import Publication, Shown
+from pme_airflow.ledger.publications import NotRecorded, Publication, Shown
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.slot_claims import SlotAction, SlotPlan
+from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.worker_loop import Landed, SlotLimits, Worker, WorkerLoop
 from pme_airflow.targets.base import SlotResult
@@ -141,11 +142,11 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         database = self._services.database
         uncertain = [job.slot for job in jobs if job.overwritten]
         if uncertain:  # in a transaction of its own: these rows are locked before the claims, and elsewhere after them
-            with database.write(self._run_context) as tx:
-                slot_claims.set_uncertain(tx, self._target, uncertain)
+            database.run(self._run_context, lambda tx: slot_claims.set_uncertain(tx, self._target, uncertain))
         wanted = {job.slot: str(job.items[0]["link_id"]) for job in jobs}
-        with database.write(self._run_context) as tx:
-            plans = slot_claims.open_slots(tx, self._target, wanted, self._services.grace)
+        plans = database.run(
+            self._run_context, lambda tx: slot_claims.open_slots(tx, self._target, wanted, self._services.grace)
+        )
         return [plans[job.slot] for job in jobs]
 
     def _foreign(self, jobs: Sequence[_Job], plans: Sequence[SlotPlan]) -> dict[str, str]:
@@ -160,8 +161,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         with self._services.database.read() as tx:
             live = publications.still_live(tx, [shown.link_id for shown in others.values() if shown is not None])
         foreign = {slot: shown for slot, shown in others.items() if shown is not None and shown.link_id in live}
-        with self._services.database.write(self._run_context) as tx:
-            slot_claims.release_slots(tx, self._target, sorted(foreign))
+        self._release(sorted(foreign))
         return {
             slot: f"it shows model {shown.model_id} to audience {shown.audience}, published by DAG {shown.publisher}; "
             "give each audience a place of its own, or retire that one first"
@@ -184,9 +184,12 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         shown = [
             Shown(job.slot, str(job.items[0]["link_id"]), result.details, self._grace(result)) for job, result in put
         ]
-        with self._services.database.write(self._run_context) as tx:
+
+        def record(tx: WriteTransaction) -> dict[str, NotRecorded]:
             slot_claims.release_slots(tx, self._target, [job.slot for job, _ in failed])
-            refused = publications.publish(tx, self._target, shown) if shown else {}
+            return publications.publish(tx, self._target, shown) if shown else {}
+
+        refused = self._services.database.run(self._run_context, record)
         for job, _ in put:
             if job.slot not in refused:
                 self._listener.slot_published(job.slot, job.items.popleft())
@@ -202,8 +205,10 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
 
     def cancel(self, staged: Sequence[_Claimed]) -> None:
         """Release slots that will not be put."""
-        with self._services.database.write(self._run_context) as tx:
-            slot_claims.release_slots(tx, self._target, [claimed.job.slot for claimed in staged])
+        self._release([claimed.job.slot for claimed in staged])
+
+    def _release(self, slots: Sequence[str]) -> None:
+        self._services.database.run(self._run_context, lambda tx: slot_claims.release_slots(tx, self._target, slots))
 
     def _retry_busy(self, job: _Job, seconds: float = BUSY_SECONDS) -> None:
         job.tries += 1

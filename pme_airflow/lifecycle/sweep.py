@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pme_airflow.api.outcomes import NotRevoked, Revoked, RevokeVerdict
 from pme_airflow.api.token_probe import Liveness, ProbeMethod
@@ -15,8 +15,9 @@ from pme_airflow.errors import LedgerUnavailableError, PMECredentialsError, PMEE
 from pme_airflow.ledger import flags, revocations, sweep_queue
 from pme_airflow.ledger.exposed import flagged_alive
 from pme_airflow.ledger.links import LinkRow
-from pme_airflow.ledger.revocations import NotRevokedAnswer
+from pme_airflow.ledger.revocations import NotRevokedAnswer, NotRevokedOutcome
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep_result import SweepResult, summary
@@ -91,8 +92,9 @@ def _close_ended(services: Services, run_context: RunContext) -> int:
         if not revocations.anything_to_close(tx, services.server_time_lower_bound()):
             return closed
     while True:
-        with services.database.write(run_context) as tx:
-            page = revocations.expire(tx, services.server_time_lower_bound(), _CLOSE_PAGE)
+        page = services.database.run(
+            run_context, lambda tx: revocations.expire(tx, services.server_time_lower_bound(), _CLOSE_PAGE)
+        )
         closed += page
         if page < _CLOSE_PAGE:
             return closed
@@ -115,6 +117,16 @@ class _Sent:
 
     verdicts: Sequence[RevokeVerdict]
     verified: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """What the ledger recorded of some requests, and when."""
+
+    gone: Sequence[LinkRow]
+    denied: NotRevokedOutcome
+    tombstones: Sequence[str]
+    at: datetime
 
 
 class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
@@ -150,8 +162,10 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         if self._ended():
             return []
         services, only = self._services, self._request.flagged_only
-        with services.database.write(self._run_context) as tx:
-            due = sweep_queue.take_due(tx, services.client.client_id, count, flagged_only=only)
+        due = services.database.run(
+            self._run_context,
+            lambda tx: sweep_queue.take_due(tx, services.client.client_id, count, flagged_only=only),
+        )
         return [entry.row for entry in due]
 
     def stage(self, jobs: Sequence[LinkRow]) -> Sequence[_Opened]:
@@ -235,23 +249,26 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         self, revoked: Sequence[LinkRow], verified: dict[str, str], answers: Sequence[NotRevokedAnswer]
     ) -> None:
         services = self._services
-        with services.database.write(self._run_context) as tx:
+
+        def record(tx: WriteTransaction) -> _Recorded:
             gone = revocations.revoked(tx, revoked, verified)
             denied = revocations.denied(tx, answers, self._request.max_attempts, services.server_time_lower_bound())
             leaked = [row.fingerprint or "" for row in gone if row.flagged_at is not None]
-            self.result.tombstones += flags.tombstones_among(tx, leaked)
-            now = tx.now()
-        self.result.note_revoked(gone, now)
-        self.result.expired += len(denied.expired)
-        self._progress.step(len(gone))
-        for row in denied.irrevocable:
+            return _Recorded(gone, denied, flags.tombstones_among(tx, leaked), tx.now())
+
+        recorded = services.database.run(self._run_context, record)
+        self.result.tombstones += recorded.tombstones
+        self.result.note_revoked(recorded.gone, recorded.at)
+        self.result.expired += len(recorded.denied.expired)
+        self._progress.step(len(recorded.gone))
+        for row in recorded.denied.irrevocable:
             self.result.irrevocable.append(row)
             log.error("Link %s of model %s is irrevocable: it ends at %s.", row.link_id, row.model_id, row.valid_until)
 
     def cancel(self, staged: Sequence[_Opened]) -> None:
         """Leave links that will not be sent to other sweeps."""
-        with self._services.database.write(self._run_context) as tx:
-            sweep_queue.release(tx, [entry.row for entry in staged])
+        rows = [entry.row for entry in staged]
+        self._services.database.run(self._run_context, lambda tx: sweep_queue.release(tx, rows))
 
     def idle(self) -> bool:
         """Wait for what is to be tried again soon; return whether there is any."""

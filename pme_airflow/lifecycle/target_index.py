@@ -37,16 +37,15 @@ def finish_target(services: Services, run_context: RunContext, target: Target) -
         retried(services.clock, lambda: target.finish(shown))
     except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
         problem = slot_error(error)
-    with suppress(LedgerUnavailableError), database.write(run_context) as tx:  # the lock ends by itself in 45 s
-        slot_claims.release_index_lock(tx, target.name)
+    with suppress(LedgerUnavailableError):  # the lock ends by itself in 45 s
+        database.run(run_context, lambda tx: slot_claims.release_index_lock(tx, target.name))
     return problem
 
 
 def _acquire_lock(services: Services, run_context: RunContext, name: str) -> None:
     for _ in range(BUSY_TRIES):
-        with services.database.write(run_context) as tx:
-            if slot_claims.acquire_index_lock(tx, name):
-                return
+        if services.database.run(run_context, lambda tx: slot_claims.acquire_index_lock(tx, name)):
+            return
         services.clock.sleep(BUSY_SECONDS)
     raise SlotError("another run kept the index locked; try again", passing=True)
 

@@ -25,15 +25,13 @@ log = logging.getLogger(__name__)
 
 def reference_to_links(database: Database, audience: str, model_ids: Sequence[str]) -> dict[str, Any]:
     """Return a reference to the links of an audience's models: JSON without links."""
-    with database.write() as tx:
-        name = manifests.keep(tx, model_ids, audience)
+    name = database.run(None, lambda tx: manifests.keep(tx, model_ids, audience))
     return {_MANIFEST: name, "audience": audience, "links": len(model_ids)}
 
 
 def reference_to_models(database: Database, model_ids: Sequence[str]) -> dict[str, Any]:
     """Return a reference to models: JSON."""
-    with database.write() as tx:
-        name = manifests.keep(tx, model_ids)
+    name = database.run(None, lambda tx: manifests.keep(tx, model_ids))
     return {_MANIFEST: name, "models": len(model_ids)}
 
 

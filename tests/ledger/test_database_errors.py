@@ -61,6 +61,14 @@ def test_a_conflict_on_mysql_is_one_to_try_again(number: int) -> None:
     assert isinstance(translated(pymysql.err.OperationalError(number, "a secret value")), LedgerConflictError)
 
 
+@pytest.mark.parametrize(("number", "message"), [(1213, "writers"), (1205, "writers"), (1020, "writers"), (1021, "make room"),
+                                                 (1142, "check the rights"), (1040, "more connections")])  # fmt: skip
+def test_mysqls_number_counts_where_the_driver_has_a_state_too(number: int, message: str) -> None:
+    original = pymysql.err.OperationalError(number, "a secret value")
+    original.sqlstate = "HY000"
+    assert message in str(translated(original))
+
+
 @pytest.mark.parametrize("kind", [psycopg_errors.SerializationFailure, psycopg_errors.DeadlockDetected])
 def test_the_driver_names_conflicts_by_the_codes_that_are_looked_for(kind: type[Exception]) -> None:
     assert isinstance(translated(kind("a secret")), LedgerConflictError)

@@ -22,6 +22,7 @@ from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.publications import DEFAULT_GRACE
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.account_models import ModelQuery
 from pme_airflow.lifecycle.mint import MintLinksRequest, MintResult, mint_links
 from pme_airflow.lifecycle.publish import Publisher, PublishResult
@@ -80,9 +81,12 @@ def rows(services: Services, *states: str) -> list[LinkRow]:
 
 def rename(services: Services, target: str, former: str) -> None:
     """Record a target's publications under a name that an earlier version gave it."""
-    with services.database.write(RunContext("dag/upgrade/test/-1")) as tx:
+
+    def move(tx: WriteTransaction) -> None:
         moved = publications.shown_at(tx, target)
         assert publications.move_to_target(tx, moved, former) == moved
+
+    services.database.run(RunContext("dag/upgrade/test/-1"), move)
 
 
 class Shelf(Target):
