@@ -9,12 +9,16 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, case, func, select
 
 from pme_airflow.ledger.keys import viewer_audience
-from pme_airflow.ledger.links import LinkRow, chunked, load, query
+from pme_airflow.ledger.links import LinkRow, chunked, load, query, unsealed
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import EPOCH, links
 from pme_airflow.ledger.transaction import ReadTransaction
 
 __all__ = ["FlaggedAlive", "flagged_alive", "flagged_links", "links_matching"]
+
+
+#: Rows that are fetched from the database at once.
+_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def links_matching(
     models: Sequence[str] = (),
     audiences: Sequence[str] = (),
 ) -> list[LinkRow]:
-    """Return the links that may be alive and match every criterion given, oldest first.
+    """Return the links that may be alive and match every criterion given, oldest first, without their sealed texts.
 
     Fingerprints and link ids are one criterion: each names a link.
     """
@@ -69,10 +73,11 @@ def links_matching(
     if audiences:
         criteria.append(links.c.audience.in_([*audiences, *map(viewer_audience, audiences)]))
     if not fingerprints and not link_ids:
-        return [load(row) for row in tx.execute(query().where(*criteria).order_by(links.c.seq))]
+        matching = query().where(*criteria).order_by(links.c.seq).execution_options(yield_per=_PAGE)
+        return [unsealed(load(row)) for row in tx.execute(matching)]
     found: dict[int, LinkRow] = {}
     for column, values in ((links.c.fingerprint, fingerprints), (links.c.link_id, link_ids)):
         for chunk in chunked(dict.fromkeys(values)):
-            rows = (load(row) for row in tx.execute(query().where(*criteria, column.in_(chunk))))
+            rows = (unsealed(load(row)) for row in tx.execute(query().where(*criteria, column.in_(chunk))))
             found.update((row.seq, row) for row in rows)
     return [found[seq] for seq in sorted(found)]

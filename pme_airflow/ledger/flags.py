@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, select, text, update
 from pme_airflow.ledger.bulk import insert_missing, one_of
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.keys import viewer_audience
-from pme_airflow.ledger.links import LinkRow, chunked, lock
+from pme_airflow.ledger.links import LinkRow, chunked, lock_unsealed
 from pme_airflow.ledger.states import ALIVE
 from pme_airflow.ledger.tables import flags, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
@@ -29,7 +29,7 @@ _TRY_NOW = {"next_attempt_at": None, "revoke_attempts": 0, "irrevocable": False,
 class Flagged:
     """The result of a flag.
 
-    :param links: the links it flagged, or found flagged.
+    :param links: the links it flagged, or found flagged, without their sealed texts.
     :param tombstones: fingerprints no link has yet; kept.
     :param unknown: link ids, models and audiences of which nothing is alive.
     """
@@ -73,7 +73,7 @@ def flag(
             ids = tx.scalars(select(links.c.link_id).where(column.in_(named), _may_live, *which)).all()
             wanted += ids
             unknown += [] if ids else [f"{label} {value}"]
-    chosen = lock(tx, wanted)
+    chosen = lock_unsealed(tx, wanted)
     _flag_links(tx, [row for row in chosen.values() if row.state in ALIVE], reason, now)
     _keep_tombstones(tx, tombstones, reason, now)
     return Flagged(tuple(chosen.values()), tombstones, tuple(unknown))
@@ -94,12 +94,12 @@ def _link_ids_of(tx: ReadTransaction, fingerprints: Sequence[str]) -> dict[str, 
 
 def _flag_links(tx: WriteTransaction, rows: Sequence[LinkRow], reason: str, now: datetime) -> None:
     """Flag links; one that is flagged already keeps its time and reason, and is tried again at once."""
-    for chunk in chunked(row.link_id for row in rows):
-        named = links.c.link_id.in_(chunk)
+    for part in chunked(rows):
+        named = links.c.link_id.in_([row.link_id for row in part])
         tx.execute(update(links).where(named).values(_TRY_NOW))
         tx.execute(update(links).where(named, links.c.flagged_at.is_(None)).values(flagged_at=now, flag_reason=reason))
-    again = [{**row.subject, "reason": f"again: {reason}"} for row in rows if row.flagged_at is not None]
-    record_events(tx, "flagged", [row.subject for row in rows if row.flagged_at is None] + again, now, reason)
+        again = [{**row.subject, "reason": f"again: {reason}"} for row in part if row.flagged_at is not None]
+        record_events(tx, "flagged", [row.subject for row in part if row.flagged_at is None] + again, now, reason)
 
 
 def _keep_tombstones(tx: WriteTransaction, fingerprints: Sequence[str], reason: str, now: datetime) -> None:

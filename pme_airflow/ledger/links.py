@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -31,9 +31,11 @@ __all__ = [
     "item_of",
     "load",
     "lock",
+    "lock_unsealed",
     "newest_live",
     "newest_live_of",
     "query",
+    "unsealed",
 ]  # fmt: skip
 
 _CHUNK = 500
@@ -181,6 +183,22 @@ def lock(tx: WriteTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
     for oldest in chunked(sorted(order)):
         held |= _locked(tx, one_of(tx, links.c.seq, oldest))
     return held
+
+
+def lock_unsealed(tx: WriteTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
+    """Lock links as :func:`lock` does, and return them without their sealed texts: a hundred thousand fit in memory."""
+    held: dict[str, LinkRow] = {}
+    seqs: list[int] = []
+    for chunk in chunked(sorted(set(link_ids))):
+        seqs += tx.scalars(select(links.c.seq).where(one_of(tx, links.c.link_id, chunk)))
+    for oldest in chunked(sorted(seqs)):
+        held |= {link_id: unsealed(row) for link_id, row in _locked(tx, one_of(tx, links.c.seq, oldest)).items()}
+    return held
+
+
+def unsealed(row: LinkRow) -> LinkRow:
+    """Return a link without its sealed text."""
+    return replace(row, sealed=None)
 
 
 def _locked(tx: WriteTransaction, which: ColumnElement[bool]) -> dict[str, LinkRow]:

@@ -11,7 +11,7 @@ from pme_airflow.leaks.reports import Findings, merged
 from pme_airflow.ledger import flags
 from pme_airflow.ledger.exposed import flagged_links, links_matching
 from pme_airflow.ledger.flags import Flagged
-from pme_airflow.ledger.links import LinkRow, by_ids
+from pme_airflow.ledger.links import LinkRow, by_ids, chunked, unsealed
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
@@ -188,8 +188,9 @@ def _revoke(services: Services, run_context: RunContext, request: LeakRequest, r
             error = raised
     rows = {link.row.link_id: link.row for link in response.links}
     try:
-        with services.database.read() as tx:
-            rows |= by_ids(tx, rows)
+        for chunk in chunked(list(rows)):
+            with services.database.read() as tx:
+                rows |= {link_id: unsealed(row) for link_id, row in by_ids(tx, chunk).items()}
     except LedgerUnavailableError as raised:
         error = error or raised
     links = [LeakedLink(row, _why_alive(row, services, swept, error)) for row in rows.values()]

@@ -11,9 +11,14 @@ from pme_airflow.errors import PMEError
 from pme_airflow.leaks.reports import Findings
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.states import ALIVE, State
+from pme_airflow.lifecycle.bounded_list import MAX_ENTRIES
 from pme_airflow.lifecycle.sweep import SweepResult
 
 __all__ = ["LeakRequest", "LeakResponse", "LeakedLink"]
+
+
+#: More links that may be alive are counted, and not named one by one.
+_MAX_LINES = 100
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,12 @@ class LeakResponse:
 
     def lines(self) -> list[str]:
         """Return what a person must know beyond the summary, a sentence each."""
-        lines = [link.not_revoked_line for link in self.not_revoked] if self.swept else []
+        alive = self.not_revoked if self.swept else ()
+        lines = [link.not_revoked_line for link in alive[:_MAX_LINES]]
+        if len(alive) > _MAX_LINES:
+            lines.append(
+                f"NOT revoked: {len(alive) - _MAX_LINES} more links. `pme-airflow ledger list --state live` lists them."
+            )
         lines += [
             f"{fingerprint} is of no known link. It is kept: a link that is recorded with it later is revoked."
             for fingerprint in self.tombstones
@@ -188,12 +198,13 @@ class LeakResponse:
         return lines + [str(problem) for problem in self.problems]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the XCom form: JSON without tokens."""
+        """Return the XCom form: JSON without tokens, with the first thousand links, those that may be alive first."""
         return {
             "summary": self.summary,
             "promise_kept": self.promise_kept,
             "form": self.findings.form if self.findings else None,
-            "tokens": [link.as_json() for link in self.links],
+            "tokens": [link.as_json() for link in self.links[:MAX_ENTRIES]],
+            "total": len(self.links),
             "tombstones": list(self.tombstones),
             "unknown": list(self.unknown),
             "outside": list(self.outside),

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pme_airflow.dev.emulator import World
+from pme_airflow.hooks.pme import PMEHook
 from tests.cli.conftest import Run
+from tests.lifecycle.test_mint_validity import clamp
 
 GOOD = "audience: intranet\nmodels: [yyHDFKzPzvN]\ntargets: [{kind: slack, channel: c}]\n"
 
@@ -52,3 +55,11 @@ def test_each_problem_of_placements_is_a_line(run: Run, file: Path) -> None:
     done = run("plan", str(file))
     assert done.exit_code == 2
     assert len([line for line in done.stderr.splitlines() if line.startswith("  - ")]) >= 4
+
+
+def test_the_plan_counts_links_as_long_as_the_api_gives_them(run: Run, file: Path, world: World) -> None:
+    clamp(world, 3600)
+    PMEHook().mint(["Model000000"], audience="intranet", valid_for="24h")
+    done = run("plan", str(file))
+    assert done.exit_code == 0
+    assert "the API gives no more of the 24 h requested" in done.stdout

@@ -15,8 +15,9 @@ from pme_airflow.api.client import PMEClient
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import PMEInputError, PMEUnavailableError
 from pme_airflow.leaks.reports import Findings
+from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.lifecycle.leak_response import LeakRequest, LeakResponse, respond
+from pme_airflow.lifecycle.leak_response import LeakedLink, LeakRequest, LeakResponse, respond
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.secrets import SecretStr
 from tests.conftest import MODELS, MakeServices
@@ -312,3 +313,23 @@ def test_links_that_may_live_come_first(services: Services, make_services: MakeS
     response = responded(services, audiences=("intranet",), sweep=True, max_attempts=1)
     assert [link.alive for link in response.links] == [True, False, False]
     assert response.links[0].row.irrevocable
+
+
+def test_a_response_of_many_links_stays_short_and_counts_them_all(services: Services) -> None:
+    row = mint(services, "monday", list(MODELS)[:1]).items and rows(services, "live")[0]
+    many = tuple(LeakedLink(replace(row, link_id=f"lnk_{index}"), "no answer") for index in range(1500))
+    response = LeakResponse(many, swept=True)
+    assert response.as_json()["total"] == 1500
+    assert len(response.as_json()["tokens"]) == 1000
+    assert len(response.lines()) == 101
+    assert "NOT revoked: 1400 more links" in response.lines()[-1]
+    assert "1500 NOT revoked" in response.summary
+
+
+def test_rows_of_a_response_have_no_sealed_texts(services: Services) -> None:
+    mint(services, "monday", list(MODELS)[:3])
+    selected: list[LinkRow] = []
+    request = LeakRequest(audiences=("intranet",), sweep=True, on_selected=selected.extend)
+    response = respond(services, RunContext("dag/leak/flag/-1"), request)
+    assert [row.sealed for row in selected] == [None] * 3
+    assert [(link.row.state.value, link.row.sealed) for link in response.links] == [("revoked", None)] * 3
