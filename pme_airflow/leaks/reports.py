@@ -34,6 +34,10 @@ _LINE_WORD = re.compile(
     r"[\"'`>,;]{0,4}[ \t\r]{0,80}$",
     re.MULTILINE,
 )
+#: Reports of gitleaks in its other forms: CSV, and JUnit's XML with a finding in each failure.
+_TABLE = re.compile(r"(?:^|\n)[ \t]{0,80}(?:RuleID,Commit,File,|<testsuites?[ >])")
+#: A value in one of these that is masked, whole or but for its first characters.
+_MASKED_VALUE = re.compile(r"[,\"=;][^\s,\"&<=;]{0,40}(?:REDACTED|\*{3}|\.{3})(?=[,\"&\r]|$)")
 #: A line on which a scanner prints a secret that it masked.
 _MASKED_LINE = re.compile(
     r"^[ \t]{0,80}(?:Secret|Finding|Match|Raw result)[ \t]{0,80}:[^\n]{0,2000}(?:REDACTED|\*{3}|\.{3}[ \t\r]{0,80}$)",
@@ -76,6 +80,7 @@ class _Reader:
         self._seen = 0
         self._lines = 0
         self._masked_lines = 0
+        self._is_table = False
         self._problems: list[str] = []
         self._fingerprints: dict[str, None] = {}
         self._sha1: set[str] = set()
@@ -236,7 +241,9 @@ class _Reader:
         block = self._tail + text
         self._tail = "" if text.endswith("\n") else text[-_TAIL:]
         self._lines += sum(1 for _ in _LINE.finditer(text))
-        self._masked_lines += len(_MASKED_LINE.findall(block)) or has_masked_token(block)
+        self._is_table = self._is_table or bool(_TABLE.search(block))
+        masked = sum(bool(_MASKED_VALUE.search(line)) for line in text.splitlines()) if self._is_table else 0
+        self._masked_lines += masked or len(_MASKED_LINE.findall(block)) or has_masked_token(block)
         self._add([block])
         words = dict.fromkeys(match[1] for match in _LINE_WORD.finditer(block))
         self._seen += len(words)

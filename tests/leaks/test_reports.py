@@ -506,3 +506,36 @@ def _problem(raw: bytes) -> PMEReportError | None:
     except PMEReportError as error:
         return error
     return None
+
+
+CSV_HEAD = (
+    "RuleID,Commit,File,SymlinkFile,Secret,Match,StartLine,EndLine,StartColumn,EndColumn,Author,Message,Date,Email,"
+    "Fingerprint,Tags"
+)
+JUNIT = """<?xml version="1.0" encoding="UTF-8"?>
+<testsuites><testsuite failures="1" name="gitleaks" tests="1"><testcase classname="x" file="a.txt" name="x in a.txt">
+<failure message="x has detected secret in file a.txt, line 1." type="x">{&#xA;&#34;RuleID&#34;: &#34;x&#34;,&#xA;&#34;Secret&#34;: &#34;SECRET&#34;&#xA;}</failure>
+</testcase></testsuite></testsuites>"""
+
+
+@pytest.mark.parametrize("mask", ["REDACTED", "k3f9s...", "***", "k3f9***"])
+@pytest.mark.parametrize("form", ["csv", "csv, quoted", "junit"])
+def test_masked_findings_in_gitleaks_other_forms_are_unread(form: str, mask: str) -> None:
+    quoted = f'"{mask}"' if form == "csv, quoted" else mask
+    raw = JUNIT.replace("SECRET", mask)
+    if form != "junit":
+        raw = f"{CSV_HEAD}\nx,abc,a.txt,,{quoted},{quoted},1,1,1,1,,,,,a.txt:x:1,\n"
+    with pytest.raises(PMEReportError, match="masked"):
+        read_report(raw.encode())
+
+
+@pytest.mark.parametrize("form", ["csv", "junit"])
+def test_findings_in_gitleaks_other_forms_are_read(form: str) -> None:
+    raw = JUNIT.replace("SECRET", TOKEN)
+    if form == "csv":
+        raw = f"{CSV_HEAD}\nx,abc,a.txt,,{TOKEN},auth={TOKEN},1,1,1,1,Ada,wip... more,2026,a@b.test,a.txt:x:1,\n"
+    assert FINGERPRINT in read_report(raw.encode()).fingerprints
+
+
+def test_an_empty_table_is_clean() -> None:
+    assert FINGERPRINT not in read_report(f"{CSV_HEAD}\n".encode()).fingerprints
