@@ -23,6 +23,7 @@ from pme_airflow.ledger import liveness, revocations
 from pme_airflow.ledger.api_facts import LedgerFacts
 from pme_airflow.ledger.links import LinkRow, by_id, item_of
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.mint import MintLinksRequest, mint_links
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import OpenedLink
@@ -145,8 +146,7 @@ def _check(services: Services, run_context: RunContext, audience: str) -> Livene
         rest = liveness.unasked(tx, client_id, audience)
     rest = [row for row in rest if row.link_id not in {found.link_id for found in dead}]
     dead += _ask(services, run_context, method, rest)
-    with services.database.write(run_context) as tx:
-        noted = liveness.note_dead(tx, dead)
+    noted = services.database.run(run_context, lambda tx: liveness.note_dead(tx, dead))
     for row in noted[:20]:
         log.error(
             "Link %s of model %s (%s) is dead although nobody revoked it here: it is replaced now. Was it revoked "
@@ -185,8 +185,7 @@ def _ask(services: Services, run_context: RunContext, method: ProbeMethod, rows:
             continue
         found[services.client.probe_token(method, row.model_id, opened.token, opened.url)].append(row)
     if found[Liveness.ALIVE]:
-        with services.database.write(run_context) as tx:
-            liveness.note_alive(tx, found[Liveness.ALIVE])
+        services.database.run(run_context, lambda tx: liveness.note_alive(tx, found[Liveness.ALIVE]))
     return found[Liveness.DEAD]
 
 
@@ -194,10 +193,13 @@ def _revoke(services: Services, run_context: RunContext, link_id: str, opened: O
     (verdict,) = services.client.revoke([opened.token])
     if not isinstance(verdict, Revoked):
         raise PMEUnavailableError(f"The link that probes are tried on was not revoked: {verdict.reason}")
-    with services.database.write(run_context) as tx:
+
+    def record(tx: WriteTransaction) -> None:
         row = by_id(tx, link_id)
         if row is not None:
             revocations.revoked(tx, [row], {})
+
+    services.database.run(run_context, record)
 
 
 def _facts(services: Services) -> LedgerFacts:
