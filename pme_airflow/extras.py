@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from urllib.parse import urlsplit
 
 from pme_airflow.errors import PMEInputError
 
@@ -50,7 +49,7 @@ def missing_module(extra: str) -> str:
 
 def missing_for_store(url: str) -> str:
     """Return what a store's URL needs and is not installed, as a sentence; empty for a path, or if all is there."""
-    modules, packages = _STORES.get(urlsplit(url).scheme, ((), ""))
+    modules, packages = _STORES.get(url.partition("://")[0].lower() if "://" in url else "", ((), ""))
     module = _first_missing(modules)
     return _sentence(module, f"pip install {packages}") if module else ""
 

@@ -207,7 +207,7 @@ def _error_in_success(response: requests.Response) -> SlotError | None:
     """Return the error that the body of a successful response reports."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(body, dict) and (body.get("errors") or body.get("error") or body.get("ok") is False):
         return WebRefusal(

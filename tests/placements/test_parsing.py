@@ -328,3 +328,8 @@ def test_parameters_that_could_change_a_link_are_refused_by_name(params: str, li
 def test_a_view_stands_for_a_model() -> None:
     (placement,) = check("models: [3k5wz1a8f0q2x7c9v6b4n1m8p]\ntargets: [{kind: slack, channel: '#tours'}]")
     assert placement.listed_models == ["3k5wz1a8f0q2x7c9v6b4n1m8p"]
+
+
+def test_a_path_that_is_no_address_is_read_as_it_is() -> None:
+    (placement,) = check('models: {query: "*"}\ntargets: [{kind: object_storage, path: "file://b]/p"}]\n')
+    assert placement.targets[0].options["path"] == "file://b]/p"
