@@ -101,10 +101,13 @@ def run_cell(cell: Cell, wheel: Path, folder: Path) -> str:
     environment = folder / cell.name
     subprocess.run([UV, "venv", "-q", "--python", python, environment], check=True)
     program = environment / "bin" / "python"
+    install = (UV, "pip", "install", "-q", "--python", program)
+    if cell.lowest:  # what is direct is read from pyproject.toml: of a wheel, the wheel alone would be
+        extras = [option for extra in EXTRAS.split(",") for option in ("--extra", extra)]
+        direct = ("--resolution", "lowest-direct", "-r", ROOT / "pyproject.toml", *extras)
+        subprocess.run([*install, *direct, f"apache-airflow{cell.airflow}"], check=False)
     requirements = [f"pme-airflow[{EXTRAS}] @ {wheel.as_uri()}", f"apache-airflow{cell.airflow}", *cell.pins]
-    lowest = ("--resolution", "lowest-direct") if cell.lowest else ()
-    done = subprocess.run([UV, "pip", "install", "-q", "--python", program, *lowest, *requirements], check=False)
-    if done.returncode:
+    if subprocess.run([*install, *requirements], check=False).returncode:
         return "FAILED: cannot be installed"
     env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "PME_", "PYTHON"))}
     checked = subprocess.run([program, SCRIPT], env=env, cwd=folder, capture_output=True, text=True, check=False)
