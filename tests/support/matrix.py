@@ -105,7 +105,8 @@ def run_cell(cell: Cell, wheel: Path, folder: Path) -> str:
     if cell.lowest:  # what is direct is read from pyproject.toml: of a wheel, the wheel alone would be
         extras = [option for extra in EXTRAS.split(",") for option in ("--extra", extra)]
         direct = ("--resolution", "lowest-direct", "-r", ROOT / "pyproject.toml", *extras)
-        subprocess.run([*install, *direct, f"apache-airflow{cell.airflow}"], check=False)
+        if subprocess.run([*install, *direct, f"apache-airflow{cell.airflow}"], check=False).returncode:
+            return "FAILED: the lowest versions cannot be installed"
     requirements = [f"pme-airflow[{EXTRAS}] @ {wheel.as_uri()}", f"apache-airflow{cell.airflow}", *cell.pins]
     if subprocess.run([*install, *requirements], check=False).returncode:
         return "FAILED: cannot be installed"
