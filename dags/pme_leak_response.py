@@ -15,7 +15,7 @@ from airflow.sdk import DAG, AssetAlias, AssetWatcher, Param
 
 from pme_airflow.assets import leaks_asset
 from pme_airflow.operators.pme import PMEFlagTokensOperator
-from pme_airflow.placements import load
+from pme_airflow.placements import connections
 from pme_airflow.triggers.reports import PMEReportTrigger
 
 drop = os.environ.get("PME_REPORTS")
@@ -57,7 +57,7 @@ with DAG(
     tags=["pme"],
     doc_md=__doc__,
 ) as dag:
-    for conn_id in sorted({placement.pme_conn_id for placement in load(__file__)}) or ["pme_default"]:
+    for conn_id in connections(__file__):
         PMEFlagTokensOperator(
             task_id=f"respond_{conn_id}",
             tokens="{{ params.tokens }}",

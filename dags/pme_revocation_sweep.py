@@ -13,10 +13,10 @@ from airflow.sdk import DAG, AssetAlias, AssetAny, AssetWatcher
 from pme_airflow.airflow_compat import AssetOrTimeSchedule, DeltaTriggerTimetable
 from pme_airflow.assets import due_sweep_asset
 from pme_airflow.operators.pme import PMERevocationSweepOperator
-from pme_airflow.placements import load
+from pme_airflow.placements import connections
 from pme_airflow.triggers.ledger import PMELedgerTrigger
 
-conn_ids = sorted({placement.pme_conn_id for placement in load(__file__)}) or ["pme_default"]
+conn_ids = connections(__file__)
 due = [
     due_sweep_asset(conn_id, watchers=[AssetWatcher(name="pme_due", trigger=PMELedgerTrigger("sweep", conn_id))])
     for conn_id in conn_ids

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pme_airflow.placements.batching import batches
 from pme_airflow.placements.nights import nightly_timezone
 from pme_airflow.placements.outage import Plan, plan
-from pme_airflow.placements.parsing import check, load
+from pme_airflow.placements.parsing import check, connections, load
 from pme_airflow.placements.placement import PLACEMENT_DAGS, Placement, TargetSpec
 from pme_airflow.placements.transfers import transfer_for
 
@@ -19,6 +19,7 @@ __all__ = [
     "TargetSpec",
     "batches",
     "check",
+    "connections",
     "load",
     "nightly_timezone",
     "plan",

@@ -26,7 +26,7 @@ from pme_airflow.placements.problems import ProblemCollector, shown
 from pme_airflow.placements.target_specs import read_targets
 from pme_airflow.printable import printable
 
-__all__ = ["check", "load"]
+__all__ = ["check", "connections", "load"]
 
 _KEYS = frozenset(
     {
@@ -50,6 +50,7 @@ _AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 #: Others, such as a thousand dots, are module names to ``zoneinfo``.
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,3}")
 _KEEP_EVERY = timedelta(minutes=30)
+_DEFAULT_CONNECTION = "pme_default"
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +60,45 @@ def load(dag_file: str | Path) -> list[Placement]:
 
     :raises PMEInputError: with a line for each thing that is wrong.
     """
-    path = Path(os.environ.get("PME_PLACEMENTS") or Path(dag_file).parent / "placements.yaml")
+    path = _path_of(dag_file)
+    return check(_text_of(path), str(path))
+
+
+def connections(dag_file: str | Path) -> list[str]:
+    """Return the ids of the PME connections that the placements of a DAG file name; ``pme_default`` if they name none.
+
+    A mistake in the placements is logged, and does not stop what must run in spite of it: the leak response and the
+    sweep. Of placements that cannot be used the connections are read alone.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        named = {placement.pme_conn_id for placement in load(dag_file)}
+    except PMEInputError as error:
+        log.error("%s", error)
+        named = _named_connections(dag_file)
+    return sorted(named) or [_DEFAULT_CONNECTION]
+
+
+def _named_connections(dag_file: str | Path) -> set[str]:
+    with suppress(PMEInputError):
+        path = _path_of(dag_file)
+        raw = _read_yaml(_text_of(path), str(path))
+        entries = [entry for entry in (raw if isinstance(raw, list) else [raw]) if isinstance(entry, Mapping)]
+        named = [entry.get("pme_conn_id", _DEFAULT_CONNECTION) for entry in entries]
+        return {conn_id for conn_id in named if isinstance(conn_id, str) and conn_id}
+    return set()
+
+
+def _path_of(dag_file: str | Path) -> Path:
+    return Path(os.environ.get("PME_PLACEMENTS") or Path(dag_file).parent / "placements.yaml")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PMEInputError(
             f"placements: {path} cannot be read ({type(error).__name__}). Write it, or name another in PME_PLACEMENTS."
         ) from None
-    return check(text, str(path))
 
 
 def check(text: str, name: str = "placements.yaml") -> list[Placement]:
@@ -126,7 +158,7 @@ def _placement_of(entry: Mapping[str, Any], problems: ProblemCollector) -> Place
     audience = str(given) if isinstance(given, str | int | float) else ""
     if not _AUDIENCE.match(audience):
         problems.add("audience", "give 1 to 64 letters, digits, dots, dashes or underscores")
-    conn_id = entry.get("pme_conn_id", "pme_default")
+    conn_id = entry.get("pme_conn_id", _DEFAULT_CONNECTION)
     if not isinstance(conn_id, str) or not conn_id:
         problems.add("pme_conn_id", "give the id of a connection")
         conn_id = "pme_default"

@@ -11,6 +11,7 @@ import yaml
 from airflow.sdk import AssetAny
 
 from pme_airflow.dev.playground.home import ROOT
+from pme_airflow.errors import PMEInputError
 
 SHELF = {"kind": "object_storage", "path": "/srv/embeds"}
 MODEL = "yyHDFKzPzvN"
@@ -107,3 +108,36 @@ def test_the_keeper_and_the_sweep_wake_for_any_one_of_their_assets(
 
 def assets_of(timetable: Any) -> list[Any]:
     return list(timetable.asset_condition.objects)
+
+
+@pytest.mark.parametrize(
+    ("text", "conn_ids"),
+    [
+        ("audience: [1]\npme_conn_id: pme_b\n", ["pme_b"]),
+        (
+            "- {pme_conn_id: pme_b, targets: 5}\n- {models: x}\n- nonsense\n- {pme_conn_id: 7}\n",
+            ["pme_b", "pme_default"],
+        ),
+        ("audience: 'open\n", ["pme_default"]),
+    ],
+)
+@pytest.mark.parametrize(("name", "task"), [("pme_leak_response", "respond"), ("pme_revocation_sweep", "sweep")])
+def test_a_mistake_in_the_placements_stops_neither_the_leak_response_nor_the_sweep(
+    name: str, task: str, text: str, conn_ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    dag = dag_of(name, text, tmp_path, monkeypatch)
+    assert [found.task_id for found in dag.tasks] == [f"{task}_{conn_id}" for conn_id in conn_ids]
+    assert "cannot be used" in caplog.text or "is no YAML" in caplog.text
+    with pytest.raises(PMEInputError):
+        dag_of("pme_link_keeper", text, tmp_path, monkeypatch)
+
+
+def test_placements_that_are_missing_stop_neither_the_leak_response_nor_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PME_PLACEMENTS", str(tmp_path / "nowhere.yaml"))
+    monkeypatch.delenv("PME_REPORTS", raising=False)
+    for name, task in (("pme_leak_response", "respond"), ("pme_revocation_sweep", "sweep")):
+        dag = runpy.run_path(str(ROOT / "dags" / f"{name}.py"))["dag"]
+        assert [found.task_id for found in dag.tasks] == [f"{task}_pme_default"]
