@@ -20,6 +20,7 @@ from pme_airflow.errors import PMEInputError
 __all__ = ["HttpUrl", "checked_base_url", "checked_report_url", "parse_http_url", "parse_without_query"]
 
 _MAX_LENGTH = 2048
+_TOKEN_SHAPE = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{20,}")
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 #: What may follow the host: the characters of RFC 3986, so no backslash, space or control.
 _REST = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*\Z", re.ASCII)
@@ -81,7 +82,7 @@ def checked_base_url(text: str, *, field: str, allow_http: bool = False) -> str:
         )
     if url.scheme == "http" and not (allow_http or url.is_loopback):
         raise PMEInputError(
-            f"{field}: plain http to {url.host} would send secrets and links in clear. Use https://{url.netloc}."
+            f"{field}: plain http to {_shown(url.host)} would send secrets and links in clear. Use https://{_shown(url.netloc)}."
         )
     return str(url).rstrip("/")
 
@@ -104,11 +105,13 @@ def checked_report_url(text: str, allowed_hosts: Iterable[str], *, field: str = 
     allowed = {(entry.host, entry.port) for entry in listed if entry is not None}
     if (url.host, None) not in allowed and (url.host, port) not in allowed:
         raise PMEInputError(
-            f"{field}: reports are not fetched from {url.netloc}. Allow the host in the worker's environment "
-            f"(PME_REPORT_HOSTS={url.netloc}), or give a path."
+            f"{field}: reports are not fetched from {_shown(url.netloc)}. Allow the host in the worker's environment "
+            f"(PME_REPORT_HOSTS={_shown(url.netloc)}), or give a path."
         )
     if url.scheme == "http" and not url.is_loopback:
-        raise PMEInputError(f"{field}: plain http to {url.host} could be read on its way. Use https://{url.netloc}.")
+        raise PMEInputError(
+            f"{field}: plain http to {_shown(url.host)} could be read on its way. Use https://{_shown(url.netloc)}."
+        )
     return str(url)
 
 
@@ -158,6 +161,11 @@ def _parse_base(text: str) -> HttpUrl | None:
 @lru_cache(maxsize=64)
 def _parse_cached(text: str) -> HttpUrl | None:
     return parse_http_url(text)
+
+
+def _shown(host: str) -> str:
+    """Return a host for an error message; a part with the shape of a token is masked, for it may have been pasted."""
+    return _TOKEN_SHAPE.sub("***", host)
 
 
 def _canonical_host(host: str) -> str | None:

@@ -175,3 +175,15 @@ def test_a_url_is_parsed_alike_with_and_without_its_query(text: str) -> None:
         assert (url is None) == (short is None)
         if url is not None and short is not None:
             assert (short.scheme, short.host, short.port, short.path) == (url.scheme, url.host, url.port, url.path)
+
+
+def test_a_token_pasted_as_a_host_is_not_repeated_in_the_error() -> None:
+    token = "k3f9s8d7q2m4x6z1b5n0c8v7y"
+    for host in (token, f"127.{token}", f"{token}.example.com:8080"):
+        with pytest.raises(PMEInputError) as base:
+            checked_base_url(f"http://{host}", field="API address")
+        with pytest.raises(PMEInputError) as report:
+            checked_report_url(f"https://{host}/r.json", [])
+        assert token not in str(base.value) + str(report.value)
+    with pytest.raises(PMEInputError, match=r"plain http to build-7f3a9c2d1e\.example\.com"):
+        checked_base_url("http://build-7f3a9c2d1e.example.com", field="API address")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from pme_airflow.cli.deadlines import interactive_deadline
 from pme_airflow.cli.leaks import exit_status, print_response, print_selected
 from pme_airflow.cli.safety import confirm_many, dry_run_option, print_preview, yes_option
 from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook, read_stdin_lines
@@ -16,10 +16,7 @@ from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, o
 if TYPE_CHECKING:
     from pme_airflow.ledger.links import LinkRow
 
-__all__ = ["INTERACTIVE_DEADLINE", "flag_command"]
-
-#: How long a command continues while no revocation is confirmed: a person waits for it, and the next sweep continues.
-INTERACTIVE_DEADLINE = timedelta(seconds=7)
+__all__ = ["flag_command"]
 
 
 def _fingerprints(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -76,8 +73,8 @@ def flag_command(
         confirm_many(len(rows), "Flag", yes=yes, may_ask=not from_stdin)
 
     tokens = (*fingerprints, *more, *(read_stdin_lines() if from_stdin else ()))
-    request = LeakRequest(tokens, **given, deadline=INTERACTIVE_DEADLINE, on_selected=selected)
     hook = open_hook(conn_id)
+    request = LeakRequest(tokens, **given, deadline=interactive_deadline(), on_selected=selected)
     if dry_run:
         print_preview(preview_flag(hook.services, request), form)
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pme_airflow.cli.flag import INTERACTIVE_DEADLINE
+from pme_airflow.cli.deadlines import interactive_deadline
 from pme_airflow.cli.output import print_json, print_json_list, print_line, print_note, print_table
 from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook, read_placements
 
@@ -74,7 +74,7 @@ def _request(placed: PlacedTargets, placements: tuple[str, ...], **criteria: Any
         placements=placed.slots,
         publishers=frozenset(PLACEMENT_DAGS) if placements or criteria["unnamed_only"] else None,
         at=placed.at,
-        deadline=INTERACTIVE_DEADLINE,
+        deadline=interactive_deadline(),
         on_selected=_print_selected,
     )
 

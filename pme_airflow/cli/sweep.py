@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pme_airflow.cli.flag import INTERACTIVE_DEADLINE
+from pme_airflow.cli.deadlines import interactive_deadline
 from pme_airflow.cli.leaks import print_alive
 from pme_airflow.cli.output import print_json, print_line, print_table
 from pme_airflow.cli.safety import dry_run_option, print_preview
@@ -34,8 +34,8 @@ def sweep_command(conn_id: str, form: str, max_attempts: int, verify: bool, dry_
     from pme_airflow.lifecycle.preview import preview_sweep
     from pme_airflow.lifecycle.sweep import SweepRequest, summary, sweep
 
-    request = SweepRequest(max_attempts, verify, deadline=INTERACTIVE_DEADLINE)
     services = open_hook(conn_id).services
+    request = SweepRequest(max_attempts, verify, deadline=interactive_deadline())
     if dry_run:
         print_preview(preview_sweep(services), form)
         return

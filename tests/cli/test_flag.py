@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.cli import flag
+from pme_airflow.cli import deadlines, flag
 from pme_airflow.dev.emulator import World
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.ledger.audit import list_links
@@ -30,8 +30,7 @@ def named(token: str) -> str:
 @pytest.fixture
 def api_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tokens: list[str], connection: dict[str, Any]) -> None:
     """The API cannot be reached any more, and a command waits for it for half a second."""
-    monkeypatch.setattr(flag, "INTERACTIVE_DEADLINE", timedelta(seconds=0.5))
-    monkeypatch.setattr("pme_airflow.cli.sweep.INTERACTIVE_DEADLINE", timedelta(seconds=0.5))
+    monkeypatch.setattr(deadlines, "MAX_WAIT", timedelta(seconds=0.5))
     pme_in_environment(monkeypatch, tmp_path / "home", **{**connection, "host": "http://127.0.0.1:1"})
 
 
@@ -82,7 +81,7 @@ def test_what_the_api_did_not_confirm_is_named_with_reason_end_and_next_step(
 
 
 def test_a_person_does_not_wait_for_longer_than_fifteen_seconds() -> None:
-    assert timedelta(seconds=3) <= flag.INTERACTIVE_DEADLINE <= timedelta(seconds=8)
+    assert timedelta(seconds=3) <= deadlines.MAX_WAIT <= timedelta(seconds=8)
 
 
 def test_a_real_command_line_ends_with_one_while_the_link_lives(shell: Shell, tokens: list[str]) -> None:
