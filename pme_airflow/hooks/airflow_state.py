@@ -12,7 +12,7 @@ from pme_airflow.errors import PMEUnavailableError
 from pme_airflow.placements import PLACEMENT_DAGS
 from pme_airflow.printable import printable
 
-__all__ = ["SHIPPED_DAGS", "airflow_state"]
+__all__ = ["SHIPPED_DAGS", "airflow_state", "database_exists"]
 
 #: The DAGs that come with the package.
 SHIPPED_DAGS = (*PLACEMENT_DAGS, "pme_leak_response", "pme_revocation_sweep")
@@ -31,7 +31,7 @@ def airflow_state(dag_ids: Sequence[str]) -> AirflowState:
     """
     problem = "it does not exist"
     try:
-        if _exists():
+        if database_exists():
             return _read(dag_ids)
     except Exception as error:  # noqa: BLE001 - Airflow's database may be down, not migrated, or not there at all
         problem = type(error).__name__
@@ -55,7 +55,7 @@ def _read(dag_ids: Sequence[str]) -> AirflowState:
     return AirflowState(dags, failed, _running(get_airflow_health()))
 
 
-def _exists() -> bool:
+def database_exists() -> bool:
     """Return whether Airflow has a database; asking a missing SQLite file would make an empty one."""
     from airflow.sdk.configuration import conf
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-__all__ = ["SHIPPED_DAGS", "DagHealth", "DagState", "dag_health"]
+from pme_airflow.hooks.airflow_state import SHIPPED_DAGS, database_exists
 
-SHIPPED_DAGS = ("pme_nightly_rotation", "pme_link_keeper", "pme_leak_response", "pme_revocation_sweep")
+__all__ = ["DagHealth", "DagState", "dag_health"]
+
 #: A triggerer sends a heartbeat every few seconds; Airflow treats it as stopped after 30 s without one.
 _TRIGGERER_AWAY = timedelta(seconds=60)
 
@@ -48,15 +49,21 @@ class DagHealth:
 def dag_health() -> DagHealth:
     """Read Airflow's database, which only the API server and commands can access."""
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    reason = "it does not exist"
     try:
-        from airflow.utils.session import create_session
-
-        with create_session() as session:
-            dags = tuple(_state_of(session, dag_id) for dag_id in SHIPPED_DAGS)
-            return DagHealth(dags, _triggerer_problem(session))
+        if database_exists():
+            return _read()
     except Exception as error:  # noqa: BLE001 - the database of Airflow may be down, or not there at all
-        name = type(error).__name__
-    return DagHealth(problem=f"Airflow's database cannot be read ({name}), so the DAGs were not checked.")
+        reason = type(error).__name__
+    return DagHealth(problem=f"Airflow's database cannot be read ({reason}), so the DAGs were not checked.")
+
+
+def _read() -> DagHealth:
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        dags = tuple(_state_of(session, dag_id) for dag_id in SHIPPED_DAGS)
+        return DagHealth(dags, _triggerer_problem(session))
 
 
 def _state_of(session: Any, dag_id: str) -> DagState:
@@ -102,4 +109,7 @@ def _triggerer_problem(session: Any) -> str | None:
     seen = None if job is None else job.latest_heartbeat
     if seen is not None and datetime.now(timezone.utc) - seen < _TRIGGERER_AWAY:
         return None
-    return "No triggerer runs: reports in PME_REPORTS start no response. Start one: airflow triggerer"
+    return (
+        "No triggerer runs: sweep and keeper start by time alone, every 15 and 30 minutes, and reports in PME_REPORTS "
+        "start no response. Start one: airflow triggerer"
+    )

@@ -55,7 +55,7 @@ def test_a_dark_slot_ends_it_with_1(run: Run, shown: str) -> None:
 
 def test_an_overdue_renewal_ends_it_with_1(run: Run, shown: str) -> None:
     now = datetime.now(timezone.utc)
-    change(PMEHook().database, shown, minted_at=now - timedelta(hours=13), valid_until=now + timedelta(hours=11))
+    change(PMEHook().database, shown, minted_at=now - timedelta(hours=14), valid_until=now + timedelta(hours=10))
     code, answer = status(run)
     assert (code, answer["counts"]["due"], answer["counts"]["overdue"]) == (1, 1, 1)
 

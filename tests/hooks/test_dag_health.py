@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, insert
 from sqlalchemy.orm import Session
 
-from pme_airflow.hooks.dag_health import SHIPPED_DAGS, DagHealth, dag_health
+from pme_airflow.hooks import dag_health as dag_health_module
+from pme_airflow.hooks.airflow_state import SHIPPED_DAGS
+from pme_airflow.hooks.dag_health import DagHealth, dag_health
 
 NOW = datetime.now(timezone.utc)
 
@@ -32,6 +35,7 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
             yield opened
 
         monkeypatch.setattr(sessions, "create_session", create_session)
+        monkeypatch.setattr(dag_health_module, "database_exists", lambda: True)
         yield opened
     engine.dispose()
 
@@ -107,6 +111,16 @@ def test_a_database_that_cannot_be_read_is_a_sentence(monkeypatch: pytest.Monkey
         raise RuntimeError("a password")
 
     monkeypatch.setattr(sessions, "create_session", create_session)
+    monkeypatch.setattr(dag_health_module, "database_exists", lambda: True)
     health = dag_health()
     assert "cannot be read (RuntimeError)" in str(health.problem)
     assert "a password" not in str(health.problem)
+
+
+def test_a_database_that_does_not_exist_is_a_sentence_and_is_not_created(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = tmp_path / "airflow.db"
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{missing}")
+    assert "cannot be read (it does not exist)" in str(dag_health().problem)
+    assert not missing.exists()
