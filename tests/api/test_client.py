@@ -152,6 +152,16 @@ def test_a_batch_with_a_refused_model_does_not_end_batches(scripted: PMEClient, 
     assert [type(verdict) for verdict in scripted.mint(requests_for(2))] == [Made, Made]
 
 
+def test_a_pair_is_sent_singly_too_where_the_server_takes_no_batches(scripted: PMEClient, api: mocking.Mocker) -> None:
+    refused = {"json": {"errors": [{"message": "x", "httpStatus": 400}]}}
+    true = {"json": {"data": {"a0": True}}}
+    api.post(GRAPH, [refused, made(), made(), true, true])
+    assert [type(verdict) for verdict in scripted.mint(requests_for(2))] == [Made, Made]
+    verdicts = scripted.revoke([AccessToken("a" * 25), AccessToken("b" * 25)])
+    assert [type(verdict) for verdict in verdicts] == [Revoked, Revoked]
+    assert api.request_history[-1].text.count("a0") == 1
+
+
 def test_the_servers_time_is_requested_where_no_response_gave_it(world: World, client: PMEClient) -> None:
     world.move_clock(600)
     for _ in range(2):

@@ -212,6 +212,13 @@ def test_a_query_refused_whole_is_handled_by_its_errors(
     assert type(refusal.error) is error
 
 
+@pytest.mark.parametrize(("status", "refused"), [(399, False), (400, True), (499, True), (500, False)])
+def test_errors_without_a_status_refuse_a_query_where_the_responses_own_is_a_clients_fault(
+    status: int, refused: bool
+) -> None:
+    assert (refusal_of(response({"errors": [{"message": "x"}]}, status), 1) is not None) is refused
+
+
 @pytest.mark.parametrize(
     ("exchange", "kind", "error", "wait"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import pytest
 
@@ -191,6 +193,18 @@ def test_a_named_concurrency_is_never_exceeded() -> None:
     limiter = Limiter(8, 0, clock)
     Server(limiter, clock, lambda _: 200).run(30)
     assert limiter.at_once == limiter.most == 8
+
+
+def test_a_request_waits_while_as_many_as_allowed_are_in_flight() -> None:
+    limiter = Limiter(2, 2, FakeClock())
+    first = limiter.start()
+    limiter.start()
+    with ThreadPoolExecutor(1) as pool:
+        third = pool.submit(limiter.start)
+        with pytest.raises(FutureTimeoutError):
+            third.result(0.1)
+        limiter.ended(first, 200)
+        third.result(30)
 
 
 # -------------------------------------------------------------------------------- each rule alone
