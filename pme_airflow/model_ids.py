@@ -8,7 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from pme_airflow.errors import PMEInputError
 
-__all__ = ["is_model_id", "model_id_of", "model_ids_of"]
+__all__ = ["MODEL_ID_LENGTH", "is_model_id", "model_id_of", "model_ids_of"]
+
+#: Characters of a model's own id; a View's has 25.
+MODEL_ID_LENGTH = 11
 
 #: A model's own id, or that of one of its Views, which the vendor takes in its place.
 _MODEL_ID = re.compile(r"(?:[A-Za-z0-9]{11}|[a-z0-9]{25})\Z", re.ASCII)

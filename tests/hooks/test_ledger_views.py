@@ -20,7 +20,7 @@ def placed(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("", RenewalRule(0.5, timedelta(minutes=35))),
+        ("", RenewalRule(0.5, timedelta(minutes=65))),
         ("renew_before: 6h\nkeep_every: 5m", RenewalRule(0.25, timedelta(minutes=15))),
     ],
 )

@@ -51,7 +51,7 @@ def test_lists_of_other_models_orders_and_audiences_have_other_names(ledger: Dat
 
 
 def test_an_unknown_list_is_an_error_that_says_what_to_do(ledger: Database) -> None:
-    with pytest.raises(LedgerError, match=r"sha256:none is not in the ledger.*Clear the task"):
+    with pytest.raises(LedgerError, match=r"the reference is not in the ledger.*Clear the task"):
         list(manifests.pages(ledger, "sha256:none"))
     assert manifests.audience_of(ledger, "sha256:none") is None
 

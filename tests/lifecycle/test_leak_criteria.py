@@ -66,3 +66,13 @@ def test_what_is_named_is_known_by_kind() -> None:
         LeakCriteria(("f",)), LeakCriteria(link_ids=("l",)), LeakCriteria(models=("m",)), LeakCriteria(audiences=("a",)),
     ]  # fmt: skip
     assert LeakCriteria(models=("m",)).one_by_one() == [LeakCriteria(models=("m",))]
+
+
+def test_a_token_pasted_as_a_model_is_refused_and_not_repeated() -> None:
+    problems: list[PMEError] = []
+    token = "k3f9s8d7q2m4x6z1b5n0c8v7y"
+    criteria = LeakCriteria.read({"models": [token, "yyHDFKzPzvN"]}, problems)
+    assert criteria.models == ("yyHDFKzPzvN",)
+    (problem,) = problems
+    assert "may be a token" in str(problem)
+    assert token not in str(problem)

@@ -99,7 +99,7 @@ def test_links_that_no_key_opens_are_counted(ledger: Database, view: LedgerView)
     assert overview.health(view)["links_that_no_key_opens"] == 1
 
 
-@pytest.mark.parametrize(("hours", "well"), [(1, True), (12.5, True), (12.6, False), (24, False)])
+@pytest.mark.parametrize(("hours", "well"), [(1, True), (13, True), (13.2, False), (24, False)])
 def test_what_is_dark_or_overdue_is_not_well(
     ledger: Database, view: LedgerView, clock: FakeClock, hours: float, well: bool
 ) -> None:

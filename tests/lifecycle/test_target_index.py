@@ -90,7 +90,7 @@ def test_while_another_run_writes_the_index_it_is_waited_for(
     [
         (PMEInputError("is wrong", "pages"), "pages: is wrong", True),
         (PMEUnavailableError("busy"), "busy", False),
-        (PermissionError(13, "Permission denied", "/srv/Bearer+x"), "check the rights", True),
+        (PermissionError(13, "Permission denied", "/srv/Bearer+x"), "check the access rights", True),
         (FileNotFoundError(2, "No such file or directory", "/srv/Bearer+x"), "No such file or directory", False),
         (OSError("Bearer+x"), "(OSError)", False),
         (ValueError("Bearer+x"), "the target failed (ValueError)", False),

@@ -100,7 +100,7 @@ def test_one_bad_path_costs_that_path_alone(token: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(token)
     task_instance = TaskInstance()
     paths = [str(tmp_path / "nowhere"), str(tmp_path / "a.txt")]
-    with pytest.raises(AirflowFailException, match="nowhere: there is nothing here"):
+    with pytest.raises(AirflowFailException, match="nowhere: does not exist"):
         PMEScanOperator(task_id="scan", paths=paths, flag=True).execute({"ti": task_instance})
     assert len(task_instance.pushed["return_value"]["findings"]) == 1
     assert flagged_reason() == "found by a scan"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,11 +23,12 @@ class Body:
         self.closed = False
         self.content = self
 
-    async def read(self, most: int) -> bytes:
-        chunk = min(most, self.left, 1000)
-        self.left -= chunk
-        self.taken += chunk
-        return b"x" * chunk
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        while self.left:
+            chunk = min(self.left, 1000)
+            self.left -= chunk
+            self.taken += chunk
+            yield b"x" * chunk
 
     def close(self) -> None:
         self.closed = True
@@ -46,7 +48,8 @@ def test_a_longer_response_is_cut_off(monkeypatch: pytest.MonkeyPatch, size: int
     body: Any = Body(size)
     with pytest.raises(HTTPClientError):
         asyncio.run(s3_http._bounded(body))
-    assert (body.taken, body.closed) == (5001, True)
+    assert body.closed
+    assert body.taken <= 6000
 
 
 class FileSystem(SimpleNamespace):

@@ -42,7 +42,7 @@ class RenewalRule:
     """
 
     share: float = 0.5
-    overdue_after: timedelta = timedelta(minutes=35)
+    overdue_after: timedelta = timedelta(minutes=65)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def each_state(ledger: Database, show: Show, clock: FakeClock) -> dict[str, Link
         name: show(name, f"Model{name:0<6.6}") for name in ("live", "dark", "ended", "flagged", "retiring", "lost")
     }
     clock.advance(6 * 3600 + 60)
-    change(ledger, rows["overdue"].link_id, minted_at=clock.now() - 13 * HOUR, valid_until=clock.now() + 11 * HOUR)
+    change(ledger, rows["overdue"].link_id, minted_at=clock.now() - 14 * HOUR, valid_until=clock.now() + 10 * HOUR)
     change(ledger, rows["dark"].link_id, state="revoked", revoked_at=clock.now())
     change(ledger, rows["ended"].link_id, valid_until=clock.now())
     change(ledger, rows["flagged"].link_id, flagged_at=clock.now())
