@@ -82,9 +82,9 @@ def test_the_tutorial_leads_to_links_that_are_live_and_shown_and_the_drill_revok
         try:
             status = shell.wait(2 * START_SECONDS)
         finally:  # the emulator and Airflow go on in the shell's process group
-            os.killpg(shell.pid, signal.SIGTERM)
-            with suppress(ProcessLookupError):
-                os.killpg(shell.pid, signal.SIGKILL)
+            for ending in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.killpg(shell.pid, ending)
     printed = (tmp_path / "output.log").read_text()
     assert status == 0, printed[-3000:] + (tmp_path / "errors.log").read_text()[-3000:]
     links = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("first/*/link.json"))]
