@@ -53,7 +53,7 @@ def add_dags(session: Session, **changed: Any) -> None:
     for dag_id in SHIPPED_DAGS:
         values: dict[str, Any] = {"is_paused": False, "is_stale": False, "has_import_errors": False, "bundle_name": "b"}
         add(session, DagModel, dag_id=dag_id, **(values | (changed if dag_id == "pme_link_keeper" else {})))
-    add(session, Job, job_type="TriggererJob", state="running", latest_heartbeat=NOW)
+    add(session, Job, job_type="TriggererJob", state="running", latest_heartbeat=datetime.now(timezone.utc))
 
 
 def add_run(session: Session, state: str, run_id: str = "r") -> None:
