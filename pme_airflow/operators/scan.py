@@ -61,6 +61,7 @@ class PMEScanOperator(BaseOperator):
             and trying again cannot help; what was found in the rest is in XCom, and flagged.
         :raises AirflowException: if another part could not be searched, or what was found could not be flagged.
         """
+        from pme_airflow.hooks.arguments import read_list
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.hooks.scan_places import Places
         from pme_airflow.lifecycle.scan import ScanRequest, scan
@@ -70,12 +71,12 @@ class PMEScanOperator(BaseOperator):
         with airflow_errors():
             places = Places(self.since)
             request = ScanRequest(
-                _listed(self.paths),
+                read_list(self.paths),
                 places.open,
                 run_context_of(context),
                 flag=self.flag,
                 reason=self.reason,
-                repositories=_listed(self.git),
+                repositories=read_list(self.git),
                 open_repository=places.open_repository,
             )
             result = scan(PMEHook(self.pme_conn_id).services, request)
@@ -94,7 +95,3 @@ class PMEScanOperator(BaseOperator):
             raise AirflowFailException(
                 f"{len(result.fingerprints)} live links were found where they do not belong. See the findings in XCom."
             )
-
-
-def _listed(paths: Sequence[str] | str) -> list[str]:
-    return [paths] if isinstance(paths, str) else list(paths)
