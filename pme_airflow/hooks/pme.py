@@ -235,9 +235,11 @@ class PMEHook(BaseHook):
     def items(self, links: Any) -> Iterator[Mapping[str, Any]]:
         """Yield the items of a mint task's output: items, a reference to many, or lists of them as mapped tasks give.
 
+        What :meth:`mint` returned is taken too.
+
         :raises PMEInputError: for anything else.
         """
-        return items_in(self.services, links)
+        return items_in(self.services, links.xcom_payload if isinstance(links, MintResult) else links)
 
     def record_publication(
         self, item: Mapping[str, Any], target: str, slot: str, details: Mapping[str, Any] | None = None

@@ -53,7 +53,9 @@ class Unopened:
 
 Kind = Zip | Tar | Compressed | Xz | Unopened
 
-_GIT_OBJECTS = (b"blob ", b"commit ", b"tree ", b"tag ")
+_DECRYPT = "Decrypt it and scan that"
+_EXPORT = "Export it as text and scan that"
+_ZLIB_HEADERS = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 _BY_MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"PK\x03\x04", Zip()),
     (b"PK\x05\x06", Zip()),
@@ -71,7 +73,29 @@ _BY_MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"!<arch>\n", Unopened("is an ar or deb archive, which is not opened")),
     (b"\xed\xab\xee\xdb", Unopened("is an rpm package, which is not opened")),
     (b"hsqs", Unopened("is a squashfs image, which is not opened")),
-    (b"PAR1", Unopened("is a Parquet file, whose columns are compressed", "Export it as text and scan that")),
+    (b"xar!", Unopened("is a xar archive, which is not opened")),
+    (b"\xff\x06\x00\x00sNaPpY", Unopened("is compressed with snappy, which is not opened")),
+    (b"PAR1", Unopened("is a Parquet file, whose columns are compressed", _EXPORT)),
+    (b"Obj\x01", Unopened("is an Avro file, whose blocks may be compressed", _EXPORT)),
+    (b"ARROW1\0\0", Unopened("is an Arrow file, whose columns may be compressed", _EXPORT)),
+    (
+        b"PGDMP",
+        Unopened(
+            "is a PostgreSQL dump in the custom format, whose data are compressed", "Scan what pg_restore -f - prints"
+        ),
+    ),
+    (b"REDIS0", Unopened("is a Redis dump, whose values are compressed", _EXPORT)),
+    (
+        b"LPKSHHRH",
+        Unopened("is a systemd journal, whose fields may be compressed", "Scan what journalctl --file prints"),
+    ),
+    (b"!BDN", Unopened("is an Outlook data file, whose text is encoded", _EXPORT)),
+    (b"-----BEGIN PGP MESSAGE", Unopened("is encrypted with PGP", _DECRYPT)),
+    (b"age-encryption.org/", Unopened("is encrypted with age", _DECRYPT)),
+    (b"-----BEGIN AGE ENCRYPTED", Unopened("is encrypted with age", _DECRYPT)),
+    (b"Salted__", Unopened("is encrypted with OpenSSL", _DECRYPT)),
+    (b"U2FsdGVkX1", Unopened("is encrypted with OpenSSL", _DECRYPT)),
+    (b"$ANSIBLE_VAULT;", Unopened("is encrypted with Ansible Vault", _DECRYPT)),
     (b"%PDF-", Unopened("is a PDF, whose text is compressed", "Convert it with pdftotext and scan that")),
     (b"PACK\0\0\0\x02", Unopened("is a git pack", "Scan the history: git log -p --all | pme-airflow scan -")),
 )
@@ -84,13 +108,15 @@ def kind_of(head: bytes) -> Kind | None:
             return kind
     if is_tar(head):
         return Tar()
-    return Compressed(inflate) if _is_git_object(head) else None
+    if head.startswith(b"ORC") and b"\0" in head:  # three letters alone can be text
+        return Unopened("is an ORC file, whose columns are compressed", _EXPORT)
+    return Compressed(inflate) if _is_zlib(head) else None
 
 
-def _is_git_object(head: bytes) -> bool:
-    """Return whether bytes are a loose object of git, which is compressed; two bytes alone can be text."""
-    content = b""
-    if head[:1] == b"x":
-        with suppress(zlib.error):
-            content = zlib.decompressobj().decompress(head, 16)
-    return content.startswith(_GIT_OBJECTS)
+def _is_zlib(head: bytes) -> bool:
+    """Return whether bytes begin a zlib stream, as git's loose objects do; two bytes alone can be text."""
+    if not head.startswith(_ZLIB_HEADERS):
+        return False
+    with suppress(zlib.error):
+        return bool(zlib.decompressobj().decompress(head, 16))
+    return False

@@ -179,6 +179,8 @@ def test_items_of_mapped_tasks_are_flattened(hook: PMEHook) -> None:
     assert list(hook.items([[one], [two]])) == [one, two]
     assert list(hook.items(one)) == [one]
     assert list(hook.items(None)) == []
+    again = hook.mint(MANY[:2])
+    assert list(hook.items(again)) == again.items
     with pytest.raises(PMEInputError, match="mint"):
         list(hook.items("{{ mint }}"))
 

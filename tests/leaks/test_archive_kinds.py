@@ -32,6 +32,7 @@ def zip_of(names: list[str]) -> bytes:
         (bz2.compress(b"a"), Compressed),
         (lzma.compress(b"a"), Xz),
         (zlib.compress(b"blob 5\0token"), Compressed),
+        (zlib.compress(b"a cached answer", 9), Compressed),
         (tarfile.TarInfo("a").tobuf(), Tar),
     ],
 )
@@ -40,15 +41,34 @@ def test_kinds_that_are_opened(head: bytes, kind: type) -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07\x01", b"\x28\xb5\x2f\xfd", b"%PDF-1.7", b"PAR1", b"PACK\0\0\0\x02"]
+    "head",
+    [
+        b"7z\xbc\xaf\x27\x1c",
+        b"Rar!\x1a\x07\x01",
+        b"\x28\xb5\x2f\xfd",
+        b"%PDF-1.7",
+        b"PAR1",
+        b"PACK\0\0\0\x02",
+        b"Obj\x01",
+        b"ORC",
+        b"PGDMP\x01",
+        b"REDIS0011",
+        b"LPKSHHRH",
+        b"Salted__",
+        b"-----BEGIN PGP MESSAGE-----",
+        b"age-encryption.org/v1",
+        b"$ANSIBLE_VAULT;1.1;AES256",
+    ],
 )
 def test_kinds_that_are_not_opened_are_named_with_advice(head: bytes) -> None:
     kind = kind_of(head + b"\0" * 100)
     assert isinstance(kind, Unopened)
     assert kind.name.startswith("is ")
-    assert "scan" in kind.advice
+    assert "scan" in kind.advice.lower()
 
 
-@pytest.mark.parametrize("head", [b"", b"plain text", b"x", b"x\x9c is text", zlib.compress(b"other"), b"\0" * 512])
+@pytest.mark.parametrize(
+    "head", [b"", b"plain text", b"x", b"x\x9c is text", b"x^2", b"ORCID of an author", b"\0" * 512]
+)
 def test_other_files_are_no_archive(head: bytes) -> None:
     assert kind_of(head) is None
