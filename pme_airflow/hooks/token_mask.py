@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from html import escape
 from urllib.parse import quote
 
 from pme_airflow.sealing import fingerprint
@@ -16,6 +17,7 @@ __all__ = ["TokenMask"]
 #: only look like it, and is not masked at all.
 _START = 8
 _MASKED = "***"
+_PERCENT_ENCODED = re.compile(r"%[0-9A-F]{2}")
 
 
 class TokenMask:
@@ -37,7 +39,7 @@ class TokenMask:
         return len(self._tokens)
 
     def add(self, token: AccessToken) -> bool:
-        """Mask a token in its plain, percent-encoded and JSON-escaped forms; return whether it is a new one."""
+        """Mask a token in its plain, percent-encoded, JSON-escaped and HTML forms; return whether it is a new one."""
         known = fingerprint(token)
         if known in self._tokens:
             return False
@@ -86,7 +88,15 @@ class TokenMask:
 
 
 def _forms(token: str) -> Iterator[str]:
+    """Yield a token as texts that carry a link write it: addresses, addresses in addresses, JSON of Python and of PHP,
+    and HTML."""
     yield token
-    yield quote(token, safe="")
-    yield quote(token)
-    yield json.dumps(token)[1:-1]
+    for encoded in (quote(token, safe=""), quote(token)):
+        yield encoded
+        yield _PERCENT_ENCODED.sub(lambda code: code[0].lower(), encoded)
+    yield quote(quote(token, safe=""), safe="")
+    as_json = json.dumps(token)[1:-1]
+    yield as_json
+    yield as_json.replace("/", "\\/")
+    yield json.dumps(token, ensure_ascii=False)[1:-1]
+    yield escape(token)

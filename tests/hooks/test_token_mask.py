@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import escape
 from unittest import mock
 from urllib.parse import quote
 
@@ -31,8 +33,11 @@ def test_a_token_counts_once() -> None:
 
 
 @pytest.mark.parametrize("token", ["abcdefgh", "a+b/c=d&e%f", 'quo"te\\back', "ünïcödé-token"])
-def test_a_token_is_masked_plain_percent_encoded_and_as_json(token: str) -> None:
-    for form in (token, quote(token, safe=""), quote(token), json.dumps(token)[1:-1]):
+def test_a_token_is_masked_plain_percent_encoded_as_json_and_as_html(token: str) -> None:
+    encoded = quote(token, safe="")
+    once = (token, encoded, quote(token), re.sub("%..", lambda code: code[0].lower(), encoded))
+    texts = (json.dumps(token)[1:-1], json.dumps(token)[1:-1].replace("/", "\\/"), escape(token))
+    for form in (*once, quote(encoded, safe=""), *texts):
         assert mask_of(token).apply(f"<{form}>") == "<***>"
 
 
