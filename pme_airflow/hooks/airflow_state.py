@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pme_airflow.errors import PMEUnavailableError
 from pme_airflow.placements import PLACEMENT_DAGS
 from pme_airflow.printable import printable
 
-__all__ = ["SHIPPED_DAGS", "airflow_state", "database_exists"]
+__all__ = ["SHIPPED_DAGS", "airflow_state", "database_exists", "running_processes"]
 
 #: The DAGs that come with the package.
 SHIPPED_DAGS = (*PLACEMENT_DAGS, "pme_leak_response", "pme_revocation_sweep")
@@ -42,7 +42,6 @@ def airflow_state(dag_ids: Sequence[str]) -> AirflowState:
 
 
 def _read(dag_ids: Sequence[str]) -> AirflowState:
-    from airflow.api.common.airflow_health import get_airflow_health
     from airflow.models.dag import DagModel
     from airflow.models.errors import ParseImportError
     from airflow.utils.session import create_session
@@ -52,7 +51,7 @@ def _read(dag_ids: Sequence[str]) -> AirflowState:
         dags = {m.dag_id: DagState(bool(m.is_paused), bool(m.is_stale), bool(m.has_import_errors)) for m in models}
         errors = session.query(ParseImportError).order_by(ParseImportError.filename).all()
         failed = {printable(e.filename, 200): _type_of(e.stacktrace) for e in errors if _is_ours(e)}
-    return AirflowState(dags, failed, _running(get_airflow_health()))
+    return AirflowState(dags, failed, running_processes())
 
 
 def database_exists() -> bool:
@@ -63,7 +62,11 @@ def database_exists() -> bool:
     return not address.startswith(_SQLITE) or Path(address.removeprefix(_SQLITE).partition("?")[0]).exists()
 
 
-def _running(health: Mapping[str, Any]) -> dict[str, bool]:
+def running_processes() -> dict[str, bool]:
+    """Return whether scheduler, dag processor and triggerer run, by the heartbeats that Airflow's health shows."""
+    from airflow.api.common.airflow_health import get_airflow_health
+
+    health = get_airflow_health()
     return {name: (health.get(key) or {}).get("status") == "healthy" for key, name in _RUNNERS.items()}
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
-from pme_airflow.hooks.airflow_state import SHIPPED_DAGS, database_exists
+from pme_airflow.hooks.airflow_state import SHIPPED_DAGS, database_exists, running_processes
 
 __all__ = ["DagHealth", "DagState", "dag_health"]
-
-#: A triggerer sends a heartbeat every few seconds; Airflow treats it as stopped after 30 s without one.
-_TRIGGERER_AWAY = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def _read() -> DagHealth:
 
     with create_session() as session:
         dags = tuple(_state_of(session, dag_id) for dag_id in SHIPPED_DAGS)
-        return DagHealth(dags, _triggerer_problem(session))
+        return DagHealth(dags, _triggerer_problem())
 
 
 def _state_of(session: Any, dag_id: str) -> DagState:
@@ -101,13 +98,8 @@ def _problem_of(dag: Any, run: Any) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _triggerer_problem(session: Any) -> str | None:
-    from airflow.jobs.job import Job
-
-    jobs = session.query(Job.latest_heartbeat).filter(Job.job_type == "TriggererJob")
-    job = jobs.order_by(Job.latest_heartbeat.desc()).first()
-    seen = None if job is None else job.latest_heartbeat
-    if seen is not None and datetime.now(timezone.utc) - seen < _TRIGGERER_AWAY:
+def _triggerer_problem() -> str | None:
+    if running_processes()["triggerer"]:
         return None
     return (
         "No triggerer runs: sweep and keeper start by time alone, every 15 and 30 minutes, and reports in PME_REPORTS "
