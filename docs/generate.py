@@ -6,32 +6,14 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
+import generate_runtime
+from generate_markdown import clean, docstring, table
 
 ROOT = Path(__file__).resolve().parent.parent
-OPERATORS = {
-    "pme_airflow.operators.pme": (
-        "PMEMintLinksOperator",
-        "PMEListModelsOperator",
-        "PMEFlagTokensOperator",
-        "PMERevocationSweepOperator",
-        "PMEScanOperator",
-        "PMERetireTargetsOperator",
-    ),
-    "pme_airflow.transfers.pme_to_object_storage": ("PMEToObjectStorageOperator",),
-    "pme_airflow.transfers.pme_to_slack": ("PMEToSlackOperator",),
-    "pme_airflow.transfers.pme_to_wordpress": ("PMEToWordPressOperator",),
-    "pme_airflow.transfers.pme_to_http": ("PMEToHttpOperator",),
-    "pme_airflow.transfers.pme_to_custom": ("PMEToCustomTargetOperator",),
-    "pme_airflow.triggers.reports": ("PMEReportTrigger",),
-    "pme_airflow.triggers.ledger": ("PMELedgerTrigger",),
-}
-#: Arguments of every transfer, described once.
-OF_TRANSFERS = ("links", "models", "audience", "pme_conn_id", "publishers", "allow_clearing")
 
 
 def write_all(folder: Path, repository: str) -> None:
@@ -88,6 +70,22 @@ def default_of(option: click.Parameter) -> str:
     return "" if plain else f"`{value}`"
 
 
+def public_operators() -> dict[str, list[str]]:
+    """Return the operators, transfers and triggers, by the module that they are imported from."""
+    from pme_airflow.operators import pme as face
+
+    found = {face.__name__: [name for name in face.__all__ if name.endswith(("Operator", "Sensor"))]}
+    for folder in ("transfers", "triggers"):
+        for path in sorted((ROOT / "pme_airflow" / folder).glob("*.py")):
+            defined = [
+                node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)
+            ]
+            names = [name for name in defined if re.fullmatch(r"PME\w+(Operator|Trigger)", name)]
+            if names and path.stem != "base":
+                found[f"pme_airflow.{folder}.{path.stem}"] = names
+    return found
+
+
 def operators() -> str:
     """Return the page of operators, transfers and triggers."""
     pages = [
@@ -96,7 +94,7 @@ def operators() -> str:
         "Each argument, and whether it is a template. Beside these each takes what every Airflow operator does.",
         "",
     ]
-    for module, names in OPERATORS.items():
+    for module, names in public_operators().items():
         for name in names:
             found = getattr(importlib.import_module(module), name)
             pages += [f"## `{name}`", "", f"    from {module} import {name}", "", *class_lines(found)]
@@ -127,18 +125,6 @@ def parameters(found: type) -> list[inspect.Parameter]:
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
                 seen.setdefault(parameter.name, parameter)
     return list(seen.values())
-
-
-def docstring(found: Any) -> tuple[str, dict[str, str]]:
-    """Return the text of a docstring, and what it says of each parameter."""
-    text = inspect.cleandoc(found.__doc__ or "")
-    body, *fields = re.split(r"^:(?=param|return|raises)", text, flags=re.MULTILINE)
-    described = {}
-    for field in fields:
-        match = re.match(r"param (\w+): (.*)", field, re.DOTALL)
-        if match:
-            described[match[1]] = clean(match[2])
-    return clean(body), described
 
 
 def placements() -> str:
@@ -226,6 +212,9 @@ def ledger_tables() -> str:
         "sealed, and erases them once they are revoked or expired. Times are microseconds since 1970, UTC. See the",
         "[glossary](../glossary.md) for states and events.",
         "",
+        "## States of `pme_links`",
+        "",
+        *generate_runtime.states(),
     ]
     for found in metadata.sorted_tables:
         rows = [
@@ -277,20 +266,6 @@ def outside(path: Path, repository: str) -> str:
     return re.sub(r"\]\((?!https?:|mailto:|#|\.\./)([^)]+)\)", rf"]({repository}/blob/main/\1)", text)
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    head = list(head)
-    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    lines += [f"| {' | '.join(cell if cell else ' ' for cell in row)} |" for row in rows]
-    return [*lines, ""]
-
-
-def clean(text: str) -> str:
-    """Return a docstring's text as Markdown, in paragraphs without line breaks that mean nothing."""
-    text = re.sub(r":\w+:`~?\.?([^`]+)`", r"`\1`", text.replace("``", "`"))
-    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text.strip())]
-    return "\n\n".join(paragraphs).replace("<", "&lt;").replace("|", "\\|")
-
-
 #: The generated pages, by their names in `docs/generated`, and the pages of the repository's root that join them.
 PAGES = {
     "commands": commands,
@@ -300,5 +275,6 @@ PAGES = {
     "ledger-tables": ledger_tables,
     "dags": dags,
     "emulator": emulator,
+    **generate_runtime.PAGES,
 }
 OUTSIDE = ("SECURITY", "CONTRIBUTING", "CHANGELOG")

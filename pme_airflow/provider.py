@@ -42,13 +42,13 @@ def get_provider_info() -> dict[str, Any]:
                 "source-integration-name": _NAME,
                 "target-integration-name": target,
                 "python-module": f"pme_airflow.transfers.pme_to_{module}",
-                "how-to-guide": f"/docs/{guide}.md",
+                "how-to-guide": f"/docs/how-to/{guide}.md",
             }
             for target, module, guide in (
-                ("Object Storage", "object_storage", "embedding"),
-                ("Slack", "slack", "targets"),
-                ("WordPress", "wordpress", "targets"),
-                ("HTTP", "http", "targets"),
+                ("Object Storage", "object_storage", "object-storage"),
+                ("Slack", "slack", "slack"),
+                ("WordPress", "wordpress", "wordpress"),
+                ("HTTP", "http", "headless-cms"),
             )
         ],
         "extra-links": [

@@ -159,8 +159,8 @@ def test_a_setup_that_is_not_safe_is_refused(options: dict[str, Any], field: str
 def test_the_portal_of_the_docs_lets_in_a_signed_session_alone(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (ROOT / "docs" / "embedding.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    page = (ROOT / "docs" / "how-to" / "portal-users.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     made: dict[str, Any] = {}
     monkeypatch.setenv("PORTAL_SECRET_KEY", "the portal's own key")
     monkeypatch.setattr("pme_airflow.refresh._of_connection", lambda _: services)

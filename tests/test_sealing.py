@@ -75,7 +75,7 @@ OLD, NEW = SecretStr("client secret before its reset"), SecretStr("client secret
 @pytest.mark.parametrize("written", [OLD.reveal(), f"open:{OLD.reveal()}"])
 @pytest.mark.parametrize("own", [[], [KEYS[0]]])
 def test_a_reset_of_the_secret_locks_no_link_at_any_step(own: list[SecretStr], written: str) -> None:
-    """As docs/operations.md walks through it: the old secret at the end of seal_keys, reseal, take it out again."""
+    """As docs/how-to/rotate-the-secret.md walks through it: the old secret at the end of seal_keys, reseal, take it out again."""
     before, during, after = connection(OLD, *own), connection(NEW, *own, written), connection(NEW, *own)
     minted_before, minted_during = before.seal(LINK, "lnk_1", "m"), during.seal(LINK, "lnk_1", "m")
     assert opens(during, minted_before)

@@ -27,7 +27,7 @@ def check_placements(placements: Sequence[Placement], listed: Mapping[str, Model
     :param listed: the account's models, if all of them could be listed.
     """
     if not placements:
-        cure = "Write a placement for each audience (docs/targets.md), or name the file in PME_PLACEMENTS."
+        cure = "Write a placement for each audience (docs/how-to/choose-models.md), or name the file in PME_PLACEMENTS."
         yield CheckResult.warning("placements", "The file names no placements, so nothing is published.", cure)
     for placement in placements:
         yield _check_schedule(placement)
@@ -38,7 +38,7 @@ def unreadable(error: PMEInputError) -> Iterator[CheckResult]:
     """Yield a result for each thing that is wrong with a file of placements."""
     first, *problems = str(error).split("\n  - ")
     for problem in problems:
-        cure = "Correct this key; `pme-airflow plan` checks the file again, and docs/targets.md lists the keys."
+        cure = "Correct this key (docs/how-to/choose-models.md); `pme-airflow plan` checks the file again."
         yield CheckResult.bad("file", problem.rstrip(".") + ".", cure)
     if not problems:
         yield CheckResult.of_error("file", PMEInputError(first), _cure_of(first))

@@ -8,7 +8,7 @@ from pme_airflow.dev.emulator import World
 from tests.conftest import MODELS
 from tests.support.home import ROOT, AirflowHome
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "targets.md").read_text(), re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "write-a-target.md").read_text(), re.DOTALL)
 NIGHTLY = ROOT / "dags" / "pme_nightly_rotation.py"
 
 

@@ -124,7 +124,7 @@ def test_no_token_lies_anywhere_when_every_target_breaks(
     of = {token: issued.model_id for token, issued in world.tokens.items()}
     ours = [token for token, model_id in of.items() if model_id in BROKEN]
     assert leaks(rest, [*ours, *world.applications, SECRET]) == []
-    # Airflow masks a task's log, but not the copy of it on the worker's standard output (docs/targets.md says so).
+    # Airflow masks a task's log, but not the copy of it on the worker's standard output (docs/how-to/write-a-target.md says so).
     masked = [token for token, model_id in of.items() if model_id == MASKED]
     assert leaks({file: rest[file] for file in rest if file.name != "scheduler.log"}, masked) == []
     bare = [token for token, model_id in of.items() if model_id == LAID_BARE]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from importlib import util
+from importlib import import_module
 from types import ModuleType
 
 import click
@@ -12,6 +12,7 @@ import pytest
 from pme_airflow.cli import main
 from pme_airflow.dev.playground.home import ROOT
 from pme_airflow.hooks.connection_fields import EXTRAS
+from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import metadata
 from pme_airflow.placements import parsing, target_specs
 from pme_airflow.provider import get_provider_info
@@ -23,11 +24,14 @@ SOURCES = "\n".join(path.read_text() for path in [*(ROOT / "pme_airflow").rglob(
 
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
-    spec = util.spec_from_file_location("docs_generate", DOCS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(DOCS))
+        return import_module("generate")
+
+
+@pytest.fixture(scope="module")
+def runtime(generate: ModuleType) -> ModuleType:
+    module: ModuleType = generate.generate_runtime
     return module
 
 
@@ -69,8 +73,8 @@ def test_every_argument_of_an_operator_is_described(generate: ModuleType) -> Non
 
 def test_every_public_operator_is_in_the_reference(generate: ModuleType) -> None:
     defined = set(re.findall(r"^class (PME\w+(?:Operator|Trigger))\(", SOURCES, re.MULTILINE)) - {"PMETransferOperator"}
-    listed = {name for names in generate.OPERATORS.values() for name in names}
-    assert defined == listed, "list each class in OPERATORS of docs/generate.py"
+    listed = {name for names in generate.public_operators().values() for name in names}
+    assert defined == listed, "export each class in pme_airflow.operators.pme, or define it in a module of its own"
 
 
 def test_every_table_and_field_is_in_the_reference(generate: ModuleType) -> None:
@@ -82,17 +86,53 @@ def test_every_table_and_field_is_in_the_reference(generate: ModuleType) -> None
     assert len(re.findall(r"^## `pme_", generate.dags(), re.MULTILINE)) == len(list((ROOT / "dags").glob("*.py")))
 
 
-@pytest.mark.parametrize("variable", sorted(set(re.findall(r'"(PME_[A-Z_]+)"', SOURCES))))
-def test_every_environment_variable_is_described(variable: str) -> None:
-    assert f"| `{variable}` |" in (DOCS / "operations.md").read_text()
+def test_every_environment_variable_is_described(runtime: ModuleType) -> None:
+    found = set(re.findall(r'"(PME_[A-Z_]+)"', SOURCES))
+    assert len(found) > 3
+    assert set(runtime.ENVIRONMENT) == found, "describe each variable in ENVIRONMENT of docs/generate_runtime.py"
+    page = runtime.environment()
+    assert all(f"| `{name}` |" in page for name in found)
+    for option in get_provider_info()["config"]["pme"]["options"]:
+        assert f"| `AIRFLOW__PME__{option.upper()}` |" in page
 
 
-def test_every_metric_is_described() -> None:
+def test_every_metric_is_described_with_its_kind(runtime: ModuleType) -> None:
     emitted = set(re.findall(r'Stats\.\w+\("(pme\.\w+)"', SOURCES))
     emitted |= {f"pme.{name}" for name in re.findall(r'^\s+count\("(\w+)"', SOURCES, re.MULTILINE)}
     assert len(emitted) > 8
-    page = (DOCS / "operations.md").read_text()
-    assert [name for name in sorted(emitted) if f"`{name}`" not in page] == []
+    assert emitted <= set(runtime.METRICS) == set(runtime.emitted_metrics()), (
+        "describe each metric in METRICS of docs/generate_runtime.py, and emit it by a literal name"
+    )
+    page = runtime.metrics()
+    assert "| `pme.exposure` | timer |" in page
+    assert "| `pme.flagged_pending` | gauge |" in page
+    assert "| `pme.minted` | counter |" in page
+
+
+def test_every_asset_is_in_the_reference(runtime: ModuleType) -> None:
+    page = runtime.assets()
+    for uri in ("leaks", "links/<audience>", "revoked/<audience>", "due/sweep/<conn_id>", "due/renewal/<audience>"):
+        assert f"| `pme://{uri}` |" in page
+    assert page.count("| `pme://") == len(re.findall(r"^def \w+_asset\(", SOURCES, re.MULTILINE))
+
+
+def test_every_field_of_an_item_is_described(runtime: ModuleType) -> None:
+    item = {"link_id", "model_id", "audience", "fingerprint", "valid_until", "application", "link"}
+    assert set(runtime.item_fields()) == item == set(runtime.ITEM_FIELDS)
+
+
+def test_every_state_and_what_may_follow_is_in_the_reference(generate: ModuleType) -> None:
+    page = generate.ledger_tables()
+    assert all(f"| `{state.value}` |" in page for state in State)
+    assert "| `live` | `revoked` (revoked), `expired` (expired) | yes |" in page
+
+
+def test_every_public_method_of_the_hook_is_in_the_reference(runtime: ModuleType) -> None:
+    page = runtime.python()
+    for name in ("mint", "items", "open", "record_publication", "flag", "sweep", "test_connection"):
+        assert f"### `{name}(" in page
+    for name in ("slots", "put", "read_back", "take_away", "finish"):
+        assert f"### `{name}(" in page
 
 
 def test_twenty_questions_are_answered_two_clicks_away() -> None:

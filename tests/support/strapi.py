@@ -27,7 +27,7 @@ def missing() -> str | None:
 
 @contextmanager
 def serving_strapi() -> Iterator[Headless]:
-    """Serve a Strapi with a type of spaces, addressed by the model as docs/targets.md shows."""
+    """Serve a Strapi with a type of spaces, addressed by the model as docs/how-to/headless-cms.md shows."""
     with tempfile.TemporaryDirectory(prefix="pme-cms-") as folder, serving_database("postgresql") as database:
         home, port = Path(folder) / "spaces", free_port()
         shutil.copytree(_PROJECT, home)
@@ -35,7 +35,7 @@ def serving_strapi() -> Iterator[Headless]:
         for needed in ("public/uploads", "database/migrations", "src/api/space/controllers"):
             (home / needed).mkdir(parents=True, exist_ok=True)
         (home / "favicon.png").touch()
-        (code,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "targets.md").read_text(), re.DOTALL)
+        (code,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "how-to" / "headless-cms.md").read_text(), re.DOTALL)
         (home / "src/api/space/controllers/space.js").write_text(code)
         token = home / "token"
         env = {

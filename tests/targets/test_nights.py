@@ -108,7 +108,7 @@ def test_slack(opened: ExitStack, services: Services, clock: FakeClock, world: W
 def test_a_target_written_from_the_page_alone(
     services: Services, clock: FakeClock, world: World, tmp_path: Path
 ) -> None:
-    page = (ROOT / "docs" / "targets.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "write-a-target.md").read_text()
     code = next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class TextFiles" in block)
     made: dict[str, Any] = {}
     exec(code, made)
