@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,13 @@ from generate_markdown import clean, docstring, table
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def repository_address() -> str:
+    """Return the repository's address, which stands in pyproject.toml."""
+    found = re.search(r'^Repository = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, "pyproject.toml names no Repository"
+    return found[1]
+
+
 def write_all(folder: Path, repository: str) -> None:
     """Write every generated page; a page that is the same already is left alone, so that it is not built again."""
     folder.mkdir(exist_ok=True)
@@ -24,7 +32,9 @@ def write_all(folder: Path, repository: str) -> None:
     for name, text in pages.items():
         path = folder / f"{name}.md"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+            written = path.with_suffix(f".{os.getpid()}")  # tests and builds may write it at the same time
+            written.write_text(text, encoding="utf-8")
+            written.replace(path)
 
 
 def commands() -> str:

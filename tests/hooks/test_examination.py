@@ -227,7 +227,7 @@ FAULTS = {
     "placements that are no YAML": Fault(placements("{a: ["), "placements", "file", "is no YAML", ""),
     "unknown key in the placements": Fault(
         placements("audience: a\nmodels: []\nmodles: []\ntargets: [{kind: slack, channel: x}]"), "placements", "file",
-        "modles: is unknown", "lists the keys",
+        "modles: is unknown", "choose-models.md",
     ),
     "no placements": Fault(placements("[]"), "placements", "placements", "no placements", "PME_PLACEMENTS", WARNING),
     "schedule with a gap": Fault(
