@@ -2,6 +2,7 @@
 
 It runs within seconds of something being due in the ledger, which the triggerer watches, and every 15 minutes in any
 case. The run fails while a leaked link is alive, and names it.
+It then looks at every slot, emits gauges, and posts an event on ``pme://at-risk/<audience>`` where nobody renews.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from airflow.sdk import DAG, AssetAlias, AssetAny, AssetWatcher
 
 from pme_airflow.airflow_compat import AssetOrTimeSchedule, DeltaTriggerTimetable
 from pme_airflow.assets import due_sweep_asset
-from pme_airflow.operators.pme import PMERevocationSweepOperator
+from pme_airflow.operators.pme import PMERevocationSweepOperator, PMEWatchSlotsOperator
 from pme_airflow.placements import connections
 from pme_airflow.triggers.ledger import PMELedgerTrigger
 
@@ -34,9 +35,14 @@ with DAG(
     doc_md=__doc__,
 ) as dag:
     for conn_id in conn_ids:
-        PMERevocationSweepOperator(
+        sweep = PMERevocationSweepOperator(
             task_id=f"sweep_{conn_id}",
             pme_conn_id=conn_id,
             max_exposure="15m",
             outlets=[AssetAlias(f"pme-revoked-{conn_id}")],
         )
+        watch = PMEWatchSlotsOperator(
+            task_id=f"watch_{conn_id}", pme_conn_id=conn_id, outlets=[AssetAlias(f"pme-at-risk-{conn_id}")]
+        )
+        # a teardown runs although the sweep failed, and leaves the run failed then
+        sweep >> watch.as_teardown(on_failure_fail_dagrun=True)

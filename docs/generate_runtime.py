@@ -21,12 +21,27 @@ METRICS: Mapping[str, str] = {
     "pme.exposure": "milliseconds from a flag to the confirmed revocation, of each leaked link",
     "pme.flagged_pending": "flagged links that are not revoked yet",
     "pme.irrevocable": "links whose revocation was denied `max_attempts` times",
+    "pme.links_flagged": "leaked links that are alive, shown or not",
+    "pme.links_irrevocable": "links that the API would not revoke",
+    "pme.links_oldest_flag_seconds": "seconds since the oldest flag on a live link; 0 if there is none",
+    "pme.links_unaccounted": "links whose response was lost and that may be alive",
     "pme.lost_answers": "mints whose response was lost, so that a token may exist",
     "pme.mint_failures": "models for which no link could be minted",
     "pme.minted": "links minted",
+    "pme.oldest_flag_seconds": "seconds since the oldest flag on a live link that a slot shows; 0 if there is none",
     "pme.publish_failures": "slots that failed",
     "pme.published": "slots that show their link",
     "pme.revoked": "links that the API confirmed revoked",
+    "pme.seconds_to_expiry": "seconds until the first link ends that is not over; 0 if all are",
+    "pme.seconds_to_renewal": "seconds until the first link is due; 0 if one is",
+    "pme.slots": "slots",
+    "pme.slots_at_risk": "slots nearer to their end than the plan allows, or past it",
+    "pme.slots_dark": "slots whose link is over",
+    "pme.slots_due": "slots whose link is to be renewed now",
+    "pme.slots_irrevocable": "slots that show a link the API would not revoke",
+    "pme.slots_overdue": "slots whose link is due for longer than two runs of the keeper",
+    "pme.slots_read_at": "when the slots were read, in seconds since 1970",
+    "pme.slots_unaccounted": "slots whose last write was not confirmed",
 }
 _KINDS = {"incr": "counter", "decr": "counter", "gauge": "gauge", "timing": "timer", "timer": "timer"}
 #: Who reads each environment variable, and what it means; one that is missing here fails the same test.
@@ -65,8 +80,13 @@ def sources() -> Iterator[Path]:
 
 
 def emitted_metrics() -> dict[str, str]:
-    """Return the kind of each metric that the code emits: in calls of ``Stats`` and of ``count``, by a literal name."""
-    found = {}
+    """Return the kind of each metric that the code emits: in calls of ``Stats`` and of ``count``, by a literal name.
+
+    The gauges of slots and links are emitted from lists of their names.
+    """
+    from pme_airflow.operators.slot_metrics import LINK_GAUGES, READ_AT, SLOT_GAUGES
+
+    found = {f"pme.{name}": "gauge" for name in (*SLOT_GAUGES, *LINK_GAUGES, READ_AT)}
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and node.args:
@@ -109,7 +129,7 @@ def metrics() -> str:
         "The package adds these to Airflow's metrics (StatsD or OpenTelemetry, `[metrics]` in its configuration).",
         "",
         *table(("metric", "kind", "meaning"), rows),
-        "[Watch slots and schedules](../operations.md#watch-slots-and-schedules) has what to look at otherwise.",
+        "[Monitoring](../how-to/monitoring.md) has the labels of the gauges, and how to be warned.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Asset
 
-__all__ = ["due_renewal_asset", "due_sweep_asset", "leaks_asset", "links_asset", "revoked_asset"]
+__all__ = ["at_risk_asset", "due_renewal_asset", "due_sweep_asset", "leaks_asset", "links_asset", "revoked_asset"]
 
 
 def links_asset(audience: str) -> Asset:
@@ -17,6 +17,11 @@ def links_asset(audience: str) -> Asset:
 def revoked_asset(audience: str) -> Asset:
     """Return ``pme://revoked/<audience>``, updated when the revocation of a leaked link darkens slots."""
     return _asset(f"pme://revoked/{audience}")
+
+
+def at_risk_asset(audience: str) -> Asset:
+    """Return ``pme://at-risk/<audience>``, updated when slots are nearer to their end than the plan allows."""
+    return _asset(f"pme://at-risk/{audience}")
 
 
 def leaks_asset(**kwargs: Any) -> Asset:

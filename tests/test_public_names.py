@@ -19,6 +19,7 @@ ARGUMENTS = {
     "pme_airflow.operators.pme.PMERevocationSweepOperator": "max_attempts verify max_exposure on_alarm pme_conn_id",
     "pme_airflow.operators.pme.PMEScanOperator": "paths flag reason fail_on_find pme_conn_id",
     "pme_airflow.operators.pme.PMERetireTargetsOperator": "outcomes audience publishers pme_conn_id",
+    "pme_airflow.operators.pme.PMEWatchSlotsOperator": "on_alarm pme_conn_id",
     "pme_airflow.transfers.pme_to_object_storage.PMEToObjectStorageOperator": "links path conn_id sdk_url sdk_key public_url",
     "pme_airflow.transfers.pme_to_slack.PMEToSlackOperator": "links channel slack_conn_id",
     "pme_airflow.transfers.pme_to_wordpress.PMEToWordPressOperator": "links pages wordpress_conn_id kind",

@@ -14,6 +14,7 @@ from pme_airflow.ledger.read_model.rules import NightlyRule, RenewalRule, Rules
 from pme_airflow.lifecycle.overview import LedgerView
 from pme_airflow.placements import Placement, check, load
 from pme_airflow.placements.nights import NIGHTLY_HOUR
+from pme_airflow.placements.outage import LONGEST_RUN
 from pme_airflow.sealing import Sealer
 
 __all__ = ["FoundPlacements", "configured_placements", "placements_in", "rules_of", "view_of"]
@@ -75,7 +76,8 @@ def _rule_of(placement: Placement, now: datetime) -> RenewalRule | NightlyRule:
     if placement.keep_every is None:
         last, following = _nights_around(placement.timezone, now)
         return NightlyRule(last, following)
-    return RenewalRule(placement.renew_before / placement.valid_for.duration, 2 * placement.keep_every + _SLACK)
+    share = placement.renew_before / placement.valid_for.duration
+    return RenewalRule(share, 2 * placement.keep_every + _SLACK, placement.keep_every + LONGEST_RUN)
 
 
 def _nights_around(zone: str, now: datetime) -> tuple[datetime, datetime]:

@@ -11,9 +11,10 @@ from pme_airflow.errors import PMEInputError
 from pme_airflow.printable import printable
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import Asset, BaseOperator
 
     from pme_airflow.lifecycle.leak_response import LeakResponse
+    from pme_airflow.lifecycle.slot_watch import SlotWarning
     from pme_airflow.lifecycle.sweep import SweepResult
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "count",
     "emit_metrics",
     "late_alarms",
+    "post_at_risk_events",
     "raise_alarms",
     "report_response",
     "report_sweep",
@@ -178,14 +180,28 @@ def raise_alarms(operator: BaseOperator, context: Mapping[str, Any], alarms: Seq
 
 def _post_revoked_events(operator: BaseOperator, context: Mapping[str, Any], audiences: Sequence[str]) -> None:
     """Post an event on ``pme://revoked/<audience>`` for each audience that went dark."""
+    from pme_airflow.assets import revoked_asset
+
+    _post_events(operator, context, [(revoked_asset(audience), {"audience": audience}) for audience in audiences])
+
+
+def post_at_risk_events(operator: BaseOperator, context: Mapping[str, Any], warnings: Sequence[SlotWarning]) -> None:
+    """Post an event on ``pme://at-risk/<audience>`` for each audience with slots that should have been renewed."""
+    from pme_airflow.assets import at_risk_asset
+
+    _post_events(operator, context, [(at_risk_asset(warning.audience), warning.as_json()) for warning in warnings])
+
+
+def _post_events(
+    operator: BaseOperator, context: Mapping[str, Any], found: Sequence[tuple[Asset, dict[str, Any]]]
+) -> None:
+    """Post events on assets through the task's outlets that are aliases. Airflow takes them when the task succeeds."""
     events = context.get("outlet_events")
-    if events is None:
+    if events is None or not found:
         return
     from airflow.sdk import AssetAlias
 
-    from pme_airflow.assets import revoked_asset
-
     for outlet in operator.outlets or ():
         if isinstance(outlet, AssetAlias):
-            for audience in audiences:
-                events[outlet].add(revoked_asset(audience), extra={"audience": audience})
+            for asset, extra in found:
+                events[outlet].add(asset, extra=extra)

@@ -1,4 +1,4 @@
-"""Operators that mint, list, flag, sweep, scan and retire links."""
+"""Operators that mint, list, flag, sweep, scan and retire links, and watch the slots."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pme_airflow.operators.mint import PMEMintLinksOperator, PMEModelLink
 from pme_airflow.operators.retire import PMERetireTargetsOperator
 from pme_airflow.operators.scan import PMEScanOperator
 from pme_airflow.operators.sweep import PMERevocationSweepOperator
+from pme_airflow.operators.watch import PMEWatchSlotsOperator
 
 __all__ = [
     "PMEFlagTokensOperator",
@@ -17,4 +18,5 @@ __all__ = [
     "PMERetireTargetsOperator",
     "PMERevocationSweepOperator",
     "PMEScanOperator",
+    "PMEWatchSlotsOperator",
 ]

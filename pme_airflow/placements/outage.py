@@ -8,10 +8,10 @@ from datetime import date, datetime, timedelta, timezone
 from pme_airflow.placements.nights import longest_night
 from pme_airflow.placements.placement import Placement
 
-__all__ = ["Plan", "plan"]
+__all__ = ["LONGEST_RUN", "Plan", "plan"]
 
 #: The most time that a run without errors needs from its scheduled time to its last slot.
-_RUN = timedelta(minutes=1)
+LONGEST_RUN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ def plan(placement: Placement, given_validity: timedelta | None = None, today: d
     margin, every = placement.renew_before * (life / requested), placement.keep_every
     rule = (
         f"a link of {_words(life)}{_clamped(life, requested)} is due with {_words(margin)} left, is seen up to "
-        f"{_words(every)} later, and a run takes up to {_words(_RUN)}"
+        f"{_words(every)} later, and a run takes up to {_words(LONGEST_RUN)}"
     )
     shorter = max(timedelta(seconds=10), margin / 3)
     cure = f"Set keep_every to {_words(shorter)} or less, or valid_for longer"
-    return Plan(placement.audience, margin - every - _RUN, rule, cure)
+    return Plan(placement.audience, margin - every - LONGEST_RUN, rule, cure)
 
 
 def _nightly_plan(placement: Placement, life: timedelta, today: date) -> Plan:
@@ -67,10 +67,10 @@ def _nightly_plan(placement: Placement, life: timedelta, today: date) -> Plan:
     clocks = " (the night the clocks go back)" if night > timedelta(hours=24) else ""
     rule = (
         f"a link lives {_words(life)}{_clamped(life, placement.valid_for.duration)}, and the nightly run alone brings "
-        f"a new one after up to {_words(night)}{clocks} and {_words(_RUN)} of running"
+        f"a new one after up to {_words(night)}{clocks} and {_words(LONGEST_RUN)} of running"
     )
     cure = "Let the keeper look every 30 minutes (drop keep_every: false)"
-    return Plan(placement.audience, life - night - _RUN, rule, cure)
+    return Plan(placement.audience, life - night - LONGEST_RUN, rule, cure)
 
 
 def _clamped(life: timedelta, requested: timedelta) -> str:

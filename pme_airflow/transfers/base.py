@@ -118,9 +118,12 @@ class PMETransferOperator(BaseOperator):
         )
         from pme_airflow.operators._errors import push_result
         from pme_airflow.operators.alerts import count
+        from pme_airflow.operators.watch import emit_target_gauges
 
         count("published", outcome.published.total)
         count("publish_failures", outcome.failed.total)
+        if getattr(context.get("ti"), "map_index", -1) < 0:  # else a nightly run would read all slots for each part
+            emit_target_gauges(self, self.pme_conn_id, outcome.target)
         _describe_asset_events(context, outcome)
         push_result(context, outcome.target, key="target")
         if outcome.failed:

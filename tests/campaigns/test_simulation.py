@@ -1,4 +1,4 @@
-"""No slot goes dark through any single outage of up to 11 h, and beyond that as long as is predicted."""
+"""No slot goes dark through any single outage of up to 11 h; beyond that as long as is predicted, and warned of."""
 
 from __future__ import annotations
 
@@ -26,3 +26,12 @@ def test_longer_outages_darken_what_is_predicted(seed: int) -> None:
     report = Simulation(seed, days=4, models=6, longest=26 * 3600).run()
     assert report.dark_seconds > 0
     assert report.dark_seconds == pytest.approx(report.predicted, rel=0.001)  # the healing run takes some seconds too
+    ahead = [report.warned_ahead(*dark) for dark in report.dark_links]
+    assert all(length is not None and length >= 3600 for length in ahead), ahead
+
+
+@pytest.mark.timeout(scaled(200, 3600))
+def test_a_quiet_time_warns_of_nothing() -> None:
+    report = Simulation(1, days=scaled(8, 365), models=2, targets=2, longest=0, keeper=1800, sweep=900).run()
+    assert (report.outages, report.dark, report.warnings) == ([], [], [])
+    assert report.minted

@@ -20,8 +20,8 @@ def placed(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("", RenewalRule(0.5, timedelta(minutes=65))),
-        ("renew_before: 6h\nkeep_every: 5m", RenewalRule(0.25, timedelta(minutes=15))),
+        ("", RenewalRule(0.5, timedelta(minutes=65), timedelta(minutes=31))),
+        ("renew_before: 6h\nkeep_every: 5m", RenewalRule(0.25, timedelta(minutes=15), timedelta(minutes=6))),
     ],
 )
 def test_a_placement_says_when_its_links_are_due(text: str, rule: RenewalRule) -> None:

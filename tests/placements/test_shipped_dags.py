@@ -31,7 +31,7 @@ def dag_of(name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         ("pme_nightly_rotation", []),
         ("pme_link_keeper", []),
-        ("pme_revocation_sweep", ["sweep_pme_default"]),
+        ("pme_revocation_sweep", ["sweep_pme_default", "watch_pme_default"]),
         ("pme_leak_response", ["respond_pme_default"]),
     ],
 )
@@ -127,7 +127,7 @@ def test_a_mistake_in_the_placements_stops_neither_the_leak_response_nor_the_swe
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     dag = dag_of(name, text, tmp_path, monkeypatch)
-    assert [found.task_id for found in dag.tasks] == [f"{task}_{conn_id}" for conn_id in conn_ids]
+    assert [found.task_id for found in dag.tasks if not found.is_teardown] == [f"{task}_{name}" for name in conn_ids]
     assert "cannot be used" in caplog.text or "is no YAML" in caplog.text
     with pytest.raises(PMEInputError):
         dag_of("pme_link_keeper", text, tmp_path, monkeypatch)
@@ -140,4 +140,14 @@ def test_placements_that_are_missing_stop_neither_the_leak_response_nor_the_swee
     monkeypatch.delenv("PME_REPORTS", raising=False)
     for name, task in (("pme_leak_response", "respond"), ("pme_revocation_sweep", "sweep")):
         dag = runpy.run_path(str(ROOT / "dags" / f"{name}.py"))["dag"]
-        assert [found.task_id for found in dag.tasks] == [f"{task}_pme_default"]
+        assert [found.task_id for found in dag.tasks if not found.is_teardown] == [f"{task}_pme_default"]
+
+
+def test_the_slots_are_watched_after_the_sweep_although_it_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dag = dag_of("pme_revocation_sweep", "audience: [1]\n", tmp_path, monkeypatch)
+    watch = dag.get_task("watch_pme_default")
+    assert watch.upstream_task_ids == {"sweep_pme_default"}
+    assert (watch.trigger_rule, watch.on_failure_fail_dagrun) == ("all_done_setup_success", True)
+    assert [outlet.name for outlet in watch.outlets] == ["pme-at-risk-pme_default"]

@@ -9,9 +9,10 @@ import logging
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,17 @@ from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.durations import Validity
 from pme_airflow.errors import LedgerUnavailableError, PMEUnavailableError, SlotError
-from pme_airflow.ledger import mint_requests, mint_runs
+from pme_airflow.ledger import audit, mint_requests, mint_runs
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.mint_requests import Demand, PendingMint
+from pme_airflow.ledger.read_model.rules import RenewalRule, Rules
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.mint import MintLinksRequest, mint_links
+from pme_airflow.lifecycle.overview import LedgerView
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.slot_watch import Forecast, forecast_of, foresee, watch_slots
 from pme_airflow.sealing import Sealer, fingerprint
 from pme_airflow.secrets import AccessToken, SecretStr
 from pme_airflow.targets.base import ShownLink
@@ -42,6 +46,8 @@ from tests.support.rooms import CLIENT, Shelf, rows, sweep
 
 DAY = 86_400.0
 KEEPER, SWEEP, NIGHTLY = 900.0, 180.0, 2 * 3600.0
+#: Monitoring warns when the slots were not read for so long: the rule PMESlotsNotRead.
+STALE = 45 * 60.0
 LOST_RATE, DENIED_RATE, KILL_RATE = 0.01, 0.01, 0.01
 HERE = Path(__file__).resolve().parents[2] / "docs"
 
@@ -72,6 +78,14 @@ class Machine:
         self._truth.sleep(seconds)
 
 
+@dataclass(frozen=True)
+class Warned:
+    """A run posted an event on ``pme://at-risk/<audience>``, for slots that show these links, or without a ledger."""
+
+    at: float
+    links: frozenset[tuple[str, str]] = frozenset()
+
+
 class KilledError(BaseException):
     """A worker dies here and now."""
 
@@ -88,7 +102,10 @@ class Report:
     unknown: int = 0
     minted: int = 0
     killed: int = 0
+    warnings: list[Warned] = field(default_factory=list)
     outages: list[Outage] = field(default_factory=list)
+    dark_links: list[tuple[str, str, float]] = field(default_factory=list)
+    watched: list[float] = field(default_factory=list)
 
     @property
     def dark_seconds(self) -> float:
@@ -97,6 +114,18 @@ class Report:
     @property
     def mints_per_slot_and_day(self) -> float:
         return self.minted / self.slots / self.days
+
+    def warned_ahead(self, slot: str, token: str, died: float) -> float | None:
+        """How long before a slot went dark the first warning came that covers it; ``None`` if there was none.
+
+        While the ledger is away a warning names no slot: the one that comes within the link's life counts. Where
+        Airflow is away nothing can warn but monitoring, of figures that nobody has read for so long.
+        """
+        link = (slot, fingerprint(AccessToken(token)))
+        times = [w.at for w in self.warnings if link in w.links or (not w.links and died - DAY < w.at < died)]
+        times += [at + STALE for at, following in pairwise([*self.watched, self.days * DAY])
+                  if following - at > STALE and at < died < following]  # fmt: skip
+        return died - min(times) if times else None
 
     def in_words(self) -> str:
         return (
@@ -172,7 +201,14 @@ class Simulation:
     """One seed's fortnight."""
 
     def __init__(
-        self, seed: int, days: float = 14, models: int = 67, targets: int = 3, longest: float = 11 * 3600
+        self,
+        seed: int,
+        days: float = 14,
+        models: int = 67,
+        targets: int = 3,
+        longest: float = 11 * 3600,
+        keeper: float = KEEPER,
+        sweep: float = SWEEP,
     ) -> None:
         self.chance = random.Random(seed)
         self.report = Report(models * targets, days)
@@ -185,8 +221,14 @@ class Simulation:
         self.database = _Fragile(self)
         self.sealer = Sealer.of_connection(SecretStr("a secret of the simulation"))
         self.runs = 0
+        self.runs_watched = 0
         self.days = days
         self.longest = longest
+        self.every = (keeper, sweep)
+        slack, run = timedelta(minutes=5), timedelta(minutes=1)
+        length = timedelta(seconds=keeper)
+        self.rules = Rules({"intranet": RenewalRule(0.5, 2 * length + slack, length + run)})
+        self.forecasts: Sequence[Forecast] = ()
         self.report.outages = self._outages()
 
     # ------------------------------------------------------------------- world
@@ -200,6 +242,8 @@ class Simulation:
 
     def _outages(self) -> list[Outage]:
         """One at a time, of random lengths up to the longest, with an hour to recover after each."""
+        if not self.longest:
+            return []
         kinds = ["api", "airflow", "database", *(f"target {n}" for n in range(len(self.walls)))]
         outages: list[Outage] = []
         at = 3600.0
@@ -221,6 +265,7 @@ class Simulation:
         died = self._death(token)
         if died < self.now:
             self.report.dark.append((slot, died, self.now))
+            self.report.dark_links.append((slot, token, died))
 
     def _death(self, token: str) -> float:
         issued = self.world.tokens[token]
@@ -230,7 +275,8 @@ class Simulation:
     # -------------------------------------------------------------------- work
 
     def run(self) -> Report:
-        ticks = [(at, name) for name, every, first in (("sweep", SWEEP, 60.0), ("keeper", KEEPER, 0.0),
+        ticks = [(at, name) for name, every, first in (("sweep", self.every[1], 60.0),
+                 ("keeper", self.every[0], 0.0),
                  ("nightly", DAY, NIGHTLY)) for at in _every(first, every, self.days * DAY)]  # fmt: skip
         for at, name in sorted(ticks):
             self.truth.advance(max(0.0, at - self.now))
@@ -303,7 +349,29 @@ class Simulation:
         self.report.killed += 1
 
     def _sweep(self) -> None:
-        sweep(self._services())
+        self._guarded(lambda: sweep(self._services()))
+        self._watch()
+
+    def _watch(self) -> None:
+        """What the task after the sweep does."""
+        view = LedgerView("pme_default", CLIENT, self.database, self.sealer, self.rules)
+        self.runs_watched += 1
+        try:
+            report = watch_slots(view, RunContext(f"sweep/{self.runs_watched}/watch/-1"))
+        except LedgerUnavailableError as error:
+            warnings, self.forecasts = foresee(self.forecasts, self.machine.now(), error)
+            self.report.warnings += [Warned(self.now) for _ in warnings]
+            return
+        self.report.watched.append(self.now)
+        self.forecasts = forecast_of(report)
+        if report.warnings:
+            self.report.warnings.append(Warned(self.now, frozenset(self._newly_warned())))
+
+    def _newly_warned(self) -> Iterator[tuple[str, str]]:
+        with self.database.read() as tx:
+            for event in audit.export_events(tx):
+                if event["event"] == "at_risk" and event["run"] == f"sweep/{self.runs_watched}/watch/-1":
+                    yield f"{event['target']}/{event['slot']}", event["fingerprint"]
 
     def _look(self) -> None:
         """Count what is alive, and what of it is neither known nor covered."""

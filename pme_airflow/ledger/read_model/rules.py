@@ -39,10 +39,12 @@ class RenewalRule:
 
     :param share: the part of a link's validity that is left when it is due.
     :param overdue_after: how long a link may be due before its renewal is overdue.
+    :param renewed_within: how long a link is due at the most while nothing is wrong.
     """
 
     share: float = 0.5
     overdue_after: timedelta = timedelta(minutes=65)
+    renewed_within: timedelta = timedelta(minutes=31)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Classification:
     def __init__(self, rules: Rules, now: datetime) -> None:
         self._rules = rules
         self._now = _number(now)
-        until = type_coerce(links.c.valid_until, BigInteger)
+        self._until = until = type_coerce(links.c.valid_until, BigInteger)
         start = case((links.c.minted_at.is_not(None), type_coerce(links.c.minted_at, BigInteger)),
                      else_=type_coerce(links.c.requested_at, BigInteger))  # fmt: skip
         #: When the link of a slot is due, in microseconds since 1970.
@@ -99,8 +101,27 @@ class Classification:
     @property
     def is_overdue(self) -> ColumnElement[bool]:
         """Whether a link is due for longer than its rule allows."""
-        allowed = self._by_audience(lambda rule: literal(rule.overdue_after // _MICROSECOND, BigInteger))
+        allowed = self._by_audience(lambda rule: _length(rule.overdue_after))
         return and_(self.state == SlotState.DUE.value, self.renews_at + allowed < self._now)
+
+    @property
+    def at_risk_at(self) -> ColumnElement[Any]:
+        """When a slot that still shows the same link is nearer to its end than the plan allows, as :attr:`renews_at`.
+
+        That is when the renewal is overdue; for short links when half of what the plan leaves them is gone, if that is
+        sooner. A plan that leaves nothing allows the gap that it announces.
+        """
+        return self._by_audience(self._at_risk_at)
+
+    def _at_risk_at(self, rule: RenewalRule | NightlyRule) -> ColumnElement[Any]:
+        limit = _length(rule.overdue_after)
+        if isinstance(rule, NightlyRule):
+            return self.renews_at + limit
+        allowed = _length(rule.renewed_within)
+        margin = self._until - self.renews_at
+        halfway = (margin + allowed) // 2
+        wait = case((margin <= allowed, allowed), (halfway < limit, halfway), else_=limit)
+        return self.renews_at + wait
 
     def _by_audience(self, of: Callable[[RenewalRule | NightlyRule], ColumnElement[Any]]) -> ColumnElement[Any]:
         others = of(DEFAULT_RULE)
@@ -118,3 +139,7 @@ def _renews_at(
 
 def _number(timestamp: datetime) -> ColumnElement[int]:
     return literal((timestamp - EPOCH) // _MICROSECOND, BigInteger)
+
+
+def _length(length: timedelta) -> ColumnElement[int]:
+    return literal(length // _MICROSECOND, BigInteger)

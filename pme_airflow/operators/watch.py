@@ -1,0 +1,107 @@
+"""The operator that watches the slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from pme_airflow.errors import LedgerUnavailableError
+    from pme_airflow.lifecycle.slot_watch import SlotWarning
+    from pme_airflow.operators.alerts import OnAlarm
+
+__all__ = ["PMEWatchSlotsOperator", "emit_target_gauges"]
+
+#: Where a run leaves what the next one has to know if the ledger cannot be read then.
+_FORECASTS = "forecasts"
+
+
+class PMEWatchSlotsOperator(BaseOperator):
+    """Emit the gauges of every slot, and warn before a slot is dark.
+
+    A slot is at risk when it is nearer to its end than the plan of its placement allows: nobody renewed its link, or
+    its target did not take the new one. The task then posts an event on ``pme://at-risk/<audience>``, once for each
+    slot and link, and raises an alarm. While the ledger cannot be read it warns by what the last run read.
+
+    Let it run after the sweep. It needs an outlet ``AssetAlias`` to post events.
+
+    :param on_alarm: called with the context and ``alarms``, a list of sentences: a notifier, a function, or several.
+    :param pme_conn_id: the PME connection. (templated)
+    :return: how many slots there are, how many are at risk, and the warnings, as JSON.
+    """
+
+    template_fields: Sequence[str] = ("pme_conn_id",)
+    ui_color = "#e8e4f5"
+
+    def __init__(self, *, on_alarm: OnAlarm = None, pme_conn_id: str = "pme_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.on_alarm = on_alarm
+        self.pme_conn_id = pme_conn_id
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Watch the slots.
+
+        :raises AirflowException: if the ledger cannot be used.
+        """
+        from pme_airflow.errors import LedgerMissingError, LedgerUnavailableError
+        from pme_airflow.hooks.ledger_views import configured_placements, view_of
+        from pme_airflow.hooks.pme import PMEHook, run_context_of
+        from pme_airflow.lifecycle.slot_watch import forecast_of, watch_slots
+        from pme_airflow.operators._errors import airflow_errors, push_result
+        from pme_airflow.operators.slot_metrics import emit
+
+        with airflow_errors():
+            view = view_of(PMEHook(self.pme_conn_id), configured_placements().placements)
+            try:
+                report = watch_slots(view, run_context_of(context))
+            except LedgerMissingError:  # nothing was ever minted
+                return self._end(context, 0, 0, ())
+            except LedgerUnavailableError as error:
+                return self._foresee(context, error)
+        emit(report, self.pme_conn_id)
+        push_result(context, [forecast.as_json() for forecast in forecast_of(report)], key=_FORECASTS)
+        slots, at_risk = (sum(getattr(row, name) for row in report.slots) for name in ("slots", "at_risk"))
+        return self._end(context, slots, at_risk, report.warnings)
+
+    def _foresee(self, context: Mapping[str, Any], error: LedgerUnavailableError) -> dict[str, Any]:
+        """Warn by what the last run expected that read the ledger."""
+        from datetime import datetime, timezone
+
+        from pme_airflow.lifecycle.slot_watch import Forecast, foresee
+        from pme_airflow.operators._errors import push_result
+
+        ti = context["ti"]
+        known = ti.xcom_pull(task_ids=ti.task_id, key=_FORECASTS, include_prior_dates=True) or ()
+        self.log.error("The ledger cannot be read: %s", error)
+        forecasts = [Forecast.of_json(entry) for entry in known]
+        warnings, kept = foresee(forecasts, datetime.now(timezone.utc), error)
+        push_result(context, [forecast.as_json() for forecast in kept], key=_FORECASTS)
+        return self._end(context, None, None, warnings)
+
+    def _end(
+        self, context: Mapping[str, Any], slots: int | None, at_risk: int | None, warnings: Sequence[SlotWarning]
+    ) -> dict[str, Any]:
+        from pme_airflow.operators.alerts import post_at_risk_events, raise_alarms
+
+        if slots is not None:
+            self.log.info("%d slots, %d of them at risk.", slots, at_risk)
+        post_at_risk_events(self, context, warnings)
+        raise_alarms(self, context, [warning.message for warning in warnings], self.on_alarm)
+        return {"slots": slots, "at_risk": at_risk, "warnings": [warning.as_json() for warning in warnings]}
+
+
+def emit_target_gauges(operator: BaseOperator, pme_conn_id: str, target: str) -> None:
+    """Emit the gauges of one target after it was published to. A ledger that cannot be read is logged."""
+    from pme_airflow.errors import PMEError
+    from pme_airflow.hooks.ledger_views import configured_placements, view_of
+    from pme_airflow.hooks.pme import PMEHook
+    from pme_airflow.lifecycle.slot_watch import read_target
+    from pme_airflow.operators.slot_metrics import emit
+
+    try:
+        view = view_of(PMEHook(pme_conn_id), configured_placements().placements)
+        emit(read_target(view, target), pme_conn_id, whole=False)
+    except PMEError as error:
+        operator.log.warning("%s: its gauges are not emitted: %s", target, error)
