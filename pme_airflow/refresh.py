@@ -169,7 +169,7 @@ class _Refresh:
     def _newest(self, services: Services, model_id: str) -> dict[str, Any] | None:
         with services.database.read() as connection:
             row = newest_live(connection, services.client.client_id, self._served.audience, model_id)
-        return None if row is None else item_of(row)
+        return None if row is None else item_of(row, model_id)
 
     def _own(self, services: Services, model_id: str, user: str) -> dict[str, Any]:
         """Return the item of the user's own link, minted now where less than half of it is left."""

@@ -253,7 +253,9 @@ class PMEHook(BaseHook):
         :param details: JSON the next run needs to edit the slot in place; never a link or token.
         :raises LedgerError: if the slot already shows a later link.
         """
-        shown = publications.Shown(slot, str(item["link_id"]), dict(details or {}), self.services.grace)
+        shown = publications.Shown(
+            slot, str(item["link_id"]), dict(details or {}), self.services.grace, str(item["model_id"])
+        )
         refused = self.database.run(
             run_context_of(), lambda tx: publications.publish(tx, target, [shown], claimed=False)
         )

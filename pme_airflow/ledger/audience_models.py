@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 from pme_airflow.ledger import keys, manifests
 from pme_airflow.ledger.bulk import insert_missing
 from pme_airflow.ledger.events import record_events
-from pme_airflow.ledger.tables import events, links, listings, publications
+from pme_airflow.ledger.link_models import opens
+from pme_airflow.ledger.tables import events, link_models, links, listings, publications
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = ["Listing", "ListingChange", "compare_listing", "delisted_since", "known_models", "record_listing"]
@@ -58,8 +59,10 @@ def known_models(tx: ReadTransaction, listing: Listing, now: datetime) -> list[s
     if listed:
         return sorted(listed)
     client_id, audience = listing.client_id, listing.audience
-    requested = select(links.c.model_id).where(
-        links.c.audience == audience, links.c.client_id == client_id, links.c.requested_at > now - _RECENTLY
+    requested = (
+        select(opens)
+        .select_from(links.outerjoin(link_models, link_models.c.link_id == links.c.link_id))
+        .where(links.c.audience == audience, links.c.client_id == client_id, links.c.requested_at > now - _RECENTLY)
     )
     shown = select(publications.c.model_id).where(_shown_to(client_id, audience))
     gone = delisted_since(tx, client_id, audience, now - _RECENTLY)

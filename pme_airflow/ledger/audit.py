@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
 
 from pme_airflow.ledger.events import record_events
-from pme_airflow.ledger.links import LinkRow, load, lock, query
+from pme_airflow.ledger.link_models import delete_models, opening
+from pme_airflow.ledger.links import LinkRow, fetch, lock, query
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import events, links, publications, runs
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
@@ -38,7 +39,8 @@ def as_json(row: LinkRow) -> dict[str, Any]:
 
     return {
         "link_id": row.link_id,
-        "model_id": row.model_id,
+        "model_id": row.opens[0],
+        "models": list(row.opens),
         "audience": row.audience,
         "state": row.state.value,
         "fingerprint": row.fingerprint,
@@ -71,14 +73,14 @@ def list_links(
         if states:
             page = page.where(links.c.state.in_(list(states)))
         if models:
-            page = page.where(links.c.model_id.in_(list(models)))
+            page = page.where(opening(models))
         if audiences:
             page = page.where(links.c.audience.in_(list(audiences)))
         if viewers:
             page = page.where(links.c.viewer.in_(list(viewers)))
         if before is not None:
             page = page.where(links.c.seq < before)
-        rows = [load(row) for row in tx.execute(page)]
+        rows = fetch(tx, page)
         yield from rows
         if len(rows) < _PAGE:
             return
@@ -107,7 +109,10 @@ def export_events(tx: ReadTransaction) -> Iterator[dict[str, Any]]:
 def shown_slots(tx: ReadTransaction, link_id: str) -> list[dict[str, Any]]:
     """Return the slots that show a link."""
     rows = tx.execute(select(publications).where(publications.c.link_id == link_id))
-    return [{"target": row.target, "slot": row.slot, "published_at": row.published_at.isoformat()} for row in rows]
+    return [
+        {"target": r.target, "slot": r.slot, "model_id": r.model_id, "published_at": r.published_at.isoformat()}
+        for r in rows
+    ]
 
 
 def _ended(before: datetime) -> ColumnElement[bool]:
@@ -133,6 +138,7 @@ def purge(tx: WriteTransaction, before: datetime) -> int:
         if not ids:
             break
         tx.execute(delete(events).where(events.c.link_id.in_(ids)))
+        delete_models(tx, ids)
         tx.execute(delete(links).where(links.c.link_id.in_(ids)))
         dropped += len(ids)
     tx.execute(delete(runs).where(runs.c.seen_at < before - timedelta(days=1)))
@@ -142,7 +148,7 @@ def purge(tx: WriteTransaction, before: datetime) -> int:
 def sealed_rows(tx: ReadTransaction, after: int, limit: int = 200) -> list[LinkRow]:
     """Return a page of the live links that have a sealed text."""
     page = query().where(links.c.state == State.LIVE, links.c.sealed.is_not(None), links.c.seq > after)
-    return [load(row) for row in tx.execute(page.order_by(links.c.seq).limit(limit))]
+    return fetch(tx, page.order_by(links.c.seq).limit(limit))
 
 
 def replace_sealed(tx: WriteTransaction, row: LinkRow, sealed: str, at: datetime) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Executable, and_, distinct, exists, func, or_, select
 
+from pme_airflow.ledger.link_models import SHARED, opens
 from pme_airflow.ledger.links import given_share
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.sweep_queue import is_flagged, is_not_flagged, may_be_tried
-from pme_airflow.ledger.tables import events, links, publications
+from pme_airflow.ledger.tables import events, link_models, links, publications
 from pme_airflow.ledger.transaction import ReadTransaction
 
 __all__ = ["DueWork", "RenewalDemand", "dark_slots", "renewals_due", "sweep_due"]
@@ -24,6 +25,8 @@ _CLOSE_DELAY = timedelta(minutes=45)
 _PAGE = 1000
 #: A link minted longer ago than this that no slot shows is left to the scheduled renewals.
 _RECENTLY = timedelta(hours=2)
+#: Each link with each of its models.
+_OPENED = links.outerjoin(link_models, link_models.c.link_id == links.c.link_id)
 #: Events after which a slot may be dark. Some are stamped with the API server's time, so up to 15 minutes late.
 _DARKENING = ("flagged", "revoked", "expired")
 _EVENT_DELAY = timedelta(minutes=15)
@@ -94,6 +97,7 @@ def _below_margin(tx: ReadTransaction, demand: RenewalDemand, now: datetime) -> 
     margin = demand.renew_before - demand.slack
     rows = tx.execute(
         select(links.c.valid_until, links.c.minted_at, links.c.valid_for)
+        .select_from(_OPENED)
         .where(_usable(demand), links.c.valid_until <= now + margin, ~_superseded())
         .order_by(links.c.valid_until)
         .limit(_PAGE)
@@ -117,19 +121,17 @@ def _unpublished(tx: ReadTransaction, demand: RenewalDemand, now: datetime) -> D
     """
     settled = now - demand.slack
     recent = links.c.requested_at > now - _RECENTLY, links.c.minted_at <= settled
-    shown = exists().where(publications.c.link_id == links.c.link_id)
+    shown = exists().where(publications.c.link_id == links.c.link_id, publications.c.model_id == opens)
     behind = exists().where(
         publications.c.audience == links.c.audience,
         publications.c.client_id == links.c.client_id,
-        publications.c.model_id == links.c.model_id,
+        publications.c.model_id == opens,
         publications.c.link_seq < links.c.seq,
     )
     owner = links.c.audience == demand.audience, links.c.client_id == demand.client_id
     usable = links.c.state == State.LIVE, is_not_flagged, links.c.retire_at.is_(None)
-    query = select(func.count(), func.max(links.c.minted_at)).where(
-        *owner, *recent, *usable, or_(~shown, behind), ~_superseded()
-    )
-    found = _counted(tx, query)
+    query = select(func.count(), func.max(links.c.minted_at)).select_from(_OPENED)
+    found = _counted(tx, query.where(*owner, *recent, *usable, or_(~shown, behind), ~_superseded()))
     return found if found.since is None else DueWork(found.count, found.since + demand.slack)
 
 
@@ -167,11 +169,13 @@ def _usable(demand: RenewalDemand) -> ColumnElement[bool]:
 
 def _superseded() -> ColumnElement[bool]:
     """Return whether the model has a newer link that will do."""
-    newer = links.alias()
+    newer, listed = links.alias(), link_models.alias()
+    also_opens = exists().where(listed.c.link_id == newer.c.link_id, listed.c.model_id == opens)
     return exists(
         select(newer.c.seq).where(
             newer.c.audience == links.c.audience,
-            newer.c.model_id == links.c.model_id,
+            newer.c.model_id.in_([opens, SHARED]),
+            or_(newer.c.model_id != SHARED, also_opens),
             newer.c.state == State.LIVE,
             newer.c.client_id == links.c.client_id,
             newer.c.seq > links.c.seq,

@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, case, func, select
 
 from pme_airflow.ledger.keys import viewer_audience
-from pme_airflow.ledger.links import LinkRow, chunked, load, query, unsealed
+from pme_airflow.ledger.link_models import opening
+from pme_airflow.ledger.links import LinkRow, chunked, fetch, load_unsealed, query
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import EPOCH, links
 from pme_airflow.ledger.transaction import ReadTransaction
@@ -52,7 +53,7 @@ def flagged_alive(tx: ReadTransaction) -> list[FlaggedAlive]:
 def flagged_links(tx: ReadTransaction, limit: int) -> list[LinkRow]:
     """Return the flagged links that may be alive, of any client, newest first."""
     flagged = query().where(links.c.state.in_(sorted(ALIVE)), links.c.flagged_at > EPOCH)
-    return [load(row) for row in tx.execute(flagged.order_by(links.c.seq.desc()).limit(limit))]
+    return fetch(tx, flagged.order_by(links.c.seq.desc()).limit(limit))
 
 
 def links_matching(
@@ -69,15 +70,15 @@ def links_matching(
     """
     criteria: list[ColumnElement[bool]] = [links.c.state.in_(sorted(ALIVE))]
     if models:
-        criteria.append(links.c.model_id.in_(list(models)))
+        criteria.append(opening(models))
     if audiences:
         criteria.append(links.c.audience.in_([*audiences, *map(viewer_audience, audiences)]))
     if not fingerprints and not link_ids:
         matching = query().where(*criteria).order_by(links.c.seq).execution_options(yield_per=_PAGE)
-        return [unsealed(load(row)) for row in tx.execute(matching)]
+        return fetch(tx, matching, load_unsealed)
     found: dict[int, LinkRow] = {}
     for column, values in ((links.c.fingerprint, fingerprints), (links.c.link_id, link_ids)):
         for chunk in chunked(dict.fromkeys(values)):
-            rows = (unsealed(load(row)) for row in tx.execute(query().where(*criteria, column.in_(chunk))))
+            rows = fetch(tx, query().where(*criteria, column.in_(chunk)), load_unsealed)
             found.update((row.seq, row) for row in rows)
     return [found[seq] for seq in sorted(found)]

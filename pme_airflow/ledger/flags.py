@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, select, text, update
 from pme_airflow.ledger.bulk import insert_missing, one_of
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.keys import viewer_audience
+from pme_airflow.ledger.link_models import opening
 from pme_airflow.ledger.links import LinkRow, chunked, lock_unsealed
 from pme_airflow.ledger.states import ALIVE
 from pme_airflow.ledger.tables import flags, links
@@ -63,14 +64,13 @@ def flag(
     wanted = [link_id for found in by_fingerprint.values() for link_id in found]
     own: tuple[ColumnElement[bool], ...] = () if client_id is None else (links.c.client_id == client_id,)
     unknown: list[str] = []
-    for label, column, values, which in (
-        ("link", links.c.link_id, link_ids, ()),
-        ("model", links.c.model_id, models, own),
-        ("audience", links.c.audience, audiences, own),
+    for label, named, values, which in (
+        ("link", lambda value: links.c.link_id == value, link_ids, ()),
+        ("model", lambda value: opening([value]), models, own),
+        ("audience", lambda value: links.c.audience.in_([value, viewer_audience(value)]), audiences, own),
     ):
         for value in dict.fromkeys(values):
-            named = [value, viewer_audience(value)] if label == "audience" else [value]
-            ids = tx.scalars(select(links.c.link_id).where(column.in_(named), _may_live, *which)).all()
+            ids = tx.scalars(select(links.c.link_id).where(named(value), _may_live, *which)).all()
             wanted += ids
             unknown += [] if ids else [f"{label} {value}"]
     chosen = lock_unsealed(tx, wanted)

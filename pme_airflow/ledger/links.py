@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Executable, Row, Select, and_, bindparam, select, update
 from sqlalchemy.sql.dml import Update
 
 from pme_airflow.ledger import keys
 from pme_airflow.ledger.bulk import execute_rows, insert_rows, one_of
 from pme_airflow.ledger.events import record_link_events
+from pme_airflow.ledger.link_models import SHARED, models_of, named_models, opening
 from pme_airflow.ledger.states import Event, State, next_state
 from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
@@ -27,15 +28,18 @@ __all__ = [
     "by_id",
     "by_ids",
     "chunked",
+    "fetch",
     "given_share",
     "item_of",
     "load",
+    "load_unsealed",
     "lock",
     "lock_unsealed",
     "newest_live",
     "newest_live_of",
     "query",
     "unsealed",
+    "with_models",
 ]  # fmt: skip
 
 _CHUNK = 500
@@ -54,7 +58,11 @@ def given_share(requested: timedelta, given: timedelta) -> float:
 
 @dataclass(frozen=True, slots=True)
 class LinkRow:
-    """One link as the ledger stores it; never a token in clear."""
+    """One link as the ledger stores it; never a token in clear.
+
+    :param model_id: the model that it opens; :data:`~.link_models.SHARED` for a token of several models.
+    :param models: the models of a token that opens several.
+    """
 
     seq: int
     link_id: str
@@ -81,6 +89,17 @@ class LinkRow:
     verified: str | None
     task_key: str | None
     viewer: str | None = None
+    models: tuple[str, ...] = ()
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        """The models that it opens."""
+        return self.models or (self.model_id,)
+
+    @property
+    def named_models(self) -> str:
+        """The models that it opens, for a message."""
+        return named_models(self.opens)
 
     @property
     def given_share(self) -> float:
@@ -97,8 +116,8 @@ class LinkRow:
 
     @property
     def claim_key(self) -> str:
-        """The key of the claim under which the link was minted."""
-        return keys.mint_claim(self.client_id, self.audience, self.model_id, self.viewer)
+        """The key of the claim under which the link was minted; of several models', that of the first one."""
+        return keys.mint_claim(self.client_id, self.audience, self.opens[0], self.viewer)
 
     @property
     def subject(self) -> dict[str, Any]:
@@ -107,15 +126,18 @@ class LinkRow:
                 "fingerprint": self.fingerprint, "client_id": self.client_id}  # fmt: skip
 
 
-_COLUMNS = [links.c[f.name] for f in fields(LinkRow)]
+_COLUMNS = [links.c[f.name] for f in fields(LinkRow) if f.name != "models"]
 _STATE = [f.name for f in fields(LinkRow)].index("state")
 
 
-def item_of(row: LinkRow) -> dict[str, Any]:
-    """Return the XCom item of a live link: JSON only, never a token in clear."""
+def item_of(row: LinkRow, model_id: str | None = None) -> dict[str, Any]:
+    """Return the XCom item of a live link and one of its models: JSON only, never a token in clear.
+
+    :param model_id: which of its models; the first one if omitted.
+    """
     return {
         "link_id": row.link_id,
-        "model_id": row.model_id,
+        "model_id": model_id or row.opens[0],
         "audience": row.audience,
         "fingerprint": row.fingerprint,
         "valid_until": row.valid_until.isoformat().replace("+00:00", "Z"),
@@ -130,10 +152,29 @@ def query() -> Select[Any]:
 
 
 def load(row: Row[Any]) -> LinkRow:
-    """Read a row of :func:`query`."""
+    """Read a row of :func:`query`; :func:`fetch` reads the models of tokens that open several too."""
     values = list(row)
     values[_STATE] = State(values[_STATE])
     return LinkRow(*values)
+
+
+def fetch(
+    tx: ReadTransaction, statement: Executable, read: Callable[[Row[Any]], LinkRow] | None = None
+) -> list[LinkRow]:
+    """Execute a query for whole rows; what it returns names all models of tokens that open several.
+
+    :param read: reads a row; :func:`load` if omitted.
+    """
+    return with_models(tx, [(read or load)(row) for row in tx.execute(statement)])
+
+
+def with_models(tx: ReadTransaction, rows: Sequence[LinkRow]) -> list[LinkRow]:
+    """Return links with all models of tokens that open several."""
+    shared = [row.link_id for row in rows if row.model_id == SHARED]
+    if not shared:
+        return list(rows)
+    models = models_of(tx, shared)
+    return [replace(row, models=models.get(row.link_id, ())) if row.model_id == SHARED else row for row in rows]
 
 
 def by_id(tx: ReadTransaction, link_id: str) -> LinkRow | None:
@@ -151,9 +192,9 @@ def chunked(keys: Iterable[_Key]) -> Iterator[list[_Key]]:
 def by_ids(tx: ReadTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
     """Return links by id."""
     return {
-        row.link_id: load(row)
+        row.link_id: row
         for chunk in chunked(sorted(set(link_ids)))
-        for row in tx.execute(query().where(one_of(tx, links.c.link_id, chunk)))
+        for row in fetch(tx, query().where(one_of(tx, links.c.link_id, chunk)))
     }
 
 
@@ -164,11 +205,11 @@ def newest_live(tx: ReadTransaction, client_id: str, audience: str, model_id: st
 
 def newest_live_of(tx: ReadTransaction, client_id: str, audience: str, model_ids: Sequence[str]) -> dict[str, LinkRow]:
     """Return each model's newest live link that is neither flagged nor retiring."""
-    named = one_of(tx, links.c.model_id, model_ids)
-    ours = and_(links.c.client_id == client_id, links.c.audience == audience, named)
+    ours = and_(links.c.client_id == client_id, links.c.audience == audience, opening(model_ids, tx))
     live = and_(links.c.state == State.LIVE, links.c.flagged_at.is_(None), links.c.retire_at.is_(None))
     held = query().where(ours, live, links.c.sealed.is_not(None)).order_by(links.c.seq)
-    return {row.model_id: load(row) for row in tx.execute(held)}
+    wanted = set(model_ids)
+    return {model_id: row for row in fetch(tx, held) for model_id in row.opens if model_id in wanted}
 
 
 def lock(tx: WriteTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:
@@ -201,9 +242,14 @@ def unsealed(row: LinkRow) -> LinkRow:
     return replace(row, sealed=None)
 
 
+def load_unsealed(row: Row[Any]) -> LinkRow:
+    """Read a row of :func:`query` as :func:`load` does, without its sealed text."""
+    return unsealed(load(row))
+
+
 def _locked(tx: WriteTransaction, which: ColumnElement[bool]) -> dict[str, LinkRow]:
-    found = tx.execute(query().where(which).order_by(links.c.seq).with_for_update()).all()
-    return {row.link_id: load(row) for row in found}
+    found = fetch(tx, query().where(which).order_by(links.c.seq).with_for_update())
+    return {row.link_id: row for row in found}
 
 
 def add(

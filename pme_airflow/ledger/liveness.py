@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import func, select, update
 
 from pme_airflow.ledger.events import record_events
-from pme_airflow.ledger.links import LinkRow, chunked, load, lock, query
+from pme_airflow.ledger.links import LinkRow, chunked, fetch, lock, query
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.sweep_queue import is_not_flagged
 from pme_airflow.ledger.tables import links
@@ -40,7 +40,7 @@ def unasked(tx: ReadTransaction, client_id: str, audience: str, count: int | Non
     )  # fmt: skip
     seqs = list(tx.scalars(select(links.c.seq).where(*wanted).order_by(links.c.seq.desc()).limit(count and _MOST)))
     chosen = seqs if count is None else random.sample(seqs, min(count, len(seqs)))
-    return [load(row) for chunk in chunked(chosen) for row in tx.execute(query().where(links.c.seq.in_(chunk)))]
+    return [row for chunk in chunked(chosen) for row in fetch(tx, query().where(links.c.seq.in_(chunk)))]
 
 
 def note_alive(tx: WriteTransaction, rows: Sequence[LinkRow]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import update
@@ -78,8 +79,8 @@ def settle(
     :param latest: the server's time at the latest; a lost token's end is counted from it.
     """
     keep_flags_out(tx)
-    claimed = {a.pending.link_id: demand.claim_key(a.pending.model_id) for a in answers}
-    ours = claims.held(tx, claimed.values())
+    claimed = {a.pending.link_id: [demand.claim_key(model_id) for model_id in a.pending.opens] for a in answers}
+    ours = claims.held(tx, chain.from_iterable(claimed.values()))
     rows = _lock_or_restore(tx, demand, [answer.pending for answer in answers], server_now)
     now = tx.now()
     made: list[tuple[LinkRow, dict[str, Any]]] = []
@@ -87,7 +88,7 @@ def settle(
     for answer in answers:
         row = rows[answer.pending.link_id]
         if isinstance(answer.verdict, Made):
-            orphan = row.state is not State.MINTING or claimed[row.link_id] not in ours
+            orphan = row.state is not State.MINTING or not ours.issuperset(claimed[row.link_id])
             values = _made(answer, answer.verdict, demand, server_now)
             values["retire_at"] = now if orphan or answer.verdict.link.valid_until <= server_now else None
             made.append((row, values))
@@ -96,7 +97,7 @@ def settle(
             _settle_unmade(tx, row, answer.verdict, demand, server_now, latest or server_now)
             settled.append(Settled(row))
     advance_all(tx, made, Event.MADE, server_now, "the API answered with a token")
-    claims.release(tx, [claimed[row.link_id] for row, _ in made])
+    claims.release(tx, chain.from_iterable(claimed[row.link_id] for row, _ in made))
     flagged = apply_tombstones(tx, [values["fingerprint"] for _, values in made], now)
     for row, values in made:
         values["flagged_at"] = row.flagged_at or flagged.get(str(values["fingerprint"]))

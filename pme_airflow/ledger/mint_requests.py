@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from pme_airflow.durations import Validity
 from pme_airflow.ledger import claims, keys
-from pme_airflow.ledger.bulk import one_of
-from pme_airflow.ledger.links import LinkRow, add, advance_all, load, lock, query
+from pme_airflow.ledger.link_models import SHARED, add_models, opening
+from pme_airflow.ledger.links import LinkRow, add, advance_all, fetch, lock, query
 from pme_airflow.ledger.mint_runs import MintRun
 from pme_airflow.ledger.states import Event, State
 from pme_airflow.ledger.tables import links
@@ -57,10 +57,20 @@ class Reuse:
 
 @dataclass(frozen=True)
 class PendingMint:
-    """A row was committed: the mint can be sent now."""
+    """A row was committed: the mint can be sent now.
+
+    :param model_id: the model; :data:`~.link_models.SHARED` for a token of several models.
+    :param models: the models of a token that is to open several.
+    """
 
     model_id: str
     link_id: str
+    models: tuple[str, ...] = ()
+
+    @property
+    def opens(self) -> tuple[str, ...]:
+        """The models that the token is to open."""
+        return self.models or (self.model_id,)
 
 
 @dataclass(frozen=True)
@@ -96,11 +106,13 @@ def prepare(
     model_ids: Sequence[str],
     server_now: datetime,
     can_open: CanOpen,
+    tokens: Sequence[Sequence[str]] | None = None,
 ) -> list[Prepared]:
     """Find a reusable link for each model, or claim the model and record the mint that is about to be sent.
 
     :param server_now: the server's time.
     :param can_open: whether one of the connection's keys opens a sealed text.
+    :param tokens: which of the models are to share a token; each gets one of its own if omitted.
     """
     keys_of = {model_id: demand.claim_key(model_id) for model_id in model_ids}
     ours = claims.take(tx, keys_of.values()) if keys_of else set()
@@ -114,11 +126,23 @@ def prepare(
     claims.release(tx, [keys_of[model_id] for model_id in fit if keys_of[model_id] in ours])
     missing = [model_id for model_id, key in keys_of.items() if key in ours and model_id not in fit]
     _abandon(tx, [row for model_id in missing for row in found.get(model_id, ())], server_now)
-    pending = [PendingMint(*entry) for entry in zip(missing, _link_ids(len(missing)), strict=True)]
+    pending = _pending(missing, tokens)
     if pending:
         record(tx, demand, pending, server_now, f"a link of {demand.validity} is requested")
     busy = [Busy(model_id) for model_id, key in keys_of.items() if key not in ours and model_id not in fit]
     return [*(Reuse(model_id, row) for model_id, row in fit.items()), *busy, *pending]
+
+
+def _pending(missing: Sequence[str], tokens: Sequence[Sequence[str]] | None) -> list[PendingMint]:
+    """Return the mints for models without a link."""
+    if tokens is None:
+        return [PendingMint(*entry) for entry in zip(missing, _link_ids(len(missing)), strict=True)]
+    left = set(missing)
+    parts = [part for token in tokens if (part := tuple(model_id for model_id in token if model_id in left))]
+    return [
+        PendingMint(SHARED, link_id, part) if len(part) > 1 else PendingMint(part[0], link_id)
+        for part, link_id in zip(parts, _link_ids(len(parts)), strict=True)
+    ]
 
 
 def record(
@@ -133,26 +157,36 @@ def record(
         "valid_until": server_now + demand.validity.duration + _SLACK,
         "viewer": demand.viewer,
     }
-    columns = {"link_id": [entry.link_id for entry in pending], "model_id": [entry.model_id for entry in pending]}
-    add(tx, columns, same, server_now, reason)
+    shared = [entry for entry in pending if entry.models]
+    for entries, why in [
+        ([entry for entry in pending if not entry.models], reason),
+        *(([entry], f"{reason} for {', '.join(entry.models)}") for entry in shared),
+    ]:
+        if entries:
+            columns = {"link_id": [e.link_id for e in entries], "model_id": [e.model_id for e in entries]}
+            add(tx, columns, same, server_now, why)
+    add_models(tx, {entry.link_id: entry.models for entry in shared})
 
 
 def _links_of(tx: ReadTransaction, demand: Demand, model_ids: Sequence[str]) -> dict[str, list[LinkRow]]:
     """Return the links of each model that are live or being minted, newest first."""
-    rows = tx.execute(
+    statement = (
         query()
         .where(
             links.c.audience == demand.audience,
-            one_of(tx, links.c.model_id, model_ids),
+            opening(model_ids, tx),
             links.c.state.in_([State.LIVE, State.MINTING]),
             links.c.client_id == demand.client_id,
             *([links.c.viewer == demand.viewer] if demand.viewer else []),
         )
         .order_by(links.c.seq.desc())
-    ).all()
+    )
+    wanted = set(model_ids)
     found: dict[str, list[LinkRow]] = {}
-    for row in rows:
-        found.setdefault(row.model_id, []).append(load(row))
+    for row in fetch(tx, statement):
+        for model_id in row.opens:
+            if model_id in wanted:
+                found.setdefault(model_id, []).append(row)
     return found
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, sel
 
 from pme_airflow.ledger import claims, keys
 from pme_airflow.ledger.events import record_events
+from pme_airflow.ledger.link_models import SHARED
 from pme_airflow.ledger.links import LinkRow, chunked, lock
 from pme_airflow.ledger.retirements import DEFAULT_GRACE, Retirement, retire_unshown
 from pme_airflow.ledger.states import State
@@ -23,6 +24,7 @@ __all__ = [
     "NotRecorded",
     "Publication",
     "Shown",
+    "SlotLink",
     "SlotOwner",
     "models_at",
     "move_to_target",
@@ -63,6 +65,14 @@ class Publication:
 
 
 @dataclass(frozen=True)
+class SlotLink:
+    """A link, and which of its models a slot shows it for."""
+
+    link_id: str
+    model_id: str
+
+
+@dataclass(frozen=True)
 class SlotOwner:
     """Whose slots: what one client's links are shown in for an audience.
 
@@ -85,12 +95,20 @@ class Shown:
 
     :param details: what the target needs to edit the slot in place; never a link or a token.
     :param grace: how long the link that was shown before is left alive.
+    :param model_id: the model that is shown; needed for a link that opens several.
     """
 
     slot: str
     link_id: str
     details: dict[str, Any] = field(repr=False)
     grace: timedelta = DEFAULT_GRACE
+    model_id: str | None = None
+
+    def model_of(self, link: LinkRow) -> str | None:
+        """Return the model that is shown; ``None`` where the link does not open it."""
+        if link.model_id != SHARED:
+            return link.model_id
+        return self.model_id if self.model_id in link.models else None
 
 
 class NotRecorded(Enum):
@@ -99,6 +117,7 @@ class NotRecorded(Enum):
     CLAIM_LOST = "the slot was claimed by another run meanwhile"
     UNKNOWN_LINK = "the ledger knows no such link"
     SHOWS_LATER_LINK = "the slot shows a later link"
+    OTHER_MODEL = "the link opens several models, and not the one that is shown"
 
     def __str__(self) -> str:
         return self.value
@@ -116,13 +135,13 @@ def shown_at(
     return [Publication(**row._mapping) for row in tx.execute(query.order_by(publications.c.slot))]
 
 
-def shown_in(tx: ReadTransaction, target: str, slots: Sequence[str]) -> dict[str, str]:
+def shown_in(tx: ReadTransaction, target: str, slots: Sequence[str]) -> dict[str, SlotLink]:
     """Return the link that each of some slots of a target shows; uncertain slots are left out."""
     slot_keys = [keys.slot_key(target, slot) for slot in slots]
-    query = select(publications.c.slot, publications.c.link_id).where(
+    query = select(publications.c.slot, publications.c.link_id, publications.c.model_id).where(
         publications.c.slot_key.in_(slot_keys), publications.c.link_seq > 0
     )
-    return {row.slot: row.link_id for row in tx.execute(query)}
+    return {row.slot: SlotLink(row.link_id, row.model_id) for row in tx.execute(query)}
 
 
 def models_at(tx: ReadTransaction, target: str, owner: SlotOwner) -> dict[str, datetime]:
@@ -239,6 +258,8 @@ def _refusal(
         return NotRecorded.CLAIM_LOST
     if link is None:
         return NotRecorded.UNKNOWN_LINK
+    if entry.model_of(link) is None:
+        return NotRecorded.OTHER_MODEL
     if previous is not None and shows_later(previous, link, known):
         return NotRecorded.SHOWS_LATER_LINK
     return None
@@ -257,9 +278,10 @@ def _record(
         wanted_again = links.c.link_id.in_(chunk), links.c.flagged_at.is_(None), links.c.retire_at.is_not(None)
         tx.execute(update(links).where(*wanted_again).values(retire_at=None))
     subjects = [
-        {**known[e.link_id].subject, "target": target, "slot": e.slot, "reason": f"{target} shows it at {e.slot}"}
+        {**known[e.link_id].subject, "model_id": e.model_of(known[e.link_id]), "target": target, "slot": e.slot,
+         "reason": f"{target} shows it at {e.slot}"}
         for e in taken
-    ]
+    ]  # fmt: skip
     record_events(tx, "published", subjects, now, "")
     replaced: dict[str, Retirement] = {
         before.link_id: (entry.grace, f"replaced at {target}, {entry.slot}")
@@ -281,7 +303,7 @@ def _row(tx: WriteTransaction, target: str, entry: Shown, link: LinkRow, now: da
         "slot": entry.slot,
         "link_id": entry.link_id,
         "link_seq": link.seq,
-        "model_id": link.model_id,
+        "model_id": entry.model_of(link),
         "audience": link.audience,
         "published_at": now,
         "run": tx.run_context.run,

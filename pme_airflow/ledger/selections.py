@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, func, select, update
 
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.events import record_events
-from pme_airflow.ledger.links import load, query
+from pme_airflow.ledger.link_models import opening
+from pme_airflow.ledger.links import fetch, query
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import links, publications
@@ -38,11 +39,13 @@ class Selection:
     def where(self, table: Any) -> list[ColumnElement[bool]]:
         """Return what a publication or a link must fulfil; of links, targets and publishers are not asked."""
         criteria: list[ColumnElement[bool]] = [table.c.client_id == self.client_id]
-        named = [("audience", self.audiences), ("model_id", self.models)]
+        named = [("audience", self.audiences)]
         if table is publications:
-            named += [("target", self.targets)]
+            named += [("model_id", self.models), ("target", self.targets)]
             if self.publishers is not None:
                 criteria.append(table.c.publisher.in_(sorted(self.publishers)))
+        elif self.models:
+            criteria.append(opening(self.models))
         return criteria + [table.c[column].in_(sorted(values)) for column, values in named if values]
 
 
@@ -87,7 +90,7 @@ def retire_unshown_links(tx: WriteTransaction, selection: Selection, reason: str
         (links.c.retire_at.is_(None)) | (links.c.retire_at > now),
         ~is_shown,
     )
-    rows = [load(row) for row in tx.execute(unwanted.order_by(links.c.seq).limit(limit).with_for_update())]
+    rows = fetch(tx, unwanted.order_by(links.c.seq).limit(limit).with_for_update())
     tx.execute(update(links).where(links.c.seq.in_([row.seq for row in rows])).values(retire_at=now))
     record_events(tx, "retiring", [row.subject for row in rows], now, reason)
     return [row.link_id for row in rows]

@@ -50,11 +50,13 @@ class SlotPlan:
 
     :param link: the link that is to be shown; for an uncertain slot this may be a later one than was wanted.
     :param previous: what the slot shows so far.
+    :param model_id: the model that it is to be shown for; ``None`` for the one that was wanted.
     """
 
     action: SlotAction
     link: LinkRow | None = None
     previous: Publication | None = None
+    model_id: str | None = None
 
 
 def set_uncertain(tx: WriteTransaction, target: str, slots: Sequence[str]) -> None:
@@ -64,7 +66,11 @@ def set_uncertain(tx: WriteTransaction, target: str, slots: Sequence[str]) -> No
 
 
 def open_slots(
-    tx: WriteTransaction, target: str, wanted: Mapping[str, str], grace: timedelta = DEFAULT_GRACE
+    tx: WriteTransaction,
+    target: str,
+    wanted: Mapping[str, str],
+    grace: timedelta = DEFAULT_GRACE,
+    models: Mapping[str, str] | None = None,
 ) -> dict[str, SlotPlan]:
     """Claim slots for links, or find why there is nothing to do.
 
@@ -72,10 +78,15 @@ def open_slots(
     the later one of its links: the plan may name another link than the one wanted.
 
     :param wanted: the link wanted in each slot, by its id.
+    :param models: the model that each slot is to show it for; needed for links that open several.
     """
+    shown_for = models or {}
     previous = publications_in(tx, target, wanted)
     known = by_ids(tx, [*wanted.values(), *(p.link_id for p in previous.values() if p.link_seq == 0)])
-    plans = {slot: _plan(known.get(link_id), previous.get(slot), known) for slot, link_id in wanted.items()}
+    plans = {
+        slot: _plan(known.get(link_id), previous.get(slot), known, shown_for.get(slot))
+        for slot, link_id in wanted.items()
+    }
     claimed = {slot: keys.slot_claim(target, slot) for slot, plan in plans.items() if plan.action is SlotAction.PUT}
     ours = claims.take(tx, claimed.values()) if claimed else set()
     late: dict[str, Retirement] = {
@@ -89,16 +100,19 @@ def open_slots(
     return plans | busy
 
 
-def _plan(link: LinkRow | None, previous: Publication | None, known: Mapping[str, LinkRow]) -> SlotPlan:
+def _plan(
+    link: LinkRow | None, previous: Publication | None, known: Mapping[str, LinkRow], model_id: str | None
+) -> SlotPlan:
     if link is not None and previous is not None and shows_later(previous, link, known):
         if previous.link_seq > 0:
             return SlotPlan(SlotAction.NEWER, link, previous)
-        link = known[previous.link_id]
+        link, model_id = known[previous.link_id], previous.model_id
     if link is None or link.state is not State.LIVE or link.flagged_at is not None:
         return SlotPlan(SlotAction.DEAD, link, previous)
-    if previous is not None and previous.link_id == link.link_id and previous.link_seq > 0:
+    same = previous is not None and previous.link_id == link.link_id and model_id in (None, previous.model_id)
+    if same and previous is not None and previous.link_seq > 0:
         return SlotPlan(SlotAction.KEEP, link, previous)
-    return SlotPlan(SlotAction.PUT, link, previous)
+    return SlotPlan(SlotAction.PUT, link, previous, model_id)
 
 
 def _is_late(plan: SlotPlan, link_id: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 
 from pme_airflow.ledger.bulk import one_of
-from pme_airflow.ledger.links import LinkRow, chunked, load, query
+from pme_airflow.ledger.links import LinkRow, chunked, fetch, query
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
@@ -79,7 +79,7 @@ def due_links(tx: ReadTransaction, client_id: str) -> list[LinkRow]:
     now = tx.now()
     due = or_(is_flagged, links.c.retire_at <= now)
     mine = links.c.state == State.LIVE, links.c.client_id == client_id, may_be_tried(now), due
-    rows = [load(row) for row in tx.execute(query().where(*mine).order_by(links.c.seq.desc()))]
+    rows = fetch(tx, query().where(*mine).order_by(links.c.seq.desc()))
     return sorted(rows, key=lambda row: row.flagged_at is None)
 
 
@@ -120,7 +120,7 @@ def _wait(timestamp: datetime | None, now: datetime, longest: timedelta) -> time
 def lock_free(tx: WriteTransaction, where: ColumnElement[bool], order: Sequence[Any], limit: int) -> list[LinkRow]:
     """Lock rows that nobody else is writing now; the others are skipped, so that two sweeps share the work."""
     chosen = query().where(where).order_by(*order).limit(limit).with_for_update(skip_locked=True)
-    return [load(row) for row in tx.execute(chosen)]
+    return fetch(tx, chosen)
 
 
 def release(tx: WriteTransaction, rows: Sequence[LinkRow]) -> None:

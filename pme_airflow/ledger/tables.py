@@ -23,11 +23,11 @@ from sqlalchemy import (
 
 from pme_airflow.ledger.storable import StorableJSON, StorableString
 
-__all__ = ["EPOCH", "HEAD_REVISION", "UTCTimestamp", "api_facts", "claims", "events", "flags", "links", "listings",
-           "manifests", "metadata", "models", "paces", "publications", "runs"]  # fmt: skip
+__all__ = ["EPOCH", "HEAD_REVISION", "UTCTimestamp", "api_facts", "claims", "events", "flags", "link_models", "links",
+           "listings", "manifests", "metadata", "models", "paces", "publications", "runs"]  # fmt: skip
 
 #: The migration that makes exactly these tables.
-HEAD_REVISION = "0007"
+HEAD_REVISION = "0008"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -98,6 +98,14 @@ links = Table(
     Index("pme_links_model", "model_id", "state"),
     Index("pme_links_asked", "audience", "requested_at"),
     Index("pme_links_newest", "state", "seq"),
+    **_MYSQL,
+)
+
+link_models = Table(
+    "pme_link_models",
+    metadata,
+    Column("link_id", StorableString(40), primary_key=True),
+    Column("model_id", StorableString(32), primary_key=True),
     **_MYSQL,
 )
 

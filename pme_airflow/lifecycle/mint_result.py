@@ -94,7 +94,7 @@ class MintTally:
 
     def add(self, model_id: str, row: LinkRow | None) -> None:
         """Note a model's link; its row is needed only where :attr:`keeps_items` is true."""
-        self._items[model_id] = item_of(row) if self.keeps_items and row is not None else None
+        self._items[model_id] = item_of(row, model_id) if self.keeps_items and row is not None else None
 
     def fail(self, model_id: str, error: PMEError) -> None:
         """Note that a model has no link."""

@@ -95,13 +95,13 @@ def pasted_links(view: LedgerView, paste: Paste) -> dict[str, Any]:
     with view.database.read() as tx:
         rows = [row for row in links_of(tx, wanted) if row.client_id == view.client_id]
         shown = shown_counts(tx, [row.link_id for row in rows[:_MOST_LISTED]])
-        names = known_names(tx, view.client_id, sorted({row.model_id for row in rows}))
+        names = known_names(tx, view.client_id, sorted({model_id for row in rows for model_id in row.opens}))
         now = tx.now()
     links = [
         {
             **leaked_link(row, now),
             "conn_id": view.conn_id,
-            "model_name": names.get(row.model_id),
+            "model_name": names.get(row.opens[0]),
             "slots": shown.get(row.link_id, 0),
         }
         for row in rows[:_MOST_LISTED]

@@ -62,4 +62,4 @@ def preview_sweep(services: Services) -> Preview:
 def _slots(tx: ReadTransaction, rows: Iterable[LinkRow]) -> Iterable[dict[str, Any]]:
     for row in rows:
         for slot in audit.shown_slots(tx, row.link_id):
-            yield {**slot, "model_id": row.model_id, "audience": row.audience, "link_id": row.link_id}
+            yield {**slot, "audience": row.audience, "link_id": row.link_id}

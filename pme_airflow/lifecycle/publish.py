@@ -14,7 +14,7 @@ from pme_airflow.embed_params import EmbedParams, with_params
 from pme_airflow.errors import PMEError
 from pme_airflow.ledger import audience_models, publications
 from pme_airflow.ledger.model_names import record_names
-from pme_airflow.ledger.publications import Publication, SlotOwner
+from pme_airflow.ledger.publications import Publication, SlotLink, SlotOwner
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.clearing import clear_slots
 from pme_airflow.lifecycle.clearing_guard import clearing_refused, too_many
@@ -138,13 +138,13 @@ class Publisher:
         with self._services.database.read() as tx:
             shown = publications.shown_in(tx, self._target.name, [slot for slot, _ in wanted])
             live = publications.still_live(
-                tx, [item["link_id"] for slot, item in wanted if shown.get(slot) == item["link_id"]]
+                tx, [item["link_id"] for slot, item in wanted if shown.get(slot) == _slot_link(item)]
             )
-        unchanged = [s for s, item in wanted if shown.get(s) == item["link_id"] and item["link_id"] in live]
+        unchanged = [slot for slot, item in wanted if shown.get(slot) == _slot_link(item) and item["link_id"] in live]
         kept = set(unchanged) - find_lost_slots(self._services, self._run_context, self._target, unchanged)
         remaining: list[tuple[str, Item]] = []
         for slot, item in wanted:
-            if shown.get(slot) == item["link_id"] and slot in kept:
+            if shown.get(slot) == _slot_link(item) and slot in kept:
                 self.slot_unchanged(slot, item)
             else:
                 remaining.append((slot, item))
@@ -265,6 +265,10 @@ def _on_one_line(name: str) -> str:
     """Return a model's name without line breaks, control characters and direction marks, cut to 120 characters."""
     plain = "".join(" " if c.isspace() else c for c in name if c.isspace() or unicodedata.category(c)[0] != "C")
     return " ".join(plain.split())[:120]
+
+
+def _slot_link(item: Item) -> SlotLink:
+    return SlotLink(item["link_id"], item["model_id"])
 
 
 def _entry(slot: str, item: Item) -> dict[str, Any]:

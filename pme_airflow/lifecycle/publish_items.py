@@ -62,7 +62,9 @@ def _checked(item: Any, rows: Mapping[str, LinkRow]) -> Mapping[str, Any] | BadI
         return BadItem(_model_of(item), SlotError("the ledger knows no link with the item's link_id; mint anew"))
     if row.fingerprint != item["fingerprint"]:
         return BadItem(row.model_id, SlotError("the item's fingerprint is not its link's; mint anew"))
-    known = item_of(row)
+    if len(row.opens) > 1 and item["model_id"] not in row.opens:
+        return BadItem(_model_of(item), SlotError("its token opens several models, and not the item's; mint anew"))
+    known = item_of(row, item["model_id"] if len(row.opens) > 1 else None)
     changed = [key for key in _FROM_LEDGER if item[key] != known[key]]
     if changed:
         names = ", ".join(changed)

@@ -127,7 +127,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
                 self._fail(job, SlotError(foreign[job.slot]))
             elif plan.action is SlotAction.PUT:
                 if plan.link is not None and plan.link.link_id != job.items[0]["link_id"]:
-                    job.items[0] = item_of(plan.link)
+                    job.items[0] = item_of(plan.link, plan.model_id)
                 claimed.append(_Claimed(job, plan.previous))
             elif plan.action is SlotAction.DEAD:
                 self._fail(job, SlotError("the link is revoked, expired or flagged; the next run brings a new one"))
@@ -144,8 +144,9 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         if uncertain:  # in a transaction of its own: these rows are locked before the claims, and elsewhere after them
             database.run(self._run_context, lambda tx: slot_claims.set_uncertain(tx, self._target, uncertain))
         wanted = {job.slot: str(job.items[0]["link_id"]) for job in jobs}
+        models = {job.slot: str(job.items[0]["model_id"]) for job in jobs}
         plans = database.run(
-            self._run_context, lambda tx: slot_claims.open_slots(tx, self._target, wanted, self._services.grace)
+            self._run_context, lambda tx: slot_claims.open_slots(tx, self._target, wanted, self._services.grace, models)
         )
         return [plans[job.slot] for job in jobs]
 
@@ -182,7 +183,9 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         put = [(entry.batch[0].job, entry.result) for entry in landed if entry.result is not None]
         failed = [(entry.batch[0].job, entry.error) for entry in landed if entry.error is not None]
         shown = [
-            Shown(job.slot, str(job.items[0]["link_id"]), result.details, self._grace(result)) for job, result in put
+            Shown(job.slot, str(item["link_id"]), result.details, self._grace(result), str(item["model_id"]))
+            for job, result in put
+            if (item := job.items[0])
         ]
 
         def record(tx: WriteTransaction) -> dict[str, NotRecorded]:

@@ -49,7 +49,7 @@ def reusable_for_viewer(services: Services, request: ViewerLinkRequest) -> dict[
     demand = request.demand(services)
     with services.database.read() as tx:
         rows = mint_requests.look(tx, demand, [request.model_id], services.server_time_upper_bound(), services.can_open)
-    return item_of(rows[request.model_id]) if request.model_id in rows else None
+    return item_of(rows[request.model_id], request.model_id) if request.model_id in rows else None
 
 
 def mint_for_viewer(services: Services, request: ViewerLinkRequest) -> dict[str, Any]:

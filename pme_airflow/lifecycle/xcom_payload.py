@@ -117,4 +117,4 @@ def _referred(services: Services, reference: Mapping[str, Any]) -> Iterator[dict
     for page in manifests.pages(services.database, name):
         with services.database.read() as tx:
             rows = newest_live_of(tx, services.client.client_id, audience, page)
-        yield from (item_of(rows[model_id]) for model_id in page if model_id in rows)
+        yield from (item_of(rows[model_id], model_id) for model_id in page if model_id in rows)

@@ -143,7 +143,7 @@ def test_the_upgrade_gives_events_their_target_and_slot(engine: Engine, ledger_a
 def test_every_migration_can_be_undone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate(engine)
     insert(engine, "pme_links", link(1, "live", RUNS[0]))
-    for revision in ("0006", "0005", "0004", "0003", "0002", "0001"):
+    for revision in ("0007", "0006", "0005", "0004", "0003", "0002", "0001"):
         with engine.connect() as connection, connection.begin():
             config = migrations._config()
             config.attributes["connection"] = connection

@@ -275,7 +275,9 @@ def test_what_slots_show_is_found_by_target_slot_and_model(ledger: Database, clo
         assert [p.slot for p in publications.shown_at(tx, SITE)] == ["a", "b", "c"]
         assert [p.slot for p in publications.shown_at(tx, SITE, model_id=MODEL)] == ["a", "c"]
         assert [p.slot for p in publications.shown_at(tx, SITE, OWN, "ModelBBBBBB")] == ["b"]
-        assert publications.shown_in(tx, SITE, ["a", "b", "x"]) == {"a": one.link_id, "b": two.link_id}
+        assert publications.shown_in(tx, SITE, ["a", "b", "x"]) == {
+            slot: publications.SlotLink(row.link_id, row.model_id) for slot, row in (("a", one), ("b", two))
+        }
         assert publications.models_at(tx, SITE, OWN) == {
             MODEL: clock.now(), "ModelBBBBBB": clock.now() - timedelta(seconds=20)
         }  # fmt: skip
@@ -289,7 +291,7 @@ def test_an_uncertain_slot_is_not_taken_to_show_its_link(ledger: Database) -> No
     with ledger.write(RUN) as tx:
         slot_claims.set_uncertain(tx, SITE, ["a"])
     with ledger.read() as tx:
-        assert publications.shown_in(tx, SITE, ["a", "b"]) == {"b": row.link_id}
+        assert publications.shown_in(tx, SITE, ["a", "b"]) == {"b": publications.SlotLink(row.link_id, row.model_id)}
         assert set(publications.publications_in(tx, SITE, ["a", "b"])) == {"a", "b"}
 
 

@@ -65,7 +65,9 @@ def test_slots_and_targets_of_any_name_are_published_and_found_again(database: D
     with database.read() as tx:
         (shown,) = publications.shown_at(tx, target)
         assert publications.shown_at(tx, f"{target} other") == []
-        assert publications.shown_in(tx, target, [odd]) == {shown.slot: row.link_id}
+        assert publications.shown_in(tx, target, [odd]) == {
+            shown.slot: publications.SlotLink(row.link_id, row.model_id)
+        }
     assert shown.details["n"] == 1
 
 

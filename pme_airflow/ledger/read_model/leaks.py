@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from pme_airflow.ledger.links import LinkRow, load, query
+from pme_airflow.ledger.links import LinkRow, load, query, with_models
 from pme_airflow.ledger.read_model.listing import Listing, listing
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.tables import EPOCH, flags, links, publications
@@ -114,7 +114,8 @@ def leak_report(tx: ReadTransaction, client_id: str, limit: int = 200) -> LeakRe
 
 def _links(tx: ReadTransaction, where: Sequence[ColumnElement[bool]], order: Any, limit: int) -> Listing[LinkRow]:
     ordered = query().where(*where).order_by(order, links.c.seq)
-    return listing(tx, ordered, load, limit)
+    found = listing(tx, ordered, load, limit)
+    return Listing(tuple(with_models(tx, found.rows)), found.total)
 
 
 def _exposure_times(
