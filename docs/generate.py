@@ -157,6 +157,8 @@ def placements() -> str:
         described = docstring(found)[1]
         pages += [f"## `kind: {kind}`", "", f"Published by `{name}`.", ""]
         rows = []
+        if kind == "http":
+            pages += ["With `steps` in place of `endpoint` and `json` see [recipes](../reference/recipes.md).", ""]
         for key in [*sorted(options.required), *sorted(options.optional)]:
             argument = transfers._ARGUMENTS.get((kind, key), key)
             meaning = described.get(argument, "").replace("(templated)", "").strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,12 +11,37 @@ import requests
 
 from pme_airflow.addresses import checked_base_url, parse_http_url
 from pme_airflow.errors import PMEInputError
+from pme_airflow.secrets import SecretStr
 
-__all__ = ["ALLOW_HTTP", "allows_http", "base_url_of", "checked_address", "http_session"]
+__all__ = [
+    "ALLOW_HTTP",
+    "HttpCredentials",
+    "allows_http",
+    "base_url_of",
+    "checked_address",
+    "http_credentials",
+    "http_session",
+]
 
 #: The key in a connection's Extra that accepts plain http for a host that is not this machine.
 ALLOW_HTTP = "allow_http"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True)
+class HttpCredentials:
+    """The login and password of an HTTP connection."""
+
+    login: str = ""
+    password: SecretStr = field(default_factory=lambda: SecretStr(""))
+
+
+def http_credentials(conn_id: str) -> HttpCredentials:
+    """Return the login and password of an HTTP connection; a task's log masks the password."""
+    from airflow.sdk import BaseHook
+
+    connection = BaseHook.get_connection(conn_id)
+    return HttpCredentials(connection.login or "", SecretStr(connection.password or ""))
 
 
 def http_session(conn_id: str) -> tuple[requests.Session, str]:

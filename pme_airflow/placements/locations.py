@@ -7,6 +7,8 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
+from pme_airflow.recipes import slot_source
+
 __all__ = ["location_of"]
 
 #: The options that name a location, by kind, each with what the transfer uses if it is left out.
@@ -25,7 +27,7 @@ def location_of(kind: str, options: Mapping[str, Any]) -> str:
     if kind == "object_storage":
         named["path"] = _folder(str(named["path"]))
     elif kind == "http":
-        named["endpoint"] = str(named["endpoint"]).strip("/")
+        named["endpoint"] = (slot_source(options) if "steps" in options else str(named["endpoint"])).strip("/")
     elif kind == "slack":
         named["channel"] = str(named["channel"]).lstrip("#").lower()
     return f"{kind} {json.dumps(named, sort_keys=True, default=str)}"

@@ -10,6 +10,9 @@ from pme_airflow.errors import PMEInputError
 from pme_airflow.extras import require_extra, require_store
 from pme_airflow.placements.placement import TargetSpec, task_id_part
 from pme_airflow.placements.problems import ProblemCollector, shown
+from pme_airflow.recipes import RECIPE_KEYS, read_recipe
+from pme_airflow.recipes.fields import Fields
+from pme_airflow.recipes.parsing import SIGNERS
 
 __all__ = ["read_targets"]
 
@@ -30,10 +33,23 @@ _KINDS: Mapping[str, _Kind] = {
     "wordpress": _Kind(frozenset({"pages"}), frozenset({"wordpress_conn_id", "type"})),
     "http": _Kind(
         frozenset({"endpoint", "json"}),
-        frozenset({"http_conn_id", "method", "headers", "expected_statuses", "read_endpoint", "clear_json", "timeout"}),
+        frozenset(
+            {
+                "http_conn_id",
+                "method",
+                "headers",
+                "expected_statuses",
+                "read_endpoint",
+                "clear_json",
+                "signer",
+                "timeout",
+            }
+        ),
     ),
     "custom": _Kind(frozenset({"class"}), frozenset({"options"})),
 }
+#: ``kind: http`` with a list of steps in place of one request.
+_HTTP_STEPS = _Kind(frozenset({"steps"}), frozenset({"http_conn_id", "timeout", *RECIPE_KEYS}) - {"steps"})
 
 
 def read_targets(
@@ -68,15 +84,30 @@ def _read_target(
         problems.add(f"{where}.kind", f"{shown(name)} is unknown; the kinds are {', '.join(sorted(_KINDS))}")
         return None
     options = {str(key): value for key, value in entry.items() if key != "kind"}
+    if name == "http" and "steps" in options:
+        kind = _HTTP_STEPS
     for key in sorted(kind.required - set(options)):
         problems.add(f"{where}.{key}", f"is missing; a target of kind {name} needs it")
     for key in sorted(set(options) - kind.required - kind.optional):
         known = ", ".join(sorted(kind.required | kind.optional))
         problems.add(f"{where}.{key}", f"is unknown for {name}; it takes {known}")
     _check_installed(str(name), options, where, problems)
+    if name == "http":
+        _check_http(options, where, problems)
     if name == "wordpress":
         _check_pages(options.get("pages"), f"{where}.pages", models, exclude, problems)
     return TargetSpec(str(name), options, f"{task_id}_{name}")
+
+
+def _check_http(options: Mapping[str, Any], where: str, problems: ProblemCollector) -> None:
+    """Add what is wrong with a recipe's steps, or with the signer of a single request."""
+    fields = Fields()
+    if "steps" in options:
+        read_recipe(options, fields)
+    elif options.get("signer", "") not in ["", *SIGNERS]:
+        fields.add("signer", f"is unknown; the signers are {', '.join(sorted(SIGNERS))}")
+    for key, problem in fields.problems:
+        problems.add(f"{where}.{key}", problem)
 
 
 def _check_installed(kind: str, options: Mapping[str, Any], where: str, problems: ProblemCollector) -> None:

@@ -13,14 +13,18 @@ __all__ = ["check_api"]
 
 #: How many models' entries are read.
 _MAX_READ = 5
-_CREATE = "Create the entries first, or correct endpoint and read_endpoint."
+_CREATE = "Create the entries first, or correct endpoint and {}."
 _RUNNING = "Check that the host of the connection is right, and that it is running."
 
 Read = Callable[[Mapping[str, Any]], object]
 
 
 def check_api(
-    place: str, read: Read | None, items: Sequence[Mapping[str, Any]], creates: bool
+    place: str,
+    read: Read | None,
+    items: Sequence[Mapping[str, Any]],
+    creates: bool,
+    reading: str = "read_endpoint",
 ) -> Iterator[CheckResult]:
     """Check that entries can be read.
 
@@ -28,12 +32,13 @@ def check_api(
     :param read: reads the entry of a model and audience; ``None`` where the target reads nothing.
     :param items: the models that are to be shown.
     :param creates: whether the method makes entries that do not exist.
+    :param reading: the setting that says what readers get.
     """
     if read is None:
         yield CheckResult.warning(
             "read",
             f"{place} is only written to: whether a link is shown is not read back.",
-            "Name the endpoint that readers get the link from in read_endpoint.",
+            f"Name what readers get the link from in {reading}.",
         )
         return
     missing = []
@@ -49,7 +54,11 @@ def check_api(
             yield CheckResult.of_error("read", error, _RUNNING)
             return
     if missing and not creates:
-        yield CheckResult.bad("read", f"{place} has no entry for {', '.join(missing)}.", _CREATE)
+        yield CheckResult.bad(
+            "read",
+            f"{place} has no entry for {', '.join(missing)}.",
+            _CREATE.format(reading),
+        )
         return
     if not items:
         yield CheckResult.warning(

@@ -59,7 +59,8 @@ class _Anonymous(AuthBase):
     """Sends no credentials, so that a page is read as a visitor reads it."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.pop("Authorization", None)
+        for name in ("Authorization", "Cookie"):
+            request.headers.pop(name, None)
         return request
 
 
@@ -87,18 +88,21 @@ class WebApi:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Any = None,
+        form: Mapping[str, str] | None = None,
         anonymous: bool = False,
         allow_html: bool = False,
     ) -> requests.Response:
         """Send a request. GET, HEAD and DELETE are sent up to 4 times while the failure is temporary.
 
         :param check: returns the error of a response that is neither a redirect nor a temporary failure, or ``None``.
+        :param body: JSON; ``None`` for none.
+        :param form: fields that are sent as a form in place of JSON.
         :param allow_html: whether a page of HTML is left to ``check``.
         :raises SlotError: with a message that contains neither the address's query nor the body.
         """
 
         def once() -> requests.Response:
-            return self._once(method, path, check, params, headers, body, anonymous, allow_html)
+            return self._once(method, path, check, params, headers, body, form, anonymous, allow_html)
 
         if method not in _REPEATABLE:
             return once()
@@ -119,6 +123,7 @@ class WebApi:
         params: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
         body: Any,
+        form: Mapping[str, str] | None,
         anonymous: bool,
         allow_html: bool,
     ) -> requests.Response:
@@ -132,6 +137,7 @@ class WebApi:
                 params=params,
                 headers={"Accept-Encoding": _ENCODINGS, **(headers or {})},
                 json=body,
+                data=form,
                 timeout=self._timeout,
                 allow_redirects=False,
                 auth=_Anonymous() if anonymous else None,

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pme_airflow.transfers.base import PMETransferOperator
 
 if TYPE_CHECKING:
+    import requests
+
+    from pme_airflow.hooks.http import HttpCredentials
     from pme_airflow.hooks.pme import PMEHook
     from pme_airflow.targets.base import Target
 
@@ -15,10 +18,13 @@ __all__ = ["PMEToHttpOperator"]
 
 
 class PMEToHttpOperator(PMETransferOperator):
-    """Send each link to a JSON API.
+    """Send each link to a JSON API: by one request, or by the steps of a recipe.
 
-    The endpoint, headers and body are templates over an item: ``{model_id} {audience} {link} {access_token}
-    {valid_until} {link_id}``. They are filled in when a link is sent, so that rendered fields never contain one.
+    One request has ``endpoint`` and ``json``. The endpoint, headers and body are templates over an item: ``{model_id}
+    {audience} {link} {access_token} {valid_until} {link_id}``. They are filled in when a link is sent, so that rendered
+    fields never contain one.
+
+    A recipe has ``steps``, whose templates are ``{{ model_id }}`` and so on, and what earlier steps keep of an answer.
 
     :param links: items as ``PMEMintLinksOperator`` returns them.
     :param endpoint: the path under the connection's address, for example ``items/spaces/{model_id}``.
@@ -30,6 +36,13 @@ class PMEToHttpOperator(PMETransferOperator):
     :param read_endpoint: the endpoint that readers get the link from; it is read after each write.
     :param clear_json: the body that clears a slot, for a model that is no longer listed.
     :param timeout: seconds to wait for a response.
+    :param steps: the requests that put a link in place, each a mapping, in place of ``endpoint`` and ``json``.
+    :param read_back: the requests that read a slot as a reader does; the last answer must show the link.
+    :param take_away: the requests that clear a slot.
+    :param check: the requests by which ``pme-airflow doctor`` checks the set-up; they change nothing.
+    :param slot: the name of a slot, with ``{{ model_id }}`` in it.
+    :param texts: templates that the steps name, such as an iframe.
+    :param signer: ``ghost``, to sign requests with the connection's password in place of its credentials.
     """
 
     template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "http_conn_id")
@@ -38,8 +51,8 @@ class PMEToHttpOperator(PMETransferOperator):
         self,
         *,
         links: Any,
-        endpoint: str,
-        json: Any,
+        endpoint: str | None = None,
+        json: Any = None,
         http_conn_id: str = "http_default",
         method: str = "PATCH",
         headers: Mapping[str, str] | None = None,
@@ -47,6 +60,13 @@ class PMEToHttpOperator(PMETransferOperator):
         read_endpoint: str | None = None,
         clear_json: Any = None,
         timeout: float = 30.0,
+        steps: Sequence[Mapping[str, Any]] | None = None,
+        read_back: Sequence[Mapping[str, Any]] | None = None,
+        take_away: Sequence[Mapping[str, Any]] | None = None,
+        check: Sequence[Mapping[str, Any]] | None = None,
+        slot: str | None = None,
+        texts: Mapping[str, str] | None = None,
+        signer: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(links=links, **kwargs)
@@ -59,12 +79,48 @@ class PMEToHttpOperator(PMETransferOperator):
         self.read_endpoint = read_endpoint
         self.clear_json = clear_json
         self.timeout = timeout
+        self.signer = signer
+        given = {"steps": steps, "read_back": read_back, "take_away": take_away, "check": check, "slot": slot}
+        self.recipe = {key: value for key, value in {**given, "texts": texts}.items() if value is not None}
+        if "steps" in self.recipe and (endpoint is not None or read_endpoint is not None or clear_json is not None):
+            raise ValueError("steps: stands in place of endpoint, json, read_endpoint and clear_json; give one form.")
+        if self.recipe and "steps" not in self.recipe:
+            raise ValueError(f"{', '.join(sorted(self.recipe))}: need steps; a single request has other arguments.")
 
     def make_target(self, hook: PMEHook) -> Target:
-        from pme_airflow.hooks.http import http_session
-        from pme_airflow.targets.http_json import HttpJsonTarget, http_target_name
+        from pme_airflow.hooks.http import http_credentials, http_session
+        from pme_airflow.targets.http_signers import signer_of
 
         session, base_url = http_session(self.http_conn_id)
+        credentials = http_credentials(self.http_conn_id)
+        if self.signer:
+            session.auth = signer_of(self.signer, credentials.password)
+        if "steps" in self.recipe:
+            return self._steps_target(session, base_url, credentials)
+        return self._single_target(session, base_url)
+
+    def _steps_target(self, session: requests.Session, base_url: str, credentials: HttpCredentials) -> Target:
+        from pme_airflow.recipes import recipe_of, slot_source
+        from pme_airflow.targets.http_steps import HttpStepsTarget, http_target_name
+
+        recipe = recipe_of(self.recipe)
+        name = http_target_name(base_url, slot_source(self.recipe))
+        return HttpStepsTarget(
+            session,
+            base_url,
+            name,
+            recipe,
+            timeout=self.timeout,
+            login=credentials.login,
+            password=credentials.password,
+        )
+
+    def _single_target(self, session: requests.Session, base_url: str) -> Target:
+        from pme_airflow.errors import PMEInputError
+        from pme_airflow.targets.http_json import HttpJsonTarget, http_target_name
+
+        if self.endpoint is None:
+            raise PMEInputError("is missing: give endpoint and json, or steps.", "endpoint")
         return HttpJsonTarget(
             session,
             base_url,

@@ -44,7 +44,7 @@ def each(blocks: list[Block]) -> pytest.MarkDecorator:
 
 
 def test_every_language_is_checked_and_no_block_is_indented_alone() -> None:
-    known = {"sh", "yaml", "python", "js", "html", "text", "docker", "mermaid", "{toctree}"}
+    known = {"sh", "yaml", "python", "js", "json", "html", "text", "docker", "mermaid", "{toctree}"}
     assert {block.name: block.language for block in BLOCKS if block.language not in known} == {}
     indented = [
         (page, line)
@@ -202,6 +202,11 @@ def test_every_python_block_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         exec(compile(block.text, block.name, "exec"), namespaces.setdefault(block.page, {}))
     assert len(of("python")) > 4
     assert len(namespaces) > 3
+
+
+@each(of("json"))
+def test_every_json_block_is_json(block: Block) -> None:
+    json.loads(block.text)
 
 
 @each(of("js"))

@@ -98,3 +98,33 @@ def test_what_a_target_needs_and_is_not_installed_is_named(monkeypatch: pytest.M
     monkeypatch.setattr(target_specs, "require_store", missing)
     _, problems = read([{"kind": kind, **options} for kind, options in GOOD.items()])
     assert problems == ["targets[0].path: install file:///srv", "targets[1]: install slack"]
+
+
+STEPS: dict[str, Any] = {
+    "steps": [
+        {"name": "read", "endpoint": "e/{{ model_id }}", "keep": "sys.version"},
+        {"method": "PUT", "endpoint": "e/{{ model_id }}", "json": {"u": "{{ link }}", "v": "{{ read.sys.version }}"}},
+    ]
+}
+
+
+def test_steps_stand_in_place_of_one_request() -> None:
+    (spec,), problems = read([{"kind": "http", **STEPS}])
+    assert problems == []
+    assert spec.options == STEPS
+    assert spec.location == 'http {"endpoint": "e/{{ model_id }}", "http_conn_id": "http_default"}'
+
+
+def test_what_is_wrong_with_steps_is_named_by_its_place() -> None:
+    wrong = {**STEPS, "take_away": [{"method": "PUT", "endpoint": "e/{{ model }}"}], "endpoint": "x"}
+    _, problems = read([{"kind": "slack", "channel": "x"}, {"kind": "http", **wrong}])
+    assert [problem.partition(";")[0] for problem in problems] == [
+        "targets[1].endpoint: is unknown for http",
+        "targets[1].take_away[0]: model is unknown",
+    ]
+
+
+def test_signer_of_one_request_is_known() -> None:
+    request = {"kind": "http", "endpoint": "x", "json": {}}
+    assert read([{**request, "signer": "ghost"}])[1] == []
+    assert read([{**request, "signer": ["aws"]}])[1] == ["targets[0].signer: is unknown; the signers are ghost"]

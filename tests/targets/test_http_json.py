@@ -21,7 +21,7 @@ from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken, SecretStr
-from pme_airflow.targets import http_json, web
+from pme_airflow.targets import http_requests, http_steps, web
 from pme_airflow.targets.base import ShownLink, SlotCheck
 from pme_airflow.targets.http_json import HttpJsonTarget, http_target_name
 from tests.conftest import MODELS
@@ -428,7 +428,7 @@ def test_at_most_fifty_entries_are_read_and_those_first_that_were_not_for_longes
 
 
 def test_check_ends_with_its_time(cms: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_json, "_CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(http_steps, "_CHECK_SECONDS", 0.0)
     target = http_target(cms)
     assert target.check_shown([entry(target, shown_link(), {})]) == SlotCheck([], {})
     assert cms.server.received == []
@@ -462,4 +462,4 @@ def test_response_that_is_not_modified_though_nothing_was_asked_is_an_error(cms:
 def test_a_body_that_is_nested_too_deep_reports_no_error() -> None:
     response = requests.Response()
     response.status_code, response._content = 200, b"[" * 100_000
-    assert http_json._error_in_success(response) is None
+    assert http_requests._json_of(response) is None

@@ -109,3 +109,50 @@ def test_plain_http_to_another_machine_is_refused(connect: Connect, mint_items: 
     connect("cms", conn_type="http", host=host)
     with pytest.raises(AirflowFailException, match="plain http"):
         run(to_http(mint_items(ONE)))
+
+
+STEPS = [
+    {"name": "read", "endpoint": "spaces/{{ model_id }}", "keep": {"etag": {"header": "ETag"}}},
+    {
+        "method": "PUT", "endpoint": "spaces/{{ model_id }}", "headers": {"If-Match": "{{ read.etag }}"},
+        "json": {"url": "{{ link }}", "by": "{{ connection.login }}"},
+    },
+]  # fmt: skip
+
+
+def by_steps(links: Any, **arguments: Any) -> PMEToHttpOperator:
+    given = {"http_conn_id": "cms", "steps": STEPS, "read_back": [{"endpoint": "spaces/{{ model_id }}"}], **arguments}
+    return PMEToHttpOperator(task_id="publish", links=links, audience="intranet", **given)
+
+
+def test_links_are_published_by_steps(cms: Entries, mint_items: MintItems) -> None:
+    cms.entries[f"spaces/{ONE}"], cms.edits = {"url": None}, 1
+    result = run(by_steps(mint_items(ONE)))
+    assert result["counts"]["published"] == 1
+    assert result["target"] == f"http:{cms.address}/spaces/{{{{ model_id }}}}"
+    assert cms.entries[f"spaces/{ONE}"]["by"] == "bot"
+
+
+def test_a_recipe_that_is_wrong_names_every_problem(cms: Entries, mint_items: MintItems) -> None:
+    wrong = [{**STEPS[1], "endpoint": "https://elsewhere.example"}, {**STEPS[1], "methd": "PUT"}]
+    with pytest.raises(AirflowFailException, match=r"(?s)names another host.*methd: is unknown"):
+        run(by_steps(mint_items(ONE), steps=wrong))
+
+
+def test_one_request_and_steps_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="give one form"):
+        by_steps([], endpoint="x")
+    with pytest.raises(ValueError, match="need steps"):
+        PMEToHttpOperator(task_id="t", links=[], endpoint="x", json={}, take_away=STEPS)
+
+
+def test_requests_to_ghost_are_signed(cms: Entries, mint_items: MintItems, connect: Connect) -> None:
+    connect("cms", conn_type="http", host=cms.address, password=f"{'a1' * 12}:{'b2' * 32}")
+    cms.entries[f"spaces/{ONE}"] = {"url": None}
+    run(by_steps(mint_items(ONE), signer="ghost"))
+    assert {r.headers["Authorization"].split()[0] for r in cms.server.received} == {"Ghost"}
+
+
+def test_a_signer_without_its_key_says_so(cms: Entries, mint_items: MintItems) -> None:
+    with pytest.raises(AirflowFailException, match="signer: ghost needs an Admin API key"):
+        run(by_steps(mint_items(ONE), signer="ghost"))
