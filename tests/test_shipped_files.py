@@ -14,7 +14,7 @@ from pme_airflow.shipped_files import shipped
 
 def test_a_checkout_has_them_beside_the_package() -> None:
     assert shipped("dags") == ROOT / "dags"
-    assert shipped("extras/wordpress/pme-revisions.php").is_file()
+    assert shipped("extras/wordpress/pme-embed/pme-embed.php").is_file()
 
 
 def test_a_wheel_has_them_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ class TargetSpec:
         if self.kind == "slack":  # each audience has messages of its own in a channel
             return []
         if self.kind == "wordpress":
-            return [f"{self.location} {page}#{model}" for model, page in self.options["pages"].items()]
+            return [f"{self.location} {page}#{model}" for model, page in (self.options.get("pages") or {}).items()]
         return [self.location]
 
 

@@ -30,7 +30,7 @@ _KINDS: Mapping[str, _Kind] = {
         frozenset({"path"}), frozenset({"conn_id", "sdk_url", "sdk_key", "public_url", "storage_options"})
     ),
     "slack": _Kind(frozenset({"channel"}), frozenset({"slack_conn_id"})),
-    "wordpress": _Kind(frozenset({"pages"}), frozenset({"wordpress_conn_id", "type"})),
+    "wordpress": _Kind(frozenset(), frozenset({"pages", "wordpress_conn_id", "type", "mode"})),
     "http": _Kind(
         frozenset({"endpoint", "json"}),
         frozenset(
@@ -50,6 +50,7 @@ _KINDS: Mapping[str, _Kind] = {
 }
 #: ``kind: http`` with a list of steps in place of one request.
 _HTTP_STEPS = _Kind(frozenset({"steps"}), frozenset({"http_conn_id", "timeout", *RECIPE_KEYS}) - {"steps"})
+_WORDPRESS_MODES = ("auto", "plugin", "content")
 
 
 def read_targets(
@@ -95,7 +96,8 @@ def _read_target(
     if name == "http":
         _check_http(options, where, problems)
     if name == "wordpress":
-        _check_pages(options.get("pages"), f"{where}.pages", models, exclude, problems)
+        _check_mode(options, where, problems)
+        _check_pages(options, f"{where}.pages", models, exclude, problems)
     return TargetSpec(str(name), options, f"{task_id}_{name}")
 
 
@@ -121,9 +123,22 @@ def _check_installed(kind: str, options: Mapping[str, Any], where: str, problems
         problems.add(f"{where}.{error.field}".rstrip("."), error.problem)
 
 
+def _check_mode(options: Mapping[str, Any], where: str, problems: ProblemCollector) -> None:
+    mode = options.get("mode", "auto")
+    if mode not in _WORDPRESS_MODES:
+        problems.add(f"{where}.mode", f"{shown(mode)} is unknown; give {', '.join(_WORDPRESS_MODES)}")
+    if mode != "plugin" and "pages" not in options:
+        problems.add(f"{where}.pages", "is missing; a target of kind wordpress needs it")
+
+
 def _check_pages(
-    pages: Any, where: str, models: Collection[str] | None, exclude: Collection[str], problems: ProblemCollector
+    options: Mapping[str, Any],
+    where: str,
+    models: Collection[str] | None,
+    exclude: Collection[str],
+    problems: ProblemCollector,
 ) -> None:
+    pages, optional = options.get("pages"), options.get("mode") == "plugin"
     if not isinstance(pages, Mapping):
         if pages is not None:
             problems.add(where, "give a mapping of model id to page number")
@@ -134,5 +149,5 @@ def _check_pages(
         if models is not None and str(model) not in models and str(model) not in exclude:
             problems.add(f"{where}.{model}", "is a page for a model that is not listed in models")
     for model in models or ():
-        if model not in pages:
+        if model not in pages and not optional:
             problems.add(f"{where}.{model}", "is missing: every listed model needs a page")

@@ -15,7 +15,7 @@ from pme_airflow.api.outcomes import HttpResponse
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.bounded_http import MAX_BODY, bound_session, read_response
 
-__all__ = ["WebApi", "WebRefusal"]
+__all__ = ["ResponseCheck", "WebApi", "WebRefusal"]
 
 _TRIES = 4
 #: The longest pause between two tries, in seconds, whatever ``Retry-After`` asks for.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -18,7 +18,7 @@ from pme_airflow.targets.web import WebRefusal
 from pme_airflow.targets.wordpress_content import shown_text
 from pme_airflow.targets.wordpress_rest import WordPressApi, source_of
 
-__all__ = ["check_pages"]
+__all__ = ["check_pages", "holds_link"]
 
 _PER_REQUEST = 100
 #: How many pages that are missing from a list are read one by one: a plugin may list the pages of one language only.
@@ -27,10 +27,27 @@ _MAX_SINGLE = 20
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,512}")
 
 
-def check_pages(api: WordPressApi, shown: Sequence[Publication]) -> SlotCheck:
-    """Check that pages still hold the links that were published in them.
+def holds_link(page: Mapping[str, Any], publication: Publication) -> bool:
+    """Return whether a page holds the link of a publication, in its place or elsewhere."""
+    content, model_id = source_of(page), publication.model_id
+    tokens = tokens_of(content, model_id)
+    known = publication.details.get("fingerprint")
+    if known is None:
+        return bool(tokens)
+    tokens |= set(_TOKEN.findall(shown_text(content, model_id)))
+    return any(fingerprint(AccessToken(token)) == known for token in tokens)
+
+
+def check_pages(
+    api: WordPressApi,
+    shown: Sequence[Publication],
+    holds: Callable[[Mapping[str, Any], Publication], bool] = holds_link,
+) -> SlotCheck:
+    """Check that pages still hold what was published in them.
 
     A page that was not saved since it was last read costs no request of its own. For the others the source is compared.
+
+    :param holds: returns whether a page's source holds it.
     """
     lost: set[str] = set()
     details: dict[str, dict[str, Any]] = {}
@@ -40,7 +57,7 @@ def check_pages(api: WordPressApi, shown: Sequence[Publication]) -> SlotCheck:
             pages = _saved_since(api, kind, some, slots)
             for number, page in pages.items():
                 for publication in slots[number]:
-                    if page is None or not _holds(page, publication):
+                    if page is None or not holds(page, publication):
                         lost.add(publication.slot)
                     else:
                         details[publication.slot] = {**publication.details, "modified": page.get("modified_gmt")}
@@ -85,14 +102,3 @@ def _single(api: WordPressApi, path: str) -> Mapping[str, Any] | None:
             return None
         raise
     return None if page.get("status") == "trash" else page
-
-
-def _holds(page: Mapping[str, Any], publication: Publication) -> bool:
-    """Return whether a page holds the link of a publication, in its place or elsewhere."""
-    content, model_id = source_of(page), publication.model_id
-    tokens = tokens_of(content, model_id)
-    known = publication.details.get("fingerprint")
-    if known is None:
-        return bool(tokens)
-    tokens |= set(_TOKEN.findall(shown_text(content, model_id)))
-    return any(fingerprint(AccessToken(token)) == known for token in tokens)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,9 +9,9 @@ from urllib.parse import urlsplit
 import requests
 
 from pme_airflow.errors import SlotError
-from pme_airflow.leaks.encodings import redact
 from pme_airflow.targets.bounded_http import ResponseTooLongError
-from pme_airflow.targets.web import WebApi, WebRefusal
+from pme_airflow.targets.web import ResponseCheck, WebApi, WebRefusal
+from pme_airflow.targets.wordpress_answers import code_of, json_of
 
 __all__ = ["WordPressApi", "filters_iframes", "lists_rights", "source_of"]
 
@@ -23,10 +21,6 @@ _PAGE_FIELDS = "id,status,link,content.raw,_links"
 #: The fields to request of a revision; WordPress cannot return a part of its content.
 _REVISION_FIELDS = "id,content"
 _ACTIONS = ("https://api.w.org/action-", "wp:action-")
-_CODE = re.compile(r"[A-Za-z0-9_-]{1,60}")
-#: Where JSON may start in a response that plugins print notices into, and how many such places are tried.
-_JSON_START = re.compile(r"[\[{](?=\s*[\"{\[\]}])")
-_MAX_STARTS = 50
 #: Keeps PHP's notices out of responses.
 _HEADERS = {"Accept": "application/json"}
 _NOT_FOUND = frozenset({404, 410})
@@ -76,10 +70,16 @@ class WordPressApi:
 
         :param link: the page's address as WordPress gives it.
         """
+        return self.for_visitors(link, _front_problem, "text/html").text
+
+    def for_visitors(self, link: str, check: ResponseCheck, accept: str = "application/json") -> requests.Response:
+        """Request an address of the site without credentials, at the site's own host.
+
+        :param link: the address; its host, if it has one, does not count.
+        """
         parts = urlsplit(link)
         where = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        headers = {"Accept": "text/html"}
-        return self._front.request("GET", where, _front_problem, headers=headers, anonymous=True, allow_html=True).text
+        return self._front.request("GET", where, check, headers={"Accept": accept}, anonymous=True, allow_html=True)
 
     def pages(self, kind: str, numbers: Sequence[int], fields: str) -> dict[int, Mapping[str, Any]]:
         """Read some fields of up to 100 pages in one request; those that are gone or in the trash are left out.
@@ -178,14 +178,27 @@ class WordPressApi:
     def _request(
         self, method: str, path: str, query: Mapping[str, Any], *, body: Any = None, anonymous: bool = False
     ) -> Any:
-        """Send a request to the address that answered last, or else to the others.
+        return self.call(method, "wp/v2", path, _problem, query, body, anonymous=anonymous)
+
+    def call(
+        self,
+        method: str,
+        namespace: str,
+        path: str,
+        check: ResponseCheck,
+        query: Mapping[str, Any],
+        body: Any = None,
+        *,
+        anonymous: bool = False,
+    ) -> Any:
+        """Send a request to the address that answered last, or else to the others, and return the answer's JSON.
 
         Another address is tried only where WordPress itself did not answer, so that nothing was written.
         """
         problems: list[WebRefusal] = []
         for address in sorted(_ADDRESSES, key=lambda other: other != self._address):
             try:
-                found = self._request_at(address, method, path, query, body, anonymous)
+                found = self._request_at(address, method, f"{namespace}/{path}", check, query, body, anonymous)
             except WebRefusal as error:
                 if error.code or not error.permanent:
                     raise
@@ -197,14 +210,21 @@ class WordPressApi:
         raise max(problems, key=lambda error: error.status not in (200, *_NOT_FOUND))
 
     def _request_at(
-        self, address: str, method: str, path: str, query: Mapping[str, Any], body: Any, anonymous: bool
+        self,
+        address: str,
+        method: str,
+        route: str,
+        check: ResponseCheck,
+        query: Mapping[str, Any],
+        body: Any,
+        anonymous: bool,
     ) -> Any:
-        where = f"wp-json/wp/v2/{path}" if address == "wp-json" else address
-        params = dict(query) if address == "wp-json" else {"rest_route": f"/wp/v2/{path}", **query}
+        where = f"wp-json/{route.lstrip('/')}" if address == "wp-json" else address
+        params = dict(query) if address == "wp-json" else {"rest_route": f"/{route.lstrip('/')}", **query}
         answer = self._web.request(
-            method, where, _problem, params=params, headers=_HEADERS, body=body, anonymous=anonymous, allow_html=True
+            method, where, check, params=params, headers=_HEADERS, body=body, anonymous=anonymous, allow_html=True
         )
-        found = _json_of(answer)
+        found = json_of(answer)
         if found is None and method != "POST":
             raise WebRefusal(
                 "the site did not answer with JSON: is the address that of a WordPress site?", answer.status_code
@@ -256,35 +276,11 @@ def _number(entry: Mapping[str, Any]) -> int:
     return number
 
 
-def _json_of(answer: requests.Response) -> Any:
-    """Return a response's JSON, also with a byte order mark or a plugin's notices around it; else ``None``."""
-    text = answer.content.decode("utf-8-sig", "replace").strip()
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    found: Any = None
-    longest, position = 0, 0
-    for _ in range(_MAX_STARTS):
-        start = _JSON_START.search(text, position)
-        if start is None:
-            break
-        try:
-            value, end = json.JSONDecoder().raw_decode(text, start.start())
-        except (ValueError, RecursionError):
-            position = start.end()
-            continue
-        if end - start.start() >= longest:  # notices come first
-            found, longest = value, end - start.start()
-        position = end
-    return found
-
-
 def _problem(answer: requests.Response) -> SlotError | None:
     status = answer.status_code
     if status < 300:
         return None
-    code = _code(answer)
+    code = code_of(answer)
     return WebRefusal(_message(status, code), status, code=code)
 
 
@@ -309,15 +305,6 @@ def _message(status: int, code: str) -> str:
             "password"
         )
     return f"HTTP {status} ({code})"
-
-
-def _code(answer: requests.Response) -> str:
-    """Return the code of a WordPress error; empty if the response is not from WordPress."""
-    found = _json_of(answer)
-    code = found.get("code") if isinstance(found, Mapping) else None
-    if not isinstance(code, str):
-        return ""
-    return redact(code) if _CODE.fullmatch(code) else ""
 
 
 def _front_problem(answer: requests.Response) -> SlotError | None:

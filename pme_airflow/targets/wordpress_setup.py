@@ -21,7 +21,7 @@ _GIVE_RIGHT = (
     "Give it the right unfiltered_html: an editor or administrator has it; on a multisite only its network's "
     "administrator."
 )
-_INSTALL = "Install extras/wordpress/pme-revisions.php in wp-content/mu-plugins, or turn revisions off."
+_INSTALL = "Install the plugin pme-embed, which also lets them be deleted, or turn revisions off."
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,11 @@ class _Read:
     denied: CheckResult | None = None
 
 
-def check_site(api: WordPressApi, paths: Sequence[str]) -> Iterator[CheckResult]:
+def check_site(api: WordPressApi, paths: Sequence[str], *, holds_links: bool = True) -> Iterator[CheckResult]:
     """Check the account and the pages, without changing any.
 
     :param paths: the pages, such as ``pages/42``.
+    :param holds_links: whether links are written into the pages, so that iframes and revisions matter.
     """
     read = _read(api, paths[:_MAX_PAGES])
     if read.denied is not None:
@@ -53,6 +54,7 @@ def check_site(api: WordPressApi, paths: Sequence[str]) -> Iterator[CheckResult]
         yield CheckResult.bad("pages", f"{more} more pages cannot be edited.", "Correct pages in the same way.")
     if read.pages:
         yield CheckResult.good("pages", f"The account may edit {len(read.pages)} of {len(paths)} pages that were read.")
+    if read.pages and holds_links:
         yield _check_iframes(read.pages.values())
         yield from _check_revisions(api, read.pages)
 

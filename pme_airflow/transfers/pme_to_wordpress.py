@@ -15,33 +15,39 @@ __all__ = ["PMEToWordPressOperator"]
 
 
 class PMEToWordPressOperator(PMETransferOperator):
-    """Replace the link's block in pages, and delete the revisions that still hold an old link.
+    """Show links by the site's plugin pme-embed, or replace the link's block in pages.
 
     :param links: items as ``PMEMintLinksOperator`` returns them.
     :param pages: the number of each model's page. (templated)
     :param wordpress_conn_id: an HTTP connection: the site's address, login, and an application password.
     :param kind: ``pages``, ``posts`` or a custom type's REST base.
+    :param mode: ``plugin``, ``content`` to write links into pages, or ``auto`` to use the plugin if it is active.
+        ``pages`` may be left out in the mode ``plugin``. (templated)
     """
 
-    template_fields: Sequence[str] = (*PMETransferOperator.template_fields, "pages", "wordpress_conn_id", "kind")
+    template_fields: Sequence[str] = (
+        *PMETransferOperator.template_fields, "pages", "wordpress_conn_id", "kind", "mode",
+    )  # fmt: skip
 
     def __init__(
         self,
         *,
         links: Any,
-        pages: Mapping[str, int],
+        pages: Mapping[str, int] | None = None,
         wordpress_conn_id: str = "wordpress_default",
         kind: str = "pages",
+        mode: str = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(links=links, **kwargs)
         self.pages = pages
         self.wordpress_conn_id = wordpress_conn_id
         self.kind = kind
+        self.mode = mode
 
     def make_target(self, hook: PMEHook) -> Target:
         from pme_airflow.hooks.http import http_session
         from pme_airflow.targets.wordpress import WordPressTarget
 
         session, base_url = http_session(self.wordpress_conn_id)
-        return WordPressTarget(session, base_url, self.pages, kind=self.kind)
+        return WordPressTarget(session, base_url, self.pages, kind=self.kind, mode=self.mode)

@@ -19,6 +19,7 @@ from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
 from tests.support.nights import Nights, Place
 from tests.support.places import DirectusPlace, OwnPlace, StrapiPlace, WordPressPlace, bucket_place, slack_place
+from tests.support.plugin_site import PluginPlace, serving_plugin_site
 from tests.support.proxy import serving_proxy
 from tests.support.scale import scaled
 
@@ -72,6 +73,16 @@ def test_wordpress(
     proxy = opened.enter_context(serving_proxy(site.address))
     through(WordPressPlace(proxy, site, TWO, kind, clean=clean), services, clock, world)
     assert sum(proxy.struck.values()) > NIGHTS
+
+
+@pytest.mark.skipif(wordpress.missing() is not None, reason=str(wordpress.missing()))
+def test_wordpress_with_the_plugin(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
+    """No link is found anywhere in the site on any night, and pages that were cached on the first show live spaces."""
+    site = opened.enter_context(serving_plugin_site())
+    proxy = opened.enter_context(serving_proxy(site.site.address))
+    through(PluginPlace(proxy, site, TWO, world), services, clock, world)
+    assert sum(proxy.struck.values()) > NIGHTS
+    assert "data-pme-source" in site.cached()
 
 
 @pytest.mark.skipif(directus.missing() is not None, reason=str(directus.missing()))

@@ -60,7 +60,7 @@ def test_wordpress_pages_in_the_trash_and_without_a_page_are_named() -> None:
 def test_revisions_that_cannot_be_deleted_are_doubtful_and_none_is_deleted() -> None:
     site = wordpress(revisions_deletable=False)
     (doubtful,) = (r for r in check_target(site.target, []) if r.verdict is WARNING)
-    assert "pme-revisions.php" in doubtful.cure
+    assert "plugin pme-embed" in doubtful.cure
     good = wordpress()
     assert {r.verdict for r in check_target(good.target, [])} == {Verdict.GOOD}
     assert list(good.pages["pages/1"].revisions) == list(site.pages["pages/1"].revisions) == [7]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from pme_airflow.dev.playground.home import PlaygroundError, stop
 from pme_airflow.dev.playground.live import free_port
 from pme_airflow.dev.playground.mariadb import program, serving_mariadb
 from pme_airflow.shipped_files import shipped
+from pme_airflow.targets.wordpress_zip import plugin_zip
 
 __all__ = ["Site", "missing", "serving_wordpress"]
 
@@ -80,10 +83,23 @@ define('DB_HOST', 'localhost:{socket}'); define('DB_CHARSET', 'utf8mb4'); define
 define('WP_ENVIRONMENT_TYPE', 'local'); define('WP_HOME', '{address}'); define('WP_SITEURL', '{address}');
 define('WP_CONTENT_DIR', '{root}/wp-content'); define('DISABLE_WP_CRON', true); define('WP_HTTP_BLOCK_EXTERNAL', true);
 define('AUTOMATIC_UPDATER_DISABLED', true); define('AUTH_KEY', 'tests'); define('SECURE_AUTH_KEY', 'tests');
+define('AUTH_SALT', 'salt'); define('SECURE_AUTH_SALT', 'salt');
 $table_prefix = 'wp_';
 if (!defined('ABSPATH')) {{ define('ABSPATH', '{root}/'); }}
 require_once ABSPATH . 'wp-settings.php';
 """
+#: Lets revisions be deleted, as the plugin pme-embed does, without the rest of it.
+_REVISIONS = """<?php
+require '{file}';
+PME_Embed\\Revisions::register();
+"""
+_ACTIVATE = """<?php
+require '{root}/wp-load.php';
+require_once ABSPATH . 'wp-admin/includes/plugin.php';
+$problem = {call};
+if (is_wp_error($problem)) {{ fwrite(STDERR, $problem->get_error_message()); exit(1); }}
+"""
+_PLUGIN = "pme-embed/pme-embed.php"
 _PASSWORD = """<?php
 require '{root}/wp-load.php';
 require_once ABSPATH . 'wp-admin/includes/user.php';
@@ -115,8 +131,25 @@ class Site:
         plugins.mkdir()
         (plugins / "tours.php").write_text(_TOURS)
         if revisions_plugin:
-            shutil.copy(shipped("extras/wordpress/pme-revisions.php"), plugins)
+            file = shipped("extras/wordpress/pme-embed/includes/class-revisions.php")
+            (plugins / "pme-revisions.php").write_text(_REVISIONS.format(file=file))
         self.run_php(_PERMALINKS.format(root=self.root, structure="/%postname%/" if pretty else ""))
+
+    def install_plugin(self, *, network: bool = False) -> None:
+        """Unpack the plugin pme-embed as WordPress does, and activate it.
+
+        :param network: whether it is activated for all sites of a network.
+        """
+        with zipfile.ZipFile(io.BytesIO(plugin_zip())) as archive:
+            archive.extractall(self.root / "wp-content" / "plugins")  # noqa: S202 - this package's own file
+        call = f"activate_plugin('{_PLUGIN}', '', {str(network).lower()})"
+        self.run_php(_ACTIVATE.format(root=self.root, call=call))
+
+    def remove_plugin(self) -> None:
+        """Deactivate the plugin and delete it, as an administrator does."""
+        call = f"deactivate_plugins('{_PLUGIN}') ?? uninstall_plugin('{_PLUGIN}')"
+        self.run_php(_ACTIVATE.format(root=self.root, call=call))
+        shutil.rmtree(self.root / "wp-content" / "plugins" / "pme-embed")
 
     def account(self, role: str) -> Site:
         """Return the site as a new account of a role sees it."""

@@ -15,7 +15,12 @@
 // data-pme-watch    seconds between two requests to the source; 60 by default. A replaced link is revoked after a grace
 //                   period of 15 minutes, and a leaked one at once, whatever its validity.
 //
+// data-pme-params   Showcase parameters (play=1&lang=de) of an iframe that has no address of its own yet.
+//
 // Showcase parameters of the iframe's own address (play=1, lang=de, …) are kept when its link is replaced.
+//
+// Elements next to the iframe, or one in the page, that have data-pme-status are shown while the space is not:
+// data-pme-status="denied" where the source refuses the visitor (401 or 403), any other in all other cases.
 //
 // Every step is an event on the iframe: pme:connected, pme:renewed, pme:reloaded, pme:failed.
 
@@ -24,6 +29,7 @@ const RELOAD_DELAY = 600; // without the SDK, wait up to this many seconds befor
 const RETRY_DELAYS = [1, 2, 4, 8, 15]; // seconds between requests to a source that does not answer
 const MAX_LIFE = 86400; // seconds; no link lives longer
 const HOSTS = ["matterport.com"];
+const REFUSALS = [401, 403]; // statuses with which a source refuses a visitor
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
@@ -80,7 +86,7 @@ function withParameters(address, pairs) {
 export async function readLink(source, hosts = HOSTS) {
   const address = safeAddress(source);
   const response = await fetch(address, { cache: "no-store", credentials: "same-origin", referrerPolicy: "no-referrer" });
-  if (!response.ok) throw new Error(`the source answered ${response.status}`);
+  if (!response.ok) throw Object.assign(new Error(`the source answered ${response.status}`), { status: response.status });
   const body = await response.json();
   if (typeof body.access_token !== "string" || typeof body.link !== "string") {
     throw new Error("the source returned no link");
@@ -94,7 +100,7 @@ export async function readLink(source, hosts = HOSTS) {
 }
 
 /** Keeps one iframe's space open. Returns a function that stops it. */
-export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HOSTS } = {}) {
+export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HOSTS, params = "" } = {}) {
   const emit = (name, detail = {}) => iframe.dispatchEvent(new CustomEvent(`pme:${name}`, { bubbles: true, detail }));
   const left = (link) => Math.max(1, link.ends - performance.now() / 1000);
   let current; // the link the iframe shows
@@ -102,9 +108,11 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   let showcase; // the connected SDK
   let stopped = false;
   let reading;
+  let denied = false; // the source refused the visitor; it is asked again when they come back to the page
 
   const withKey = (address) => (key ? withParameters(address, [[KEY, `${KEY}=${encodeURIComponent(key)}`]]) : address);
-  const looks = parametersOf(safeLink(iframe.src, hosts) || "").filter(([name]) => !["m", "model", "auth"].includes(name));
+  const own = [...parametersOf(safeLink(iframe.src, hosts) || ""), ...parametersOf(`?${params}`)];
+  const looks = own.filter(([name]) => !["m", "model", "auth"].includes(name));
   const shown = (link) => withKey(withParameters(link.link, looks));
   const showsKey = () => !key || !sdk || parametersOf(iframe.src).some(([name]) => name === KEY);
 
@@ -153,6 +161,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   }
 
   function take(link) {
+    denied = false;
     if (current && link.token === current.token) return;
     if (!current) {
       current = link;
@@ -174,14 +183,15 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   async function check() {
     if (reading || stopped) return reading;
     reading = readLink(source, hosts).then(take, (error) => {
-      if (!current || left(current) < RELOAD_MARGIN) emit("failed", { reason: error.message });
+      denied = REFUSALS.includes(error.status);
+      if (!current || left(current) < RELOAD_MARGIN) emit("failed", { reason: error.message, status: error.status });
     });
     await reading;
     reading = undefined;
   }
 
   const checkIfVisible = () => document.hidden || check();
-  const timer = setInterval(check, Math.max(1, watch) * 1000);
+  const timer = setInterval(() => denied || check(), Math.max(1, watch) * 1000);
   const events = [[document, "visibilitychange"], [window, "online"], [window, "pageshow"], [window, "focus"]];
   events.forEach(([where, name]) => where.addEventListener(name, checkIfVisible));
   if (iframe.src && iframe.src !== "about:blank" && !safeLink(iframe.src, hosts)) {
@@ -197,13 +207,27 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   };
 }
 
-document.querySelectorAll("iframe[data-pme-source]").forEach((iframe) => {
-  const { pmeSource: source, pmeSdk: sdk, pmeSdkKey: key, pmeWatch: watch, pmeHosts } = iframe.dataset;
+/** Shows one of the elements with data-pme-status that belong to an iframe, or none. */
+function showStatus(iframe, failure) {
+  const near = iframe.parentElement?.querySelectorAll("[data-pme-status]") ?? [];
+  const notices = near.length ? [...near] : [...document.querySelectorAll("[data-pme-status]")].slice(0, 1);
+  const forDenied = (notice) => notice.dataset.pmeStatus === "denied";
+  const denied = REFUSALS.includes(failure?.status) && notices.some(forDenied);
+  notices.forEach((notice) => {
+    notice.hidden = !failure || forDenied(notice) !== denied;
+  });
+  if (near.length) iframe.hidden = Boolean(failure && !iframe.src);
+}
+
+/** Keeps the space of an iframe with data-pme-source open. Returns a function that stops it. */
+export function start(iframe) {
+  const { pmeSource: source, pmeSdk: sdk, pmeSdkKey: key, pmeWatch: watch, pmeHosts, pmeParams: params } = iframe.dataset;
   const hosts = pmeHosts ? pmeHosts.split(/\s+/) : HOSTS;
-  const status = document.querySelector("[data-pme-status]");
-  iframe.addEventListener("pme:failed", () => status && (status.hidden = false));
+  iframe.addEventListener("pme:failed", (event) => showStatus(iframe, event.detail));
   ["pme:renewed", "pme:connected", "pme:reloaded"].forEach((name) =>
-    iframe.addEventListener(name, () => status && (status.hidden = true)),
+    iframe.addEventListener(name, () => showStatus(iframe)),
   );
-  keepOpen(iframe, { source, sdk, key, watch: Number(watch) || 60, hosts });
-});
+  return keepOpen(iframe, { source, sdk, key, watch: Number(watch) || 60, hosts, params });
+}
+
+document.querySelectorAll("iframe[data-pme-source]").forEach(start);

@@ -1,0 +1,177 @@
+"""A real WordPress with the plugin pme-embed: a theme, a builder, a page cache for a week, and all that a site holds."""
+
+from __future__ import annotations
+
+import html
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import requests
+
+from pme_airflow.dev.emulator import World
+from pme_airflow.dev.playground.mariadb import program
+from pme_airflow.dev.playground.wordpress import Site, serving_wordpress
+from pme_airflow.targets.base import Target
+from pme_airflow.targets.wordpress import WordPressTarget
+from pme_airflow.targets.wordpress_spaces import sources_in
+from tests.support.places import AFTER, BEFORE, BehindProxy
+from tests.support.proxy import Proxy
+
+#: A theme that shows the content and what plugins print, and a page builder that keeps its shortcodes in post meta. The
+#: plugin's clock is what a file says, since the nights are not those of this machine.
+_HELPERS = r"""<?php
+add_action('template_redirect', function () {
+    if (!is_singular()) return;
+    echo '<!doctype html><html><head>'; wp_head(); echo '</head><body>';
+    while (have_posts()) { the_post(); the_content(); }
+    wp_footer(); echo '</body></html>'; exit;
+});
+add_filter('the_content', function ($content) {
+    return $content . do_shortcode((string) get_post_meta(get_the_ID(), '_builder', true));
+}, 20);
+add_filter('pme_embed_now', function ($now) {
+    $file = WP_CONTENT_DIR . '/now';
+    return is_file($file) ? (int) file_get_contents($file) : $now;
+});
+"""
+#: Keeps what it may for a week, whoever asks: HTML, and the plugin's answers too unless they forbid it.
+_CACHE = r"""<?php
+(function () {
+    $uri = $_SERVER['REQUEST_URI'];
+    $own = strpos(rawurldecode($uri), 'pme/v1') !== false;
+    if ($_SERVER['REQUEST_METHOD'] !== 'GET' || (!$own && preg_match('#wp-admin|wp-login|wp-json|rest_route|wp-content|wp-includes#', $uri))) return;
+    $file = WP_CONTENT_DIR . '/cache-of-tests/' . md5($uri);
+    if (is_file($file) && time() - filemtime($file) < 604800) {
+        header('X-Cache: hit'); header('Content-Type: ' . file_get_contents("$file.type")); readfile($file); exit;
+    }
+    ob_start(function ($body) use ($file) {
+        $headers = implode("\n", headers_list());
+        if (http_response_code() === 200 && !defined('DONOTCACHEPAGE') && !preg_match('/no-store|private/i', $headers)) {
+            if (!is_dir(dirname($file))) mkdir(dirname($file));
+            preg_match('/^Content-Type: (.*)$/mi', $headers, $type);
+            file_put_contents($file, $body); file_put_contents("$file.type", $type[1] ?? 'text/html');
+        }
+        return $body;
+    });
+})();
+"""
+_EXPORT = """<?php
+require '{root}/wp-load.php';
+require_once ABSPATH . 'wp-admin/includes/export.php';
+export_wp();
+"""
+_META = "<?php require '{root}/wp-load.php'; update_post_meta({post}, '_builder', '{text}');"
+
+
+class PluginSite:
+    """A site with the plugin, as its visitors and its thieves see it."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def set_clock(self, now: datetime) -> None:
+        (self.site.root / "wp-content" / "now").write_text(str(int(now.timestamp())))
+
+    def build(self, post: int, text: str) -> None:
+        """Write a text into what the page builder keeps of a post."""
+        self.site.run_php(_META.format(root=self.site.root, post=post, text=text))
+
+    def page(self, post: int, **options: object) -> str:
+        """A page's HTML, by default as anybody gets it."""
+        return requests.get(f"{self.site.address}/?page_id={post}", timeout=60, **options).text
+
+    def link(self, source: str, **options: object) -> requests.Response:
+        """What a browser reads at a source of a page."""
+        return requests.get(f"{self.site.address}{source}", timeout=60, **options)
+
+    def seen(self, post: int, model_id: str) -> str:
+        """What somebody sees who looks at a page: the link that its script reads, or an error."""
+        (source,) = sources_in(self.page(post), model_id)
+        return self.link(source).text
+
+    def dump(self) -> str:
+        """The whole database."""
+        socket = self.site.run_php(f"<?php require '{self.site.root}/wp-config.php'; echo substr(DB_HOST, 10);")
+        dump = program("mariadb-dump") or program("mysqldump")
+        done = subprocess.run(
+            [str(dump), f"--socket={socket}", "-u", "root", "--skip-extended-insert", "wordpress"], capture_output=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode("utf-8", "replace")
+
+    def cached(self) -> str:
+        """All that the page cache holds."""
+        folder = self.site.root / "wp-content" / "cache-of-tests"
+        return "".join(file.read_text("utf-8", "replace") for file in folder.glob("*")) if folder.is_dir() else ""
+
+    def everything(self) -> str:
+        """The database, the feeds, the export, the search and the REST API for anybody, and the page cache."""
+        addresses = ("/?feed=rss2", "/?feed=atom", "/?s=Spaces", "/?feed=rss2&post_type=page", "/")
+        held = [requests.get(f"{self.site.address}{address}", timeout=60).text for address in addresses]
+        for path in ("pages", "posts", "search&search=Spaces", "types", "media", "blocks"):
+            held.append(requests.get(f"{self.site.address}/?rest_route=/wp/v2/{path}", timeout=60).text)
+        export = self.site.run_php(_EXPORT.format(root=self.site.root))
+        assert "<rss" in export
+        return html.unescape("".join([*held, export, self.dump(), self.cached()]))
+
+
+@contextmanager
+def serving_plugin_site() -> Iterator[PluginSite]:
+    """A site with the plugin, and with a page cache in front."""
+    with serving_wordpress() as site:
+        site.set_up(revisions_plugin=False, pretty=False)
+        (site.root / "wp-content" / "mu-plugins" / "helpers.php").write_text(_HELPERS)
+        (site.root / "wp-content" / "advanced-cache.php").write_text(_CACHE)
+        config = site.root / "wp-config.php"
+        config.write_text(config.read_text().replace("<?php", "<?php define('WP_CACHE', true);", 1))
+        site.install_plugin()
+        yield PluginSite(site)
+
+
+class PluginPlace(BehindProxy):
+    """A page for each model, the first with the shortcode in its content, the others with it in a page builder."""
+
+    def __init__(self, proxy: Proxy, site: PluginSite, models: Sequence[str], world: World) -> None:
+        super().__init__(proxy)
+        self.site, self.world = site, world
+        self.pages = {model: site.site.page(f"{BEFORE}[pme model={model}]{AFTER}") for model in models}
+        self.built = {model: site.site.page("<p>built</p>") for model in models}
+        for model, page in self.built.items():
+            site.build(page, f'[pme model="{model}" height="300"]')
+
+    def _keep_time(self) -> None:
+        self.site.set_clock(self.world.now())
+
+    def target(self) -> Target:
+        self._keep_time()
+        session = requests.Session()
+        session.auth = (self.site.site.user, self.site.site.password)
+        return WordPressTarget(session, self.proxy.address, self.pages, timeout=20)
+
+    def shown(self, model_id: str) -> str:
+        """What a visitor sees on the page that was cached first, and on the page of a builder."""
+        self._keep_time()
+        seen = {self.site.seen(page[model_id], model_id) for page in (self.pages, self.built)}
+        assert len({text.partition('"valid_until"')[0] for text in seen}) == 1
+        return "".join(seen)
+
+    def everything(self) -> str:
+        self._keep_time()
+        held = self.site.everything() + "".join(self.site.site.kept(page) for page in self.pages.values())
+        found = [token for token in self.world.tokens if token in held]
+        assert found == [], f"{len(found)} tokens are in what the site holds"
+        return held
+
+    def live_on(self) -> None:
+        """Somebody saves each page, as an editor does every day."""
+        assert self.site.dump().count("pme1:") == len(self.pages), "the links are stored, sealed"
+        for page in self.pages.values():
+            content = self.site.site.content(page)
+            self.site.site.call("POST", f"pages/{page}", {"content": f"{content}<p>more</p>"})
+            self.site.site.call("POST", f"pages/{page}/autosaves", {"content": f"{content} and a draft"})
+
+    def check_untouched(self) -> None:
+        for model, page in self.pages.items():
+            assert self.site.site.content(page).startswith(f"{BEFORE}[pme model={model}]{AFTER}")

@@ -1,0 +1,80 @@
+"""The ZIP file of the WordPress plugin: the same bytes each time, of this version, and PHP that can be read."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import pme_airflow
+from pme_airflow.shipped_files import shipped
+from pme_airflow.targets.pages import source
+from pme_airflow.targets.wordpress_zip import plugin_files, plugin_zip
+
+PLUGIN = shipped("extras/wordpress/pme-embed")
+PHP = sorted(PLUGIN.rglob("*.php"))
+
+
+def test_the_same_files_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = plugin_zip()
+    for file in PLUGIN.rglob("*"):
+        file.touch()
+    assert plugin_zip() == first
+
+
+def test_wordpress_finds_one_folder_with_the_plugin_and_the_packages_own_script() -> None:
+    with zipfile.ZipFile(io.BytesIO(plugin_zip())) as archive:
+        names = archive.namelist()
+        assert archive.read("pme-embed/assets/pme-embed.js").decode() == source("pme-embed.js")
+        assert all(entry.date_time == (1980, 1, 1, 0, 0, 0) for entry in archive.infolist())
+    assert names == sorted(names)
+    assert {name.partition("/")[0] for name in names} == {"pme-embed"}
+    assert {"pme-embed/pme-embed.php", "pme-embed/uninstall.php", "pme-embed/LICENSE"} <= set(names)
+    assert not any("/." in name or name.endswith("~") for name in names)
+
+
+def test_every_place_names_the_packages_version() -> None:
+    files = {name.removeprefix("pme-embed/"): text.decode() for name, text in plugin_files().items()}
+    found = [
+        *re.findall(r"^ \* Version: +(\S+)$|^const VERSION = '(.+)';$", files["pme-embed.php"], re.MULTILINE),
+        *re.findall(r"^Stable tag: (\S+)()$", files["readme.txt"], re.MULTILINE),
+        *re.findall(r"'version' +=> '(.+)'()", files["block/editor.asset.php"]),
+    ]
+    assert ["".join(version) for version in found] == [pme_airflow.__version__] * 4
+
+
+@pytest.mark.skipif(shutil.which("php") is None, reason="needs php")
+def test_php_reads_every_file() -> None:
+    done = subprocess.run(["php", "-r", _LINT, *map(str, PHP)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(PHP) > 10
+
+
+#: What `php -l` does, for all files in one process.
+_LINT = """
+foreach (array_slice($argv, 1) as $file) {
+    exec('php -d display_errors=1 -l ' . escapeshellarg($file) . ' 2>&1', $lines, $status);
+    if ($status) { echo implode("\\n", $lines); exit(1); }
+}
+"""
+
+
+@pytest.mark.parametrize("file", PHP, ids=lambda file: Path(file).name)
+def test_no_file_answers_by_itself(file: Path) -> None:
+    """A file that is requested directly does nothing: it ends where WordPress is not loaded."""
+    guard = "WP_UNINSTALL_PLUGIN" if file.name == "uninstall.php" else "ABSPATH"
+    assert f"defined( '{guard}' ) || exit;" in file.read_text()
+
+
+@pytest.mark.parametrize("file", PHP, ids=lambda file: Path(file).name)
+def test_php_is_that_of_7_4(file: Path) -> None:
+    """What PHP 8 brought, and 7.4 cannot read. An attribute on a line of its own is a comment to 7.4."""
+    code = re.sub(r"/\*.*?\*/|//[^\n]*|'(?:[^'\\]|\\.)*'|^\s*#\[[^\n]*$", "", file.read_text(), flags=re.S | re.M)
+    newer = r"\?->|\bmatch\s*\(|\bstr_(?:contains|starts_with|ends_with)\(|\breadonly\b|\benum\s|\bnever\b|__construct\(\s*(?:public|private)"
+    assert re.findall(newer, code) == []
+    assert re.findall(r"\)\s*:\s*\??\w+\|\w+|\bfn\s*\([^)]*\)\s*:\s*static", code) == []
