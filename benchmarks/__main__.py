@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import celery, keeper, ledger, limits, minting, processor, scanning, starting, usual
+from benchmarks import celery, keeper, ledger, limits, minting, processor, scanning, starting, targets, usual
 from benchmarks.measure import Figure
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "publishing": processor.publishing,
     "keeper": keeper.figures,
     "limits": limits.figures,
+    "targets": targets.figures,
     "usual": usual.figures,
     "starting": starting.figures,
     "scanning": scanning.figures,

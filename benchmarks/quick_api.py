@@ -1,6 +1,7 @@
 """An API that does nothing but wait and answer, so that what is measured is ours and not an emulator's own work.
 
-It knows the two mutations by their text alone; the emulator proves that the same requests are right.
+It knows the two mutations by their text alone; the emulator proves that the same requests are right. Under ``/items/``
+it is a JSON API that keeps what it is sent.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class QuickApi:
         self._per_second = per_second
         self._recent: deque[float] = deque()
         self._numbers = itertools.count()
+        self._items: dict[str, Any] = {}
         self.served = self.refused = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +48,7 @@ class QuickApi:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        status, answer = self._answer(scope["path"], body)
+        status, answer = self._answer(scope["method"], scope["path"], body)
         if scope["path"] != "/counts":
             await asyncio.sleep(self._latency)
         raw = json.dumps(answer).encode()
@@ -55,7 +57,7 @@ class QuickApi:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": raw})
 
-    def _answer(self, path: str, body: bytes) -> tuple[int, Any]:
+    def _answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         if path == "/counts":
             return 200, {"served": self.served, "refused": self.refused}
         if path == "/api/oauth/token":
@@ -64,6 +66,10 @@ class QuickApi:
             self.refused += 1
             return 429, {"errors": []}
         self.served += 1
+        if path.startswith("/items/"):
+            if method != "GET":
+                self._items[path] = json.loads(body)
+            return 200, self._items.get(path, {})
         query = json.loads(body)["query"]
         return 200, {"data": {alias or name: value for alias, name, value in map(self._field, _FIELD.finditer(query))}}
 

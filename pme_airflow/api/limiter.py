@@ -108,6 +108,14 @@ class Limiter:
         self._refused: deque[float] = deque()
         self._lowest_latency: dict[object, float] = {}
 
+    def allow(self, concurrency: int) -> None:
+        """Let at least so many requests be in flight while latencies do not rise; a limit that is higher stays."""
+        with self._room:
+            if concurrency > self.most:
+                self.most = concurrency
+                self._first_concurrency = self._concurrency = float(concurrency)
+                self._room.notify_all()
+
     @property
     def at_once(self) -> int:
         """How many requests may be in flight now."""

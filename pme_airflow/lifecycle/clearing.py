@@ -1,20 +1,23 @@
-"""Clear slots that must no longer show a link."""
+"""Clear slots that must no longer show a link, several at a time."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 
 from pme_airflow.errors import PMEError
-from pme_airflow.ledger import publications, slot_claims
+from pme_airflow.ledger import claims, publications, slot_claims
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.transaction import WriteTransaction
 from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
+from pme_airflow.lifecycle.worker_loop import Landed, SlotLimits, Worker, WorkerLoop
 from pme_airflow.targets.base import SlotResult, Target
 
 __all__ = ["clear_slots"]
@@ -38,13 +41,10 @@ def clear_slots(
     :param grace: how long the links stay alive; if omitted, as long as replaced links do.
     """
     removed_before = result.removed.total
-    for publication in going:
-        if not services.database.run(run_context, partial(_claim, publication)):
-            log.info(
-                "%s, %s: the slot is not cleared, because another run is writing it.", target.name, publication.slot
-            )
-            continue
-        _clear_one(services, run_context, target, publication, reason, result, grace)
+    clearing = _Clearing(reason, services.grace if grace is None else grace)
+    worker = _SlotClearer(services, run_context, target, going, clearing, result)
+    with WorkerLoop(worker, SlotLimits(target.at_once), services.clock, "clear") as loop:
+        loop.run()
     if result.removed.total > removed_before:
         problem = finish_target(services, run_context, target)
         if problem is not None:
@@ -52,37 +52,96 @@ def clear_slots(
             result.fail("index", "all", problem)
 
 
+@dataclass(frozen=True)
+class _Clearing:
+    """Why slots are cleared, and how long their links stay alive."""
+
+    reason: str
+    grace: timedelta
+
+
+class _SlotClearer(Worker[Publication, Publication, SlotResult]):
+    """Clears one target's slots."""
+
+    def __init__(
+        self,
+        services: Services,
+        run_context: RunContext,
+        target: Target,
+        going: Iterable[Publication],
+        clearing: _Clearing,
+        result: PublishResult,
+    ) -> None:
+        self._services = services
+        self._run_context = run_context
+        self._target = target
+        self._going = iter(going)
+        self._clearing = clearing
+        self._result = result
+
+    def next_jobs(self, count: int) -> Sequence[Publication]:
+        return list(islice(self._going, count))
+
+    def stage(self, jobs: Sequence[Publication]) -> Sequence[Publication]:
+        """Claim slots, and return those that are to be cleared."""
+        claimed = []
+        for publication in jobs:
+            if self._services.database.run(self._run_context, partial(_claim, publication)):
+                claimed.append(publication)
+            else:
+                log.info(
+                    "%s, %s: the slot is not cleared, because another run is writing it.",
+                    self._target.name,
+                    publication.slot,
+                )
+        return claimed
+
+    def send(self, batch: Sequence[Publication]) -> SlotResult:
+        """Clear a slot, in a thread.
+
+        :raises PMEError: if it may still show its link.
+        """
+        (publication,) = batch
+        problem: PMEError
+        try:
+            return SlotResult.of(
+                retried(self._services.clock, lambda: self._target.take_away(publication.slot, publication.details))
+            )
+        except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
+            problem = slot_error(error)
+        raise problem
+
+    def settle(self, landed: Sequence[Landed[Publication, SlotResult]]) -> None:
+        for entry in landed:
+            if entry.error is not None and not isinstance(entry.error, PMEError):
+                raise entry.error
+            self._record(entry.batch[0], entry.result, entry.error)
+
+    def _record(self, publication: Publication, cleared: SlotResult | None, problem: PMEError | None) -> None:
+        def record(tx: WriteTransaction) -> None:
+            if cleared is not None:
+                grace = timedelta(0) if cleared.old_link_remains else self._clearing.grace
+                publications.withdraw(tx, [publication], self._clearing.reason, grace)
+            slot_claims.release_slots(tx, self._target.name, [publication.slot])
+
+        self._services.database.run(self._run_context, record)
+        if problem is None:
+            self._result.removed.append({"slot": publication.slot, "model_id": publication.model_id})
+        else:
+            log.error("%s, %s: the slot was not cleared: %s", self._target.name, publication.slot, problem)
+            self._result.fail(publication.slot, publication.model_id, problem)
+
+    def cancel(self, staged: Sequence[Publication]) -> None:
+        """Release slots that will not be cleared."""
+        slots = [publication.slot for publication in staged]
+        self._services.database.run(
+            self._run_context, lambda tx: slot_claims.release_slots(tx, self._target.name, slots)
+        )
+
+    def keep_alive(self) -> None:
+        """Extend the run's claims."""
+        self._services.database.run(self._run_context, claims.extend)
+
+
 def _claim(publication: Publication, tx: WriteTransaction) -> bool:
     return slot_claims.claim_shown(tx, publication)
-
-
-def _clear_one(
-    services: Services,
-    run_context: RunContext,
-    target: Target,
-    publication: Publication,
-    reason: str,
-    result: PublishResult,
-    grace: timedelta | None,
-) -> None:
-    problem: PMEError | None = None
-    cleared = SlotResult()
-    try:
-        cleared = SlotResult.of(
-            retried(services.clock, lambda: target.take_away(publication.slot, publication.details))
-        )
-    except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
-        problem = slot_error(error)
-    usual = services.grace if grace is None else grace
-
-    def record(tx: WriteTransaction) -> None:
-        if problem is None:
-            publications.withdraw(tx, [publication], reason, timedelta(0) if cleared.old_link_remains else usual)
-        slot_claims.release_slots(tx, target.name, [publication.slot])
-
-    services.database.run(run_context, record)
-    if problem is None:
-        result.removed.append({"slot": publication.slot, "model_id": publication.model_id})
-    else:
-        log.error("%s, %s: the slot was not cleared: %s", target.name, publication.slot, problem)
-        result.fail(publication.slot, publication.model_id, problem)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from pme_airflow.errors import PMEError, SlotError
-from pme_airflow.ledger import publications, slot_claims
+from pme_airflow.ledger import claims, publications, slot_claims
 from pme_airflow.ledger.links import item_of
 from pme_airflow.ledger.publications import NotRecorded, Publication, Shown
 from pme_airflow.ledger.run_context import RunContext
@@ -209,6 +209,10 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
     def cancel(self, staged: Sequence[_Claimed]) -> None:
         """Release slots that will not be put."""
         self._release([claimed.job.slot for claimed in staged])
+
+    def keep_alive(self) -> None:
+        """Extend the run's claims: a host that asks for pauses may keep slots waiting for longer than 45 s."""
+        self._services.database.run(self._run_context, claims.extend)
 
     def _release(self, slots: Sequence[str]) -> None:
         self._services.database.run(self._run_context, lambda tx: slot_claims.release_slots(tx, self._target, slots))

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pme_airflow.concurrency import read_at_once
 from pme_airflow.errors import PMEInputError
 from pme_airflow.extras import require_extra, require_store
 from pme_airflow.placements.placement import TargetSpec, task_id_part
@@ -27,7 +28,7 @@ class _Kind:
 
 _KINDS: Mapping[str, _Kind] = {
     "object_storage": _Kind(
-        frozenset({"path"}), frozenset({"conn_id", "sdk_url", "sdk_key", "public_url", "storage_options"})
+        frozenset({"path"}), frozenset({"conn_id", "sdk_url", "sdk_key", "public_url", "storage_options", "at_once"})
     ),
     "slack": _Kind(frozenset({"channel"}), frozenset({"slack_conn_id"})),
     "wordpress": _Kind(frozenset(), frozenset({"pages", "wordpress_conn_id", "type", "mode"})),
@@ -35,6 +36,7 @@ _KINDS: Mapping[str, _Kind] = {
         frozenset({"endpoint", "json"}),
         frozenset(
             {
+                "at_once",
                 "http_conn_id",
                 "method",
                 "headers",
@@ -49,7 +51,7 @@ _KINDS: Mapping[str, _Kind] = {
     "custom": _Kind(frozenset({"class"}), frozenset({"options"})),
 }
 #: ``kind: http`` with a list of steps in place of one request.
-_HTTP_STEPS = _Kind(frozenset({"steps"}), frozenset({"http_conn_id", "timeout", *RECIPE_KEYS}) - {"steps"})
+_HTTP_STEPS = _Kind(frozenset({"steps"}), frozenset({"http_conn_id", "timeout", "at_once", *RECIPE_KEYS}) - {"steps"})
 _WORDPRESS_MODES = ("auto", "plugin", "content")
 
 
@@ -93,6 +95,7 @@ def _read_target(
         known = ", ".join(sorted(kind.required | kind.optional))
         problems.add(f"{where}.{key}", f"is unknown for {name}; it takes {known}")
     _check_installed(str(name), options, where, problems)
+    _check_at_once(options, where, problems)
     if name == "http":
         _check_http(options, where, problems)
     if name == "wordpress":
@@ -129,6 +132,14 @@ def _check_mode(options: Mapping[str, Any], where: str, problems: ProblemCollect
         problems.add(f"{where}.mode", f"{shown(mode)} is unknown; give {', '.join(_WORDPRESS_MODES)}")
     if mode != "plugin" and "pages" not in options:
         problems.add(f"{where}.pages", "is missing; a target of kind wordpress needs it")
+
+
+def _check_at_once(options: Mapping[str, Any], where: str, problems: ProblemCollector) -> None:
+    try:
+        if "at_once" in options:
+            read_at_once(options["at_once"])
+    except PMEInputError as error:
+        problems.add(f"{where}.{error.field}", error.problem)
 
 
 def _check_pages(

@@ -35,6 +35,7 @@ class HttpJsonTarget(HttpStepsTarget):
     :param expected: the statuses that count as success.
     :param read_endpoint: the endpoint that readers get the link from; a template. Without it nothing is read back.
     :param clear_json: the body that clears a slot.
+    :param at_once: how many slots are written, read and cleared at the same time.
     """
 
     reading = "read_endpoint"
@@ -55,6 +56,7 @@ class HttpJsonTarget(HttpStepsTarget):
         read_endpoint: str | None,
         clear_json: Any,
         timeout: float,
+        at_once: int = 4,
     ) -> None:
         write = Step(
             name="",
@@ -66,7 +68,7 @@ class HttpJsonTarget(HttpStepsTarget):
             expected=frozenset(expected),
         )
         recipe = Recipe(_Braces(f"{write.method} {endpoint}"), _sections(write, endpoint, read_endpoint, clear_json))
-        super().__init__(session, base_url, name, recipe, former_names=former_names, timeout=timeout)
+        super().__init__(session, base_url, name, recipe, former_names=former_names, timeout=timeout, at_once=at_once)
         self._endpoint = write.endpoint
 
     def recorded(self, link: ShownLink) -> dict[str, str]:

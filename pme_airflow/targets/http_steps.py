@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import requests
 
 from pme_airflow.checks import CheckResult
+from pme_airflow.concurrency import read_at_once
 from pme_airflow.errors import SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.recipes import Recipe, Section
@@ -41,6 +44,14 @@ def http_target_name(base_url: str, place: str) -> str:
     return f"http:{base_url.rstrip('/')}/{place.lstrip('/')}"
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A slot that was read: its ``ETag``, or an empty text; ``None`` if it does not show its link."""
+
+    entry: Publication
+    etag: str | None
+
+
 class HttpStepsTarget(Target):
     """Sends the requests of a recipe for each slot.
 
@@ -51,6 +62,7 @@ class HttpStepsTarget(Target):
     :param former_names: names that earlier versions gave it.
     :param login: the connection's login, which templates may name.
     :param password: the connection's password, which templates may name.
+    :param at_once: how many slots are written, read and cleared at the same time. They share the session's cookies.
     """
 
     #: What read-backs are called in messages.
@@ -69,12 +81,14 @@ class HttpStepsTarget(Target):
         timeout: float = 30.0,
         login: str = "",
         password: SecretStr | None = None,
+        at_once: int = 1,
     ) -> None:
         self.name = name
+        self.at_once = read_at_once(at_once)
         self.former_names = tuple(former_names)
         self.shows_names = any("name" in recipe.names(section) for section in Section)
         self._recipe = recipe
-        self._web = WebApi(session, base_url, timeout)
+        self._web = WebApi(session, base_url, timeout, self.at_once)
         self._login = login
         self._password = password or SecretStr("")
 
@@ -126,18 +140,18 @@ class HttpStepsTarget(Target):
         """Read up to 50 slots, the longest unread first; the server sends only those that changed."""
         if not self._readable_later():
             return None
-        lost: list[str] = []
-        details: dict[str, dict[str, Any]] = {}
         until = time.monotonic() + _CHECK_SECONDS
-        for entry in sorted(shown, key=lambda e: str(e.details.get("read_at", "")))[:_MAX_READ]:
-            if time.monotonic() >= until:
-                break
-            etag = self._still_shows(entry)
-            if etag is None:
-                lost.append(entry.slot)
-            else:
-                details[entry.slot] = {**entry.details, "etag": etag, "read_at": _now()}
-        return SlotCheck(lost, details)
+
+        def read(entry: Publication) -> _Read | None:
+            return None if time.monotonic() >= until else _Read(entry, self._still_shows(entry))
+
+        entries = sorted(shown, key=lambda e: str(e.details.get("read_at", "")))[:_MAX_READ]
+        with ThreadPoolExecutor(self.at_once, thread_name_prefix="pme-check") as pool:
+            done = [result for result in pool.map(read, entries) if result is not None]
+        return SlotCheck(
+            [result.entry.slot for result in done if result.etag is None],
+            {r.entry.slot: {**r.entry.details, "etag": r.etag, "read_at": _now()} for r in done if r.etag is not None},
+        )
 
     def check(self, items: Sequence[Mapping[str, Any]] = ()) -> list[CheckResult]:
         """Read the slots of some models, without writing."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from pme_airflow.checks import CheckResult
+from pme_airflow.concurrency import read_at_once
 from pme_airflow.errors import PMEInputError, SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.sealing import fingerprint
@@ -44,14 +45,21 @@ class ObjectStorageTarget(Target):
     :param sdk_key: your SDK key.
     :param storage_options: what files in S3 are written with: ``ServerSideEncryption``, ``SSEKMSKeyId``, ``ACL``,
         ``StorageClass`` and others, as S3 spells them.
+    :param at_once: how many slots are written and cleared at the same time.
     """
 
     shows_names = True
-    at_once = 8
 
     def __init__(
-        self, root: Any, *, sdk_url: str = "", sdk_key: str = "", storage_options: Mapping[str, Any] | None = None
+        self,
+        root: Any,
+        *,
+        sdk_url: str = "",
+        sdk_key: str = "",
+        storage_options: Mapping[str, Any] | None = None,
+        at_once: int = 8,
     ) -> None:
+        self.at_once = read_at_once(at_once)
         self._root = root
         self._sdk = {"sdk_url": checked_sdk_url(sdk_url), "sdk_key": sdk_key}
         self._storage_options = dict(storage_options or {})

@@ -14,6 +14,8 @@ from pme_airflow.api.bounded import bound_response
 from pme_airflow.api.outcomes import HttpResponse
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.bounded_http import MAX_BODY, bound_session, read_response
+from pme_airflow.targets.host_limits import limiter_of
+from pme_airflow.targets.shared_session import share_session
 
 __all__ = ["ResponseCheck", "WebApi", "WebRefusal"]
 
@@ -65,19 +67,23 @@ class _Anonymous(AuthBase):
 
 
 class WebApi:
-    """A web API under one base address.
+    """A web API under one base address. Safe to share between threads.
 
     :param session: carries the credentials.
     :param base_url: the base address.
     :param timeout: seconds to wait for a connection, and for each part of a response. The whole response must be there
         after twice that time, and may have 8 MiB.
+    :param at_once: how many requests may be in flight at the host, for all targets of the process; fewer while it
+        refuses some, and none while a ``Retry-After`` asks for a pause.
     """
 
-    def __init__(self, session: requests.Session, base_url: str, timeout: float) -> None:
+    def __init__(self, session: requests.Session, base_url: str, timeout: float, at_once: int = 1) -> None:
         bound_session(session)
+        share_session(session, at_once)
         self._session = session
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
+        self._limiter = limiter_of(self.base_url, at_once)
 
     def request(
         self,
@@ -128,6 +134,8 @@ class WebApi:
         allow_html: bool,
     ) -> requests.Response:
         problem: SlotError | None = None
+        status: int | None = None
+        started = self._limiter.start()
         until = time.monotonic() + _TOTAL * self._timeout
         try:
             bound_response(_TOTAL * self._timeout, MAX_BODY)
@@ -144,11 +152,14 @@ class WebApi:
                 stream=True,
             )
             whole = read_response(response)
+            status = response.status_code
             problem = self._failure(None, until) if not whole else _problem_of(response, allow_html) or check(response)
         except SlotError as error:
             problem = error
         except (requests.RequestException, ValueError) as error:
             problem = self._failure(error, until)
+        finally:
+            self._limiter.ended(started, status, getattr(problem, "retry_after", None), method)
         if problem is not None:
             raise problem
         return response

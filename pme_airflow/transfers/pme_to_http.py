@@ -36,6 +36,7 @@ class PMEToHttpOperator(PMETransferOperator):
     :param read_endpoint: the endpoint that readers get the link from; it is read after each write.
     :param clear_json: the body that clears a slot, for a model that is no longer listed.
     :param timeout: seconds to wait for a response.
+    :param at_once: how many slots are written at the same time, from 1 to 32; 4 if omitted, and 1 with ``steps``.
     :param steps: the requests that put a link in place, each a mapping, in place of ``endpoint`` and ``json``.
     :param read_back: the requests that read a slot as a reader does; the last answer must show the link.
     :param take_away: the requests that clear a slot.
@@ -60,6 +61,7 @@ class PMEToHttpOperator(PMETransferOperator):
         read_endpoint: str | None = None,
         clear_json: Any = None,
         timeout: float = 30.0,
+        at_once: int | None = None,
         steps: Sequence[Mapping[str, Any]] | None = None,
         read_back: Sequence[Mapping[str, Any]] | None = None,
         take_away: Sequence[Mapping[str, Any]] | None = None,
@@ -79,6 +81,7 @@ class PMEToHttpOperator(PMETransferOperator):
         self.read_endpoint = read_endpoint
         self.clear_json = clear_json
         self.timeout = timeout
+        self.at_once = at_once
         self.signer = signer
         given = {"steps": steps, "read_back": read_back, "take_away": take_away, "check": check, "slot": slot}
         self.recipe = {key: value for key, value in {**given, "texts": texts}.items() if value is not None}
@@ -113,6 +116,7 @@ class PMEToHttpOperator(PMETransferOperator):
             timeout=self.timeout,
             login=credentials.login,
             password=credentials.password,
+            at_once=1 if self.at_once is None else self.at_once,
         )
 
     def _single_target(self, session: requests.Session, base_url: str) -> Target:
@@ -134,4 +138,5 @@ class PMEToHttpOperator(PMETransferOperator):
             read_endpoint=self.read_endpoint,
             clear_json=self.clear_json,
             timeout=self.timeout,
+            at_once=4 if self.at_once is None else self.at_once,
         )

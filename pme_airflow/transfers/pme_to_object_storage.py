@@ -40,6 +40,7 @@ class PMEToObjectStorageOperator(PMETransferOperator):
     :param storage_options: what files in S3 are written with, as S3 spells it: ``ServerSideEncryption``,
         ``SSEKMSKeyId``, ``BucketKeyEnabled``, ``ACL``, ``StorageClass``, ``Tagging`` and others. The connection's Extra
         may hold them under the same name; what is given here comes first. (templated)
+    :param at_once: how many slots are written at the same time, from 1 to 32.
     :raises PMEInputError: if what the path's store needs is not installed; before a run could mint anything.
     """
 
@@ -62,6 +63,7 @@ class PMEToObjectStorageOperator(PMETransferOperator):
         sdk_key: str = "",
         public_url: str = "",
         storage_options: Mapping[str, Any] | None = None,
+        at_once: int = 8,
         **kwargs: Any,
     ) -> None:
         require_store(path, "path")
@@ -72,6 +74,7 @@ class PMEToObjectStorageOperator(PMETransferOperator):
         self.sdk_key = sdk_key
         self.public_url = public_url
         self.storage_options = dict(storage_options or {})
+        self.at_once = at_once
 
     def make_target(self, hook: PMEHook) -> Target:
         from pme_airflow.hooks.object_storage import storage_root
@@ -79,4 +82,10 @@ class PMEToObjectStorageOperator(PMETransferOperator):
 
         root, options = storage_root(str(self.path), self.conn_id)
         storage_options = {**options, **self.storage_options}
-        return ObjectStorageTarget(root, sdk_url=self.sdk_url, sdk_key=self.sdk_key, storage_options=storage_options)
+        return ObjectStorageTarget(
+            root,
+            sdk_url=self.sdk_url,
+            sdk_key=self.sdk_key,
+            storage_options=storage_options,
+            at_once=self.at_once,
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -366,3 +367,26 @@ def test_reserved_starts_follow_each_other_and_are_not_saved_up() -> None:
     assert [rate_limit.reserve(97), rate_limit.reserve(97)] == pytest.approx([0.0, 1.0])
     clock.advance(10)
     assert [rate_limit.reserve(1), rate_limit.reserve(1)] == pytest.approx([10.0, 10 + 1 / 97])
+
+
+def test_more_requests_are_allowed_when_more_are_asked_for_and_never_fewer() -> None:
+    clock = FakeClock()
+    limiter = Limiter(2, 2, clock)
+    limiter.allow(1)
+    assert (limiter.at_once, limiter.most) == (2, 2)
+    limiter.allow(8)
+    assert (limiter.at_once, limiter.most) == (8, 8)
+    limiter.start()
+    limiter.ended(clock.monotonic(), 429)
+    limiter.allow(8)
+    assert limiter.at_once == 4
+
+
+def test_a_request_that_waits_for_room_starts_when_more_are_allowed() -> None:
+    limiter = Limiter(1, 1, FakeClock())
+    limiter.start()
+    waiting = threading.Thread(target=limiter.start)
+    waiting.start()
+    limiter.allow(2)
+    waiting.join(30)
+    assert not waiting.is_alive()

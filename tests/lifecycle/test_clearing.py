@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -143,3 +144,28 @@ def test_an_index_that_fails_is_a_failure_of_its_own(services: Services, board: 
     result = cleared(services, board, shown(services)[:1])
     assert result.removed.total == 1
     assert [(entry["slot"], entry["model_id"]) for entry in result.failed] == [("index", "all")]
+
+
+def test_slots_are_cleared_several_at_a_time(services: Services, board: Board) -> None:
+    board.at_once = 3
+    together = threading.Barrier(3)
+    take_away = board.take_away
+
+    def all_together(slot: str, details: Mapping[str, Any]) -> Any:
+        together.wait(30)
+        return take_away(slot, details)
+
+    board.take_away = all_together  # type: ignore[method-assign]
+    assert cleared(services, board, shown(services)).removed.total == 3
+    assert (board.shown, shown(services)) == ({}, [])
+
+
+def test_a_claim_is_released_where_clearing_ends_early(services: Services, board: Board) -> None:
+    def going() -> Iterator[Publication]:
+        yield from shown(services)[:1]
+        raise RuntimeError("the ledger went away, say")
+
+    with pytest.raises(RuntimeError):
+        clear_slots(services, RunContext("dag/x/clear/-1"), board, going(), "not wanted", PublishResult("board"))
+    with services.database.write(RunContext("next")) as tx:
+        assert len(claims.take(tx, [keys.slot_claim("board", slot) for slot in ALL])) == 3

@@ -128,3 +128,11 @@ def test_signer_of_one_request_is_known() -> None:
     request = {"kind": "http", "endpoint": "x", "json": {}}
     assert read([{**request, "signer": "ghost"}])[1] == []
     assert read([{**request, "signer": ["aws"]}])[1] == ["targets[0].signer: is unknown; the signers are ghost"]
+
+
+@pytest.mark.parametrize("kind", ["object_storage", "http"])
+@pytest.mark.parametrize("value", [0, 33, "4", True, None])
+def test_at_once_is_a_number_from_1_to_32(kind: str, value: Any) -> None:
+    assert read([{"kind": kind, **GOOD[kind], "at_once": 32}])[1] == []
+    (_, problems) = read([{"kind": kind, **GOOD[kind], "at_once": value}])
+    assert problems == ["targets[0].at_once: give a whole number from 1 to 32"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ import pytest
 import requests
 
 from pme_airflow.dev.emulator import World
-from pme_airflow.errors import SlotError
+from pme_airflow.errors import PMEInputError, SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.former_names import move_former_publications
@@ -28,7 +29,7 @@ from tests.conftest import MODELS
 from tests.support.entries import JSON, Entries, serving_entries
 from tests.support.links import TOKEN_A, TOKEN_B, TOKEN_C, shown_link
 from tests.support.rooms import mint, publish, rename
-from tests.support.web import Reply
+from tests.support.web import Received, Reply
 
 ONE, TWO = list(MODELS)[:2]
 
@@ -463,3 +464,25 @@ def test_a_body_that_is_nested_too_deep_reports_no_error() -> None:
     response = requests.Response()
     response.status_code, response._content = 200, b"[" * 100_000
     assert http_requests._json_of(response) is None
+
+
+def test_entries_are_checked_several_at_a_time(cms: Entries) -> None:
+    together = threading.Barrier(4)
+    models = [f"M{number}" for number in range(4)]
+    target = http_target(cms)
+    for model_id in models:
+        cms.entries[f"spaces/{model_id}"] = {"url": None}
+    known = [entry(target, shown_link(model_id=model_id)) for model_id in models]
+    answer = cms.server.reply
+
+    def all_together(request: Received) -> Reply:
+        together.wait(30)
+        return answer(request)
+
+    cms.server.reply = all_together
+    check = target.check_shown(known)
+    assert check is not None
+    assert set(check.details) == {f"PATCH spaces/{model_id}" for model_id in models}
+    assert http_target(cms, at_once=1).at_once == 1
+    with pytest.raises(PMEInputError, match="at_once"):
+        http_target(cms, at_once=0)

@@ -10,8 +10,10 @@ import requests
 
 from pme_airflow.errors import SlotError
 from pme_airflow.targets import web
+from pme_airflow.targets.host_limits import limiter_of
 from pme_airflow.targets.web import WebApi, WebRefusal
 from tests.support.web import Received, Reply, WebServer, serving_web
+from tests.targets.conftest import SkippingClock
 
 
 @pytest.fixture
@@ -177,3 +179,23 @@ def test_redirect_to_what_is_no_address_is_refused_like_any_other(server: WebSer
     server.reply = lambda request: Reply(302, b"", {"Location": location})
     with pytest.raises(WebRefusal, match="HTTP 302, a redirect"):
         api(server).request("POST", "spaces/1", accept, body={})
+
+
+def test_retry_after_of_one_request_keeps_all_requests_to_the_host_waiting(
+    server: WebServer, slept: list[float], host_clock: SkippingClock
+) -> None:
+    server.reply = lambda request: Reply(429, b"", {"Retry-After": "12"})
+    first, second = api(server), api(server)
+    with pytest.raises(WebRefusal):
+        first.request("PATCH", "x/1", accept, body={})
+    server.reply = lambda request: Reply()
+    second.request("PATCH", "x/2", accept, body={})
+    assert host_clock.skipped == pytest.approx(12, abs=0.5)
+
+
+def test_a_host_that_refuses_requests_gets_fewer_at_once(server: WebServer, slept: list[float]) -> None:
+    wide = WebApi(requests.Session(), server.address, 5, 8)
+    server.reply = lambda request: Reply(429, b"") if request.path.endswith("/refused") else Reply()
+    with pytest.raises(WebRefusal):
+        wide.request("POST", "refused", accept, body={})
+    assert limiter_of(server.address, 8).at_once == 4
