@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from pme_airflow.ledger.read_model.at_risk import is_at_risk
 from pme_airflow.ledger.read_model.rules import Classification, Rules, SlotState
@@ -97,7 +97,7 @@ def _slot_gauges(row: dict[str, Any]) -> SlotGauges:
 
 
 def link_gauges(tx: ReadTransaction, client_id: str) -> list[LinkGauges]:
-    """Return the figures of a client's links by audience; of an audience without any of these, nothing."""
+    """Return the figures of a client's links by audience; of an audience without a live link, nothing."""
     now = tx.now()
     live, flagged = links.c.state == State.LIVE, links.c.flagged_at > EPOCH
     unaccounted = links.c.state == State.UNACCOUNTED
@@ -109,7 +109,7 @@ def link_gauges(tx: ReadTransaction, client_id: str) -> list[LinkGauges]:
         _count(unaccounted),
         _count(irrevocable),
         func.min(case((flagged, links.c.flagged_at))),
-    ).where(*alive, links.c.client_id == client_id, or_(flagged, unaccounted, irrevocable))
+    ).where(*alive, links.c.client_id == client_id)
     rows = tx.execute(query.group_by(links.c.audience).order_by(links.c.audience))
     return [LinkGauges(row[0], int(row[1]), int(row[2]), int(row[3]), row[4]) for row in rows]
 

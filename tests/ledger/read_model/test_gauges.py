@@ -65,7 +65,7 @@ def test_every_database_counts_alike(ledger_address: str) -> None:
     change(database, row.link_id, minted_at=now - 14 * HOUR, valid_until=now + 10 * HOUR)
     with database.read() as tx:
         (found,) = slot_gauges(tx, CLIENT, Rules())
-        assert link_gauges(tx, CLIENT) == []
+        assert link_gauges(tx, CLIENT) == [LinkGauges(AUDIENCE, 0, 0, 0, None)]
         assert len(slots_at_risk(tx, CLIENT, Rules(), "a run")) == 1
     assert (found.slots, found.due, found.overdue, found.at_risk) == (1, 1, 1, 1)
     assert found.first_at_risk == now - 2 * HOUR + timedelta(minutes=65)
