@@ -3,6 +3,7 @@
 Trigger it with the form, by REST, or with an event on ``pme://leaks`` whose extra is ``{"fingerprints": […]}``.
 Airflow keeps a run's conf in clear: pass fingerprints (``pme-airflow fingerprint``) where you can.
 If the environment variable ``PME_REPORTS`` names a folder or bucket, a scanner's report dropped there starts it too.
+With more than ``confirm_over`` links at once the run waits until a person has confirmed, under *Required Actions*.
 The run fails if a revocation is not confirmed, and names the link, the reason, and when the link ends by itself.
 """
 
@@ -52,6 +53,13 @@ with DAG(
             title="Within",
             description="Revoke only links that match all of the tokens, models and audiences given.",
         ),
+        "confirm_over": Param(
+            100,
+            type=["integer", "null"],
+            minimum=0,
+            title="Confirm over",
+            description="With more links than this the run waits for an answer under Required Actions. Empty: never.",
+        ),
         "reason": Param("", type=["string", "null"], title="Reason", description="Why; recorded in the ledger."),
     },
     tags=["pme"],
@@ -66,6 +74,7 @@ with DAG(
             findings="{{ params.findings }}",
             within="{{ params.within }}",
             reason="{{ params.reason }}",
+            confirm_over="{{ params.confirm_over }}",
             sweep=True,
             max_exposure="5m",
             pme_conn_id=conn_id,

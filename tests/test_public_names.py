@@ -14,7 +14,7 @@ ARGUMENTS = {
     "pme_airflow.operators.pme.PMEMintLinksOperator": "models valid_for audience renew_before pme_conn_id",
     "pme_airflow.operators.pme.PMEListModelsOperator": "models audience pme_conn_id",
     "pme_airflow.operators.pme.PMEFlagTokensOperator": (
-        "tokens models audiences findings reason sweep max_exposure on_alarm pme_conn_id"
+        "tokens models audiences findings reason confirm_over sweep max_exposure on_alarm pme_conn_id"
     ),
     "pme_airflow.operators.pme.PMERevocationSweepOperator": "max_attempts verify max_exposure on_alarm pme_conn_id",
     "pme_airflow.operators.pme.PMEScanOperator": "paths flag reason fail_on_find pme_conn_id",

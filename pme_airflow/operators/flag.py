@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ class PMEFlagTokensOperator(BaseOperator):
     :param within: flag only links that match all of the criteria, where several are given. Without it, models and
         audiences cannot be given together with each other or with tokens. (templated)
     :param reason: why; recorded in the ledger. (templated)
+    :param confirm_over: if more links than this match that are not flagged yet, the task waits for a person's answer
+        under Airflow's *Required Actions* before it flags any; where this Airflow has no human-in-the-loop operator, it
+        fails. ``None`` never asks. (templated)
     :param sweep: whether to revoke at once, in this task.
     :param max_exposure: raise an alarm for a link that lived longer than this after its flag: ``5m``. (templated)
     :param on_alarm: called with the context and ``alarms``, a list of sentences: a notifier, a function, or several.
@@ -44,7 +48,7 @@ class PMEFlagTokensOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = (
-        "models", "audiences", "findings", "within", "reason", "max_exposure", "pme_conn_id",
+        "models", "audiences", "findings", "within", "reason", "confirm_over", "max_exposure", "pme_conn_id",
     )  # fmt: skip
     ui_color = "#f9dede"
 
@@ -57,6 +61,7 @@ class PMEFlagTokensOperator(BaseOperator):
         findings: str | Sequence[str] | None = None,
         within: bool | str = False,
         reason: str = "",
+        confirm_over: int | str | None = None,
         sweep: bool = False,
         max_exposure: str | timedelta | None = None,
         on_alarm: OnAlarm = None,
@@ -70,6 +75,7 @@ class PMEFlagTokensOperator(BaseOperator):
         self.findings = findings
         self.within = within
         self.reason = reason
+        self.confirm_over = confirm_over
         self.sweep = sweep
         self.max_exposure = max_exposure
         self.on_alarm = on_alarm
@@ -84,20 +90,48 @@ class PMEFlagTokensOperator(BaseOperator):
             setattr(self, name, redacted(getattr(self, name)))
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Flag, and sweep where asked to.
+        """Flag, and sweep where asked to; with very many links, once a person has confirmed.
 
         :raises AirflowFailException: if there is nothing to flag, or a part cannot be read; the rest is flagged.
         :raises AirflowException: if a revocation was not confirmed and another try may help.
         """
+        from pme_airflow.operators._confirmation import TooManyLinksError, ask, read_limit
+        from pme_airflow.operators._errors import airflow_errors
+
+        with airflow_errors():
+            limit = read_limit(self.confirm_over)
+        try:
+            return self._respond(context, limit)
+        except TooManyLinksError as problem:
+            ask(self, context, problem, str(self.reason or "none given"))
+
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on when a person has answered.
+
+        :raises AirflowFailException: as :meth:`execute` does, and if the answer was no.
+        """
+        from pme_airflow.operators._confirmation import confirmed
+
+        confirmed(event)
+        self.log.info("%s confirmed it.", event.get("responded_by_user") or "Somebody")
+        return self._respond(context, None)
+
+    def _respond(self, context: Any, limit: int | None) -> dict[str, Any]:
+        """Flag at most so many links, and sweep where asked to.
+
+        :raises TooManyLinksError: if more match; nothing is flagged then.
+        """
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.lifecycle.leak_response import respond
+        from pme_airflow.operators._confirmation import at_most
         from pme_airflow.operators._errors import airflow_errors, end_task
         from pme_airflow.operators.alerts import report_response
         from pme_airflow.printable import printable
 
         with airflow_errors():
             services = PMEHook(self.pme_conn_id).services
-            response = respond(services, run_context_of(context), self._request(context))
+            request = replace(self._request(context), on_selected=at_most(limit))
+            response = respond(services, run_context_of(context), request)
         self.log.info("%s.", printable(response.summary))
         return end_task(
             context,

@@ -79,7 +79,7 @@ export function response(page) {
     const slots = links.reduce((sum, link) => sum + link.slots, 0);
     const sure = el("input", { type: "checkbox", onchange: () => { revoke.disabled = !sure.checked; } });
     const revoke = el("button", { type: "button", class: "danger", disabled: links.length > MANY,
-      onclick: () => start(fingerprints, reason, revoke) }, "Revoke now");
+      onclick: () => start(fingerprints, links.length, reason, revoke) }, "Revoke now");
     replace(steps, el("h3", {}, "Revoke now?"),
       el("p", {}, `${count(links.length, "link")} will not open any more. ${count(slots, "slot")} will be dark until the keeper shows new links.`),
       links.length > MANY ? el("label", {}, sure, ` Yes, all ${links.length} links.`) : null,
@@ -87,7 +87,7 @@ export function response(page) {
     revoke.focus();
   }
 
-  async function start(fingerprints, reason, button) {
+  async function start(fingerprints, confirmed, reason, button) {
     button.disabled = true;
     try {
       const dag = await responseDag();
@@ -96,7 +96,8 @@ export function response(page) {
           airflowLink("dags/pme_leak_response", "pme_leak_response"), "."));
         return;
       }
-      const run = await startResponse({ tokens: fingerprints, reason: reason || "flagged on the page Private links" });
+      const run = await startResponse({ tokens: fingerprints, confirm_over: confirmed,
+        reason: reason || "flagged on the page Private links" });
       follow(run.dag_run_id, fingerprints);
     } catch (error) {
       say(error.message);
