@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,26 +17,16 @@ from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from pme_airflow.dev.emulator.server import serving_app
 from pme_airflow.dev.playground.channel import Channel, create_channel_app
 from pme_airflow.dev.playground.wordpress import Site
-from pme_airflow.targets.base import ShownLink, Target
+from pme_airflow.dev.target_kit import BehindProxy
+from pme_airflow.targets.base import Target
 from pme_airflow.targets.http_json import HttpJsonTarget
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from pme_airflow.targets.slack import SlackTarget
 from pme_airflow.targets.wordpress import WordPressTarget
 from tests.support.headless import Headless
-from tests.support.nights import Place
 from tests.support.proxy import Proxy, serving_proxy
 
 BEFORE, AFTER = '<!-- wp:paragraph --><p>Before &amp; "after" — ünï 😀</p><!-- /wp:paragraph -->\n\n', "\n\n<p>Tail</p>"
-
-
-class BehindProxy(Place):
-    """A place on a server that is reached through a proxy."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        self.proxy = proxy
-
-    def break_it(self, rates: dict[str, float]) -> None:
-        self.proxy.rates = rates
 
 
 class WordPressPlace(BehindProxy):
@@ -196,54 +184,6 @@ class SlackPlace(BehindProxy):
     def check_untouched(self) -> None:
         assert [m["text"] for m in self.channel.messages.values()].count("hello") == 1
         assert self.channel.unfurled == []
-
-
-class OwnPlace(Place):
-    """A target of a user's own, whose calls fail now and then before or after they have done their work."""
-
-    def __init__(self, make: Any, folder: Path) -> None:
-        self.make, self.folder = make, folder
-        self.random = random.Random(3)
-        self.rate = 0.0
-
-    def target(self) -> Target:
-        return _Breaking(self.make(), self)
-
-    def shown(self, model_id: str) -> str:
-        return "".join(path.read_text() for path in self.folder.rglob("*") if model_id in path.name)
-
-    def everything(self) -> str:
-        return "".join(path.read_text() for path in self.folder.rglob("*") if path.is_file())
-
-    def break_it(self, rates: dict[str, float]) -> None:
-        self.rate = sum(rates.values()) / 3
-
-    def maybe_fail(self) -> None:
-        if self.random.random() < self.rate:
-            raise ConnectionResetError("broken by the test")
-
-
-class _Breaking(Target):
-    """Hands every call on to a target, and fails before or after it."""
-
-    def __init__(self, inner: Target, place: OwnPlace) -> None:
-        self.inner, self.place, self.name = inner, place, inner.name
-
-    def slots(self, item: Mapping[str, Any]) -> Sequence[str]:
-        return self.inner.slots(item)
-
-    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
-        self.place.maybe_fail()
-        done = self.inner.put(slot, link, previous)
-        self.place.maybe_fail()
-        return done
-
-    def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
-        self.place.maybe_fail()
-        self.inner.read_back(slot, link, details)
-
-    def take_away(self, slot: str, details: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        return self.inner.take_away(slot, details)
 
 
 @contextmanager

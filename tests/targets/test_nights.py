@@ -12,13 +12,14 @@ import pytest
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.playground import wordpress
+from pme_airflow.dev.target_kit import check_contract
 from pme_airflow.lifecycle.services import Services
 from tests.conftest import MODELS, MakeServices
 from tests.support import directus, strapi
 from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
 from tests.support.nights import Nights, Place
-from tests.support.places import DirectusPlace, OwnPlace, StrapiPlace, WordPressPlace, bucket_place, slack_place
+from tests.support.places import DirectusPlace, StrapiPlace, WordPressPlace, bucket_place, slack_place
 from tests.support.plugin_site import PluginPlace, serving_plugin_site
 from tests.support.proxy import serving_proxy
 from tests.support.scale import scaled
@@ -47,6 +48,7 @@ def opened() -> Iterator[ExitStack]:
 
 
 def through(place: Place, services: Services, clock: FakeClock, world: World) -> Nights:
+    check_contract(place, TWO)
     nights = Nights(place, services, clock, world, TWO)
     nights.go(NIGHTS)
     nights.clear()
@@ -116,13 +118,12 @@ def test_slack(opened: ExitStack, services: Services, clock: FakeClock, world: W
     assert len(place.channel.messages) == 1
 
 
-def test_a_target_written_from_the_page_alone(
-    services: Services, clock: FakeClock, world: World, tmp_path: Path
-) -> None:
+def test_a_target_written_from_the_page_alone(tmp_path: Path) -> None:
+    """The page's example of a target passes the page's example of its test."""
     page = (ROOT / "docs" / "how-to" / "write-a-target.md").read_text()
-    code = next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class TextFiles" in block)
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     made: dict[str, Any] = {}
-    exec(code, made)
-    folder = tmp_path / "links"
-    folder.mkdir()
-    through(OwnPlace(lambda: made["TextFiles"](folder), folder), services, clock, world)
+    for block in blocks:
+        if "TextFiles" in block:
+            exec(block.replace("from my_targets import TextFiles\n", ""), made)
+    made["test_text_files"](tmp_path)
