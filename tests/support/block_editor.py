@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from pme_airflow.dev.playground.wordpress import Site
 
@@ -44,7 +44,7 @@ class BlockEditor:
     """The block editor of a site, as its administrator."""
 
     def __init__(self, page: Page, site: Site) -> None:
-        self._page = page
+        self.page = page
         self._site = site
 
     def open(self, number: int) -> list[str]:
@@ -52,17 +52,28 @@ class BlockEditor:
 
         :return: what is wrong with its blocks.
         """
-        self._page.goto(f"{self._site.address}/wp-admin/post.php?post={number}&action=edit")
-        self._page.wait_for_function(_READY, timeout=60_000)
-        return list(self._page.evaluate(_INVALID))
+        self.page.goto(f"{self._site.address}/wp-admin/post.php?post={number}&action=edit")
+        self.page.wait_for_function(_READY, timeout=60_000)
+        return list(self.page.evaluate(_INVALID))
 
     def type_and_save(self) -> None:
         """Write a paragraph at the end, and save."""
-        self._page.evaluate(_TYPE_AND_SAVE)
+        self.page.evaluate(_TYPE_AND_SAVE)
 
     def convert_and_save(self) -> None:
         """Convert classic text to blocks, and save."""
-        self._page.evaluate(_CONVERT_AND_SAVE)
+        self.page.evaluate(_CONVERT_AND_SAVE)
+
+
+def signed_in(browser: Browser, site: Site) -> BlockEditor:
+    """Log in to a site as its administrator, in a new window of a browser."""
+    page = browser.new_page()
+    page.goto(f"{site.address}/wp-login.php")
+    page.fill("#user_login", site.user)
+    page.fill("#user_pass", site.login_password)
+    page.click("#wp-submit")
+    page.wait_for_url("**/wp-admin/**")
+    return BlockEditor(page, site)
 
 
 @contextmanager
@@ -70,11 +81,5 @@ def block_editor(site: Site) -> Iterator[BlockEditor]:
     """Log in to a site in Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(f"{site.address}/wp-login.php")
-        page.fill("#user_login", site.user)
-        page.fill("#user_pass", site.login_password)
-        page.click("#wp-submit")
-        page.wait_for_url("**/wp-admin/**")
-        yield BlockEditor(page, site)
+        yield signed_in(browser, site)
         browser.close()

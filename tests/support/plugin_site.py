@@ -6,16 +6,18 @@ import html
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import requests
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.playground.mariadb import program
 from pme_airflow.dev.playground.wordpress import Site, serving_wordpress
-from pme_airflow.targets.base import Target
+from pme_airflow.targets.base import ShownLink, Target
 from pme_airflow.targets.wordpress import WordPressTarget
 from pme_airflow.targets.wordpress_spaces import sources_in
+from tests.support.fake_wordpress import link
 from tests.support.places import AFTER, BEFORE, BehindProxy
 from tests.support.proxy import Proxy
 
@@ -63,6 +65,10 @@ require_once ABSPATH . 'wp-admin/includes/export.php';
 export_wp();
 """
 _META = "<?php require '{root}/wp-load.php'; update_post_meta({post}, '_builder', '{text}');"
+_RULE = """<?php
+require '{root}/wp-load.php';
+update_option('pme_embed_settings', ['rule' => '{rule}', 'capability' => '{capability}']);
+"""
 
 
 class PluginSite:
@@ -73,6 +79,10 @@ class PluginSite:
 
     def set_clock(self, now: datetime) -> None:
         (self.site.root / "wp-content" / "now").write_text(str(int(now.timestamp())))
+
+    def set_rule(self, rule: str, capability: str = "edit_posts") -> None:
+        """Set who may see spaces."""
+        self.site.run_php(_RULE.format(root=self.site.root, rule=rule, capability=capability))
 
     def build(self, post: int, text: str) -> None:
         """Write a text into what the page builder keeps of a post."""
@@ -115,6 +125,18 @@ class PluginSite:
         export = self.site.run_php(_EXPORT.format(root=self.site.root))
         assert "<rss" in export
         return html.unescape("".join([*held, export, self.dump(), self.cached()]))
+
+
+def link_now(token: str, model_id: str) -> ShownLink:
+    """A link that lives for a day from now, by the clock of this machine."""
+    return replace(link(token, model_id), valid_until=datetime.now(timezone.utc) + timedelta(hours=24))
+
+
+def write_only(site: Site, model_id: str, token: str) -> None:
+    """Store a link in the plugin, and touch no page."""
+    session = requests.Session()
+    session.auth = (site.user, site.password)
+    WordPressTarget(session, site.address, mode="plugin").put(f"links/{model_id}", link_now(token, model_id), {})
 
 
 @contextmanager
