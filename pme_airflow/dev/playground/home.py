@@ -61,14 +61,16 @@ def environment(home: Path, address: str, placements: str, **extra: str) -> dict
     }
 
 
-def all_published(published: Path, more: str = "") -> str:
+def all_published(published: Path, more: str = "", public_url: str = "") -> str:
     """Return placements that publish every model of the account to a folder.
 
     :param more: lines of ``placements.yaml`` with further targets.
+    :param public_url: where the folder is served, for Airflow's link to the gallery.
     """
+    served = f", public_url: '{public_url}'" if public_url else ""
     return (
         "audience: intranet\nvalid_for: 24h\nmodels: {query: '*'}\n"
-        f"targets:\n  - {{kind: object_storage, path: 'file://{published}'}}\n{more}"
+        f"targets:\n  - {{kind: object_storage, path: 'file://{published}'{served}}}\n{more}"
     )
 
 
