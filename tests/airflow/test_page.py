@@ -4,21 +4,58 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect, sync_playwright
+from sqlalchemy import select
 
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.server import serving
 from pme_airflow.dev.playground.home import SECRET, environment
+from pme_airflow.durations import Validity
+from pme_airflow.ledger import flags, publications
+from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.mint_requests import Demand
+from pme_airflow.ledger.publications import Shown
+from pme_airflow.ledger.states import State
+from pme_airflow.ledger.tables import links, models
+from pme_airflow.ledger.tables import publications as slots
+from tests.support.databases import fields_of
+from tests.support.ledgers import change, ledger_at, mint, task
 from tests.support.live import DrivenAirflow
+from tests.support.postgres import KillablePostgres, killable_postgres
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 SCRIPT = "<img src=x onerror=\"document.title='changed'\">"
 MODELS = {"Model000000": "Great Hall", "Model000001": SCRIPT, "Model000002": "Lobby"}
 VIEWER_PASSWORD = "a-viewer-may-look"  # noqa: S105
+#: Each would set a mark or leave the page if it were more than text.
+CORPUS = (
+    "<script>window.pwned=1</script>",
+    "<img src=x onerror=window.pwned=1>",
+    "<svg/onload=window.pwned=1>",
+    "<svg><animate onbegin=window.pwned=1 attributeName=x dur=1s>",
+    '"><script>window.pwned=1</script>',
+    "' onmouseover='window.pwned=1",
+    "</td></table><script>window.pwned=1</script>",
+    "</title><script>window.pwned=1</script>",
+    "<iframe srcdoc='<script>parent.pwned=1</script>'></iframe>",
+    "<a href='javascript:window.pwned=1'>click</a>",
+    "javascript:window.pwned=1",
+    "<form action=javascript:window.pwned=1><input type=submit autofocus></form>",
+    "<details open ontoggle=window.pwned=1>",
+    "<style>@import 'http://127.0.0.1:1/x.css';*{display:none}</style>",
+    "<meta http-equiv=refresh content='0;url=http://127.0.0.1:1/'>",
+    "<base href='http://127.0.0.1:1/'>",
+    "<math><mtext></mtext><mglyph><style><img src=x onerror=window.pwned=1>",
+    "{{constructor.constructor('window.pwned=1')()}}",
+    "${window.pwned=1}",
+    "<!--><script>window.pwned=1</script>-->",
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +64,34 @@ def world() -> World:
 
 
 @pytest.fixture(scope="module")
-def live(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrivenAirflow]:
+def postgres() -> Iterator[KillablePostgres]:
+    with killable_postgres() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ledger(postgres: KillablePostgres) -> Database:
+    """The ledger as this process reads and changes it."""
+    return ledger_at(postgres.address)
+
+
+@pytest.fixture(scope="module")
+def live(world: World, postgres: KillablePostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrivenAirflow]:
     """An Airflow whose slots show links, with an administrator and a viewer."""
     home = tmp_path_factory.mktemp("page") / "home"
     target = f"{{kind: object_storage, path: 'file://{home}/published'}}"
     with serving(world) as address:
         env = environment(home, address, f"audience: intranet\nmodels: {list(MODELS)}\ntargets: [{target}]\n")
+        connection = json.loads(env["AIRFLOW_CONN_PME_DEFAULT"]) | {"extra": {"ledger_conn_id": "ledger"}}
+        env["AIRFLOW_CONN_PME_DEFAULT"] = json.dumps(connection)
+        env["AIRFLOW_CONN_LEDGER"] = json.dumps(fields_of(postgres.address))
         made = DrivenAirflow(home, env)
         made.env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = "admin:admin,eve:viewer"
         (home / "passwords.json").write_text(json.dumps({"admin": made.password, "eve": VIEWER_PASSWORD}))
         with made:
-            made.wait_until_parsed("pme_nightly_rotation", "pme_link_keeper", "pme_leak_response")
+            made.wait_until_parsed(
+                "pme_nightly_rotation", "pme_link_keeper", "pme_leak_response", "pme_revocation_sweep"
+            )
             made.seconds("pme_nightly_rotation")
             yield made
 
@@ -52,8 +106,12 @@ class Visit:
     """A user who is logged in, and whose browser's complaints are kept."""
 
     def __init__(self, context: BrowserContext, live: DrivenAirflow, user: str, password: str) -> None:
+        context.add_init_script(
+            "window.violations = 0; document.addEventListener('securitypolicyviolation', () => { window.violations += 1; });"
+        )
         self.page: Page = context.new_page()
         self.complaints: list[str] = []
+        self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
         self.page.on("console", lambda message: self._note(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(live.address)
@@ -121,4 +179,107 @@ def test_a_viewer_looks_and_is_offered_nothing_to_do(live: DrivenAirflow, world:
     anonymous = browser.new_context().request
     for path in ("", "static/main.js", "api/slots", "api/leaks", "api/health", "api/timeline", "api/links/x"):
         assert anonymous.get(f"{live.address}/pme/{path}").status == 401
+    assert visit.complaints == []
+
+
+def paused(live: DrivenAirflow, dag_id: str, value: bool) -> None:
+    live.call("PATCH", f"dags/{dag_id}", {"is_paused": value})
+
+
+def aged(ledger: Database, length: timedelta) -> list[str]:
+    """Let the shown links of the audience be this old; their ids."""
+    made = datetime.now(timezone.utc) - length
+    until = made + timedelta(hours=24)
+    with ledger.write() as tx:
+        shown = list(tx.scalars(select(slots.c.link_id).where(slots.c.audience == "intranet")))
+        tx.execute(links.update().where(links.c.link_id.in_(shown)).values(minted_at=made, valid_until=until))
+    return shown
+
+
+def warnings(live: DrivenAirflow) -> list[dict[str, Any]]:
+    """The extras of the events on ``pme://at-risk/intranet``."""
+    found = live.call("GET", "assets/events", limit=1000)["asset_events"]
+    return [event["extra"] for event in found if event["uri"] == "pme://at-risk/intranet"]
+
+
+def test_a_viewer_sees_a_slot_go_from_live_to_due_to_renewed_and_its_risk_is_posted_once(
+    live: DrivenAirflow, ledger: Database, browser: Browser
+) -> None:
+    visit = Visit(browser.new_context(viewport={"width": 1280, "height": 900}), live, "eve", VIEWER_PASSWORD)
+    page = visit.page
+    page.goto(f"{live.address}/pme/?view=now&audience=intranet")
+    expect(page.locator("tbody .badge.live")).to_have_count(len(MODELS), timeout=120_000)
+    paused(live, "pme_link_keeper", True)
+    old = aged(ledger, timedelta(hours=14))
+    expect(page.locator("tbody .badge.due")).to_have_count(len(MODELS), timeout=60_000)
+    live.seconds("pme_revocation_sweep")
+    (warning,) = warnings(live)
+    assert (warning["slots"], {slot["link_id"] for slot in warning["at_risk"]}) == (len(MODELS), set(old))
+    assert "Is pme_link_keeper paused or failing?" in warning["message"]
+    live.seconds("pme_revocation_sweep")
+    assert len(warnings(live)) == 1
+    paused(live, "pme_link_keeper", False)
+    live.seconds("pme_link_keeper")
+    expect(page.locator("tbody .badge.live")).to_have_count(len(MODELS), timeout=60_000)
+    page.get_by_role("link", name="Great Hall").click()
+    expect(page.get_by_role("cell", name="published", exact=True)).to_have_count(1)
+    assert page.evaluate("new URLSearchParams(location.search).get('link')") not in old
+    assert visit.complaints == []
+
+
+def test_no_name_reason_target_or_slot_runs_as_script(live: DrivenAirflow, ledger: Database, browser: Browser) -> None:
+    client_id = json.loads(live.env["AIRFLOW_CONN_PME_DEFAULT"])["login"]
+    demand = Demand(client_id, "corpus", Validity.parse("24h"))
+    named = {f"Corpus{number:05d}": text for number, text in enumerate(CORPUS)}
+    for model_id, text in named.items():
+        row = mint(ledger, demand, model_id)
+        with ledger.write(task("corpus")) as tx:
+            tx.execute(models.insert().values(client_id=client_id, model_id=model_id, name=f"name {text}"))
+            publications.publish(tx, f"target {text}", [Shown(f"slot {text}", row.link_id, {})], claimed=False)
+            flags.flag(tx, f"reason {text}", link_ids=[row.link_id])
+        change(ledger, row.link_id, state=State.REVOKED, revoked_at=datetime.now(timezone.utc))
+    visit = Visit(browser.new_context(viewport={"width": 1280, "height": 900}), live, "admin", live.password)
+    page = visit.page
+
+    def check(view: str, ready: Callable[[], None]) -> None:
+        page.goto(f"{live.address}/pme/?{view}")
+        ready()
+        assert page.evaluate("[window.pwned ?? null, window.violations, location.pathname]") == [None, 0, "/pme/"], view
+
+    def shows(*prefixes: str) -> Callable[[], None]:
+        def wait() -> None:
+            for prefix in prefixes:
+                for text in CORPUS:
+                    expect(page.get_by_text(f"{prefix} {text}").first).to_be_attached(timeout=30_000)
+
+        return wait
+
+    check("view=now&audience=corpus", shows("name", "target", "slot"))
+    check("view=timeline&audience=corpus", shows("name"))
+    check("view=leaks", shows("reason"))
+    check("view=health", lambda: expect(page.get_by_role("region", name="Health")).to_be_visible())
+    page.goto(f"{live.address}/pme/?view=now&audience=corpus")
+    page.get_by_role("link", name=f"name {CORPUS[0]}").click()
+    expect(page.get_by_text(f"reason {CORPUS[0]}").first).to_be_visible()
+    assert page.evaluate("[window.pwned ?? null, window.violations]") == [None, 0]
+    assert visit.complaints == []
+
+
+def test_a_kill_of_the_database_is_a_sentence_and_the_page_recovers_by_itself(
+    live: DrivenAirflow, postgres: KillablePostgres, browser: Browser
+) -> None:
+    visit = Visit(browser.new_context(viewport={"width": 1280, "height": 900}), live, "admin", live.password)
+    page = visit.page
+    page.goto(f"{live.address}/pme/?view=now&audience=intranet")
+    expect(page.locator("tbody tr")).to_have_count(len(MODELS), timeout=30_000)
+    statuses: list[int] = []
+    page.on("response", lambda response: statuses.append(response.status))
+    postgres.kill()
+    try:
+        expect(page.locator("#problems p")).to_contain_text("ledger", ignore_case=True, timeout=60_000)
+    finally:
+        postgres.start()
+    expect(page.locator("#problems p")).to_have_count(0, timeout=60_000)
+    expect(page.locator("tbody tr")).to_have_count(len(MODELS))
+    assert max(statuses) < 500
     assert visit.complaints == []
