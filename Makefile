@@ -13,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: docs matrix release demo up test mutants lint bench campaign fuzz hour node strapi simulate constraints clean
+.PHONY: docs links screenshots dependencies audit matrix release demo up test mutants lint bench campaign fuzz hour node strapi simulate constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -53,6 +53,19 @@ matrix: $(INSTALLED)  ## the wheel with each supported Airflow and Python: CELLS
 docs: $(INSTALLED)  ## the documentation site, in docs/_build, with warnings as errors
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
 	@echo "Open docs/_build/index.html."
+
+links: $(INSTALLED)  ## whether the docs' links to other sites still lead somewhere; needs the network
+	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
+	@echo "Every link leads somewhere."
+
+screenshots: $(INSTALLED)  ## the pictures of the docs, in Chromium, of an Airflow that is started for it
+	@$(BIN)/python -m tests.support.screenshots
+
+dependencies: $(INSTALLED)  ## measure the docs' table of direct dependencies, NAMES="…"; asks the package index, for minutes
+	$(BIN)/python -m tests.support.dependencies $(NAMES)
+
+audit: $(INSTALLED)  ## known vulnerabilities of what constraints.txt pins; needs the package index
+	@.ci/audit
 
 release: $(INSTALLED)  ## build and check wheel, source archive and bill of materials; upload nothing
 	@.ci/release

@@ -55,6 +55,12 @@ SEARCH_TERMS = {
 OUTSIDE = re.compile(r"\]\((?:\.\./)+(?!generated/|reference/|how-to/|tutorials/|explanation/)([\w][^)#]*)(#[^)]*)?\)")
 
 
+#: `make links` asks every other site; these addresses are examples, or a listener on the reader's machine.
+linkcheck_ignore = [r"https?://(127\.0\.0\.1|localhost)", r"https?://[\w.-]*\.?example\.(com|org)"]
+linkcheck_anchors = False
+linkcheck_timeout = 20
+
+
 def link_to_repository(app, docname, source):
     """Let links to files beside the docs lead to the repository, as they do where the page is read there."""
 

@@ -22,6 +22,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from pme_airflow.supported_versions import check_airflow
+
+check_airflow()  # before imports that fail with another Airflow, and do not say why
+
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware

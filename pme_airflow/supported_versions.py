@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pme_airflow import __version__
 
-__all__ = ["airflow_problem", "check_airflow", "installation_problem"]
+__all__ = ["airflow_problem", "check_airflow", "installation_problem", "warn_of_another_copy"]
+
+log = logging.getLogger(__name__)
 
 _OLDEST, _TOO_NEW = (3, 1), (4,)
 
@@ -20,6 +23,13 @@ def check_airflow() -> None:
     problem = airflow_problem()
     if problem:
         raise ImportError(problem)
+
+
+def warn_of_another_copy() -> None:
+    """Log a warning if Python imports another copy of the package than the one that was installed."""
+    problem = installation_problem()
+    if problem:
+        log.warning("%s", problem)
 
 
 def airflow_problem() -> str:

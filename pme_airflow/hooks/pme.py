@@ -8,6 +8,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pme_airflow.supported_versions import check_airflow
+
+check_airflow()  # before imports that fail with another Airflow, and do not say why
+
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 

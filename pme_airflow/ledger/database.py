@@ -213,7 +213,8 @@ class Database:
         if found is not None and found not in known_revisions():
             raise LedgerVersionError(
                 f"The ledger's tables are of version {found}, newer than this package knows ({HEAD_REVISION}). "
-                "Upgrade pme-airflow on this machine."
+                "Upgrade pme-airflow on this machine: pip install --upgrade pme-airflow. To go on with this one, "
+                f"restore a backup of the ledger of version {HEAD_REVISION}."
             )
         if not allowed:
             raise LedgerVersionError(

@@ -33,7 +33,7 @@ INLINE = [Block(page, 0, "sh", command) for page, text in PAGES.items() for comm
 MAKE_TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 #: What a command line may start with, besides those that are parsed: programs of others, whose options are theirs.
 OTHERS = {
-    ".venv/bin/python", "astro", "cp", "curl", "docker", "echo", "export", "kill", "kubectl", "python3", "source", ".",
+    ".venv/bin/python", "astro", "cp", "curl", "docker", "echo", "export", "kill", "kubectl", "python3", "source", "uv", ".",
 }  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def test_a_ledger_newer_than_the_package_is_refused_to_all(database: Database, l
         tx.execute(text("UPDATE pme_version SET version_num = '9999'"))
     later = ledger_at(ledger_address)
     for use in (later.check, later.prepare, later.migrate):
-        with pytest.raises(LedgerVersionError, match=r"9999.*Upgrade pme-airflow"):
+        with pytest.raises(LedgerVersionError, match=r"9999.*pip install --upgrade pme-airflow\..*restore a backup"):
             use()
 
 

@@ -14,11 +14,14 @@ import pkgutil
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 SECRET = "matrix-client-secret-not-a-real-one"
 DAGS = ("pme_leak_response", "pme_link_keeper", "pme_nightly_rotation", "pme_revocation_sweep")
@@ -111,6 +114,53 @@ def follow_links(environment: Mapping[str, str]) -> None:
     assert "survive an outage" in command("plan", os.environ["PME_PLACEMENTS"], **environment)
 
 
+def check_page() -> None:
+    """Start this Airflow's API server: the page and its JSON answer whoever is logged in, and nobody else."""
+    from pme_airflow.dev.playground.live import USER, LiveAirflow
+
+    home = Path(os.environ["AIRFLOW_HOME"]) / "home0"  # where check_commands has minted with the connection as JSON
+    connection = {"conn_type": "pme", "login": "emulator-client", "password": SECRET, "host": "http://127.0.0.1:9"}
+    env = {**os.environ, "AIRFLOW_HOME": str(home), "AIRFLOW_CONN_PME_DEFAULT": json.dumps(connection)}
+    (link, *_) = json.loads(command("ledger", "list", "--state", "live", "--format", "json", **env))
+    live = LiveAirflow(home, env)
+    migrated = subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=live.env, capture_output=True)
+    assert migrated.returncode == 0, migrated.stderr[-2000:]
+    server = live.start_part("api-server")
+    try:
+        until = time.monotonic() + 180
+        while answer(f"{live.address}/api/v2/version")[0] != 200:
+            assert server.poll() is None, (home / "api-server.log").read_text()[-3000:]
+            assert time.monotonic() < until, "the API server does not answer"
+            time.sleep(1)
+        login = {"username": USER, "password": live.password}
+        token = json.loads(answer(f"{live.address}/auth/token", body=login)[1])["access_token"]
+        assert "Private links" in answer(f"{live.address}/pme/", token)[1]
+        for route in ("slots", "leaks", "health", f"links/{link['link_id']}"):
+            assert answer(f"{live.address}/pme/api/{route}")[0] in (401, 403), f"{route} answers anybody"
+            status, text = answer(f"{live.address}/pme/api/{route}", token)
+            assert status == 200, f"{route}: {status} {text[:500]}"
+        assert link["fingerprint"] in text
+        assert "pme" in {
+            plugin["name"] for plugin in json.loads(answer(f"{live.address}/api/v2/plugins", token)[1])["plugins"]
+        }
+        assert "pme-airflow" in answer(f"{live.address}/api/v2/providers?limit=200", token)[1]
+    finally:
+        live.stop()
+
+
+def answer(url: str, token: str = "", body: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Send a request to this machine; return the status, 0 where nothing listens, and the text."""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urlopen(Request(url, data, headers), timeout=60) as response:
+            return response.status, response.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
 def command(*arguments: str, **environment: str) -> str:
     """Run ``pme-airflow``; return what it printed."""
     program = Path(sys.executable).parent / "pme-airflow"
@@ -136,7 +186,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pme-cell-") as home:
         (Path(home) / "my-placements.yaml").write_text(PLACEMENTS)
         os.environ.update(AIRFLOW_HOME=home, PME_PLACEMENTS=f"{home}/my-placements.yaml", PYTHONWARNINGS="ignore")
-        for check in (check_imports, check_metadata, check_dags, check_commands):
+        for check in (check_imports, check_metadata, check_dags, check_commands, check_page):
             error = io.StringIO()
             try:
                 check()
