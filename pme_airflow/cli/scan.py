@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pme_airflow.cli.deadlines import MAX_WAIT
+from pme_airflow.cli.deadlines import interactive_deadline
 from pme_airflow.cli.output import print_note, write
 from pme_airflow.cli.safety import confirm_many, dry_run_option, yes_option
 from pme_airflow.cli.session import LedgerCommand, conn_option, open_hook
@@ -60,7 +60,8 @@ def scan_command(
     places = Places(since, stdin=True)
     with _progress() as on_read:
         request = ScanRequest(
-            paths, places.open, run_context, flag and not dry_run, sweep and not dry_run, reason, MAX_WAIT,
+            paths, places.open, run_context, flag and not dry_run, sweep and not dry_run, reason,
+            interactive_deadline(),
             on_read, repositories, places.open_repository,
             lambda rows: confirm_many(len(rows), "Flag", yes=yes, may_ask="-" not in paths),
         )  # fmt: skip

@@ -14,10 +14,16 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from pme_airflow.ledger.storable import ASCII_ONLY
 
-__all__ = ["BUSY_SECONDS", "sqlite_engine", "sqlite_path", "tuned"]
+__all__ = ["BUSY_SECONDS", "CONNECT_SECONDS", "sqlite_engine", "sqlite_path", "tuned"]
 
 #: How long a writer waits for the others.
 BUSY_SECONDS = 60
+#: How long a server may take to let a client in, unless the connection's extra connect_timeout says otherwise. Without
+#: a limit, one that accepts a connection and never answers would be waited for without end.
+CONNECT_SECONDS = 10
+#: How long data that was sent may stay unacknowledged, and after how long without any the other end is asked for a sign
+#: of life: a host that vanished ends a statement after a minute instead of hours.
+_LOST_HOST = {"tcp_user_timeout": 60_000, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _OWNER_ONLY = 0o600
 #: Server encodings that take every character: SQL_ASCII stores bytes as they come.
 _TAKE_ALL = (None, "UTF8", "SQL_ASCII")
@@ -43,6 +49,7 @@ def tuned(engine: Engine) -> Engine:
       the lock. A stricter level would refuse such a read with a serialization failure.
     - Nothing lasts in a session from one transaction to the next, so that a pooler may change the server's session
       between them: psycopg prepares no statement.
+    - A server that never answers ends the attempt to connect.
     - SQLite writes ahead (WAL), its writers wait for one another, and its files are for their owner alone. WAL needs
       shared memory: a network file system is no place for it.
     """
@@ -62,6 +69,8 @@ def _tune_postgresql(engine: Engine) -> None:
     @event.listens_for(engine, "do_connect")
     def _connecting(_dialect: Any, _record: object, _args: Any, parameters: dict[str, Any]) -> None:
         parameters["client_encoding"] = "utf8"
+        for name, value in {"connect_timeout": CONNECT_SECONDS, **_LOST_HOST}.items():
+            parameters.setdefault(name, value)
 
     @event.listens_for(engine, "connect", insert=True)
     def _connected(connection: Any, _record: object) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import URL, Engine, create_engine, event
 
 from pme_airflow.errors import LedgerError
-from pme_airflow.ledger.engines import tuned
+from pme_airflow.ledger.engines import CONNECT_SECONDS, tuned
 from pme_airflow.printable import plain_names
 
 __all__ = ["MySQLAddress", "mysql_engine"]
@@ -65,7 +65,7 @@ def mysql_engine(address: MySQLAddress) -> Engine:
     )
     arguments = _arguments(address.extras)
     engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=arguments)
-    _explain_tls_files(engine)
+    _connect_in_time(engine)
     if _demands_tls(arguments):
         _require_tls(engine)
     return tuned(engine)
@@ -136,14 +136,22 @@ def _demands_tls(arguments: Mapping[str, Any]) -> bool:
     return not arguments.get("ssl_disabled") and any(arguments.get(name) for name in named)
 
 
-def _explain_tls_files(engine: Engine) -> None:
-    """Say in words that a file of the TLS extras cannot be read; PyMySQL lets the bare error through."""
+def _connect_in_time(engine: Engine) -> None:
+    """Bound the login, and say in words that a file of the TLS extras cannot be read.
+
+    PyMySQL's connect_timeout ends with the TCP connection: a server that never sends its greeting would be waited for
+    without end. And it lets the bare error of a file through.
+    """
 
     @event.listens_for(engine, "do_connect")
     def _connecting(dialect: Any, _record: object, args: Any, parameters: dict[str, Any]) -> Any:
         problem = ""
+        seconds = parameters.setdefault("connect_timeout", CONNECT_SECONDS)
+        for_statements = parameters.pop("read_timeout", None)
         try:
-            return dialect.connect(*args, **parameters)
+            connection = dialect.connect(*args, read_timeout=seconds, **parameters)
+            connection._read_timeout = for_statements  # PyMySQL has no public way to change it
+            return connection
         except (OSError, ValueError, TypeError) as error:
             problem = type(error).__name__
         raise LedgerError(

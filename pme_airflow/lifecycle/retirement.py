@@ -137,16 +137,20 @@ class RetireResult:
             "to reach the target. Clear it there."
             for slot in self.dark[:100]
         ]
-        lines += [
-            f"NOT revoked: link {row.link_id} of model {row.model_id}, audience {row.audience}. It may live until "
-            f"{row.valid_until:%Y-%m-%d %H:%M} UTC. The next sweep tries again; `pme-airflow sweep` tries now."
-            for row in (self.not_revoked[:100] if self.swept else [])
-        ]
+        lines += [self._not_revoked_line(row) for row in (self.not_revoked[:100] if self.swept else [])]
         lines += [
             f"{named} is still named by a placement, so the next run publishes it again: take it out, or exclude it."
             for named in self.still_named
         ]
         return lines + ([f"The sweep ended early: {self.sweep_error}"] if self.sweep_error else [])
+
+    def _not_revoked_line(self, row: LinkRow) -> str:
+        reason = self.sweep.reason_of(row) if self.sweep else str(self.sweep_error or "")
+        return (
+            f"NOT revoked: link {row.link_id} of model {row.model_id}, audience {row.audience}: "
+            f"{reason.rstrip('.') or 'no revocation was confirmed'}. It may live until "
+            f"{row.valid_until:%Y-%m-%d %H:%M} UTC. The next sweep tries again; `pme-airflow sweep` tries now."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the XCom form: JSON without links."""

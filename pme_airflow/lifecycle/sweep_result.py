@@ -27,6 +27,7 @@ class SweepResult:
     :param unopened: links that no key of the connection opens, so that they cannot be revoked.
     :param alive: the flagged links that are still live, by the client they were minted by.
     :param reasons: why flagged links were not revoked, by link id.
+    :param retirement_reasons: why other links were not revoked, by link id.
     :param exposure_seconds: seconds from flag to confirmation, by fingerprint.
     :param longest_exposure: the longest exposure of a token, in seconds.
     :param tombstones: the fingerprints among what was revoked that were flagged before they were known.
@@ -39,6 +40,7 @@ class SweepResult:
     unopened: _Rows = field(default_factory=BoundedList)
     alive: tuple[FlaggedAlive, ...] = ()
     reasons: dict[str, str] = field(default_factory=dict)
+    retirement_reasons: dict[str, str] = field(default_factory=dict)
     exposure_seconds: dict[str, float] = field(default_factory=dict)
     longest_exposure: float = 0.0
     tombstones: list[str] = field(default_factory=list)
@@ -83,9 +85,14 @@ class SweepResult:
                 self.exposure_seconds[row.fingerprint or ""] = seconds
 
     def note_reason(self, row: LinkRow, reason: str) -> None:
-        """Note why a flagged link was not revoked."""
-        if row.flagged_at is not None and (row.link_id in self.reasons or len(self.reasons) < MAX_ENTRIES):
-            self.reasons[row.link_id] = reason
+        """Note why a link was not revoked; the last reason counts."""
+        reasons = self.retirement_reasons if row.flagged_at is None else self.reasons
+        if row.link_id in reasons or len(reasons) < MAX_ENTRIES:
+            reasons[row.link_id] = reason
+
+    def reason_of(self, row: LinkRow) -> str:
+        """Return why a link was not revoked; empty if this sweep did not try."""
+        return self.reasons.get(row.link_id) or self.retirement_reasons.get(row.link_id, "")
 
     def lines(self) -> list[str]:
         """Return messages about the flagged links that are still live, one sentence each."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from pme_airflow.clock import SystemClock
@@ -18,6 +19,7 @@ from pme_airflow.dev.playground.mariadb import program
 from pme_airflow.errors import LedgerError, LedgerMissingError, LedgerUnavailableError, LedgerVersionError
 from pme_airflow.hooks.ledger_engines import LEDGER_FILE, ledger_of
 from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.migrations import migrate
 from tests.support.databases import fields_of, fresh
 from tests.support.ledgers import mint
@@ -136,9 +138,10 @@ def test_a_postgres_connections_extras_reach_the_driver(
     driver = "psycopg2.connect" if scheme.endswith("2") else "psycopg.connect"
     with mock.patch(driver, side_effect=Connected) as connect, pytest.raises(Connected):
         database.engine.connect()
-    given = {
-        name: value for name, value in connect.call_args.kwargs.items() if name not in ("context", "client_encoding")
-    }
+    given = dict(connect.call_args.kwargs)
+    own = {"client_encoding": "utf8", "tcp_user_timeout": 60_000, "connect_timeout": 10,
+           "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}  # fmt: skip
+    given = {name: value for name, value in given.items() if name != "context" and own.get(name) != value}
     fields = {name: given.pop(name) for name in ("host", "user", "dbname")}
     assert fields == {"host": "db.test", "user": "user", "dbname": "ledger"}
     assert given == expected
@@ -175,3 +178,35 @@ def test_the_engine_of_the_providers_hook_prepares_no_statements(define: Define,
         for _ in range(10):
             connection.execute(text("SELECT 1 + :one"), {"one": 1})
         assert connection.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        yield silent.getsockname()[1]
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mysql"])
+def test_a_server_that_never_answers_a_login_is_waited_for_as_long_as_the_connection_allows(
+    define: Define, silent_port: int, kind: str
+) -> None:
+    fields = {"conn_type": kind, "host": "127.0.0.1", "port": silent_port, "login": "u", "password": "p", "schema": "s"}
+    database = define(**fields, extra={"connect_timeout": 2})
+    with pytest.raises(LedgerUnavailableError, match="cannot be reached or went away"):
+        database.revision()
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_postgresql_is_waited_for_ten_seconds_unless_the_connection_says_otherwise(driver: str) -> None:
+    class Connected(Exception):
+        pass
+
+    def given(**extras: object) -> dict[str, Any]:
+        with mock.patch(f"{driver}.connect", side_effect=Connected) as connect, pytest.raises(Connected):
+            tuned(create_engine(f"postgresql+{driver}://h/s", connect_args=extras)).connect()
+        return dict(connect.call_args.kwargs)
+
+    assert given()["connect_timeout"] == 10
+    assert given()["tcp_user_timeout"] == 60_000
+    assert given(connect_timeout=3)["connect_timeout"] == 3

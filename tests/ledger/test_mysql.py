@@ -38,16 +38,29 @@ def arguments(**extras: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in ("charset", "client_flag")}
 
 
+def named(**extras: Any) -> dict[str, Any]:
+    """What PyMySQL is called with, but for the time that a login may take."""
+    given = arguments(**extras)
+    assert (given.pop("connect_timeout"), given.pop("read_timeout")) == (10, 10)
+    return given
+
+
 def test_without_extras_the_driver_decides() -> None:
-    assert arguments() == {}
-    assert arguments(charset="", ssl=None, ssl_mode="", cursor="dictcursor") == {}
+    assert named() == {}
+    assert named(charset="", ssl=None, ssl_mode="", cursor="dictcursor") == {}
+
+
+def test_a_login_takes_as_long_as_the_extra_allows_and_statements_as_long_as_theirs(clear: Path) -> None:
+    assert arguments(connect_timeout=7, read_timeout="8") == {"connect_timeout": 7, "read_timeout": 7}
+    for extras, seconds in (({"read_timeout": 8}, 8), ({}, None)):
+        with ledger(clear, **extras).engine.connect() as connection:
+            assert connection.connection.dbapi_connection._read_timeout == seconds  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
     ("extras", "expected"),
     [
         ({"unix_socket": "/run/db.sock"}, {"unix_socket": "/run/db.sock"}),
-        ({"connect_timeout": 7, "read_timeout": "8"}, {"connect_timeout": 7, "read_timeout": 8}),
         ({"local_infile": "false", "init_command": "SET x"}, {"local_infile": False, "init_command": "SET x"}),
         ({"ssl_ca": "/ca.pem"}, {"ssl_ca": "/ca.pem", "ssl_verify_cert": True}),
         ({"ssl_ca": "/ca.pem", "ssl_verify_cert": False}, {"ssl_ca": "/ca.pem", "ssl_verify_cert": False}),
@@ -73,7 +86,7 @@ def test_without_extras_the_driver_decides() -> None:
     ids=str,
 )  # fmt: skip
 def test_an_extra_reaches_the_driver(extras: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert arguments(**extras) == expected
+    assert named(**extras) == expected
 
 
 @pytest.mark.parametrize("charset", ["utf8", "UTF8MB3", "utf8mb4", None])
