@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "api_key",
+    "document_claim",
     "index_lock",
     "listing_key",
     "manifest_id",
@@ -43,6 +44,11 @@ def slot_key(target: str, slot: str) -> str:
 def slot_claim(target: str, slot: str) -> str:
     """Return the key of the claim on writing a slot."""
     return f"slot:{slot_key(target, slot)}"
+
+
+def document_claim(target: str, document: str) -> str:
+    """Return the key of the claim on writing a document that several slots share."""
+    return f"document:{slot_key(target, document)}"
 
 
 def index_lock(target: str) -> str:

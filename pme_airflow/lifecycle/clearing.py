@@ -14,6 +14,9 @@ from pme_airflow.ledger import claims, publications, slot_claims
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.transaction import WriteTransaction
+from pme_airflow.lifecycle.document_listener import DocumentListener
+from pme_airflow.lifecycle.document_worker import DocumentWriter
+from pme_airflow.lifecycle.link_opener import LinkOpener
 from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
@@ -33,14 +36,23 @@ def clear_slots(
     reason: str,
     result: PublishResult,
     grace: timedelta | None = None,
+    opener: LinkOpener | None = None,
 ) -> None:
     """Clear slots at a target, retire the links that no slot shows any more, and add the outcome to a result.
 
     A slot that another run is writing is left to that run.
 
     :param grace: how long the links stay alive; if omitted, as long as replaced links do.
+    :param opener: opens the links of slots that share a document with those that are cleared.
     """
     removed_before = result.removed.total
+    if type(target).document is not Target.document:
+        shared, going = _split(target, going)
+        usual = opener or LinkOpener(lambda item: services.open_item(dict(item)))
+        listener = _Listener(target.name, result)
+        writer = DocumentWriter(services, run_context, target, usual, listener, grace=grace, reason=reason)
+        with writer:
+            writer.write([], shared)
     clearing = _Clearing(reason, services.grace if grace is None else grace)
     worker = _SlotClearer(services, run_context, target, going, clearing, result)
     with WorkerLoop(worker, SlotLimits(target.at_once), services.clock, "clear") as loop:
@@ -50,6 +62,30 @@ def clear_slots(
         if problem is not None:
             log.error("%s: its index was not written: %s", target.name, problem)
             result.fail("index", "all", problem)
+
+
+def _split(target: Target, going: Iterable[Publication]) -> tuple[list[Publication], list[Publication]]:
+    """Return the slots that share a document with others, and those that do not."""
+    slots = list(going)
+    shared = [shown for shown in slots if target.document(shown.slot) is not None]
+    return shared, [shown for shown in slots if target.document(shown.slot) is None]
+
+
+class _Listener(DocumentListener):
+    """Adds what became of slots that are cleared to a result."""
+
+    def __init__(self, target: str, result: PublishResult) -> None:
+        self._target = target
+        self._result = result
+
+    def slot_cleared(self, shown: Publication) -> None:
+        """The slot shows nothing any more."""
+        self._result.removed.append({"slot": shown.slot, "model_id": shown.model_id})
+
+    def slot_not_cleared(self, shown: Publication, error: PMEError) -> None:
+        """The slot may show its link still."""
+        log.error("%s, %s: the slot was not cleared: %s", self._target, shown.slot, error)
+        self._result.fail(shown.slot, shown.model_id, error)
 
 
 @dataclass(frozen=True)
@@ -125,11 +161,11 @@ class _SlotClearer(Worker[Publication, Publication, SlotResult]):
             slot_claims.release_slots(tx, self._target.name, [publication.slot])
 
         self._services.database.run(self._run_context, record)
+        listener = _Listener(self._target.name, self._result)
         if problem is None:
-            self._result.removed.append({"slot": publication.slot, "model_id": publication.model_id})
+            listener.slot_cleared(publication)
         else:
-            log.error("%s, %s: the slot was not cleared: %s", self._target.name, publication.slot, problem)
-            self._result.fail(publication.slot, publication.model_id, problem)
+            listener.slot_not_cleared(publication, problem)
 
     def cancel(self, staged: Sequence[Publication]) -> None:
         """Release slots that will not be cleared."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from pme_airflow.embed_params import EmbedParams, with_params
+from pme_airflow.embed_params import EmbedParams
 from pme_airflow.errors import PMEError
 from pme_airflow.ledger import audience_models, publications
 from pme_airflow.ledger.model_names import record_names
@@ -18,6 +17,9 @@ from pme_airflow.ledger.publications import Publication, SlotLink, SlotOwner
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.clearing import clear_slots
 from pme_airflow.lifecycle.clearing_guard import clearing_refused, too_many
+from pme_airflow.lifecycle.document_listener import DocumentListener
+from pme_airflow.lifecycle.document_worker import DocumentWriter
+from pme_airflow.lifecycle.link_opener import LinkOpener, on_one_line
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.publish_items import BadItem, read_items
 from pme_airflow.lifecycle.publish_result import PublishResult
@@ -26,8 +28,7 @@ from pme_airflow.lifecycle.slot_checks import find_lost_slots
 from pme_airflow.lifecycle.slot_worker import SlotWriter
 from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
 from pme_airflow.sealing import OpenedLink
-from pme_airflow.secrets import SecretStr
-from pme_airflow.targets.base import ShownLink, SlotResult, Target
+from pme_airflow.targets.base import SlotResult, Target
 
 __all__ = ["PublishResult", "Publisher"]
 
@@ -39,7 +40,7 @@ Item = Mapping[str, Any]
 _Returned = TypeVar("_Returned")
 
 
-class Publisher:
+class Publisher(DocumentListener):
     """Publishes items to one target.
 
     :param services: the connection's client, ledger and keys.
@@ -66,12 +67,10 @@ class Publisher:
         self._services = services
         self._run_context = run_context
         self._target = target
-        self._open_item = open_item or (lambda item: services.open_item(dict(item)))
+        self._opener = LinkOpener(open_item or (lambda item: services.open_item(dict(item))), params)
         self._result = PublishResult(target.name)
         self._publishers = frozenset(publishers)
         self._allow_clearing = allow_clearing
-        self._params = params or EmbedParams()
-        self._names: dict[str, str] = {}
         self._listed: defaultdict[str, set[str]] = defaultdict(set)
         self._progress = Progress(log, "publishing", 0, services.clock)
 
@@ -94,15 +93,18 @@ class Publisher:
             self,
             self._own_publishers(),
         )
-        with writer:
+        documents = DocumentWriter(
+            self._services, self._run_context, target, self._opener, self, publishers=self._own_publishers()
+        )
+        with writer, documents:
             remaining = iter(items)
             while page := list(islice(remaining, _PAGE_SIZE)):
-                self._publish_page(writer, page)
+                self._publish_page(writer, documents, page)
         if finish or self._result.published:
             self._finish()
         return self._result
 
-    def _publish_page(self, writer: SlotWriter, page: Sequence[object]) -> None:
+    def _publish_page(self, writer: SlotWriter, documents: DocumentWriter, page: Sequence[object]) -> None:
         self._result.links += len(page)
         wanted: list[tuple[str, Item]] = []
         for item in read_items(self._services, page):
@@ -114,14 +116,16 @@ class Publisher:
         remaining = self._without_unchanged(wanted)
         if remaining and self._target.shows_names:
             self._learn_names(sorted({str(item["model_id"]) for _, item in remaining}))
-        writer.write(remaining)
+        shared = [self._target.document(slot) is not None for slot, _ in remaining]
+        writer.write([entry for entry, is_shared in zip(remaining, shared, strict=True) if not is_shared])
+        documents.write([entry for entry, is_shared in zip(remaining, shared, strict=True) if is_shared])
         self._progress.step(len(page))
 
     def _learn_names(self, model_ids: Sequence[str]) -> None:
         """Request the names of models, and record them in the ledger, where the page and the commands read them."""
         services = self._services
-        self._names = services.client.model_names(model_ids)
-        named = {model_id: _on_one_line(name) for model_id, name in self._names.items()}
+        self._opener.names = services.client.model_names(model_ids)
+        named = {model_id: on_one_line(name) for model_id, name in self._opener.names.items()}
         record_names(services.database, self._run_context, services.client.client_id, named)
 
     def _slots(self, item: Item) -> Sequence[str]:
@@ -157,7 +161,7 @@ class Publisher:
 
         :raises SlotError: if the slot does not show it.
         """
-        link = self._opened(item)
+        link = self._opener.open(item)
         details = dict(previous.details) if previous is not None else {}
         problem: PMEError
         try:
@@ -167,16 +171,6 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
             problem = slot_error(error)
         raise problem
-
-    def _opened(self, item: Item) -> ShownLink:
-        opened = self._open_item(item)
-        until = datetime.fromisoformat(str(item["valid_until"]).replace("Z", "+00:00"))
-        model_id = str(item["model_id"])
-        name = _on_one_line(self._names.get(model_id, "")) or model_id
-        params = self._params.of(model_id)
-        url = SecretStr(with_params(opened.url.reveal(), params))
-        audience = str(item["audience"])
-        return ShownLink(str(item["link_id"]), model_id, audience, url, opened.token, until, name, params)
 
     def _grace(self, result: SlotResult) -> timedelta:
         return timedelta(0) if result.old_link_remains else self._services.grace
@@ -248,7 +242,10 @@ class Publisher:
             self._fail("?", "all", clearing_refused(len(model_ids), shown, f"models of audience {owner.audience}"))
             return self._result
         going = (publication for model_id in model_ids for publication in self._shown(owner, model_id))
-        clear_slots(self._services, self._run_context, self._target, going, "not listed any more", self._result)
+        clear_slots(
+            self._services, self._run_context, self._target, going, "not listed any more", self._result,
+            opener=self._opener,
+        )  # fmt: skip
         return self._result
 
     def _shown(self, owner: SlotOwner, model_id: str) -> Sequence[Publication]:
@@ -259,12 +256,6 @@ class Publisher:
         problem = finish_target(self._services, self._run_context, self._target)
         if problem is not None:
             self._fail("index", "all", problem)
-
-
-def _on_one_line(name: str) -> str:
-    """Return a model's name without line breaks, control characters and direction marks, cut to 120 characters."""
-    plain = "".join(" " if c.isspace() else c for c in name if c.isspace() or unicodedata.category(c)[0] != "C")
-    return " ".join(plain.split())[:120]
 
 
 def _slot_link(item: Item) -> SlotLink:

@@ -30,12 +30,23 @@ def find_lost_slots(services: Services, run_context: RunContext, target: Target,
 
     :param slots: slots that show their live link according to the ledger.
     """
-    if not slots or type(target).check_shown is Target.check_shown:
+    if not slots or (type(target).check_shown, type(target).is_current) == (Target.check_shown, Target.is_current):
         return set()
     now = services.clock.now()
     with services.database.read() as tx:
         shown = publications.publications_in(tx, target.name, slots)
-    due = [publication for publication in shown.values() if _is_due(publication, now)]
+    outdated = {slot for slot, publication in shown.items() if not target.is_current(publication)}
+    if outdated:
+        log.info("%s: %d slots show their link in another form than is wanted now.", target.name, len(outdated))
+        services.database.run(run_context, lambda tx: slot_claims.set_uncertain(tx, target.name, sorted(outdated)))
+    current = [publication for slot, publication in shown.items() if slot not in outdated]
+    return outdated | _lost(services, run_context, target, current, now)
+
+
+def _lost(
+    services: Services, run_context: RunContext, target: Target, shown: Sequence[Publication], now: datetime
+) -> set[str]:
+    due = [publication for publication in shown if _is_due(publication, now)]
     check = _check(target, due) if due else None
     if check is None:
         return set()

@@ -18,6 +18,7 @@ from pme_airflow.ledger.publications import NotRecorded, Publication, Shown
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.slot_claims import SlotAction, SlotPlan
 from pme_airflow.ledger.transaction import WriteTransaction
+from pme_airflow.lifecycle.foreign_slots import foreign_slots
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.worker_loop import Landed, SlotLimits, Worker, WorkerLoop
 from pme_airflow.targets.base import SlotResult
@@ -152,27 +153,16 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
 
     def _foreign(self, jobs: Sequence[_Job], plans: Sequence[SlotPlan]) -> dict[str, str]:
         """Find claimed slots that show another audience a live link of another DAG; release them, and return why."""
-        others = {
-            job.slot: plan.previous
-            for job, plan in zip(jobs, plans, strict=True)
-            if plan.action is SlotAction.PUT and self._is_foreign(plan.previous, job.items[0])
-        }
-        if not others:
-            return {}
-        with self._services.database.read() as tx:
-            live = publications.still_live(tx, [shown.link_id for shown in others.values() if shown is not None])
-        foreign = {slot: shown for slot, shown in others.items() if shown is not None and shown.link_id in live}
-        self._release(sorted(foreign))
-        return {
-            slot: f"it shows model {shown.model_id} to audience {shown.audience}, published by DAG {shown.publisher}; "
-            "give each audience a place of its own, or retire that one first"
-            for slot, shown in foreign.items()
-        }
-
-    def _is_foreign(self, shown: Publication | None, item: Item) -> bool:
-        if shown is None or shown.publisher is None or self._publishers is None:
-            return False
-        return shown.audience != item["audience"] and shown.publisher not in self._publishers
+        put = [(job, plan) for job, plan in zip(jobs, plans, strict=True) if plan.action is SlotAction.PUT]
+        foreign = foreign_slots(
+            self._services,
+            {job.slot: plan.previous for job, plan in put},
+            {job.slot: str(job.items[0]["audience"]) for job, _ in put},
+            self._publishers,
+        )
+        if foreign:
+            self._release(sorted(foreign))
+        return foreign
 
     def send(self, batch: Sequence[_Claimed]) -> SlotResult:
         (claimed,) = batch

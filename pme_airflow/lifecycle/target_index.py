@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_result,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from pme_airflow.clock import Clock
 from pme_airflow.errors import LedgerUnavailableError, PMEError, SlotError
@@ -50,16 +57,28 @@ def _acquire_lock(services: Services, run_context: RunContext, name: str) -> Non
     raise SlotError("another run kept the index locked; try again", passing=True)
 
 
-def retried(clock: Clock, call: Callable[[], _Returned]) -> _Returned:
-    """Call a target, at most three times while it fails temporarily."""
+def retried(
+    clock: Clock, call: Callable[[], _Returned], again: Callable[[_Returned], bool] = lambda returned: False
+) -> _Returned:
+    """Call a target, at most three times while it fails temporarily.
+
+    :param again: whether what it returned is a temporary failure too.
+    """
     retrying = Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, SlotError) and not error.permanent),
+        retry=retry_if_exception(lambda error: isinstance(error, SlotError) and not error.permanent)
+        | retry_if_result(again),
         stop=stop_after_attempt(_TRIES),
         wait=wait_random_exponential(multiplier=0.3, max=5),
         sleep=clock.sleep,
-        reraise=True,
+        retry_error_callback=_last_result,
     )
     return retrying(call)
+
+
+def _last_result(state: RetryCallState) -> Any:
+    """Return what the last call returned, or raise what it raised."""
+    assert state.outcome is not None
+    return state.outcome.result()
 
 
 def slot_error(error: Exception) -> PMEError:

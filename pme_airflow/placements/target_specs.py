@@ -30,7 +30,7 @@ _KINDS: Mapping[str, _Kind] = {
     "object_storage": _Kind(
         frozenset({"path"}), frozenset({"conn_id", "sdk_url", "sdk_key", "public_url", "storage_options", "at_once"})
     ),
-    "slack": _Kind(frozenset({"channel"}), frozenset({"slack_conn_id"})),
+    "slack": _Kind(frozenset({"channel"}), frozenset({"slack_conn_id", "layout"})),
     "wordpress": _Kind(frozenset(), frozenset({"pages", "wordpress_conn_id", "type", "mode"})),
     "http": _Kind(
         frozenset({"endpoint", "json"}),
@@ -53,6 +53,8 @@ _KINDS: Mapping[str, _Kind] = {
 #: ``kind: http`` with a list of steps in place of one request.
 _HTTP_STEPS = _Kind(frozenset({"steps"}), frozenset({"http_conn_id", "timeout", "at_once", *RECIPE_KEYS}) - {"steps"})
 _WORDPRESS_MODES = ("auto", "plugin", "content")
+#: How links are shown in a Slack channel.
+_LAYOUTS = ("message", "list")
 
 
 def read_targets(
@@ -98,6 +100,8 @@ def _read_target(
     _check_at_once(options, where, problems)
     if name == "http":
         _check_http(options, where, problems)
+    if name == "slack" and options.get("layout", "message") not in _LAYOUTS:
+        problems.add(f"{where}.layout", f"give {' or '.join(_LAYOUTS)}")
     if name == "wordpress":
         _check_mode(options, where, problems)
         _check_pages(options, f"{where}.pages", models, exclude, problems)

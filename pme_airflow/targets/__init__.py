@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pme_airflow.checks import CheckResult, Verdict
 from pme_airflow.errors import SlotError
-from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
+from pme_airflow.targets.base import DocumentSlot, ShownLink, SlotCheck, SlotResult, Target
 
 if TYPE_CHECKING:
     from pme_airflow.targets.http_json import HttpJsonTarget
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckResult",
+    "DocumentSlot",
     "HttpJsonTarget",
     "ObjectStorageTarget",
     "ShownLink",

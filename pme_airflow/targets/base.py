@@ -13,7 +13,7 @@ from pme_airflow.errors import SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.secrets import AccessToken, SecretStr
 
-__all__ = ["ShownLink", "SlotCheck", "SlotResult", "Target"]
+__all__ = ["DocumentSlot", "ShownLink", "SlotCheck", "SlotResult", "Target"]
 
 #: The key by which a plain dict returned by ``put`` or ``take_away`` reports that the old link can still be read.
 _REMAINS = "left_behind"
@@ -35,6 +35,30 @@ class ShownLink:
     valid_until: datetime
     name: str = ""
     params: str = ""
+
+
+@dataclass(frozen=True)
+class DocumentSlot:
+    """A slot of a document that is about to be written, with all slots that share the document.
+
+    :param slot: the slot's name.
+    :param model_id: the model that it shows.
+    :param link: the link that it is to show. ``None`` for a slot that is to show nothing any more, and for one that is
+        not changed and whose link is dead.
+    :param details: what the last write returned for it, and the model's ``name``; empty the first time.
+    :param changed: whether it is to show something else than it does now.
+    """
+
+    slot: str
+    model_id: str
+    link: ShownLink | None
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    changed: bool = True
+
+    @property
+    def gone(self) -> bool:
+        """Whether it is to show nothing any more."""
+        return self.link is None and self.changed
 
 
 @dataclass(frozen=True)
@@ -117,6 +141,37 @@ class Target(ABC):
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> SlotResult | Mapping[str, Any] | None:
         """Clear a slot, so that it shows no link; return a result as :meth:`put` does, or nothing."""
+
+    def document(self, slot: str) -> str | None:
+        """Return the document that shows a slot together with others; ``None`` for a slot by itself.
+
+        The slots of one document are claimed, written, read back and recorded together, with :meth:`write_document` and
+        :meth:`read_document` in place of ``put``, ``read_back`` and ``take_away``. A document's name is the beginning
+        of the names of its slots.
+        """
+        return None
+
+    def write_document(self, document: str, slots: Sequence[DocumentSlot]) -> Mapping[str, SlotResult | SlotError]:
+        """Write a document, so that each of its slots shows its link.
+
+        No other run writes it at the same time. It may be called again after a temporary failure.
+
+        :param slots: all slots of the document, those that stay as they are as well.
+        :return: what became of each slot that is changed, as :meth:`put` returns it, or the error of one that failed
+            alone. Slots that are not changed may be left out.
+        """
+        raise NotImplementedError
+
+    def read_document(self, document: str, slots: Sequence[DocumentSlot]) -> Mapping[str, SlotError]:
+        """Read a document as a reader would, and return the slots that do not show their link alone.
+
+        :param slots: the slots that were written and show a link, each with the details that writing it returned.
+        """
+        raise NotImplementedError
+
+    def is_current(self, shown: Publication) -> bool:
+        """Return whether a slot shows its link in the form that this target gives it; if not, it is written anew."""
+        return True
 
     def finish(self, shown: Sequence[Publication]) -> None:
         """Write what depends on all slots together, an index for example; called once after the slots."""

@@ -1,23 +1,37 @@
-"""The message of a slot in a Slack channel: what it says, and how it is recognised."""
+"""Messages in a Slack channel: what they say, and how they are recognised."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pme_airflow.errors import SlotError
 from pme_airflow.targets.addresses import checked_link
 from pme_airflow.targets.base import ShownLink
 
-__all__ = ["CLEARED", "SLOT_ID_LENGTH", "block_id_of", "block_ids", "message_of", "slot_id"]
+__all__ = [
+    "CLEARED",
+    "block_id_of",
+    "block_ids",
+    "dark_block",
+    "list_content",
+    "list_id",
+    "message_of",
+    "owner_id",
+    "slot_id",
+    "space_block",
+]
 
 #: A message that cannot be deleted is replaced by this one.
 CLEARED: Mapping[str, Any] = {"text": "This space is no longer shown here.", "blocks": []}
 #: Slack must not turn names, links or channels in a text into links; ``chat.update`` does by default.
 _PLAIN = {"parse": "none", "link_names": False}
-#: The length of :func:`slot_id`.
-SLOT_ID_LENGTH = 28
+#: The length of :func:`slot_id` and :func:`list_id`.
+_ID_LENGTH = 28
+#: The longest address of a button.
+_MAX_ADDRESS = 3000
 #: Characters of formatting: bold, italic, strike-through, code and emoji.
 _FORMATTING = re.compile(r"([*_~`:])")
 
@@ -27,29 +41,63 @@ def message_of(slot: str, link: ShownLink) -> dict[str, Any]:
 
     :raises SlotError: for a link that is not an https address.
     """
+    return {"text": f"Private space {_escaped(link.name)}", "blocks": [space_block(slot, link)], **_PLAIN}
+
+
+def space_block(slot: str, link: ShownLink) -> dict[str, Any]:
+    """Return the block that shows a link: the name, the end of validity, and a button.
+
+    :raises SlotError: for a link that is not an https address, or longer than a button's may be.
+    """
     checked_link(link.url.reveal())
+    if len(link.url.reveal()) > _MAX_ADDRESS:
+        raise SlotError(f"the link is longer than the {_MAX_ADDRESS} characters of a button in Slack: shorten params")
     ends = int(link.valid_until.timestamp())
     until = f"<!date^{ends}^{{date_short_pretty}}, {{time}}|{link.valid_until.strftime('%Y-%m-%d %H:%M UTC')}>"
-    name = _escaped(link.name)
-    text = f"*\u2068{name}\u2069*\nSpace `{_escaped(link.model_id)}` for {_escaped(link.audience)}, until {until}"
+    text = f"Space `{_escaped(link.model_id)}` for {_escaped(link.audience)}, until {until}"
     button = {
         "type": "button",
         "text": {"type": "plain_text", "text": "Open the space"},
         "url": link.url.reveal(),
         "action_id": "pme_open",
     }
-    block = {
-        "type": "section",
-        "block_id": block_id_of(slot, link.link_id),
-        "text": {"type": "mrkdwn", "text": text, "verbatim": True},
-        "accessory": button,
-    }
-    return {"text": f"Private space {name}", "blocks": [block], **_PLAIN}
+    return {**_section(block_id_of(slot, link.link_id), link.name, text), "accessory": button}
+
+
+def dark_block(slot: str, name: str) -> dict[str, Any]:
+    """Return the block of a space that has no live link at the moment."""
+    return _section(f"{slot_id(slot)}-none", name, "no link at the moment")
+
+
+def list_content(document: str, number: int, blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the arguments of ``chat.postMessage`` and ``chat.update`` that show one message of a list.
+
+    :param document: the audience, and a slash.
+    :param number: the message's place in the list, from 0.
+    """
+    title = f"Private spaces for {document.rstrip('/')}"
+    heading = _section(f"{list_id(document)}-{number}", title, "continued" if number else "")
+    return {"text": _escaped(title), "blocks": [heading, *blocks], **_PLAIN}
+
+
+def _section(block_id: str, title: str, text: str) -> dict[str, Any]:
+    shown = f"*\u2068{_escaped(title)}\u2069*" + (f"\n{text}" if text else "")
+    return {"type": "section", "block_id": block_id, "text": {"type": "mrkdwn", "text": shown, "verbatim": True}}
 
 
 def slot_id(slot: str) -> str:
     """Return the beginning of the ids of a slot's blocks, whichever link they show."""
     return f"pme-{hashlib.sha256(slot.encode()).hexdigest()[:24]}"
+
+
+def list_id(document: str) -> str:
+    """Return the beginning of the ids of the headings of a list's messages."""
+    return f"pml-{hashlib.sha256(document.encode()).hexdigest()[:24]}"
+
+
+def owner_id(block_id: str) -> str:
+    """Return the part of a message's first block id that names the slot or list that the message belongs to."""
+    return block_id[:_ID_LENGTH]
 
 
 def block_id_of(slot: str, link_id: str) -> str:

@@ -136,3 +136,10 @@ def test_at_once_is_a_number_from_1_to_32(kind: str, value: Any) -> None:
     assert read([{"kind": kind, **GOOD[kind], "at_once": 32}])[1] == []
     (_, problems) = read([{"kind": kind, **GOOD[kind], "at_once": value}])
     assert problems == ["targets[0].at_once: give a whole number from 1 to 32"]
+
+
+def test_a_slack_channel_has_a_layout() -> None:
+    for layout in ("message", "list"):
+        assert read([{"kind": "slack", "channel": "#tours", "layout": layout}])[1] == []
+    (_, problems) = read([{"kind": "slack", "channel": "#tours", "layout": ["list"]}])
+    assert problems == ["targets[0].layout: give message or list"]

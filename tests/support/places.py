@@ -159,6 +159,8 @@ class BucketPlace(BehindProxy):
 class SlackPlace(BehindProxy):
     """A channel in which others write too."""
 
+    layout = "message"
+
     def __init__(self, proxy: Proxy, channel: Channel) -> None:
         super().__init__(proxy)
         self.channel = channel
@@ -167,7 +169,7 @@ class SlackPlace(BehindProxy):
         )
 
     def target(self) -> SlackTarget:
-        return SlackTarget(self.client(), "#tours")
+        return SlackTarget(self.client(), "#tours", layout=self.layout)
 
     def client(self, token: str = "xoxb-test") -> WebClient:
         return WebClient(

@@ -12,6 +12,8 @@ from sqlalchemy.pool import NullPool
 from pme_airflow.api.client import ClientSettings, PMEClient
 from pme_airflow.api.dialect import DialectMemory
 from pme_airflow.clock import Clock, SystemClock
+from pme_airflow.dev.emulator import World
+from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.durations import Validity
 from pme_airflow.errors import SlotError
 from pme_airflow.ledger import audit, publications
@@ -54,6 +56,14 @@ def services_at(
 
 def demand(valid_for: str = "24h", renew_before: timedelta | None = None, audience: str = "intranet") -> Demand:
     return Demand(CLIENT, audience, Validity.parse(valid_for), renew_before)
+
+
+def known_spaces(world: World, count: int) -> list[str]:
+    """Add so many models to the account, and return them in the order of their names."""
+    models = list(sample_models(count))
+    like = next(iter(world.models.values()))
+    world.models.update({m: {**like, "name": f"Space {number:03}"} for number, m in enumerate(models)})
+    return models
 
 
 def mint(services: Services, run: str, models: Sequence[str] | ModelQuery, wanted: Demand | None = None) -> MintResult:

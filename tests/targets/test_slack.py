@@ -120,6 +120,23 @@ def test_message_whose_confirmation_was_lost_is_found_by_the_next_task(
     assert len(channel.messages) == 1
 
 
+def test_message_whose_confirmation_was_lost_is_found_although_the_channel_cannot_be_read_at_first(
+    place: SlackPlace, channel: Channel
+) -> None:
+    lose_confirmations_of_posts(place)
+    target = place.target()
+    with pytest.raises(SlotError):
+        target.put(SLOT, shown_link(TOKEN_A, "link-a"), {})
+    place.proxy.rates = {}
+    channel.refusals = {"conversations.history": "internal_error"}
+    for _ in range(2):
+        with pytest.raises(SlotError, match="internal_error"):
+            target.put(SLOT, shown_link(TOKEN_A, "link-a"), {})
+    channel.refusals = {}
+    target.put(SLOT, shown_link(TOKEN_A, "link-a"), {})
+    assert len(channel.messages) == 1
+
+
 def test_message_whose_confirmation_was_lost_is_found_by_the_next_try_of_the_same_task(
     place: SlackPlace, channel: Channel, services: Services
 ) -> None:

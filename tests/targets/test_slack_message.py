@@ -9,7 +9,7 @@ import pytest
 
 from pme_airflow.errors import SlotError
 from pme_airflow.secrets import SecretStr
-from pme_airflow.targets.slack_message import CLEARED, SLOT_ID_LENGTH, block_id_of, block_ids, message_of, slot_id
+from pme_airflow.targets.slack_message import CLEARED, block_id_of, block_ids, message_of, owner_id, slot_id
 from tests.support.links import TOKEN_A, TOKEN_B, shown_link
 
 SLOT = "intranet/Model000000"
@@ -62,8 +62,7 @@ def test_a_link_that_is_no_https_address_is_refused(address: str) -> None:
 def test_the_ids_of_a_slots_blocks_begin_alike_whichever_link_they_show() -> None:
     first, second = (block_id_of(SLOT, link_id) for link_id in ("lnk_" + "a" * 32, "lnk_" + "b" * 32))
     assert first != second
-    assert first[:SLOT_ID_LENGTH] == second[:SLOT_ID_LENGTH] == slot_id(SLOT)
-    assert len(slot_id(SLOT)) == SLOT_ID_LENGTH
+    assert owner_id(first) == owner_id(second) == slot_id(SLOT)
     assert slot_id("brokers/Model000000") != slot_id(SLOT)
     assert len(first) <= 255
     assert TOKEN_B not in first

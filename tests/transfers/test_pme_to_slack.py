@@ -83,3 +83,10 @@ def test_missing_provider_is_named_with_its_extra(mint_items: MintItems, monkeyp
     monkeypatch.setitem(sys.modules, "pme_airflow.hooks.slack", None)
     with pytest.raises(AirflowFailException, match=r"pip install 'pme-airflow\[slack\]'"):
         run(mint_items(ONE))
+
+
+def test_a_list_is_one_message_for_all_models(place: SlackPlace, mint_items: MintItems, world: World) -> None:
+    models = list(MODELS)[:3]
+    assert run(mint_items(*models), layout="list")["counts"]["published"] == 3
+    (message,) = place.channel.messages.values()
+    assert all(token in json.dumps(message) for token in world.tokens)

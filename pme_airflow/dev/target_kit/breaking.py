@@ -11,7 +11,7 @@ from pme_airflow.targets.base import Target
 
 __all__ = ["BreakingCalls"]
 
-_CALLS = ("put", "read_back")
+_CALLS = ("put", "read_back", "write_document", "read_document")
 
 
 class BreakingCalls(Place):

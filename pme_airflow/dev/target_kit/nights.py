@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from pme_airflow.dev.emulator import World
@@ -31,10 +32,16 @@ _AUDIENCE = "intranet"
 
 
 class Nights:
-    """Goes through nights at a place, and checks after every try of every night."""
+    """Goes through nights at a place, and checks after every try of every night.
 
-    def __init__(self, place: Place, services: Services, clock: FakeClock, world: World, models: Sequence[str]) -> None:
+    :param runs: how many runs publish at the same time.
+    """
+
+    def __init__(
+        self, place: Place, services: Services, clock: FakeClock, world: World, models: Sequence[str], runs: int = 1
+    ) -> None:
         self.place, self.services, self.clock, self.world, self.models = place, services, clock, world, models
+        self.runs = runs
         self.tries = 0
         place.models = models
         self.past: dict[str, list[str]] = {model_id: [] for model_id in models}
@@ -74,8 +81,7 @@ class Nights:
         failed: list[dict[str, object]] = []
         for _ in range(TRIES):
             self.tries += 1
-            publisher = Publisher(self.services, RunContext(f"dag/night{night}/publish/-1"), self.place.target())
-            failed = publisher.publish(items).failed
+            failed = self._try(night, items)
             self._check_between(new)
             if not failed:
                 return
@@ -85,6 +91,16 @@ class Nights:
             self._sweep(night)
             self._check_between(new)
         raise AssertionError(f"night {night}: not published in {TRIES} tries: {failed}")
+
+    def _try(self, night: int, items: list[dict[str, object]]) -> list[dict[str, object]]:
+        """Publish in every run, and return the slots that failed in one of them."""
+
+        def publish(number: int) -> list[dict[str, object]]:
+            context = RunContext(f"dag/night{night}/publish{number or ''}/-1")
+            return list(Publisher(self.services, context, self.place.target()).publish(items).failed)
+
+        with ThreadPoolExecutor(self.runs) as pool:
+            return [failure for failures in pool.map(publish, range(self.runs)) for failure in failures]
 
     def _check_between(self, new: dict[str, str]) -> None:
         """Whatever a try came to: each slot shows one link that lives, the new one or the last."""
