@@ -25,6 +25,7 @@ from pme_airflow.cli.retire import retire_command
 from pme_airflow.cli.scan import scan_command
 from pme_airflow.cli.status import status_command
 from pme_airflow.cli.sweep import sweep_command
+from pme_airflow.cli.wordpress_move import wordpress_move_command
 from pme_airflow.cli.wordpress_plugin import wordpress_plugin_command
 from pme_airflow.model_ids import is_model_id
 
@@ -147,5 +148,5 @@ _add(ledger_group, [flag_command])
 _add(main, [status_command])
 _add(main, [ledger_group, sweep_command, scan_command, fingerprint_command, plan_command, retire_command])
 _add(main, [init_command, doctor_command, emulator_command, demo_command, up_command])
-_add(main, [wordpress_plugin_command, completion_command])
+_add(main, [wordpress_plugin_command, wordpress_move_command, completion_command])
 add_examples(main)

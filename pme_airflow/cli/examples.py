@@ -29,6 +29,7 @@ _EXAMPLES = {
     "status": ["status", "status --format json"],
     "sweep": ["sweep", "sweep --dry-run"],
     "up": ["up --port 8080"],
+    "wordpress-move": ["wordpress-move --dry-run", "wordpress-move placements.yaml"],
     "wordpress-plugin": ["wordpress-plugin"],
 }
 

@@ -25,7 +25,12 @@ function uninstall_site(): void {
 }
 
 if ( is_multisite() ) {
-	foreach ( get_sites( array( 'fields' => 'ids', 'number' => 0 ) ) as $pme_embed_site ) {
+	foreach ( get_sites(
+		array(
+			'fields' => 'ids',
+			'number' => 0,
+		)
+	) as $pme_embed_site ) {
 		switch_to_blog( (int) $pme_embed_site );
 		wp_roles()->for_site( (int) $pme_embed_site );
 		uninstall_site();

@@ -140,6 +140,7 @@ class Site:
 
         :param network: whether it is activated for all sites of a network.
         """
+        (self.root / "wp-content" / "mu-plugins" / "pme-revisions.php").unlink(missing_ok=True)  # the plugin has it too
         with zipfile.ZipFile(io.BytesIO(plugin_zip())) as archive:
             archive.extractall(self.root / "wp-content" / "plugins")  # noqa: S202 - this package's own file
         call = f"activate_plugin('{_PLUGIN}', '', {str(network).lower()})"

@@ -120,7 +120,10 @@ final class Embed {
 	private static function source( string $model_id ): string {
 		$holder  = Holder::current( $model_id );
 		$address = add_query_arg(
-			array( 'post' => $holder->post_id, 'key' => $holder->key( $model_id ) ),
+			array(
+				'post' => $holder->post_id,
+				'key'  => $holder->key( $model_id ),
+			),
 			rest_url( REST . '/links/' . $model_id )
 		);
 		return (string) preg_replace( '#\Ahttps?://[^/?]*#i', '', $address );

@@ -116,7 +116,7 @@ final class Holder {
 	 */
 	private static function patterns_contain( string $content, string $model_id ): bool {
 		$waiting = self::patterns_in( $content );
-		for ( $index = 0; $index < min( count( $waiting ), self::MOST_PATTERNS ); $index++ ) {
+		for ( $index = 0; $index < self::MOST_PATTERNS && isset( $waiting[ $index ] ); $index++ ) {
 			$pattern = get_post( $waiting[ $index ] );
 			if ( ! $pattern instanceof \WP_Post || 'wp_block' !== $pattern->post_type || 'publish' !== $pattern->post_status ) {
 				continue;

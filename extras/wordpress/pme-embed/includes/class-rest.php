@@ -36,13 +36,41 @@ final class Rest {
 			REST,
 			self::MODEL,
 			array(
-				array( 'methods' => 'GET', 'callback' => array( self::class, 'read' ), 'permission_callback' => array( self::class, 'may_read' ) ),
-				array( 'methods' => 'PUT', 'callback' => array( self::class, 'write' ), 'permission_callback' => $manage ),
-				array( 'methods' => 'DELETE', 'callback' => array( self::class, 'erase' ), 'permission_callback' => $manage ),
+				array(
+					'methods'             => 'GET',
+					'callback'            => array( self::class, 'read' ),
+					'permission_callback' => array( self::class, 'may_read' ),
+				),
+				array(
+					'methods'             => 'PUT',
+					'callback'            => array( self::class, 'write' ),
+					'permission_callback' => $manage,
+				),
+				array(
+					'methods'             => 'DELETE',
+					'callback'            => array( self::class, 'erase' ),
+					'permission_callback' => $manage,
+				),
 			)
 		);
-		register_rest_route( REST, '/links', array( 'methods' => 'GET', 'callback' => array( self::class, 'listed' ), 'permission_callback' => $manage ) );
-		register_rest_route( REST, '/status', array( 'methods' => 'GET', 'callback' => array( self::class, 'status' ), 'permission_callback' => $manage ) );
+		register_rest_route(
+			REST,
+			'/links',
+			array(
+				'methods'             => 'GET',
+				'callback'            => array( self::class, 'listed' ),
+				'permission_callback' => $manage,
+			)
+		);
+		register_rest_route(
+			REST,
+			'/status',
+			array(
+				'methods'             => 'GET',
+				'callback'            => array( self::class, 'status' ),
+				'permission_callback' => $manage,
+			)
+		);
 	}
 
 	/**
@@ -134,7 +162,10 @@ final class Rest {
 				'pme_other_audience',
 				/* translators: 1: a model's id, 2: the name of an audience. */
 				sprintf( __( 'Model %1$s is shown to audience %2$s already, and a site has one link a model.', 'pme-embed' ), $model_id, $shown['audience'] ),
-				array( 'status' => 409, 'audience' => $shown['audience'] )
+				array(
+					'status'   => 409,
+					'audience' => $shown['audience'],
+				)
 			);
 		}
 		$stored = Store::put( $model_id, $link ) ? Store::get( $model_id ) : null;
@@ -157,7 +188,12 @@ final class Rest {
 		if ( ! $other ) {
 			Store::delete( $model_id );
 		}
-		return new \WP_REST_Response( array( 'model_id' => $model_id, 'erased' => null !== $row && ! $other ) );
+		return new \WP_REST_Response(
+			array(
+				'model_id' => $model_id,
+				'erased'   => null !== $row && ! $other,
+			)
+		);
 	}
 
 	/**
@@ -214,7 +250,14 @@ final class Rest {
 		#[\SensitiveParameter]
 		array $body
 	) {
-		foreach ( array( 'link' => 4096, 'access_token' => 2048, 'valid_until' => 40, 'audience' => 191, 'slot' => 191, 'name' => 1000 ) as $field => $most ) {
+		foreach ( array(
+			'link'         => 4096,
+			'access_token' => 2048,
+			'valid_until'  => 40,
+			'audience'     => 191,
+			'slot'         => 191,
+			'name'         => 1000,
+		) as $field => $most ) {
 			$body[ $field ] = $body[ $field ] ?? ( in_array( $field, array( 'link', 'access_token', 'valid_until' ), true ) ? null : '' );
 			if ( ! is_string( $body[ $field ] ) || strlen( $body[ $field ] ) > $most ) {
 				return self::invalid( $field );

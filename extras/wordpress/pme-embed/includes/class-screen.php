@@ -58,9 +58,23 @@ final class Screen {
 		$capability = isset( $_POST['capability'] ) ? sanitize_key( wp_unslash( $_POST['capability'] ) ) : '';
 		$stored     = get_option( self::SETTINGS );
 		if ( isset( self::rules()[ $rule ] ) && ( 'capability' !== $rule || '' !== $capability ) ) {
-			update_option( self::SETTINGS, array( 'rule' => $rule, 'capability' => $capability ) + ( is_array( $stored ) ? $stored : array() ) );
+			update_option(
+				self::SETTINGS,
+				array(
+					'rule'       => $rule,
+					'capability' => $capability,
+				) + ( is_array( $stored ) ? $stored : array() )
+			);
 		}
-		wp_safe_redirect( add_query_arg( array( 'page' => self::PAGE, 'updated' => '1' ), admin_url( 'tools.php' ) ) );
+		wp_safe_redirect(
+			add_query_arg(
+				array(
+					'page'    => self::PAGE,
+					'updated' => '1',
+				),
+				admin_url( 'tools.php' )
+			)
+		);
 		exit;
 	}
 
@@ -125,7 +139,8 @@ final class Screen {
 		$readable = array_filter( $posts, static fn( $post ) => current_user_can( 'read_post', $post ) );
 		foreach ( array_slice( $readable, 0, self::MOST ) as $post ) {
 			$title = get_the_title( $post );
-			printf( '<a href="%s">%s</a><br>', esc_url( (string) get_permalink( $post ) ), esc_html( '' === $title ? '#' . $post : $title ) );
+			$title = '' === $title ? '#' . $post : $title;
+			printf( '<a href="%s">%s</a><br>', esc_url( (string) get_permalink( $post ) ), esc_html( $title ) );
 		}
 		$more = count( $posts ) - min( count( $readable ), self::MOST );
 		if ( $more > 0 ) {

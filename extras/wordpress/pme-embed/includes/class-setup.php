@@ -68,7 +68,12 @@ final class Setup {
 	 * @param bool $network_wide Whether it is deactivated for a whole network.
 	 */
 	public static function deactivate( $network_wide = false ): void {
-		$sites = is_multisite() && $network_wide ? get_sites( array( 'fields' => 'ids', 'number' => 0 ) ) : array( get_current_blog_id() );
+		$sites = is_multisite() && $network_wide ? get_sites(
+			array(
+				'fields' => 'ids',
+				'number' => 0,
+			)
+		) : array( get_current_blog_id() );
 		foreach ( $sites as $site ) {
 			if ( is_multisite() ) {
 				switch_to_blog( (int) $site );

@@ -63,7 +63,12 @@ final class Store {
 	): bool {
 		global $wpdb;
 		self::erase_ended();
-		$secret = wp_json_encode( array( 'link' => $link['link'], 'access_token' => $link['access_token'] ) );
+		$secret = wp_json_encode(
+			array(
+				'link'         => $link['link'],
+				'access_token' => $link['access_token'],
+			)
+		);
 		$row    = array(
 			'model_id'    => $model_id,
 			'sealed'      => Sealer::seal( $model_id, (string) $secret ),
