@@ -106,12 +106,14 @@ class Recipe:
     :param sections: the steps of each section that the recipe has.
     :param texts: texts that the steps name, such as an iframe.
     :param signer: how requests are signed; empty for the connection's own credentials.
+    :param keeps_old: whether the place keeps what was replaced, so that a replaced link is revoked at once.
     """
 
     slot: Text
     sections: Mapping[Section, tuple[Step, ...]]
     texts: Mapping[str, Template] = field(default_factory=dict)
     signer: str = ""
+    keeps_old: bool = False
 
     def steps(self, section: Section) -> tuple[Step, ...]:
         """Return the steps of a section; empty if the recipe does not have it."""

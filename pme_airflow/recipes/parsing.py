@@ -15,7 +15,7 @@ from pme_airflow.recipes.templates import Template
 __all__ = ["RECIPE_KEYS", "SIGNERS", "read_recipe", "recipe_of", "slot_source"]
 
 #: The keys of a recipe.
-RECIPE_KEYS = frozenset({"signer", "slot", "texts", *(section.value for section in Section)})
+RECIPE_KEYS = frozenset({"keeps_old", "signer", "slot", "texts", *(section.value for section in Section)})
 #: How requests can be signed in place of the connection's credentials.
 SIGNERS = frozenset({"ghost"})
 #: What a slot is called unless the recipe says it.
@@ -45,11 +45,15 @@ def read_recipe(options: Mapping[str, Any], fields: Fields | None = None) -> Rec
     signer = options.get("signer", "")
     if signer and not (isinstance(signer, str) and signer in SIGNERS):
         fields.add("signer", f"is unknown; the signers are {', '.join(sorted(SIGNERS))}")
+    keeps_old = options.get("keeps_old", False)
+    if not isinstance(keeps_old, bool):
+        fields.add("keeps_old", "give true or false")
     if not sections[Section.PUT]:
         fields.add("steps", "give a list of at least one request that writes the link")
     elif not any(step.writes for step in sections[Section.PUT]):
         fields.add("steps", "none of them writes: give the request that puts the link in place its method")
-    recipe = Recipe(slot, {section: steps for section, steps in sections.items() if steps}, texts, str(signer))
+    given = {section: steps for section, steps in sections.items() if steps}
+    recipe = Recipe(slot, given, texts, str(signer), keeps_old is True)
     if not fields.problems:
         check_references(recipe, fields)
     return None if fields.problems else recipe

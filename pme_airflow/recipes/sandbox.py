@@ -88,6 +88,13 @@ def _replace_between(text: Any, begin: Any, end: Any, new: Any) -> str:
     return f"{before}{first}{inner}{last}{after}"
 
 
+def _set_value(mapping: Any, key: Any, value: Any) -> dict[str, Any]:
+    """Return a mapping with another value under a key; the rest of it stays."""
+    if not isinstance(mapping, Mapping):
+        raise SlotError("set_value is used on something that is no mapping: check what is kept of the answer")
+    return {**mapping, as_text(key): value}
+
+
 def _strong_etag(value: Any) -> str:
     """Return an ``ETag`` if it is a strong one, which alone can be an ``If-Match`` (RFC 9110, 13.1.1)."""
     etag = as_text(value)
@@ -110,6 +117,7 @@ _FILTERS: Mapping[str, Any] = {
     "lower": lambda value: as_text(value).lower(),
     "replace_between": _replace_between,
     "safe": lambda value: Markup(as_text(value)),  # noqa: S704 - the recipe's author says that it is HTML
+    "set_value": _set_value,
     "strong_etag": _strong_etag,
     "tojson": lambda value: json.dumps(value, ensure_ascii=False),
     "trim": lambda value: as_text(value).strip(),

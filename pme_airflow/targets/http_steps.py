@@ -105,7 +105,7 @@ class HttpStepsTarget(Target):
         digest = fingerprint(link.token)
         if any(digest in _fingerprints_in(body, link.model_id) for body in run.bodies):
             details["fingerprint"] = digest  # by which a check recognises it
-        return SlotResult(details)
+        return SlotResult(details, self._recipe.keeps_old)
 
     def recorded(self, link: ShownLink) -> dict[str, str]:
         """Return what clearing the slot needs to know, without the link."""
@@ -124,11 +124,12 @@ class HttpStepsTarget(Target):
                 "slot alone, or let the body replace what is there"
             )
 
-    def take_away(self, slot: str, details: Mapping[str, Any]) -> None:
+    def take_away(self, slot: str, details: Mapping[str, Any]) -> SlotResult:
         if not self._recipe.steps(Section.CLEAR):
             message = f"the slot cannot be cleared without {self.clearing}: set it, or remove the link by hand"
             raise SlotError(message)
         self._run(Section.CLEAR, self.clearing_values(slot, details)).send()
+        return SlotResult({}, self._recipe.keeps_old)
 
     def clearing_values(self, slot: str, details: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the templates of clearing may name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -31,6 +32,8 @@ _TEMPORARY = frozenset({408, 425, 429})
 _NOT_IMPLEMENTED = 501
 #: Methods that can be repeated after a response was lost. POST, PUT and PATCH are sent once.
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
+#: Headers by which an API knows an account, such as ``X-Redmine-API-Key``.
+_CREDENTIALS = re.compile(r"authorization|cookie|api-?key|token", re.IGNORECASE)
 _HTML_STARTS = ("<!doctype html", "<html")
 
 ResponseCheck = Callable[[requests.Response], SlotError | None]
@@ -61,8 +64,8 @@ class _Anonymous(AuthBase):
     """Sends no credentials, so that a page is read as a visitor reads it."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        for name in ("Authorization", "Cookie"):
-            request.headers.pop(name, None)
+        for name in [name for name in request.headers if _CREDENTIALS.search(name)]:
+            del request.headers[name]
         return request
 
 

@@ -43,6 +43,7 @@ class PMEToHttpOperator(PMETransferOperator):
     :param check: the requests by which ``pme-airflow doctor`` checks the set-up; they change nothing.
     :param slot: the name of a slot, with ``{{ model_id }}`` in it.
     :param texts: templates that the steps name, such as an iframe.
+    :param keeps_old: whether the place keeps replaced versions: then a replaced link is revoked without a grace period.
     :param signer: ``ghost``, to sign requests with the connection's password in place of its credentials.
     """
 
@@ -68,6 +69,7 @@ class PMEToHttpOperator(PMETransferOperator):
         check: Sequence[Mapping[str, Any]] | None = None,
         slot: str | None = None,
         texts: Mapping[str, str] | None = None,
+        keeps_old: bool | None = None,
         signer: str = "",
         **kwargs: Any,
     ) -> None:
@@ -84,7 +86,9 @@ class PMEToHttpOperator(PMETransferOperator):
         self.at_once = at_once
         self.signer = signer
         given = {"steps": steps, "read_back": read_back, "take_away": take_away, "check": check, "slot": slot}
-        self.recipe = {key: value for key, value in {**given, "texts": texts}.items() if value is not None}
+        self.recipe = {
+            key: value for key, value in {**given, "texts": texts, "keeps_old": keeps_old}.items() if value is not None
+        }
         if "steps" in self.recipe and (endpoint is not None or read_endpoint is not None or clear_json is not None):
             raise ValueError("steps: stands in place of endpoint, json, read_endpoint and clear_json; give one form.")
         if self.recipe and "steps" not in self.recipe:

@@ -36,6 +36,7 @@ def test_recipe_is_read_with_its_sections() -> None:
         ({"steps": [{**STEP, "name": "a"}, {**STEP, "name": "a"}]}, "steps: a is the name of two steps"),
         ({"steps": [STEP], "signer": "aws"}, "signer: is unknown; the signers are ghost"),
         ({"steps": [STEP], "signer": ["ghost"]}, "signer: is unknown"),
+        ({"steps": [STEP], "keeps_old": "yes"}, "keeps_old: give true or false"),
         ({"steps": [STEP], "slot": "one"}, "slot: is the same for every model"),
         ({"steps": [STEP], "slot": "{{ model_id }}{{ link }}"}, "slot: may contain"),
         ({"steps": [STEP], "texts": ["x"]}, "texts: give a mapping"),

@@ -84,7 +84,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def target(cms: Versions, **changed: Any) -> HttpStepsTarget:
     recipe = recipe_of(versioned(**changed))
     session = requests.Session()
-    session.headers["Authorization"] = "Bearer of-the-connection"
+    session.headers.update({"Authorization": "Bearer of-the-connection", "X-API-Key": "of-the-connection"})
     return HttpStepsTarget(
         session, cms.server.address, "http:cms", recipe, timeout=5, login="editor", password=SecretStr(SECRET)
     )
@@ -140,9 +140,8 @@ def test_reader_sends_no_credentials(cms: Versions) -> None:
     shown.put("slot", shown_link(), {})
     shown.read_back("slot", shown_link(), {})
     sent = cms.server.received
-    assert [("Authorization" in r.headers, "Cookie" in r.headers) for r in sent] == [(True, True)] * 3 + [
-        (False, False)
-    ]
+    known = [{"Authorization", "X-API-Key", "Cookie"} & set(r.headers) for r in sent]
+    assert [len(headers) for headers in known] == [3, 3, 3, 0]
 
 
 def test_link_that_readers_do_not_get_is_a_temporary_failure(cms: Versions) -> None:
@@ -159,6 +158,13 @@ def test_slot_is_cleared_by_its_own_steps(services: Services, cms: Versions) -> 
     cms.edits = 1
     Publisher(services, RunContext("dag/tuesday/publish/-1"), shown).retire_others("intranet", [])
     assert cms.entries[ONE] == {"version": 4, "note": "edited 0", "url": None}
+
+
+@pytest.mark.parametrize("keeps_old", [True, False])
+def test_place_that_keeps_old_versions_says_so(cms: Versions, keeps_old: bool) -> None:
+    shown = target(cms, keeps_old=keeps_old)
+    assert shown.put("slot", shown_link(), {}).old_link_remains is keeps_old
+    assert shown.take_away("slot", {"model_id": ONE}).old_link_remains is keeps_old
 
 
 def test_slot_without_clearing_steps_says_so(cms: Versions) -> None:

@@ -15,7 +15,7 @@ from pme_airflow.dev.playground import wordpress
 from pme_airflow.dev.target_kit import check_contract
 from pme_airflow.lifecycle.services import Services
 from tests.conftest import MODELS, MakeServices
-from tests.support import directus, strapi
+from tests.support import directus, mediawiki, redmine, strapi
 from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
 from tests.support.nights import Nights, Place
@@ -23,6 +23,7 @@ from tests.support.places import DirectusPlace, StrapiPlace, WordPressPlace, buc
 from tests.support.plugin_site import PluginPlace, serving_plugin_site
 from tests.support.proxy import serving_proxy
 from tests.support.scale import scaled
+from tests.support.vendors import VENDORS, Vendor, vendor_place
 
 pytestmark = pytest.mark.timeout(scaled(300, 3000))
 NIGHTS = scaled(4, 30)
@@ -47,10 +48,10 @@ def opened() -> Iterator[ExitStack]:
         yield stack
 
 
-def through(place: Place, services: Services, clock: FakeClock, world: World) -> Nights:
+def through(place: Place, services: Services, clock: FakeClock, world: World, count: int = NIGHTS) -> Nights:
     check_contract(place, TWO)
     nights = Nights(place, services, clock, world, TWO)
-    nights.go(NIGHTS)
+    nights.go(count)
     nights.clear()
     return nights
 
@@ -101,6 +102,35 @@ def test_strapi(opened: ExitStack, services: Services, clock: FakeClock, world: 
     proxy = opened.enter_context(serving_proxy(cms.address))
     through(StrapiPlace(proxy, cms, TWO), services, clock, world)
     assert sum(proxy.struck.values()) > 0
+
+
+@pytest.mark.skipif(mediawiki.missing() is not None, reason=str(mediawiki.missing()))
+def test_mediawiki_by_its_recipe(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
+    wiki = opened.enter_context(mediawiki.serving_mediawiki())
+    proxy = opened.enter_context(serving_proxy(wiki.address))
+    place = mediawiki.WikiPlace(proxy, wiki, TWO)
+    through(place, services, clock, world, scaled(2, 30))
+    assert sum(proxy.struck.values()) > 0
+    assert place.edits >= 2
+
+
+@pytest.mark.skipif(redmine.missing() is not None, reason=str(redmine.missing()))
+def test_redmine_by_its_recipe(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
+    tracker = opened.enter_context(redmine.serving_redmine())
+    proxy = opened.enter_context(serving_proxy(tracker.address))
+    place = redmine.RedminePlace(proxy, tracker, TWO)
+    through(place, services, clock, world, scaled(2, 30))
+    assert sum(proxy.struck.values()) > 0
+    assert place.edits >= 2
+
+
+@pytest.mark.parametrize("make", VENDORS, ids=lambda make: make.name)
+def test_a_vendors_stand_in_by_its_recipe(
+    make: type[Vendor], opened: ExitStack, services: Services, clock: FakeClock, world: World
+) -> None:
+    place = opened.enter_context(vendor_place(make, TWO))
+    through(place, services, clock, world, scaled(2, 30))
+    assert place.edits >= 2
 
 
 def test_a_versioned_bucket(

@@ -11,8 +11,10 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import Any
 
+from pme_airflow.dev.target_kit.fake_clock import FakeClock
 from pme_airflow.dev.target_kit.links import example_link
 from pme_airflow.dev.target_kit.place import Place
+from pme_airflow.lifecycle.target_index import retried
 from pme_airflow.targets.base import ShownLink, SlotResult, Target
 
 __all__ = ["check_contract", "require"]
@@ -145,9 +147,9 @@ class _Contract:
             raise AssertionError(f"read_back() accepts a link that {why}: it must raise unless readers see that link")
 
     def _guarded(self, name: str, call: Callable[[], Any]) -> Any:
-        """Call the target. An error with a token in its text is one of the target's faults."""
+        """Call the target as the publisher does. An error with a token in its text is one of the target's faults."""
         try:
-            return call()
+            return retried(FakeClock(), call)
         except Exception as error:
             self._require_no_token(f"the error of {name}()", f"{error}")
             raise

@@ -31,6 +31,8 @@ _DENIED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access
 class Proxy:
     """Rates of faults by name, and how often each struck.
 
+    :ivar after: is called with the method and path of each request once the server has answered it, before the answer
+        is passed on: what somebody else does at the place in that moment.
     :ivar denies: whether a request is answered as S3 answers what a policy denies, by its method, path and headers.
     """
 
@@ -40,6 +42,7 @@ class Proxy:
         self.struck: Counter[str] = Counter()
         self.address = ""
         self.denies: Callable[[str, str, Mapping[str, str]], bool] = lambda method, path, headers: False
+        self.after: Callable[[str, str], None] = lambda method, path: None
         self._random = random.Random(seed)  # noqa: S311 - faults that a test repeats
         self._lock = threading.Lock()
 
@@ -69,6 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.proxy.denies(self.command, self.path, CaseInsensitiveDict(self.headers.items())):
             return self._say(403, {"Content-Type": "application/xml"}, _DENIED)
         status, headers, answer = self._forwarded(body)
+        self.proxy.after(self.command, self.path)
         if self.proxy.strikes("lost_after"):
             return self._reset()
         if self.proxy.strikes("bad_gateway_after"):
