@@ -41,7 +41,14 @@ def commands() -> str:
     """Return the page of the command line."""
     from pme_airflow.cli import main
 
-    pages = ["# Commands", "", "Every command of `pme-airflow`, from `pme-airflow COMMAND --help`.", ""]
+    pages = [
+        "# Commands",
+        "",
+        "Every command of `pme-airflow`, from `pme-airflow COMMAND --help`. Unless a command says otherwise, its exit",
+        "status is 0 if all was done, 1 if a part was not, 2 if nothing could be. What programs read goes to standard",
+        "output, and everything else to standard error.",
+        "",
+    ]
     for path, command in walk("pme-airflow", main):
         arguments = "".join(
             f" {'' if p.required else '['}{p.human_readable_name.upper()}{'' if p.required else ']'}"
@@ -49,8 +56,10 @@ def commands() -> str:
             if isinstance(p, click.Argument)
         )
         pages += [f"## `{path}`", "", f"    {path} [OPTIONS]{arguments}", "", clean(command.help or ""), ""]
-        rows = [(option_names(p), default_of(p), clean(p.help or "")) for p in command.params if is_shown(p)]
+        rows = [(option_names(p), default_of(p), meaning_of(p)) for p in command.params if is_shown(p)]
         pages += table(("option", "default", "meaning"), rows) if rows else []
+        examples = (command.epilog or "").partition("Examples:\n")[2]
+        pages += ["Examples:", "", *(f"    {line.strip()}" for line in examples.splitlines()), ""] if examples else []
     return "\n".join(pages) + "\n"
 
 
@@ -70,13 +79,31 @@ def is_shown(parameter: click.Parameter) -> bool:
 def option_names(option: click.Parameter) -> str:
     assert isinstance(option, click.Option)
     kind = "" if option.is_flag else f" {option.make_metavar(click.Context(click.Command('x')))}"
-    return f"`{', '.join(option.opts)}{kind}`".replace("|", "\\|")
+    return f"`{', '.join(option.opts)}{kind.removesuffix(' RANGE')}`".replace("|", "\\|")
+
+
+def meaning_of(option: click.Parameter) -> str:
+    """Return the help of an option, the range of its number, and the variable that it is read from."""
+    assert isinstance(option, click.Option)
+    meaning = clean(option.help or "")
+    if isinstance(option.type, (click.IntRange, click.FloatRange)):
+        least, most = option.type.min, option.type.max
+        bounds = f"From {least} to {most}." if most is not None else f"At least {least}."
+        meaning = f"{meaning} {bounds}".strip()
+    return f"{meaning} Or the variable `{option.envvar}`." if option.envvar else meaning
 
 
 def default_of(option: click.Parameter) -> str:
     assert isinstance(option, click.Option)
     value = option.default
-    plain = value is None or callable(value) or option.is_flag or str(value).startswith("Sentinel") or option.multiple
+    plain = (
+        value is None
+        or value == ""
+        or callable(value)
+        or option.is_flag
+        or str(value).startswith("Sentinel")
+        or option.multiple
+    )
     return "" if plain else f"`{value}`"
 
 
@@ -195,7 +222,9 @@ def connection() -> str:
         (API_ADDRESS, "`host`", "string", "Empty for `https://api.matterport.com`; plain http on this machine alone."),
         (PORT, "`port`", "integer", "Empty; Airflow 3.3's Test button needs the number (443)."),
     ]
-    rows += [(field.label, f"extra `{name}`", field.kind, field.description) for name, field in EXTRAS.items()]
+    for name, field in EXTRAS.items():
+        bounds = f" {field.least:g} to {field.most:g}." if field.most else ""
+        rows.append((field.label, f"extra `{name}`", field.kind, field.description + bounds))
     return "\n".join(
         [
             "# The PME connection",

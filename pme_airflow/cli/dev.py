@@ -26,10 +26,15 @@ def _faults(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> t
 
 
 @click.command("emulator")
-@click.option("--port", type=click.IntRange(0, 65535), default=8799, show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8799, show_default=True, help="0: a free one.")
 @click.option("--models", type=click.IntRange(0), default=5, show_default=True, help="How many models there are.")
-@click.option("--client-id", default="emulator-client", show_default=True)
-@click.option("--client-secret", envvar="PME_EMULATOR_SECRET", default="emulator-secret-of-some-length")
+@click.option("--client-id", default="emulator-client", show_default=True, help="The id of its one client.")
+@click.option(
+    "--client-secret",
+    envvar="PME_EMULATOR_SECRET",
+    default="emulator-secret-of-some-length",
+    help="That client's secret.",
+)
 @click.option("--latency", type=click.FloatRange(0), default=0.0, help="Seconds each request takes.")
 @click.option("--token-lifetime", type=click.IntRange(1), default=3599, help="Seconds an application token lives.")
 @click.option(
@@ -40,7 +45,9 @@ def _faults(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> t
 @click.option("--max-aliases", type=click.IntRange(0), default=0, help="Mutations a request may hold; 0: any.")
 @click.option("--without", "without_fields", multiple=True, metavar="FIELD", help="A field the API no longer has.")
 @click.option("--shared-tokens", is_flag=True, help="Offer the beta mutation for tokens of several models.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Draws faults and tokens; the same ones each time."
+)
 @click.option("--ready-file", type=click.Path(path_type=Path), help="Where the address is written once served.")
 def emulator_command(
     port: int,
@@ -72,9 +79,15 @@ def demo_command(keep: bool) -> None:
 
 
 @click.command("up")
-@click.option("--home", type=click.Path(file_okay=False, path_type=Path), default=Path(".up"), show_default=True)
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".up"),
+    show_default=True,
+    help="Airflow's home; it is kept.",
+)
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Airflow's.")
-@click.option("--emulator-port", type=click.IntRange(1, 65535), default=8799, show_default=True)
+@click.option("--emulator-port", type=click.IntRange(1, 65535), default=8799, show_default=True, help="The emulator's.")
 def up_command(home: Path, port: int, emulator_port: int) -> None:
     """Run an emulator and a whole Airflow, configured, until Ctrl-C."""
     from pme_airflow.dev import run_up

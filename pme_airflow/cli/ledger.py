@@ -45,11 +45,11 @@ def group() -> None:
 @group.command("list", cls=LedgerCommand)
 @conn_option
 @format_option
-@click.option("--state", "states", type=click.Choice(_STATES), multiple=True)
-@click.option("--model", "models", multiple=True)
-@click.option("--audience", "audiences", multiple=True)
+@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Links in this state; repeatable.")
+@click.option("--model", "models", multiple=True, help="Links of this model; repeatable.")
+@click.option("--audience", "audiences", multiple=True, help="Links of this audience; repeatable.")
 @click.option("--viewer", default="", help="The name of a viewer, whose own links are listed alone.")
-@click.option("--limit", type=click.IntRange(1), default=None)
+@click.option("--limit", type=click.IntRange(1), default=None, help="The most links to list; all if omitted.")
 def list_command(
     conn_id: str, form: str, states: tuple[str, ...], models: tuple[str, ...], audiences: tuple[str, ...],
     viewer: str, limit: int | None,
@@ -131,7 +131,14 @@ def _print_link(link: dict[str, Any]) -> None:
 
 @group.command("export", cls=LedgerCommand)
 @conn_option
-@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "csv"]),
+    default="json",
+    show_default=True,
+    help="JSON lines, or CSV.",
+)
 @click.option("--output", type=click.File("w", encoding="utf-8", errors="backslashreplace"), help="A file to write.")
 def export_command(conn_id: str, form: str, output: TextIO | None) -> None:
     """Write the audit: every event, oldest first, as JSON lines or CSV."""

@@ -22,7 +22,14 @@ __all__ = ["scan_command"]
 
 @click.command("scan", cls=LedgerCommand)
 @conn_option
-@click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif"]),
+    default="text",
+    show_default=True,
+    help="How findings are printed.",
+)
 @click.option("--flag", is_flag=True, help="Flag what is found.")
 @click.option("--sweep", is_flag=True, help="Flag what is found and revoke it at once.")
 @click.option("--reason", default="found by a scan", show_default=True, help="Why; kept in the ledger with each flag.")

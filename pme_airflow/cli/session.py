@@ -34,8 +34,9 @@ __all__ = [
 _MAX_STDIN_BYTES = 64 * 1024 * 1024
 
 format_option = click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,
+    help="A table to read, or JSON for programs.",
+)  # fmt: skip
 conn_option = click.option("--conn-id", default="pme_default", show_default=True, help="The PME connection.")
 
 

@@ -22,7 +22,9 @@ __all__ = ["sweep_command"]
 @click.command("sweep", cls=LedgerCommand)
 @conn_option
 @format_option
-@click.option("--max-attempts", type=click.IntRange(1), default=6, show_default=True)
+@click.option(
+    "--max-attempts", type=click.IntRange(1), default=6, show_default=True, help="Denials that make a link irrevocable."
+)
 @click.option("--verify", is_flag=True, help="Request each revoked link itself.")
 @dry_run_option
 def sweep_command(conn_id: str, form: str, max_attempts: int, verify: bool, dry_run: bool) -> None:

@@ -58,14 +58,14 @@ class Extras:
                 f"Extra: {plain_names(unknown)} {verb} unknown. The extras are {', '.join(EXTRAS)}; remove it."
             )
         given = {name: value for name, value in extra.items() if value is not None and value != ""}
-        concurrency = _optional_number(given, "max_concurrency", 1, 256, whole=True)
+        concurrency = _optional_number(given, "max_concurrency")
         return cls(
             ledger_conn_id=_text(given, "ledger_conn_id"),
             seal_keys=_keys(given),
-            batch_size=int(_number(given, "batch_size", cls.batch_size, 1, 1000, whole=True)),
+            batch_size=int(_number(given, "batch_size", cls.batch_size)),
             max_concurrency=None if concurrency is None else int(concurrency),
-            requests_per_second=_optional_number(given, "requests_per_second", 0.001, 100_000),
-            timeout=_number(given, "timeout", cls.timeout, 0.1, 3600),
+            requests_per_second=_optional_number(given, "requests_per_second"),
+            timeout=_number(given, "timeout", cls.timeout),
         )
 
 
@@ -184,26 +184,25 @@ def _text(given: Mapping[str, Any], name: str) -> str | None:
     return value.strip() or None if value is not None else None
 
 
-def _number(
-    given: Mapping[str, Any], name: str, default: float, least: float, most: float, *, whole: bool = False
-) -> float:
-    value = given.get(name, default)
+def _number(given: Mapping[str, Any], name: str, default: float) -> float:
+    value, field = given.get(name, default), EXTRAS[name]
+    whole = field.kind == "integer"
     number: float | None = None
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
             number = float(value)
         except (ValueError, OverflowError):
             number = None
-    if number is None or not least <= number <= most or (whole and number != int(number)):
+    if number is None or not field.least <= number <= field.most or (whole and number != int(number)):
         kind = "a whole number" if whole else "a number"
-        raise PMEInputError(f"{extra_label(name)}: expected {kind} from {least:g} to {most:g}, got {_shape(value)}.")
+        raise PMEInputError(
+            f"{extra_label(name)}: expected {kind} from {field.least:g} to {field.most:g}, got {_shape(value)}."
+        )
     return number
 
 
-def _optional_number(
-    given: Mapping[str, Any], name: str, least: float, most: float, *, whole: bool = False
-) -> float | None:
-    return _number(given, name, least, least, most, whole=whole) if name in given else None
+def _optional_number(given: Mapping[str, Any], name: str) -> float | None:
+    return _number(given, name, EXTRAS[name].least) if name in given else None
 
 
 def _keys(given: Mapping[str, Any]) -> tuple[SecretStr, ...]:

@@ -19,12 +19,16 @@ class ExtraField:
 
     :param kind: its JSON type.
     :param secret: whether the form hides it.
+    :param least: the lowest number that is accepted.
+    :param most: the highest one.
     """
 
     label: str
     kind: str
     description: str
     secret: bool = False
+    least: float = 0
+    most: float = 0
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -44,14 +48,18 @@ EXTRAS: dict[str, ExtraField] = {
         "Keys that seal links at rest, newest first, commas between or a JSON list; open:SECRET for an earlier secret.",
         secret=True,
     ),
-    "batch_size": ExtraField("Batch size", "integer", "Links in one request. Default 10."),
+    "batch_size": ExtraField("Batch size", "integer", "Links in one request. Default 10.", least=1, most=1000),
     "max_concurrency": ExtraField(
-        "Concurrency", "integer", "Requests at once. Empty: 8, and more while the API answers faster."
+        "Concurrency",
+        "integer",
+        "Requests at once. Empty: 8, and more while the API answers faster.",
+        least=1,
+        most=256,
     ),
     "requests_per_second": ExtraField(
-        "Requests a second", "number", "A hard limit for all tasks together. Empty: none."
+        "Requests a second", "number", "A hard limit for all tasks together. Empty: none.", least=0.001, most=100_000
     ),
-    "timeout": ExtraField("Timeout", "number", "Seconds to wait for an answer. Default 30."),
+    "timeout": ExtraField("Timeout", "number", "Seconds to wait for an answer. Default 30.", least=0.1, most=3600),
 }
 
 

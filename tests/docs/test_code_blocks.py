@@ -51,7 +51,7 @@ def test_every_language_is_checked_and_no_block_is_indented_alone() -> None:
     indented = [
         (page, line)
         for page, text in PAGES.items()
-        for line in re.findall(r"\n\n(    \S.*)", without_blocks(text))
+        for line in re.findall(r"\n\n( {4,}\S.*)", without_blocks(text))
         if not re.match(r" +(\d+\.|-|[A-Z(`\[*])", line)
     ]
     assert indented == [], "fence it, with its language"

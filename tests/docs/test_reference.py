@@ -49,6 +49,7 @@ def test_every_command_and_option_is_in_the_reference(generate: ModuleType) -> N
         section = page.split(f"## `{name}`\n")[1].split("\n## ")[0]
         for option in (option for option in command.params if isinstance(option, click.Option) and not option.hidden):
             assert option.opts[-1] in section
+            assert option.help, f"{name} {option.opts[-1]} has no help"
 
 
 def test_every_key_of_placements_is_described(generate: ModuleType) -> None:
@@ -83,6 +84,7 @@ def test_every_table_and_field_is_in_the_reference(generate: ModuleType) -> None
         assert f"## `{table.name}`" in tables
         assert all(f"| `{column.name}` |" in tables for column in table.columns)
     assert all(f"extra `{name}`" in generate.connection() for name in EXTRAS)
+    assert "Default 10. 1 to 1000." in generate.connection()
     assert len(re.findall(r"^## `pme_", generate.dags(), re.MULTILINE)) == len(list((ROOT / "dags").glob("*.py")))
 
 
