@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -263,6 +265,28 @@ def test_no_name_reason_target_or_slot_runs_as_script(live: DrivenAirflow, ledge
     expect(page.get_by_text(f"reason {CORPUS[0]}").first).to_be_visible()
     assert page.evaluate("[window.pwned ?? null, window.violations]") == [None, 0]
     assert visit.complaints == []
+
+
+def test_very_many_links_wait_for_a_persons_answer_in_airflow(
+    live: DrivenAirflow, world: World, browser: Browser
+) -> None:
+    visit = Visit(browser.new_context(viewport={"width": 1280, "height": 900}), live, "admin", live.password)
+    alive = {issued.token for issued in world.alive()}
+    conf = {"audiences": ["intranet"], "confirm_over": 2, "reason": "a mirrored site"}
+    run_id = live.trigger("pme_leak_response", conf)
+    visit.page.goto(f"{live.address}/required_actions")
+    question = visit.page.get_by_text(re.compile(r"Revoke \d+ links\?")).first
+    for _ in range(12):
+        with suppress(AssertionError):
+            expect(question).to_be_visible(timeout=5_000)
+            break
+        visit.page.reload()
+    expect(question).to_be_visible()
+    assert alive <= {issued.token for issued in world.alive()}
+    path = f"dags/pme_leak_response/dagRuns/{run_id}/taskInstances/respond_pme_default/-1/hitlDetails"
+    live.call("PATCH", path, {"chosen_options": ["Revoke"], "params_input": {}})
+    assert live.wait_for("pme_leak_response", run_id) == "success"
+    assert not alive & {issued.token for issued in world.alive()}
 
 
 def test_a_kill_of_the_database_is_a_sentence_and_the_page_recovers_by_itself(
