@@ -19,4 +19,14 @@ def test_a_shipped_recipe_is_whole(name: str) -> None:
 
 
 def test_there_are_recipes() -> None:
-    assert {"confluence", "contentful", "mediawiki", "redmine", "sanity", "sharepoint", "storyblok"} <= set(NAMES)
+    assert {
+        "confluence",
+        "contentful",
+        "directus",
+        "mediawiki",
+        "redmine",
+        "sanity",
+        "sharepoint",
+        "storyblok",
+        "strapi",
+    } <= set(NAMES)

@@ -19,12 +19,12 @@ from pme_airflow.dev.playground.channel import Channel, create_channel_app
 from pme_airflow.dev.playground.wordpress import Site
 from pme_airflow.dev.target_kit import BehindProxy
 from pme_airflow.targets.base import Target
-from pme_airflow.targets.http_json import HttpJsonTarget
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from pme_airflow.targets.slack import SlackTarget
 from pme_airflow.targets.wordpress import WordPressTarget
 from tests.support.headless import Headless
 from tests.support.proxy import Proxy, serving_proxy
+from tests.support.recipes import target_of
 
 BEFORE, AFTER = '<!-- wp:paragraph --><p>Before &amp; "after" — ünï 😀</p><!-- /wp:paragraph -->\n\n', "\n\n<p>Tail</p>"
 
@@ -66,23 +66,47 @@ class WordPressPlace(BehindProxy):
             assert content.endswith(AFTER)
 
 
-class DirectusPlace(BehindProxy):
-    """Items of a collection, an item a model, which anybody may read."""
+class EditedPlace(BehindProxy):
+    """Entries of a CMS without versions, in which somebody edits another field while links are written.
+
+    :ivar edits: how often that has happened.
+    """
+
+    #: Every which request is followed by an edit at once.
+    every = 5
 
     def __init__(self, proxy: Proxy, cms: Headless, models: Sequence[str]) -> None:
         super().__init__(proxy)
-        self.cms = cms
-        for model_id in models:
-            cms.call("POST", "items/spaces", {"id": model_id, "note": f"kept {model_id}"})
+        self.cms, self.requests, self.edits = cms, 0, 0
+        self.notes = {model_id: f"kept {model_id}" for model_id in models}
+        proxy.after = self._edit_now_and_then
+
+    def edit(self, model_id: str, note: str) -> None:
+        """Change the note of an entry."""
+        raise NotImplementedError
+
+    def _edit_now_and_then(self, method: str, path: str) -> None:
+        self.requests += 1
+        if self.requests % self.every == 0:
+            self.edits += 1
+            model_id = list(self.notes)[self.edits % len(self.notes)]
+            self.notes[model_id] = f"edited {self.edits}"
+            self.edit(model_id, self.notes[model_id])
+
+
+class DirectusPlace(EditedPlace):
+    """Items of a collection, an item a model, which anybody may read."""
+
+    def __init__(self, proxy: Proxy, cms: Headless, models: Sequence[str]) -> None:
+        super().__init__(proxy, cms, models)
+        for model_id, note in self.notes.items():
+            cms.call("POST", "items/spaces", {"id": model_id, "note": note})
+
+    def edit(self, model_id: str, note: str) -> None:
+        self.cms.call("PATCH", f"items/spaces/{model_id}", {"note": note})
 
     def target(self) -> Target:
-        session = requests.Session()
-        session.headers["Authorization"] = f"Bearer {self.cms.token}"
-        return HttpJsonTarget(
-            session, self.proxy.address, "http:directus", method="PATCH", endpoint="items/spaces/{model_id}",
-            json={"tour_url": "{link}"}, headers={}, expected=[200], read_endpoint="items/spaces/{model_id}",
-            clear_json={"tour_url": None}, timeout=20,
-        )  # fmt: skip
+        return target_of("directus", self.proxy.address, headers={"Authorization": f"Bearer {self.cms.token}"})
 
     def shown(self, model_id: str) -> str:
         return json.dumps(self.cms.call("GET", f"items/spaces/{model_id}", anonymous=True))
@@ -92,36 +116,34 @@ class DirectusPlace(BehindProxy):
 
     def check_untouched(self) -> None:
         for item in self.cms.call("GET", "items/spaces")["data"]:
-            assert item["note"] == f"kept {item['id']}"
+            assert item["note"] == self.notes[item["id"]]
 
 
-class StrapiPlace(BehindProxy):
+class StrapiPlace(EditedPlace):
     """Entries of a type, an entry a model, which anybody may read."""
 
     def __init__(self, proxy: Proxy, cms: Headless, models: Sequence[str]) -> None:
-        super().__init__(proxy)
-        self.cms = cms
-        for model_id in models:
-            cms.call("POST", "api/spaces", {"data": {"model_id": model_id, "note": f"kept {model_id}"}})
+        super().__init__(proxy, cms, models)
+        self.ids: dict[str, str] = {}
+        for model_id, note in self.notes.items():
+            made = cms.call("POST", "api/spaces", {"data": {"model_id": model_id, "note": note}})
+            self.ids[model_id] = made["data"]["documentId"]
+
+    def edit(self, model_id: str, note: str) -> None:
+        self.cms.call("PUT", f"api/spaces/{self.ids[model_id]}", {"data": {"note": note}})
 
     def target(self) -> Target:
-        session = requests.Session()
-        session.headers["Authorization"] = f"Bearer {self.cms.token}"
-        return HttpJsonTarget(
-            session, self.proxy.address, "http:strapi", method="PUT", endpoint="api/spaces/{model_id}",
-            json={"data": {"tour_url": "{link}"}}, headers={}, expected=[200], read_endpoint="api/spaces/{model_id}",
-            clear_json={"data": {"tour_url": None}}, timeout=20,
-        )  # fmt: skip
+        return target_of("strapi", self.proxy.address, headers={"Authorization": f"Bearer {self.cms.token}"})
 
     def shown(self, model_id: str) -> str:
-        return json.dumps(self.cms.call("GET", f"api/spaces/{model_id}", anonymous=True))
+        return json.dumps(self.cms.call("GET", f"api/spaces/{self.ids[model_id]}", anonymous=True))
 
     def everything(self) -> str:
         return json.dumps(self.cms.call("GET", "api/spaces"))
 
     def check_untouched(self) -> None:
         for item in self.cms.call("GET", "api/spaces")["data"]:
-            assert item["note"] == f"kept {item['model_id']}"
+            assert item["note"] == self.notes[item["model_id"]]
 
 
 class BucketPlace(BehindProxy):

@@ -1,9 +1,8 @@
-"""A real Strapi on this machine, where ``make strapi`` has installed it: over PostgreSQL, with the docs' controller."""
+"""A real Strapi on this machine, where ``make strapi`` has installed it: over PostgreSQL,."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -27,16 +26,14 @@ def missing() -> str | None:
 
 @contextmanager
 def serving_strapi() -> Iterator[Headless]:
-    """Serve a Strapi with a type of spaces, addressed by the model as docs/how-to/headless-cms.md shows."""
+    """Serve a Strapi with a type of spaces, each with its model."""
     with tempfile.TemporaryDirectory(prefix="pme-cms-") as folder, serving_database("postgresql") as database:
         home, port = Path(folder) / "spaces", free_port()
         shutil.copytree(_PROJECT, home)
         (home / "node_modules").symlink_to(_MODULES)
-        for needed in ("public/uploads", "database/migrations", "src/api/space/controllers"):
+        for needed in ("public/uploads", "database/migrations"):
             (home / needed).mkdir(parents=True, exist_ok=True)
         (home / "favicon.png").touch()
-        (code,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "how-to" / "headless-cms.md").read_text(), re.DOTALL)
-        (home / "src/api/space/controllers/space.js").write_text(code)
         token = home / "token"
         env = {
             **database_environment(fresh(database), folder), "PORT": str(port), "NODE_ENV": "production",

@@ -92,16 +92,20 @@ def test_wordpress_with_the_plugin(opened: ExitStack, services: Services, clock:
 def test_directus(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
     cms = opened.enter_context(directus.serving_directus())
     proxy = opened.enter_context(serving_proxy(cms.address))
-    through(DirectusPlace(proxy, cms, TWO), services, clock, world)
+    place = DirectusPlace(proxy, cms, TWO)
+    through(place, services, clock, world)
     assert sum(proxy.struck.values()) > 0
+    assert place.edits >= 2
 
 
 @pytest.mark.skipif(strapi.missing() is not None, reason=str(strapi.missing()))
 def test_strapi(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
     cms = opened.enter_context(strapi.serving_strapi())
     proxy = opened.enter_context(serving_proxy(cms.address))
-    through(StrapiPlace(proxy, cms, TWO), services, clock, world)
+    place = StrapiPlace(proxy, cms, TWO)
+    through(place, services, clock, world)
     assert sum(proxy.struck.values()) > 0
+    assert place.edits >= 2
 
 
 @pytest.mark.skipif(mediawiki.missing() is not None, reason=str(mediawiki.missing()))
