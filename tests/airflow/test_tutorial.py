@@ -94,3 +94,4 @@ def test_the_tutorial_leads_to_links_that_are_live_and_shown_and_the_drill_revok
     assert "revoked" in printed
     assert "leak drill" in printed
     assert ", 0 bad." in printed
+    assert "1 links flagged; 1 revoked, 0 NOT revoked." in printed
