@@ -77,9 +77,16 @@ def signed_in(browser: Browser, site: Site) -> BlockEditor:
 
 
 @contextmanager
-def block_editor(site: Site) -> Iterator[BlockEditor]:
-    """Log in to a site in Chromium."""
+def chromium() -> Iterator[Browser]:
+    """Run Chromium while the block runs."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield signed_in(browser, site)
+        yield browser
         browser.close()
+
+
+@contextmanager
+def block_editor(site: Site) -> Iterator[BlockEditor]:
+    """Log in to a site in Chromium."""
+    with chromium() as browser:
+        yield signed_in(browser, site)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import requests
+from playwright.sync_api import Browser
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.playground.mariadb import program
@@ -17,6 +18,7 @@ from pme_airflow.dev.playground.wordpress import Site, serving_wordpress
 from pme_airflow.targets.base import ShownLink, Target
 from pme_airflow.targets.wordpress import WordPressTarget
 from pme_airflow.targets.wordpress_spaces import sources_in
+from tests.support.block_editor import signed_in
 from tests.support.fake_wordpress import link
 from tests.support.places import AFTER, BEFORE, BehindProxy
 from tests.support.proxy import Proxy
@@ -153,15 +155,29 @@ def serving_plugin_site() -> Iterator[PluginSite]:
 
 
 class PluginPlace(BehindProxy):
-    """A page for each model, the first with the shortcode in its content, the others with it in a page builder."""
+    """A classic page for the first model, a page of blocks for the second, and for each a page of a page builder.
 
-    def __init__(self, proxy: Proxy, site: PluginSite, models: Sequence[str], world: World) -> None:
+    :param browser: looks at every page each day, and saves the page of blocks in the block editor; without one, readers
+        and editors use the REST API alone.
+    """
+
+    def __init__(
+        self, proxy: Proxy, site: PluginSite, models: Sequence[str], world: World, browser: Browser | None = None
+    ) -> None:
         super().__init__(proxy)
         self.site, self.world = site, world
-        self.pages = {model: site.site.page(f"{BEFORE}[pme model={model}]{AFTER}") for model in models}
+        first, second = models
+        self.sources = {
+            first: f"{BEFORE}[pme model={first}]{AFTER}",
+            second: f'<!-- wp:paragraph -->\n<p>Before</p>\n<!-- /wp:paragraph -->\n\n<!-- wp:pme/space {{"model":"{second}"}} /-->',
+        }
+        self.pages = {model: site.site.page(source) for model, source in self.sources.items()}
         self.built = {model: site.site.page("<p>built</p>") for model in models}
         for model, page in self.built.items():
             site.build(page, f'[pme model="{model}" height="300"]')
+        self.browser = browser
+        self.editor = signed_in(browser, site.site) if browser else None
+        self.days = 0
 
     def _keep_time(self) -> None:
         self.site.set_clock(self.world.now())
@@ -180,20 +196,42 @@ class PluginPlace(BehindProxy):
         return "".join(seen)
 
     def everything(self) -> str:
+        """The pages and their revisions. That no token of any night is in all that the site holds is checked here."""
         self._keep_time()
-        held = self.site.everything() + "".join(self.site.site.kept(page) for page in self.pages.values())
+        held = self.site.everything()
         found = [token for token in self.world.tokens if token in held]
         assert found == [], f"{len(found)} tokens are in what the site holds"
-        return held
+        return "".join(self.site.site.content(page) + self.site.site.kept(page) for page in self.pages.values())
 
     def live_on(self) -> None:
-        """Somebody saves each page, as an editor does every day."""
+        """Every page is saved, as an editor does every day, and looked at in a browser."""
         assert self.site.dump().count("pme1:") == len(self.pages), "the links are stored, sealed"
-        for page in self.pages.values():
-            content = self.site.site.content(page)
-            self.site.site.call("POST", f"pages/{page}", {"content": f"{content}<p>more</p>"})
-            self.site.site.call("POST", f"pages/{page}/autosaves", {"content": f"{content} and a draft"})
+        classic, blocks = self.pages.values()
+        self.site.site.call("POST", f"pages/{classic}", {"content": f"{self.site.site.content(classic)}<p>more</p>"})
+        self.site.site.call("POST", f"pages/{classic}/autosaves", {"content": "a draft"})
+        if self.editor is not None:
+            assert self.editor.open(blocks) == []
+            self.editor.type_and_save()
+            self.days += 1
+            assert self.site.site.content(blocks).count("typed") == self.days
+        if self.browser is not None:
+            for pages in (self.pages, self.built):
+                for model, page in pages.items():
+                    self._look(self.browser, page, model)
+
+    def _look(self, browser: Browser, page: int, model: str) -> None:
+        """Raise unless a visitor's browser shows a live link on a page from the cache."""
+        tab = browser.new_page()
+        tab.route("**/show**", lambda route: route.fulfill(body="a space", content_type="text/html"))
+        answer = tab.goto(f"{self.site.site.address}/?page_id={page}")
+        assert answer is not None
+        assert answer.headers.get("x-cache") == "hit"
+        tab.wait_for_function("document.querySelector('.pme-space iframe[src]')")
+        shown = tab.evaluate("document.querySelector('.pme-space iframe').src")
+        (token,) = [issued.token for issued in self.world.alive() if issued.model_id == model]
+        assert shown.count(token) == 1
+        tab.close()
 
     def check_untouched(self) -> None:
         for model, page in self.pages.items():
-            assert self.site.site.content(page).startswith(f"{BEFORE}[pme model={model}]{AFTER}")
+            assert self.site.site.content(page).startswith(self.sources[model])

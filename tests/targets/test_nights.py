@@ -16,6 +16,7 @@ from pme_airflow.dev.target_kit import check_contract
 from pme_airflow.lifecycle.services import Services
 from tests.conftest import MODELS, MakeServices
 from tests.support import directus, mediawiki, redmine, strapi
+from tests.support.block_editor import CHROMIUM, chromium
 from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
 from tests.support.nights import Nights, Place
@@ -79,11 +80,15 @@ def test_wordpress(
 
 
 @pytest.mark.skipif(wordpress.missing() is not None, reason=str(wordpress.missing()))
-def test_wordpress_with_the_plugin(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
+def test_wordpress_with_the_plugin(
+    opened: ExitStack, services: Services, clock: FakeClock, world: World
+) -> None:  # fmt: skip
     """No link is found anywhere in the site on any night, and pages that were cached on the first show live spaces."""
     site = opened.enter_context(serving_plugin_site())
     proxy = opened.enter_context(serving_proxy(site.site.address))
-    through(PluginPlace(proxy, site, TWO, world), services, clock, world)
+    browser = opened.enter_context(chromium()) if CHROMIUM else None
+    place = PluginPlace(proxy, site, TWO, world, browser)
+    through(place, services, clock, world)
     assert sum(proxy.struck.values()) > NIGHTS
     assert "data-pme-source" in site.cached()
 
