@@ -200,7 +200,9 @@ def _message(answer: requests.Response, code: str) -> str:
     if code == "pme_ended":
         return f"HTTP {status} ({code}): the link has ended by the clock of the site's server: correct that clock"
     if code == "pme_invalid_link":
-        return f"HTTP {status} ({code}): the plugin does not show links of this host: add it to the option hosts"
+        return (
+            f"HTTP {status} ({code}): the plugin does not show links of this host: add it under Tools > Private spaces"
+        )
     return f"HTTP {status} ({code})"
 
 

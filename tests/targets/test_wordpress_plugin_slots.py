@@ -128,6 +128,25 @@ def test_a_cookie_alone_changes_nothing(plugin: PluginSite) -> None:
     assert rest(plugin.site, "GET", "status").json()["rule"] == "everybody"
 
 
+def test_the_screen_shows_spaces_and_saves_who_may_see_them(plugin: PluginSite) -> None:
+    target(plugin.site).put(f"links/{MODEL}", link(), {})
+    plugin.site.page(f"[pme model={MODEL}][pme model=NoLinkYet]")
+    browser = browser_cookies(plugin.site, "admin", plugin.site.login_password)
+    screen = browser.get(f"{plugin.site.address}/wp-admin/tools.php?page=pme-embed", timeout=60).text
+    assert MODEL in screen
+    assert "No link: add the model to the placements" in screen.partition("NoLinkYet")[2]
+    assert TOKEN not in screen
+    nonce = screen.partition('name="_wpnonce" value="')[2].partition('"')[0]
+    form = {"action": "pme_embed_settings", "_wpnonce": nonce, "rule": "capability", "capability": "edit_posts",
+            "hosts": "matterport.com spaces.example <x> javascript: -"}  # fmt: skip
+    saved = browser.post(f"{plugin.site.address}/wp-admin/admin-post.php", form, timeout=60)
+    assert "spaces.example" in saved.text
+    status = rest(plugin.site, "GET", "status").json()
+    assert (status["rule"], status["hosts"]) == ("capability", ["matterport.com", "spaces.example"])
+    browser.post(f"{plugin.site.address}/wp-admin/admin-post.php", {**form, "rule": "nobody"}, timeout=60)
+    assert rest(plugin.site, "GET", "status").json()["rule"] == "capability"
+
+
 def test_no_manager_reads_a_link_back(plugin: PluginSite) -> None:
     target(plugin.site).put(f"links/{MODEL}", link(), {})
     for answer in (rest(plugin.site, "GET", f"links/{MODEL}"), rest(plugin.site, "GET", "links")):

@@ -56,6 +56,7 @@ final class Screen {
 		check_admin_referer( self::SETTINGS );
 		$rule       = isset( $_POST['rule'] ) ? sanitize_key( wp_unslash( $_POST['rule'] ) ) : '';
 		$capability = isset( $_POST['capability'] ) ? sanitize_key( wp_unslash( $_POST['capability'] ) ) : '';
+		$hosts      = isset( $_POST['hosts'] ) ? self::hosts( sanitize_text_field( wp_unslash( $_POST['hosts'] ) ) ) : '';
 		$stored     = get_option( self::SETTINGS );
 		if ( isset( self::rules()[ $rule ] ) && ( 'capability' !== $rule || '' !== $capability ) ) {
 			update_option(
@@ -63,6 +64,7 @@ final class Screen {
 				array(
 					'rule'       => $rule,
 					'capability' => $capability,
+					'hosts'      => $hosts,
 				) + ( is_array( $stored ) ? $stored : array() )
 			);
 		}
@@ -76,6 +78,16 @@ final class Screen {
 			)
 		);
 		exit;
+	}
+
+	/**
+	 * Returns the names of hosts in a text, with spaces between.
+	 *
+	 * @param string $text What somebody typed.
+	 */
+	private static function hosts( string $text ): string {
+		$names = (array) preg_split( '/[\s,]+/', strtolower( $text ), -1, PREG_SPLIT_NO_EMPTY );
+		return implode( ' ', (array) preg_grep( '/\A(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,63}\z/', $names ) );
 	}
 
 	/**
@@ -166,6 +178,11 @@ final class Screen {
 			}
 			echo '</p>';
 		}
+		printf(
+			'<p><label>%s <input type="text" class="regular-text" name="hosts" value="%s"></label></p>',
+			esc_html__( 'Hosts whose links are shown:', 'pme-embed' ),
+			esc_attr( setting( 'hosts' ) )
+		);
 		submit_button();
 		echo '</form>';
 	}
