@@ -31,7 +31,7 @@ _KINDS: Mapping[str, _Kind] = {
         frozenset({"path"}), frozenset({"conn_id", "sdk_url", "sdk_key", "public_url", "storage_options", "at_once"})
     ),
     "slack": _Kind(frozenset({"channel"}), frozenset({"slack_conn_id", "layout"})),
-    "wordpress": _Kind(frozenset(), frozenset({"pages", "wordpress_conn_id", "type", "mode"})),
+    "wordpress": _Kind(frozenset(), frozenset({"pages", "wordpress_conn_id", "type", "mode", "at_once"})),
     "http": _Kind(
         frozenset({"endpoint", "json"}),
         frozenset(

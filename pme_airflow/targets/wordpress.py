@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,27 +9,23 @@ from typing import Any
 import requests
 
 from pme_airflow.checks import CheckResult
+from pme_airflow.concurrency import read_at_once
 from pme_airflow.errors import PMEInputError, SlotError
 from pme_airflow.ledger.publications import Publication
-from pme_airflow.sealing import fingerprint
-from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
+from pme_airflow.targets.base import DocumentSlot, ShownLink, SlotCheck, SlotResult, Target
 from pme_airflow.targets.wordpress_check import check_pages
-from pme_airflow.targets.wordpress_content import cleared, holds_place, link_embed, placed, shown_text
-from pme_airflow.targets.wordpress_output import Output, output_of
-from pme_airflow.targets.wordpress_pages import UNFILTERED, Pages
+from pme_airflow.targets.wordpress_page_slots import PageSlots
+from pme_airflow.targets.wordpress_pages import Pages
 from pme_airflow.targets.wordpress_plugin import PluginApi
 from pme_airflow.targets.wordpress_plugin_slots import PLUGIN_DETAILS, SITE_WIDE, PluginSlots
-from pme_airflow.targets.wordpress_rest import WordPressApi, source_of
+from pme_airflow.targets.wordpress_rest import WordPressApi
 from pme_airflow.targets.wordpress_setup import check_site
-from pme_airflow.targets.wordpress_spaces import as_placeholder
 
 __all__ = ["WordPressTarget"]
 
 _MODES = ("auto", "plugin", "content")
 _KIND = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}")
 _MODEL_ID = re.compile(r"[A-Za-z0-9]{1,64}")
-
-log = logging.getLogger(__name__)
 
 
 class WordPressTarget(Target):
@@ -44,6 +39,7 @@ class WordPressTarget(Target):
         embedded.
     :param kind: ``pages``, ``posts``, ``blocks`` for reusable blocks, or a custom type's REST base.
     :param mode: ``plugin``, ``content``, or ``auto`` to use the plugin if it is active.
+    :param at_once: how many pages are written and cleared at the same time.
     :raises PMEInputError: for an invalid page number, REST base or mode.
     """
 
@@ -58,19 +54,22 @@ class WordPressTarget(Target):
         kind: str = "pages",
         mode: str = "auto",
         timeout: float = 30.0,
+        at_once: int = 4,
     ) -> None:
         if not isinstance(kind, str) or not _KIND.fullmatch(kind):
             raise PMEInputError("type: is not a REST base. Give pages, posts, or that of a custom type, such as tours.")
         if mode not in _MODES:
             raise PMEInputError(f"mode: is not one of {', '.join(_MODES)}.")
-        self._api = WordPressApi(session, base_url, timeout)
+        self.at_once = read_at_once(at_once)
+        self._api = WordPressApi(session, base_url, timeout, self.at_once)
         self._pages = {_checked_model(model): _page_number(str(model), page) for model, page in (pages or {}).items()}
         self._kind = kind
         self._mode = mode
         self.name = f"wordpress:{self._api.base_url}"
-        self._documents = Pages(self._api, self.name)
+        pages_of_site = Pages(self._api, self.name)
         self._plugin = PluginApi(self._api)
-        self._plugin_slots = PluginSlots(self._api, self._documents, self._plugin)
+        self._page_slots = PageSlots(self._api, pages_of_site, self.name)
+        self._plugin_slots = PluginSlots(self._api, pages_of_site, self._plugin)
 
     def slots(self, item: Mapping[str, Any]) -> list[str]:
         model_id = str(item["model_id"])
@@ -80,44 +79,75 @@ class WordPressTarget(Target):
             raise SlotError(f"pages has no entry for model {model_id}: add one")
         return [f"{SITE_WIDE}/{model_id}"]
 
+    # ----------------------------------------------------------------- a page with all of its slots
+
+    def document(self, slot: str) -> str | None:
+        """The slots of one page share it as a document."""
+        path, separator, _ = slot.partition("#")
+        return f"{path}#" if separator else None
+
+    def write_document(self, document: str, slots: Sequence[DocumentSlot]) -> Mapping[str, SlotResult | SlotError]:
+        results: dict[str, SlotResult | SlotError] = {}
+        in_page: list[DocumentSlot] = []
+        for slot in slots:
+            try:
+                if slot.changed and self._is_written_by_plugin(slot):
+                    results[slot.slot] = self._write_by_plugin(slot)
+                elif slot.changed:
+                    in_page.append(slot)
+            except SlotError as error:
+                results[slot.slot] = error
+        results |= self._page_slots.write(document.rstrip("#"), in_page) if in_page else {}
+        for slot in in_page:
+            if slot.link is not None and _by_plugin(slot.details) and isinstance(results[slot.slot], SlotResult):
+                self._plugin.erase(slot.model_id, "")
+        return results
+
+    def read_document(self, document: str, slots: Sequence[DocumentSlot]) -> Mapping[str, SlotError]:
+        failed: dict[str, SlotError] = {}
+        for slot in slots:
+            try:
+                if slot.changed and slot.link is not None and _by_plugin(slot.details):
+                    self._plugin_slots.read_back(slot.slot, slot.link, slot.details)
+            except SlotError as error:
+                failed[slot.slot] = error
+        in_page = [slot for slot in slots if slot.changed and not _by_plugin(slot.details)]
+        return failed | (self._page_slots.read(document.rstrip("#"), in_page) if in_page else {})
+
+    def _is_written_by_plugin(self, slot: DocumentSlot) -> bool:
+        return _by_plugin(slot.details) if slot.link is None else self._is_shown_by_plugin(slot.details)
+
+    def _write_by_plugin(self, slot: DocumentSlot) -> SlotResult:
+        if slot.link is None:
+            return self._plugin_slots.take_away(slot.slot, slot.details)
+        return self._plugin_slots.put(slot.slot, slot.link, slot.details)
+
+    # ----------------------------------------------------------------- one slot
+
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> SlotResult:
-        if self._is_shown_by_plugin(previous):
-            return self._plugin_slots.put(slot, link, previous)
-        path, page = self._documents.document(
-            slot.partition("#")[0], lambda text: holds_place(as_placeholder(text, link.model_id), link.model_id)
-        )
-        former = str(previous.get("params") or "")
-        content = self._documents.change(path, page, lambda text: _with_link(text, link, former))
-        if _by_plugin(previous):
-            self._plugin.erase(link.model_id, "")
-        details = {"path": path, "model_id": link.model_id, "fingerprint": fingerprint(link.token)}
-        details |= {"params": link.params} if link.params else {}
-        return SlotResult(details, old_link_remains=self._documents.delete_old_revisions(path, content) > 0)
+        return self._written(DocumentSlot(slot, link.model_id, link, previous))
 
     def read_back(self, slot: str, link: ShownLink, details: Mapping[str, Any]) -> None:
-        if _by_plugin(details):
+        document = self.document(slot)
+        if document is None:
             return self._plugin_slots.read_back(slot, link, details)
-        page_path = slot.partition("#")[0]
-        path = str(details.get("path", page_path))
-        page = self._api.page(path)
-        content = source_of(page)
-        if link.token.reveal() not in shown_text(content, link.model_id):
-            if f"<!-- pme:{link.model_id} -->" in content and "<iframe" not in content:
-                raise SlotError(f"WordPress took the iframe out of what this account wrote: {UNFILTERED}")
-            raise SlotError("the page does not hold the new link when read back", passing=True)
-        page = page if path == page_path else self._api.page(page_path)
-        self._check_output(output_of(self._documents.rendered(page_path, page), link), page_path, link)
+        for problem in self.read_document(document, [DocumentSlot(slot, link.model_id, link, details)]).values():
+            raise problem
         return None
 
     def take_away(self, slot: str, details: Mapping[str, Any]) -> SlotResult:
-        if _by_plugin(details):
-            return self._plugin_slots.take_away(slot, details)
-        path, model_id = str(details.get("path", slot.partition("#")[0])), slot.partition("#")[2]
-        page = self._documents.read_if_there(path)
-        if page is None:
-            return SlotResult()
-        content = self._documents.change(path, page, lambda text: cleared(text, model_id))
-        return SlotResult(old_link_remains=self._documents.delete_old_revisions(path, content) > 0)
+        return self._written(DocumentSlot(slot, slot.partition("#")[2], None, details))
+
+    def _written(self, slot: DocumentSlot) -> SlotResult:
+        """Write one slot, and raise why it failed, if it did."""
+        document = self.document(slot.slot)
+        if document is None:
+            self._is_written_by_plugin(slot)  # refuses a plugin that is not active any more
+            return self._write_by_plugin(slot)
+        result = self.write_document(document, [slot])[slot.slot]
+        if isinstance(result, SlotError):
+            raise result
+        return result
 
     def check_shown(self, shown: Sequence[Publication]) -> SlotCheck | None:
         by_plugin = [entry for entry in shown if _by_plugin(entry.details)]
@@ -153,39 +183,9 @@ class WordPressTarget(Target):
             )
         return self._plugin.is_active
 
-    def _check_output(self, output: Output, path: str, link: ShownLink) -> None:
-        """Raise unless visitors are shown this link and no other link of the model."""
-        if output is Output.OTHER_TOO:
-            raise SlotError(
-                f"the page shows another link of model {link.model_id} outside of its place: take it out by hand"
-            )
-        if output is Output.REWRITTEN:
-            log.warning(
-                "%s, %s: the page holds the new link, but a plugin rewrites the iframe before visitors get it (lazy "
-                "loading or consent): look at the page in a browser.", self.name, path,
-            )  # fmt: skip
-        elif output is Output.STALE:
-            raise SlotError(
-                "the page holds the new link, but visitors are still shown another one: empty the page cache, or "
-                "take that one out by hand",
-                passing=True,
-            )
-        elif output is Output.HIDDEN:
-            raise SlotError(
-                "the page holds the new link, but does not show it to readers: does a page builder or its template "
-                "show something else?",
-                passing=True,
-            )
-
 
 def _by_plugin(details: Mapping[str, Any]) -> bool:
     return details.get("mode") == PLUGIN_DETAILS["mode"]
-
-
-def _with_link(content: str, link: ShownLink, former: str) -> str:
-    """Return a source with a link in its place, also where the plugin's block or shortcode stands."""
-    plain = as_placeholder(content, link.model_id)
-    return placed(plain, lambda old: link_embed(link, old, former), link.model_id)
 
 
 def _checked_model(model_id: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ class Pages:
     def __init__(self, api: WordPressApi, name: str) -> None:
         self._api = api
         self._name = name
+        self._writing = threading.Lock()
 
     def read_if_there(self, path: str) -> Mapping[str, Any] | None:
         """Read a page as its editor does; ``None`` if it was deleted."""
@@ -47,13 +49,16 @@ class Pages:
                 raise
             return None
 
-    def document(self, path: str, holds: Callable[[str], bool]) -> tuple[str, Mapping[str, Any]]:
+    def document(
+        self, path: str, holds: Callable[[str], bool], page: Mapping[str, Any] | None = None
+    ) -> tuple[str, Mapping[str, Any]]:
         """Read the document with a model's place: the page, or a reusable block that it shows.
 
         :param holds: whether a source has the place.
+        :param page: the page, if it was read already.
         :raises SlotError: if it is in the trash.
         """
-        path, page = self._document(path, self._api.page(path), holds)
+        path, page = self._document(path, self._api.page(path) if page is None else page, holds)
         if page.get("status") == "trash":
             raise SlotError("the page is in the trash: restore it, or name another")
         return path, page
@@ -101,11 +106,13 @@ class Pages:
             return content
         if filters_iframes(page) and is_filtered(changed):
             raise SlotError(f"WordPress takes iframes out of what this account writes: {UNFILTERED}")
-        if source_of(self._api.page(path)) != content:
-            raise SlotError(
-                "the page was edited while it was being written; its new content is read and tried again", passing=True
-            )
-        self._api.write(path, changed)
+        with self._writing:  # pages may share a reusable block
+            if source_of(self._api.page(path)) != content:
+                raise SlotError(
+                    "the page was edited while it was being written; its new content is read and tried again",
+                    passing=True,
+                )
+            self._api.write(path, changed)
         return changed
 
     def rendered(self, path: str, page: Mapping[str, Any]) -> str:

@@ -42,12 +42,13 @@ class WordPressApi:
     :param session: carries the account and its application password.
     :param base_url: the site's address.
     :param timeout: seconds to wait for a response.
+    :param at_once: how many requests may be in flight.
     """
 
-    def __init__(self, session: requests.Session, base_url: str, timeout: float) -> None:
-        self._web = WebApi(session, base_url, timeout)
+    def __init__(self, session: requests.Session, base_url: str, timeout: float, at_once: int = 1) -> None:
+        self._web = WebApi(session, base_url, timeout, at_once)
         parts = urlsplit(self._web.base_url)
-        self._front = WebApi(session, f"{parts.scheme}://{parts.netloc}", timeout)
+        self._front = WebApi(session, f"{parts.scheme}://{parts.netloc}", timeout, at_once)
         self._address = _ADDRESSES[0]
 
     @property

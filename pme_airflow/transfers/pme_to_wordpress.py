@@ -23,6 +23,7 @@ class PMEToWordPressOperator(PMETransferOperator):
     :param kind: ``pages``, ``posts`` or a custom type's REST base.
     :param mode: ``plugin``, ``content`` to write links into pages, or ``auto`` to use the plugin if it is active.
         ``pages`` may be left out in the mode ``plugin``. (templated)
+    :param at_once: how many pages are written at the same time, from 1 to 32.
     """
 
     template_fields: Sequence[str] = (
@@ -37,6 +38,7 @@ class PMEToWordPressOperator(PMETransferOperator):
         wordpress_conn_id: str = "wordpress_default",
         kind: str = "pages",
         mode: str = "auto",
+        at_once: int = 4,
         **kwargs: Any,
     ) -> None:
         super().__init__(links=links, **kwargs)
@@ -44,10 +46,11 @@ class PMEToWordPressOperator(PMETransferOperator):
         self.wordpress_conn_id = wordpress_conn_id
         self.kind = kind
         self.mode = mode
+        self.at_once = at_once
 
     def make_target(self, hook: PMEHook) -> Target:
         from pme_airflow.hooks.http import http_session
         from pme_airflow.targets.wordpress import WordPressTarget
 
         session, base_url = http_session(self.wordpress_conn_id)
-        return WordPressTarget(session, base_url, self.pages, kind=self.kind, mode=self.mode)
+        return WordPressTarget(session, base_url, self.pages, kind=self.kind, mode=self.mode, at_once=self.at_once)

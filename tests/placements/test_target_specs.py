@@ -130,7 +130,7 @@ def test_signer_of_one_request_is_known() -> None:
     assert read([{**request, "signer": ["aws"]}])[1] == ["targets[0].signer: is unknown; the signers are ghost"]
 
 
-@pytest.mark.parametrize("kind", ["object_storage", "http"])
+@pytest.mark.parametrize("kind", ["object_storage", "http", "wordpress"])
 @pytest.mark.parametrize("value", [0, 33, "4", True, None])
 def test_at_once_is_a_number_from_1_to_32(kind: str, value: Any) -> None:
     assert read([{"kind": kind, **GOOD[kind], "at_once": 32}])[1] == []

@@ -66,6 +66,15 @@ class WordPressPlace(BehindProxy):
             assert content.endswith(AFTER)
 
 
+class WordPressPageOfAll(WordPressPlace):
+    """One page that shows all models."""
+
+    def __init__(self, proxy: Proxy, site: Site, models: Sequence[str]) -> None:
+        super().__init__(proxy, site, (), clean=True)
+        places = "\n\n".join(f"[pme model={model_id}]" for model_id in models)
+        self.pages = dict.fromkeys(models, site.page(f"{BEFORE}{places}{AFTER}"))
+
+
 class EditedPlace(BehindProxy):
     """Entries of a CMS without versions, in which somebody edits another field while links are written.
 

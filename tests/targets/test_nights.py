@@ -20,7 +20,14 @@ from tests.support.block_editor import CHROMIUM, chromium
 from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
 from tests.support.nights import Nights, Place
-from tests.support.places import DirectusPlace, StrapiPlace, WordPressPlace, bucket_place, slack_place
+from tests.support.places import (
+    DirectusPlace,
+    StrapiPlace,
+    WordPressPageOfAll,
+    WordPressPlace,
+    bucket_place,
+    slack_place,
+)
 from tests.support.plugin_site import PluginPlace, serving_plugin_site
 from tests.support.proxy import serving_proxy
 from tests.support.scale import scaled
@@ -91,6 +98,20 @@ def test_wordpress_with_the_plugin(
     through(place, services, clock, world)
     assert sum(proxy.struck.values()) > NIGHTS
     assert "data-pme-source" in site.cached()
+
+
+@pytest.mark.skipif(wordpress.missing() is not None, reason=str(wordpress.missing()))
+def test_a_wordpress_page_with_several_spaces(
+    site: wordpress.Site, opened: ExitStack, services: Services, clock: FakeClock, world: World
+) -> None:
+    """Two runs at once write the same page."""
+    site.set_up(revisions_plugin=True, pretty=False)
+    proxy = opened.enter_context(serving_proxy(site.address))
+    models = list(MODELS)[:3]
+    nights = Nights(WordPressPageOfAll(proxy, site, models), services, clock, world, models, runs=2)
+    nights.go(scaled(2, 30))
+    nights.clear()
+    assert sum(proxy.struck.values()) > 0
 
 
 @pytest.mark.skipif(directus.missing() is not None, reason=str(directus.missing()))
