@@ -14,7 +14,7 @@ from pme_airflow.airflow_compat import Stats, conf
 if TYPE_CHECKING:
     from pme_airflow.lifecycle.slot_watch import SlotReport
 
-__all__ = ["LINK_GAUGES", "READ_AT", "SLOT_GAUGES", "Gauge", "emit", "gauges_of"]
+__all__ = ["LINK_GAUGES", "READ_AT", "SLOT_GAUGES", "Gauge", "are_collected", "emit", "gauges_of"]
 
 #: The gauges of each audience at each target.
 SLOT_GAUGES = (
@@ -37,6 +37,12 @@ class Gauge:
     name: str
     value: float
     labels: Mapping[str, str]
+
+
+def are_collected() -> bool:
+    """Return whether this Airflow sends its metrics anywhere."""
+    switches = ("statsd_on", "statsd_datadog_enabled", "otel_on")
+    return any(conf.getboolean("metrics", switch, fallback=False) for switch in switches)
 
 
 def emit(report: SlotReport, conn_id: str, *, whole: bool = True) -> None:

@@ -93,12 +93,18 @@ class PMEWatchSlotsOperator(BaseOperator):
 
 
 def emit_target_gauges(operator: BaseOperator, pme_conn_id: str, target: str) -> None:
-    """Emit the gauges of one target after it was published to. A ledger that cannot be read is logged."""
+    """Emit the gauges of one target after it was published to, if metrics are collected.
+
+    A ledger that cannot be read is logged.
+    """
+    from pme_airflow.operators.slot_metrics import are_collected, emit
+
+    if not are_collected():
+        return
     from pme_airflow.errors import PMEError
     from pme_airflow.hooks.ledger_views import configured_placements, view_of
     from pme_airflow.hooks.pme import PMEHook
     from pme_airflow.lifecycle.slot_watch import read_target
-    from pme_airflow.operators.slot_metrics import emit
 
     try:
         view = view_of(PMEHook(pme_conn_id), configured_placements().placements)

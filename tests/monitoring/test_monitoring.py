@@ -224,3 +224,27 @@ def test_each_series_has_its_labels(ledger: Database, shown: LinkRow, receiver: 
         f"airflow_pme_{name}" for name in slot_metrics.SLOT_GAUGES
     }
     assert len({sample.series for sample in found}) == len(found)
+
+
+def test_opentelemetry_has_the_same_names_and_labels(
+    ledger: Database, shown: LinkRow, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk._shared.observability.metrics.otel_logger import SafeOtelLogger
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    by_statsd = emitted(ledger, receiver)
+    reader = InMemoryMetricReader()
+    monkeypatch.setattr(slot_metrics, "Stats", SafeOtelLogger(MeterProvider([reader])))
+    monkeypatch.setenv("AIRFLOW__METRICS__OTEL_ON", "True")
+    emitted(ledger, receiver)
+    data = reader.get_metrics_data()
+    assert data is not None
+    metrics = [m for resource in data.resource_metrics for scope in resource.scope_metrics for m in scope.metrics]
+    points = {
+        (m.name.replace(".", "_"), tuple(p.attributes.items()), p.value) for m in metrics for p in m.data.data_points
+    }
+    assert {(name, tuple(key for key, _ in labels)) for name, labels, _ in points} == {
+        (sample.name, tuple(key for key, _ in sample.labels)) for sample in by_statsd
+    }
+    assert ("airflow_pme_slots", (("audience", "intranet"), ("target", "wordpress:intranet")), 1) in points

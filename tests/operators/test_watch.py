@@ -124,6 +124,9 @@ def test_a_target_has_gauges_of_its_own_and_a_ledger_that_is_away_is_no_failure(
     metrics: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown_since(timedelta(hours=14))
+    emit_target_gauges(operator(), "pme_default", "intranet site")
+    assert metrics == {}, "this Airflow sends its metrics nowhere, so that nothing is read for them"
+    monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
     emit_target_gauges(operator(), "pme_default", "elsewhere")
     assert metrics == {}
     emit_target_gauges(operator(), "pme_default", "intranet site")

@@ -233,3 +233,14 @@ def test_parameters_that_a_link_must_not_get_fail_the_task_by_name(mint_items: M
     with pytest.raises(AirflowFailException, match=r"link_params\.auth"):
         behind(shelf=shelf, links=mint_items(ONE), link_params="auth=x").execute(task_context())
     assert shelf.shown == {}
+
+
+@pytest.mark.parametrize(("map_index", "emitted"), [(-1, {"pme.slots.intranet.shelf": 1.0}), (0, {})])
+def test_the_target_has_its_gauges_unless_the_transfer_is_one_of_many(
+    map_index: int, emitted: dict[str, float], mint_items: MintItems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, float] = {}
+    monkeypatch.setattr(alerts.Stats, "gauge", lambda name, value: found.update({name: value}))
+    monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
+    publish(Shelf("shelf"), mint_items(ONE), FakeTaskInstance(map_index=map_index))
+    assert {name: value for name, value in found.items() if name.startswith("pme.slots.")} == emitted
