@@ -56,6 +56,8 @@ class PluginSlots:
             return SlotResult(details)
         path, page = self._pages.document(page_path, lambda text: _holds(text, link))
         former = source_of(page)
+        if not _holds(former, link) and sources_in(self._pages.rendered(page_path, page), link.model_id):
+            return SlotResult(details)  # a page builder or a template shows the space, and the page's own text need not
         content = self._pages.change(path, page, lambda text: with_space(text, link), is_filtered=_is_filtered)
         remains = 0
         if content != former or previous.get("mode") != PLUGIN_DETAILS["mode"]:
@@ -74,12 +76,17 @@ class PluginSlots:
             )
         page_path = _page_of(slot)
         if page_path:
-            self._read_page_back(page_path, str(details.get("path", page_path)), link)
+            self._read_page_back(page_path, details.get("path"), link)
 
-    def _read_page_back(self, page_path: str, path: str, link: ShownLink) -> None:
+    def _read_page_back(self, page_path: str, space_path: str | None, link: ShownLink) -> None:
+        """Read a page back.
+
+        :param space_path: the page or pattern with the space; ``None`` where a builder or a template shows it.
+        """
+        path = space_path or page_path
         page = self._api.page(path)
         content = source_of(page)
-        if not holds_space(content, link.model_id) or tokens_of(content, link.model_id):
+        if (space_path and not holds_space(content, link.model_id)) or tokens_of(content, link.model_id):
             raise SlotError("the page does not hold the space when read back", passing=True)
         page = page if path == page_path else self._api.page(page_path)
         public = self._pages.public_html(page_path, page)

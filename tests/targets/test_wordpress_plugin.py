@@ -7,7 +7,7 @@ import pytest
 from pme_airflow.checks import Verdict
 from pme_airflow.errors import PMEInputError, SlotError
 from pme_airflow.targets.web import WebRefusal
-from tests.support.fake_plugin import FakePlugin
+from tests.support.fake_plugin import SOURCE, FakePlugin
 from tests.support.fake_wordpress import MODEL, OTHER, FakeWordPress, link, response
 
 SLOT = f"pages/1#{MODEL}"
@@ -196,6 +196,18 @@ def test_an_account_whose_html_is_filtered_moves_a_page_without_other_iframes_on
     site.pages["pages/1"].raw = f"{FRAME}<iframe src='https://map.example'></iframe>"
     with pytest.raises(SlotError, match="takes iframes out"):
         site.target().put(SLOT, link(), {})
+
+
+def test_a_page_whose_builder_shows_the_space_is_left_as_it_is() -> None:
+    site, plugin = with_plugin("<p>text</p>")
+    site.render = lambda raw: f'{raw}<iframe data-pme-source="{SOURCE.format(model=MODEL)}"></iframe>'
+    target = site.target()
+    done = target.put(SLOT, link(), {})
+    target.read_back(SLOT, link(), done.details)
+    assert site.content() == "<p>text</p>"
+    assert "path" not in done.details
+    target.take_away(SLOT, done.details)
+    assert plugin.links == {}
 
 
 def test_a_model_without_a_page_is_shown_wherever_somebody_embeds_it() -> None:

@@ -78,3 +78,16 @@ def test_php_is_that_of_7_4(file: Path) -> None:
     newer = r"\?->|\bmatch\s*\(|\bstr_(?:contains|starts_with|ends_with)\(|\breadonly\b|\benum\s|\bnever\b|__construct\(\s*(?:public|private)"
     assert re.findall(newer, code) == []
     assert re.findall(r"\)\s*:\s*\??\w+\|\w+|\bfn\s*\([^)]*\)\s*:\s*static", code) == []
+
+
+def test_every_text_can_be_translated() -> None:
+    """The template of translations has each text of the PHP and the JavaScript, and each names the plugin's domain."""
+    sources = [path.read_text() for path in [*PHP, PLUGIN / "block" / "editor.js"]]
+    calls = r"\b(?:__|_e|_n|esc_html__|esc_html_e|esc_attr__)\(\s*'((?:[^'\\]|\\.)*)'(.*?)\)"
+    found = [match for source in sources for match in re.findall(calls, source)]
+    assert len(found) > 35
+    assert [text for text, rest in found if "'pme-embed'" not in rest] == []
+    template = (PLUGIN / "languages" / "pme-embed.pot").read_text()
+    listed = {re.sub(r'"\n"', "", text) for text in re.findall(r'^msgid ((?:"[^\n]*"\n)+)', template, re.MULTILINE)}
+    texts = {text.strip()[1:-1].replace('\\"', '"') for text in listed}
+    assert {text for text, _ in found} - texts == set()
