@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,8 @@ _KINDS: Mapping[str, _Kind] = {
         frozenset(
             {
                 "at_once",
+                "each",
+                "group",
                 "http_conn_id",
                 "method",
                 "headers",
@@ -53,6 +55,8 @@ _KINDS: Mapping[str, _Kind] = {
 #: ``kind: http`` with a list of steps in place of one request.
 _HTTP_STEPS = _Kind(frozenset({"steps"}), frozenset({"http_conn_id", "timeout", "at_once", *RECIPE_KEYS}) - {"steps"})
 _WORDPRESS_MODES = ("auto", "plugin", "content")
+#: What an endpoint for all models of an audience cannot name.
+_OF_ONE_MODEL = ("{model_id}", "{link_id}", "{link}", "{access_token}", "{valid_until}")
 #: How links are shown in a Slack channel.
 _LAYOUTS = ("message", "list")
 
@@ -115,8 +119,24 @@ def _check_http(options: Mapping[str, Any], where: str, problems: ProblemCollect
         read_recipe(options, fields)
     elif options.get("signer", "") not in ["", *SIGNERS]:
         fields.add("signer", f"is unknown; the signers are {', '.join(sorted(SIGNERS))}")
-    for key, problem in fields.problems:
+    for key, problem in [*fields.problems, *_problems_of_group(options)]:
         problems.add(f"{where}.{key}", problem)
+
+
+def _problems_of_group(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a request for all models of an audience."""
+    if not isinstance(options.get("group", False), bool):
+        yield "group", "give true or false"
+    elif not options.get("group"):
+        if "each" in options:
+            yield "each", "needs group: true"
+    else:
+        for key in ("endpoint", "read_endpoint"):
+            if any(name in str(options.get(key)) for name in _OF_ONE_MODEL):
+                yield key, "names one model, and with group: true one request is for all of them; name {audience} alone"
+        for key in ("clear_json", "at_once"):
+            if key in options:
+                yield key, "has no meaning with group: true, where one request writes all models"
 
 
 def _check_installed(kind: str, options: Mapping[str, Any], where: str, problems: ProblemCollector) -> None:

@@ -18,7 +18,7 @@ from pme_airflow.targets.base import ShownLink
 from pme_airflow.targets.http_requests import path_part
 from pme_airflow.targets.http_steps import HttpStepsTarget, http_target_name
 
-__all__ = ["HttpJsonTarget", "http_target_name"]
+__all__ = ["Braces", "HttpJsonTarget", "http_target_name", "single_request"]
 
 _PLACEHOLDER = re.compile(r"\{(model_id|audience|link_id|link|access_token|valid_until)\}")
 
@@ -61,13 +61,15 @@ class HttpJsonTarget(HttpStepsTarget):
         write = Step(
             name="",
             method=method.upper(),
-            endpoint=_Braces(endpoint),
-            headers={key: _Braces(text) for key, text in headers.items()},
+            endpoint=Braces(endpoint),
+            headers={key: Braces(text) for key, text in headers.items()},
             body_kind=BodyKind.JSON,
             body=_with_texts(json),
             expected=frozenset(expected),
         )
-        recipe = Recipe(_Braces(f"{write.method} {endpoint}"), _sections(write, endpoint, read_endpoint, clear_json))
+        recipe = Recipe(
+            Braces(f"{write.method} {endpoint}"), single_request(write, endpoint, read_endpoint, clear_json)
+        )
         super().__init__(session, base_url, name, recipe, former_names=former_names, timeout=timeout, at_once=at_once)
         self._endpoint = write.endpoint
 
@@ -79,7 +81,7 @@ class HttpJsonTarget(HttpStepsTarget):
         return {"endpoint": str(details.get("endpoint") or slot.partition(" ")[2])}
 
 
-class _Braces(Text):
+class Braces(Text):
     """A text with placeholders such as ``{model_id}``; other braces stay as they are."""
 
     def __init__(self, source: str) -> None:
@@ -97,13 +99,13 @@ class _RecordedEndpoint(Text):
         return str(scope["endpoint"])
 
 
-def _sections(
+def single_request(
     write: Step, endpoint: str, read_endpoint: str | None, clear_json: Any
 ) -> dict[Section, tuple[Step, ...]]:
     """Return the steps of a single request: reading the entry before, if it is the one that is read back."""
     sections: dict[Section, tuple[Step, ...]] = {Section.PUT: (write,)}
     if read_endpoint is not None:
-        read = Step("", "GET", _Braces(read_endpoint), expected=frozenset({200}))
+        read = Step("", "GET", Braces(read_endpoint), expected=frozenset({200}))
         sections[Section.READ] = (read,)
         if read_endpoint == endpoint and "If-Match" not in write.headers:
             sections[Section.PUT] = _only_if_unchanged(write)
@@ -126,7 +128,7 @@ def _only_if_unchanged(write: Step) -> tuple[Step, Step]:
 
 def _with_texts(value: Any) -> Any:
     if isinstance(value, str):
-        return _Braces(value)
+        return Braces(value)
     if isinstance(value, Mapping):
         return {key: _with_texts(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

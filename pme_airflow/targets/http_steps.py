@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import islice
 from typing import Any
 
 import requests
@@ -20,12 +18,12 @@ from pme_airflow.ledger.publications import Publication
 from pme_airflow.recipes import Recipe, Section
 from pme_airflow.recipes.model import PUBLIC_VALUES, SECRET_VALUES
 from pme_airflow.sealing import fingerprint
-from pme_airflow.secrets import AccessToken, SecretStr
+from pme_airflow.secrets import SecretStr
 from pme_airflow.targets.addresses import checked_link
 from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult, Target
 from pme_airflow.targets.http_requests import NOT_MODIFIED, StepRun, path_part
 from pme_airflow.targets.http_setup import check_api
-from pme_airflow.targets.shown_tokens import tokens_of
+from pme_airflow.targets.shown_tokens import fingerprints_in, tokens_of
 from pme_airflow.targets.web import WebApi, WebRefusal
 
 __all__ = ["HttpStepsTarget", "http_target_name"]
@@ -33,9 +31,6 @@ __all__ = ["HttpStepsTarget", "http_target_name"]
 #: One check reads at most this many entries, and takes at most this many seconds.
 _MAX_READ = 50
 _CHECK_SECONDS = 30.0
-#: A whole field that may be a token.
-_WORD = re.compile(r"[A-Za-z0-9._~-]{8,512}")
-_MAX_WORDS = 20_000
 _GONE = (404, 410)
 
 
@@ -103,7 +98,7 @@ class HttpStepsTarget(Target):
         run.send(key=f"{self.name}\n{slot}\n{link.link_id}\n{puts}")
         details: dict[str, Any] = {**self.recorded(link), "puts": puts + 1}
         digest = fingerprint(link.token)
-        if any(digest in _fingerprints_in(body, link.model_id) for body in run.bodies):
+        if any(digest in fingerprints_in(body, link.model_id) for body in run.bodies):
             details["fingerprint"] = digest  # by which a check recognises it
         return SlotResult(details, self._recipe.keeps_old)
 
@@ -185,19 +180,13 @@ class HttpStepsTarget(Target):
         if response.status_code == NOT_MODIFIED:
             return known
         wanted = entry.details.get("fingerprint")
-        if wanted is not None and wanted not in _fingerprints_in(response.text, entry.model_id):
+        if wanted is not None and wanted not in fingerprints_in(response.text, entry.model_id):
             return None
         return response.headers.get("ETag", "")
 
     def _run(self, section: Section, values: Mapping[str, Any]) -> StepRun:
         connection = {"login": self._login, "password": self._password.reveal()}
         return StepRun(self._web, self._recipe, section, {**values, "connection": connection})
-
-
-def _fingerprints_in(text: str, model_id: str) -> set[str]:
-    """Return the fingerprints of a model's tokens in a text, and of the words that may be a token by themselves."""
-    words = {match[0] for match in islice(_WORD.finditer(text), _MAX_WORDS)}
-    return {fingerprint(AccessToken(token)) for token in tokens_of(text, model_id) | words}
 
 
 def _count(value: object) -> int:

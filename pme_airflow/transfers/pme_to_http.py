@@ -37,6 +37,10 @@ class PMEToHttpOperator(PMETransferOperator):
     :param clear_json: the body that clears a slot, for a model that is no longer listed.
     :param timeout: seconds to wait for a response.
     :param at_once: how many slots are written at the same time, from 1 to 32; 4 if omitted, and 1 with ``steps``.
+    :param group: whether one request writes all models of an audience; a text ``{spaces}`` in ``json`` becomes their
+        list.
+    :param each: what the list has of each model, a template that may also name ``{name}``; with ``group``. If omitted,
+        an object with ``model_id``, ``name``, ``link`` and ``valid_until``.
     :param steps: the requests that put a link in place, each a mapping, in place of ``endpoint`` and ``json``.
     :param read_back: the requests that read a slot as a reader does; the last answer must show the link.
     :param take_away: the requests that clear a slot.
@@ -63,6 +67,8 @@ class PMEToHttpOperator(PMETransferOperator):
         clear_json: Any = None,
         timeout: float = 30.0,
         at_once: int | None = None,
+        group: bool = False,
+        each: Any = None,
         steps: Sequence[Mapping[str, Any]] | None = None,
         read_back: Sequence[Mapping[str, Any]] | None = None,
         take_away: Sequence[Mapping[str, Any]] | None = None,
@@ -84,6 +90,8 @@ class PMEToHttpOperator(PMETransferOperator):
         self.clear_json = clear_json
         self.timeout = timeout
         self.at_once = at_once
+        self.group = group
+        self.each = each
         self.signer = signer
         given = {"steps": steps, "read_back": read_back, "take_away": take_away, "check": check, "slot": slot}
         self.recipe = {
@@ -129,6 +137,8 @@ class PMEToHttpOperator(PMETransferOperator):
 
         if self.endpoint is None:
             raise PMEInputError("is missing: give endpoint and json, or steps.", "endpoint")
+        if self.group:
+            return self._group_target(session, base_url, http_target_name(base_url, self.endpoint), self.endpoint)
         return HttpJsonTarget(
             session,
             base_url,
@@ -144,3 +154,17 @@ class PMEToHttpOperator(PMETransferOperator):
             timeout=self.timeout,
             at_once=4 if self.at_once is None else self.at_once,
         )
+
+    def _group_target(self, session: requests.Session, base_url: str, name: str, endpoint: str) -> Target:
+        from pme_airflow.targets.http_group import DEFAULT_EACH, GroupRequest, HttpGroupTarget
+
+        request = GroupRequest(
+            method=self.method.upper(),
+            endpoint=endpoint,
+            json=self.json,
+            each=DEFAULT_EACH if self.each is None else self.each,
+            headers=self.headers,
+            expected=self.expected_statuses,
+            read_endpoint=self.read_endpoint,
+        )
+        return HttpGroupTarget(session, base_url, name, request, timeout=self.timeout)

@@ -143,3 +143,19 @@ def test_a_slack_channel_has_a_layout() -> None:
         assert read([{"kind": "slack", "channel": "#tours", "layout": layout}])[1] == []
     (_, problems) = read([{"kind": "slack", "channel": "#tours", "layout": ["list"]}])
     assert problems == ["targets[0].layout: give message or list"]
+
+
+def test_a_request_for_all_models_names_no_single_one() -> None:
+    good = {
+        "kind": "http",
+        "endpoint": "pages/{audience}",
+        "json": {"all": "{spaces}"},
+        "group": True,
+        "each": ["{link}"],
+    }
+    assert read([good])[1] == []
+    bad = {**good, "endpoint": "pages/{model_id}", "read_endpoint": "x/{link_id}", "clear_json": {}, "at_once": 2}
+    named = [problem.partition(":")[0] for problem in read([bad])[1]]
+    assert named == [f"targets[0].{key}" for key in ("endpoint", "read_endpoint", "clear_json", "at_once")]
+    assert read([{**good, "group": "yes"}])[1] == ["targets[0].group: give true or false"]
+    assert read([{**good, "group": False}])[1] == ["targets[0].each: needs group: true"]

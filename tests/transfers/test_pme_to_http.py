@@ -156,3 +156,12 @@ def test_requests_to_ghost_are_signed(cms: Entries, mint_items: MintItems, conne
 def test_a_signer_without_its_key_says_so(cms: Entries, mint_items: MintItems) -> None:
     with pytest.raises(AirflowFailException, match="signer: ghost needs an Admin API key"):
         run(by_steps(mint_items(ONE), signer="ghost"))
+
+
+def test_a_group_is_one_request_for_all_models(cms: Entries, mint_items: MintItems, world: World) -> None:
+    models = list(MODELS)[:3]
+    result = run(to_http(mint_items(*models), group=True, endpoint="pages/{audience}", json={"all": "{spaces}"}))
+    assert cms.server.methods == ["PATCH"]
+    assert [space["model_id"] for space in cms.entries["pages/intranet"]["all"]] == models
+    assert all(token in json.dumps(cms.entries) for token in world.tokens)
+    assert result["counts"]["published"] == 3
