@@ -48,6 +48,7 @@ with DAG(
                 renew_before=f"{int(placement.renew_before.total_seconds())}s",
                 pme_conn_id=placement.pme_conn_id,
                 check_alive=True,
+                models_per_token=placement.models_per_token,
             ).output
         for target in placement.targets:
             transfer_for(placement, target, links, outlets=[links_asset(placement.audience)])

@@ -38,6 +38,7 @@ with DAG(
                 valid_for=str(placement.valid_for),
                 audience=placement.audience,
                 pme_conn_id=placement.pme_conn_id,
+                models_per_token=placement.models_per_token,
             )
             for target in placement.targets:
                 outlets = [links_asset(placement.audience)]

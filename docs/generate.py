@@ -197,6 +197,9 @@ def placements() -> str:
 
 #: What each key of a placement means; a key that is missing here fails tests/docs/test_reference.py.
 KEYS: Mapping[str, str] = {
+    "token": "`shared` for tokens that open up to `models_per_token` models each, `single` for a link for each model. "
+    "Default `single`.",
+    "models_per_token": "How many models may share a token, up to 100. Default 25.",
     "allow_clearing": "`true` lets more than half of the audience's slots be cleared at once. Default `false`.",
     "allow_gaps": "`true` accepts a schedule that must leave slots dark. Default `false`.",
     "audience": "A label for who the links are for: 1 to 64 letters, digits, dots, dashes, underscores. `default`.",

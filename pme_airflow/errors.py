@@ -23,6 +23,7 @@ __all__ = [
     "PMEReportError",
     "PMEScanError",
     "PMESealError",
+    "PMESharedTokenError",
     "PMEUnavailableError",
     "PMEUnreachableError",
     "SlotError",
@@ -63,6 +64,10 @@ class PMEModelError(PMEError):
 
 class PMEProtocolError(PMEError):
     """The server answered, but not as a PME API does: check the host."""
+
+
+class PMESharedTokenError(PMEError):
+    """The API makes no tokens for several models: mint a link for each model."""
 
 
 class PMEUnavailableError(PMEError):

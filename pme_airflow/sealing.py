@@ -3,7 +3,7 @@
 A link is encrypted with AES-256-GCM under a key derived by HKDF-SHA256 (RFC 5869), one purpose a key, from the client
 secret or a seal key. Where both seal, a random key encrypts the link and each of the two encrypts that key, so that
 either opens it. The link id and model id are authenticated with it, so that one item's sealed text cannot be put in
-another's place.
+another's place. A token that opens several models is sealed with their ids (``v2``), and opens for these alone.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from pme_airflow.embed_links import link_of, show_address
 from pme_airflow.errors import PMEInputError, PMESealError
 from pme_airflow.secrets import AccessToken, SecretStr
 
@@ -43,6 +45,8 @@ PREFIX = "pme-sealed:"
 OPEN_ONLY = "open:"
 _KEY_IDS = re.compile(r"[A-Za-z0-9]{1,16}(?:\+[A-Za-z0-9]{1,16}){0,15}")
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}\Z", re.ASCII)
+#: The versions of sealed texts: of a link of one model, and of a token that opens several.
+_ONE, _SEVERAL = "v1", "v2"
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
 _LINK_KEY_BYTES = 32
@@ -65,13 +69,20 @@ class OpenedLink:
 
     :param url: the whole address.
     :param token: the model-scoped token in it.
+    :param models: the models of a token that opens several.
     """
 
-    __slots__ = ("token", "url")
+    __slots__ = ("models", "token", "url")
 
-    def __init__(self, url: SecretStr, token: AccessToken) -> None:
+    def __init__(self, url: SecretStr, token: AccessToken, models: Sequence[str] = ()) -> None:
         self.url = url
         self.token = token
+        self.models = tuple(models)
+
+    @property
+    def urls(self) -> list[SecretStr]:
+        """The addresses of all models that the token opens."""
+        return [link_of(model_id, self.token, show_address(self.url)) for model_id in self.models] or [self.url]
 
 
 def key_text(entry: SecretStr) -> SecretStr:
@@ -109,11 +120,19 @@ def _decrypt(cipher: AESGCM, sealed: bytes, bound: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class SealRequest:
-    """A link to seal, and the link id and model id that its sealed text is bound to."""
+    """A link to seal, and the link id and model id that its sealed text is bound to.
+
+    Where its token opens several models, the text is bound to the link id, and holds the models.
+    """
 
     opened: OpenedLink
     link_id: str
     model_id: str
+
+    @property
+    def version(self) -> str:
+        """The version of the sealed text."""
+        return _SEVERAL if self.opened.models else _ONE
 
 
 class Sealer:
@@ -172,7 +191,7 @@ class Sealer:
         """Seal an address and its token for one link of one model.
 
         :return: ``pme-sealed:v1:<key id>:<base64>``, or ``pme-sealed:v1:<key id>+<key id>:<base64>`` for two keys. A
-            key id is 8 hex digits derived from the key.
+            key id is 8 hex digits derived from the key. A token of several models has ``v2`` in place of ``v1``.
         """
         return self.seal_all([SealRequest(opened, link_id, model_id)])[0]
 
@@ -187,8 +206,8 @@ class Sealer:
 
     def _seal(self, request: SealRequest, random: io.BytesIO) -> str:
         opened = request.opened
-        plain = json.dumps({"url": opened.url.reveal(), "token": opened.token.reveal()}).encode()
-        bound = _bound(request.link_id, request.model_id)
+        plain = json.dumps(_content(opened)).encode()
+        bound = _bound(request.version, request.link_id, request.model_id)
         keys = list(self._sealing.values())
         key_ids = "+".join(self._sealing)
         if len(keys) == 1:
@@ -199,12 +218,13 @@ class Sealer:
             nonce = random.read(_NONCE_BYTES)
             whole = AESGCM(link_key).encrypt(nonce, plain, bound + key_ids.encode() + wrapped)
             sealed = wrapped + nonce + whole
-        return f"{PREFIX}v1:{key_ids}:{base64.urlsafe_b64encode(sealed).decode()}"
+        return f"{PREFIX}{request.version}:{key_ids}:{base64.urlsafe_b64encode(sealed).decode()}"
 
     def open(self, sealed: str, link_id: str, model_id: str) -> OpenedLink:
         """Open a text that :meth:`seal` returned for the same link and model.
 
-        :raises PMESealError: where no key fits, or the text was changed or belongs to another link.
+        :param model_id: the model whose address is wanted; one of those that the token opens.
+        :raises PMESealError: where no key fits, or the text was changed or belongs to another link or model.
         """
         key_ids = key_ids_of(sealed)
         if not key_ids:
@@ -218,18 +238,20 @@ class Sealer:
             )
         plain: bytes | None = None
         try:
-            plain = self._decrypt(_decode(sealed.split(":")[3]), key_ids, index, link_id, model_id)
+            _, version, _, text = sealed.split(":")
+            plain = self._decrypt(_decode(text), key_ids, index, _bound(version, link_id, model_id))
         except (InvalidTag, ValueError):
             plain = None
-        if plain is None:
+        opened = None if plain is None else _opened(plain, model_id)
+        if opened is None:
             raise PMESealError(
                 f"Link {link_id} of model {model_id}: the sealed text was changed, or belongs to another link. Take "
                 "the item as the mint returned it, or mint anew."
             )
-        return _opened(plain)
+        return opened
 
-    def _decrypt(self, sealed: bytes, key_ids: Sequence[str], index: int, link_id: str, model_id: str) -> bytes:
-        key, bound = self._opening[key_ids[index]], _bound(link_id, model_id)
+    def _decrypt(self, sealed: bytes, key_ids: Sequence[str], index: int, bound: bytes) -> bytes:
+        key = self._opening[key_ids[index]]
         if len(key_ids) == 1:
             return key.decrypt(sealed, bound)
         wrapped, rest = sealed[: len(key_ids) * _WRAPPED_BYTES], sealed[len(key_ids) * _WRAPPED_BYTES :]
@@ -240,7 +262,12 @@ class Sealer:
 def key_ids_of(sealed: str) -> list[str]:
     """Return the ids of the keys that open a sealed text; none where it is no sealed text of this package."""
     parts = sealed.split(":")
-    is_ours = len(parts) == 4 and f"{parts[0]}:{parts[1]}" == f"{PREFIX}v1" and bool(_KEY_IDS.fullmatch(parts[2]))
+    is_ours = (
+        len(parts) == 4
+        and f"{parts[0]}:" == PREFIX
+        and parts[1] in (_ONE, _SEVERAL)
+        and bool(_KEY_IDS.fullmatch(parts[2]))
+    )
     return parts[2].split("+") if is_ours else []
 
 
@@ -252,10 +279,21 @@ def _decode(text: str) -> bytes:
     return raw
 
 
-def _opened(plain: bytes) -> OpenedLink:
+def _content(opened: OpenedLink) -> dict[str, Any]:
+    content: dict[str, Any] = {"url": opened.url.reveal(), "token": opened.token.reveal()}
+    if opened.models:
+        content |= {"url": show_address(opened.url), "models": list(opened.models)}
+    return content
+
+
+def _opened(plain: bytes, model_id: str) -> OpenedLink | None:
+    """Read the contents of a sealed text; ``None`` where its token does not open the model."""
     held = json.loads(plain)
-    return OpenedLink(SecretStr(held["url"]), AccessToken(held["token"]))
+    url, token, models = held["url"], AccessToken(held["token"]), held.get("models", ())
+    if not models:
+        return OpenedLink(SecretStr(url), token)
+    return OpenedLink(link_of(model_id, token, url), token, models) if model_id in models else None
 
 
-def _bound(link_id: str, model_id: str) -> bytes:
-    return json.dumps([link_id, model_id]).encode()
+def _bound(version: str, link_id: str, model_id: str) -> bytes:
+    return json.dumps([link_id, model_id] if version == _ONE else [link_id, _SEVERAL]).encode()

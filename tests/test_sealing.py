@@ -246,3 +246,38 @@ def test_a_viewers_fingerprint_is_keyed_and_found_after_the_secret_was_reset() -
     assert first not in Sealer.of_connection(new).viewer_fingerprints("ada")
     assert len(first) == len("viewer:") + 64
     assert len(before.viewer_fingerprints("x" * 10_000 + "\ud800")[0]) == len(first)
+
+
+SHARED = OpenedLink(LINK.url, LINK.token, ["yyHDFKzPzvN", "SxQL3iGyoDo"])
+
+
+@pytest.mark.parametrize("keys", [[], KEYS[:1]])
+def test_a_token_of_several_models_opens_for_each_of_them_and_no_other(keys: list[SecretStr]) -> None:
+    sealer = Sealer.of_connection(SECRET, keys)
+    sealed = sealer.seal(SHARED, "lnk_1", "shared")
+    assert sealed.startswith("pme-sealed:v2:")
+    assert sealer.knows(sealed)
+    assert sealer.is_current(sealed)
+    for model_id in SHARED.models:
+        opened = sealer.open(sealed, "lnk_1", model_id)
+        assert opened.url.reveal() == f"https://my.matterport.com/show?m={model_id}&auth=Bearer+abc"
+        assert opened.token == LINK.token
+        assert [url.reveal() for url in opened.urls] == [url.reveal() for url in SHARED.urls]
+    for link_id, model_id in (("lnk_1", "shared"), ("lnk_1", "mmmmmmmmmmm"), ("lnk_2", "SxQL3iGyoDo")):
+        with pytest.raises(PMESealError, match=link_id):
+            sealer.open(sealed, link_id, model_id)
+
+
+def test_neither_version_of_a_sealed_text_passes_for_the_other() -> None:
+    sealer = Sealer.of_connection(SECRET)
+    for link, model_id in ((LINK, "yyHDFKzPzvN"), (SHARED, "yyHDFKzPzvN")):
+        sealed = sealer.seal(link, "lnk_1", model_id)
+        other = sealed.replace(":v1:", ":v?:").replace(":v2:", ":v1:").replace(":v?:", ":v2:")
+        with pytest.raises(PMESealError):
+            sealer.open(other, "lnk_1", model_id)
+        with pytest.raises(PMESealError):
+            sealer.open(sealed.replace(":v1:", ":v3:").replace(":v2:", ":v3:"), "lnk_1", model_id)
+
+
+def test_a_link_alone_has_one_address() -> None:
+    assert LINK.urls == [LINK.url]

@@ -12,14 +12,21 @@ from functools import partial
 import requests
 
 from pme_airflow.api.application_token import ApplicationTokenCache
-from pme_airflow.api.dialect import DialectMemory, MutationNames
-from pme_airflow.api.documents import aliases_of, mint_document, models_document, names_document, revoke_document
-from pme_airflow.api.fields import checked_model, checked_text
+from pme_airflow.api.dialect import SHARED_MINT, Dialect, DialectMemory, MutationNames
+from pme_airflow.api.documents import (
+    Document,
+    aliases_of,
+    mint_document,
+    names_document,
+    revoke_document,
+)
+from pme_airflow.api.fields import checked_model, checked_text, is_encodable
 from pme_airflow.api.graph_endpoint import GraphEndpoint, object_at
 from pme_airflow.api.graph_response import parse_graph_response
 from pme_airflow.api.judge import judge_mint, judge_revoke, not_enabled_error
 from pme_airflow.api.limiter import Limiter
 from pme_airflow.api.messages import MintRequest, Model
+from pme_airflow.api.model_pages import PAGE_SIZE, model_pages
 from pme_airflow.api.network import Network
 from pme_airflow.api.outcomes import (
     Exchange,
@@ -35,14 +42,17 @@ from pme_airflow.api.settings import DEFAULT_HOST, ClientSettings, limiter_of
 from pme_airflow.api.token_probe import Liveness, ProbeMethod, judge_page, judge_query, probe_fact, probe_query
 from pme_airflow.api.transport import Transport
 from pme_airflow.clock import Clock, ServerClock, SystemClock
-from pme_airflow.errors import PMEError, PMEInputError, PMEModelError, PMENotEnabledError, PMEProtocolError
+from pme_airflow.errors import (
+    PMEError,
+    PMEInputError,
+    PMEModelError,
+    PMENotEnabledError,
+    PMESharedTokenError,
+)
 from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = ["DEFAULT_HOST", "NEVER_ISSUED", "ClientSettings", "PMEClient", "limiter_of"]
 
-_PAGE_SIZE = 100
-#: A list with more pages than this (a million models) is treated as endless, and is an error.
-_MAX_PAGES = 10_000
 #: A text in the documented format of tokens that a random source does not produce in practice.
 NEVER_ISSUED = AccessToken("0" * 25)
 
@@ -82,7 +92,7 @@ class PMEClient:
         if not client_secret.reveal():
             raise PMEInputError("Client secret: is empty. Enter the client secret (shown once when it is reset).")
         for field, text in (("Client ID", client_id), ("Client secret", client_secret.reveal())):
-            if not _is_encodable(text):
+            if not is_encodable(text):
                 raise PMEInputError(f"{field}: holds half of a character (a lone surrogate). Enter it anew.")
         self.client_id = client_id
         self.settings = settings or ClientSettings()
@@ -111,6 +121,15 @@ class PMEClient:
     def takes_batches(self) -> bool:
         """Whether several mutations in one request have not been refused."""
         return not self._batches_refused
+
+    @property
+    def shares_tokens(self) -> bool:
+        """Whether the API is not known to lack the mutation for tokens of several models."""
+        return self._memory.dialect.shares_tokens
+
+    def refuse_shared_tokens(self) -> None:
+        """Request no tokens for several models from now on; other processes learn of it with the next mint."""
+        self._memory.refuse([SHARED_MINT])
 
     @property
     def mutation_names(self) -> MutationNames | None:
@@ -165,7 +184,7 @@ class PMEClient:
         return self.server_clock.now()
 
     def mint(self, requests: Sequence[MintRequest]) -> list[MintVerdict]:
-        """Mint links in one request, or one by one where the server takes no batches.
+        """Mint links and tokens in one request, or one by one where the server takes no batches.
 
         A request that certainly had no effect is repeated until the deadline; one that may have had an effect never is.
 
@@ -175,9 +194,11 @@ class PMEClient:
         """
         if self._batches_refused and len(requests) > 1:
             return self._mint_singly(requests)
-        attempt = self._graph.mutate(
-            lambda dialect: mint_document(requests, self.client_id, self._secret, dialect), len(requests)
-        )
+        named = not all(request.models for request in requests)
+        try:
+            attempt = self._graph.mutate(partial(self._mint_document, requests), len(requests), named=named)
+        except PMESharedTokenError as error:
+            return [NotMade(error, resend=True)] * len(requests)
         refusal = attempt.refusal
         if refusal is None:
             by_alias = dict(zip(aliases_of(len(requests)), requests, strict=True))
@@ -187,6 +208,9 @@ class PMEClient:
             self._batches_refused = not any(isinstance(verdict, NotMade) for verdict in verdicts)
             return verdicts
         return [NotMade(refusal.error, not refusal.error.permanent, refusal.retry_after) for _ in requests]
+
+    def _mint_document(self, requests: Sequence[MintRequest], dialect: Dialect) -> Document:
+        return mint_document(requests, self.client_id, self._secret, dialect)
 
     def _mint_singly(self, requests: Sequence[MintRequest]) -> list[MintVerdict]:
         return [verdict for request in requests for verdict in self.mint([request])]
@@ -227,7 +251,7 @@ class PMEClient:
         :raises PMEError: where a page cannot be had.
         """
         skipped: list[object] = []
-        for page in self._model_pages(query):
+        for page in model_pages(self._graph, query):
             results = page.get("results")
             for raw in results if isinstance(results, list) else []:
                 model = checked_model(raw)
@@ -242,21 +266,6 @@ class PMEClient:
                 ascii(skipped[0])[:60],
             )
 
-    def _model_pages(self, query: str) -> Iterator[dict[str, object]]:
-        offset: str | int | None = None
-        seen: set[str | int] = set()
-        while len(seen) < _MAX_PAGES:
-            page = self._graph.query(partial(models_document, query, _PAGE_SIZE, offset), "models")
-            yield page
-            following = page.get("nextOffset")
-            if following is None or following == "":
-                return
-            if not isinstance(following, str | int) or following in seen:
-                break
-            seen.add(following)
-            offset = following
-        raise PMEProtocolError("The PME API's list of models does not end: an offset is repeated or of no known form.")
-
     def model_names(self, model_ids: Sequence[str], seconds: float = 5.0) -> dict[str, str]:
         """Return the names of models by id, as far as they can be had in a few seconds; never raise for a name.
 
@@ -265,11 +274,11 @@ class PMEClient:
         names: dict[str, str] = {}
         until = self._clock.monotonic() + seconds
         with self.with_deadline(seconds) as brief:
-            for start in range(0, len(model_ids), _PAGE_SIZE):
+            for start in range(0, len(model_ids), PAGE_SIZE):
                 if self._clock.monotonic() >= until:
                     break
                 with suppress(PMEError):
-                    names |= brief._names_of(model_ids[start : start + _PAGE_SIZE])
+                    names |= brief._names_of(model_ids[start : start + PAGE_SIZE])
         return names
 
     def _names_of(self, model_ids: Sequence[str]) -> dict[str, str]:
@@ -329,11 +338,3 @@ class PMEClient:
         """
         exchange = self._network.get(url)
         return exchange.status if isinstance(exchange, HttpResponse) else None
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

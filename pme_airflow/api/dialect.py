@@ -11,11 +11,23 @@ from typing import Protocol
 
 from pme_airflow.errors import PMEError
 
-__all__ = ["OPTIONAL_FIELDS", "Dialect", "DialectMemory", "FactStore", "MutationNames"]
+__all__ = ["OPTIONAL_FIELDS", "SHARED_MINT", "Dialect", "DialectMemory", "FactStore", "MutationNames"]
 
+#: The mutation that makes one token for several models. It is a beta, so it may be missing or go away.
+SHARED_MINT = "createPrivateModelEmbedToken"
 #: Fields that every caller can do without. A query that the API refuses for one of them is sent again without it.
 OPTIONAL_FIELDS = frozenset(
-    {"accessVisibility", "application", "link", "name", "state", "totalResults", "validUntil", "visibility"}
+    {
+        "accessVisibility",
+        "application",
+        "link",
+        "name",
+        "state",
+        "totalResults",
+        "validUntil",
+        "visibility",
+        SHARED_MINT,
+    }
 )
 _REFUSED = "refused_field:"
 #: How long a caller waits for the first request of its kind, in seconds.
@@ -51,6 +63,11 @@ class Dialect:
 
     names: MutationNames = MutationNames.EMBED_LINK
     refused: frozenset[str] = frozenset()
+
+    @property
+    def shares_tokens(self) -> bool:
+        """Whether the API is not known to lack the mutation for tokens of several models."""
+        return SHARED_MINT not in self.refused
 
     def select(self, *fields: str | tuple[str, ...]) -> str:
         """Return a selection of those fields that the API has.

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from graphql.language.print_string import print_string
 
-from pme_airflow.api.dialect import OPTIONAL_FIELDS, Dialect
+from pme_airflow.api.dialect import OPTIONAL_FIELDS, SHARED_MINT, Dialect
 from pme_airflow.api.messages import MintRequest
-from pme_airflow.errors import PMEInputError
+from pme_airflow.errors import PMEInputError, PMESharedTokenError
 from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "revoke_document",
 ]
 
-_NAME = re.compile(r"[A-Za-z]{1,40}\b", re.ASCII)
+_NAME = re.compile(r"(?:a[0-9]{1,4}: )?([A-Za-z]{1,40})\b", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Document:
         """Return the optional field at a place of the text, both counted from 1; ``None`` where there is none."""
         lines = self.text.reveal().split("\n")
         found = _NAME.match(lines[line - 1], column - 1) if 0 < line <= len(lines) and column > 0 else None
-        return found.group() if found and found.group() in OPTIONAL_FIELDS else None
+        return found[1] if found and found[1] in OPTIONAL_FIELDS else None
 
 
 def aliases_of(count: int) -> tuple[str, ...]:
@@ -83,18 +83,30 @@ def _optional(wanted: str) -> frozenset[str]:
 def mint_document(
     requests: Sequence[MintRequest], client_id: str, client_secret: SecretStr, dialect: Dialect
 ) -> Document:
-    """Build one mutation that mints each link under an alias of its own.
+    """Build one mutation that mints each link, or token for several models, under an alias of its own.
 
     :raises PMEInputError: for a value that cannot be encoded as UTF-8.
+    :raises PMESharedTokenError: for a token for several models where the API is known to make none.
     """
     credentials = _credentials(client_id, client_secret)
     wanted = dialect.select("accessToken", "application", "link", "validUntil")
+    shared = dialect.select("accessToken", "validUntil")
     fields = [
-        f"{dialect.names.mint}(modelId: {_literal(request.model_id, 'model id')}, {credentials}, "
-        f"validFor: {_literal(str(request.validity), 'valid_for')}) {{ {wanted} }}"
+        f"{_mint_field(request, credentials, dialect)} {{ {shared if request.models else wanted} }}"
         for request in requests
     ]
-    return _aliased(fields, wanted=wanted)
+    optional = SHARED_MINT if any(request.models for request in requests) else ""
+    return _aliased(fields, wanted=f"{wanted} {optional}")
+
+
+def _mint_field(request: MintRequest, credentials: str, dialect: Dialect) -> str:
+    valid_for = f"validFor: {_literal(str(request.validity), 'valid_for')}"
+    if not request.models:
+        return f"{dialect.names.mint}(modelId: {_literal(request.model_id, 'model id')}, {credentials}, {valid_for})"
+    if not dialect.shares_tokens:
+        raise PMESharedTokenError("The PME API makes no tokens for several models. Each model gets a link of its own.")
+    ids = ", ".join(_literal(model_id, "model id") for model_id in request.models)
+    return f"{SHARED_MINT}({credentials}, modelIds: [{ids}], {valid_for})"
 
 
 def revoke_document(

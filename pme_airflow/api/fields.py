@@ -9,18 +9,18 @@ import re
 import unicodedata
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
-from urllib.parse import quote
 
 import pendulum
 
 from pme_airflow.addresses import HttpUrl, parse_http_url, parse_without_query
 from pme_airflow.api.messages import Model
 from pme_airflow.durations import MAX_VALIDITY
+from pme_airflow.embed_links import SHOWCASE
 from pme_airflow.model_ids import is_model_id
 from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = ["CLOCK_SLACK", "checked_application", "checked_link", "checked_model", "checked_text", "checked_token",
-           "checked_valid_until", "link_of"]  # fmt: skip
+           "checked_valid_until", "is_encodable", "showcase_of"]  # fmt: skip
 
 #: How far ``validUntil`` may lie beyond the API's maximum of 24 h: rounding, and the duration of the request.
 CLOCK_SLACK = timedelta(minutes=5)
@@ -28,7 +28,6 @@ CLOCK_SLACK = timedelta(minutes=5)
 _APPLICATION = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}\Z", re.ASCII)
 _TIMESTAMP = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[Tt ][0-9]{2}[0-9:.,+Zz -]{0,30}\Z", re.ASCII)
 _MAX_TOKEN = 2048
-_SHOWCASE = "https://my.matterport.com/show"
 _VENDOR = "matterport.com"
 #: Invisible characters that emoji and several scripts need, so they stay in names.
 _JOINERS = "\u200c\u200d"
@@ -85,9 +84,19 @@ def _is_trusted(url: HttpUrl, api_base_url: str) -> bool:
     return (url.scheme == "https" and trusted) or (url.is_loopback and api.is_loopback)
 
 
-def link_of(model_id: str, token: AccessToken) -> SecretStr:
-    """Build the documented form of a link: ``https://my.matterport.com/show?m=<model id>&auth=Bearer+<token>``."""
-    return SecretStr(f"{_SHOWCASE}?m={quote(model_id, safe='')}&auth=Bearer+{quote(token.reveal(), safe='')}")
+def is_encodable(text: str) -> bool:
+    """Return whether a text has no half of a character (a lone surrogate), so that it can be sent."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def showcase_of(api_base_url: str) -> str:
+    """Return where the Showcase of an API is: the vendor's, or the API's own host where that is this machine."""
+    api = parse_http_url(api_base_url)
+    return f"{api_base_url.rstrip('/')}/show" if api is not None and api.is_loopback else SHOWCASE
 
 
 def checked_valid_until(value: object, now: datetime) -> datetime | None:

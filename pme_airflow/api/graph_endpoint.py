@@ -46,7 +46,7 @@ class GraphEndpoint:
         self._retries = retries
         self._memory = memory
 
-    def mutate(self, build: Build, fields: int) -> Attempt:
+    def mutate(self, build: Build, fields: int, *, named: bool = True) -> Attempt:
         """Execute a mutation; repeat it only while it certainly had no effect, until the deadline.
 
         Where the server does not know the mutation under one pair of names, the other is tried once. The pair that it
@@ -54,11 +54,12 @@ class GraphEndpoint:
 
         :param build: makes the document in the given form.
         :param fields: how many aliases the document holds.
+        :param named: whether it holds the mutations that have two names.
         :raises PMECredentialsError: where no application token can be had; likewise PMEUnreachableError,
             PMEUnavailableError and PMEProtocolError.
         """
         refused: set[MutationNames] = set()
-        return self._run(lambda token: self._mutate_once(build, token, fields, refused))
+        return self._run(lambda token: self._mutate_once(build, token, fields, refused, named))
 
     def query(self, build: Build, field: str) -> dict[str, object]:
         """Execute a query, which is safe to repeat after any failure, and return the object of one field.
@@ -118,13 +119,14 @@ class GraphEndpoint:
         token: ApplicationToken,
         fields: int,
         refused: set[MutationNames],
+        named: bool,
     ) -> Attempt:
         with self._memory.first_alone():
             known = self._memory.dialect
             names = next(names for names in (known.names, *MutationNames) if names not in refused)
             dialect = replace(known, names=names)
             last = self._send(build(dialect), token, fields)
-            self._note_executed(dialect, last, mutation=True)
+            self._note_executed(dialect, last, mutation=named)
         if last.refusal is not None and last.refusal.kind is RefusalKind.OTHER_MUTATION_NAMES:
             refused.add(names)
             confirmed = self._memory.names_confirmed

@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pme_airflow.api.fields import checked_application, checked_link, checked_token, checked_valid_until, link_of
+from pme_airflow.api.dialect import SHARED_MINT
+from pme_airflow.api.fields import (
+    checked_application,
+    checked_link,
+    checked_token,
+    checked_valid_until,
+    showcase_of,
+)
 from pme_airflow.api.graph_response import GraphError, GraphResponse, parse_graph_response
 from pme_airflow.api.messages import EmbedLink, MintRequest
 from pme_airflow.api.outcomes import (
@@ -29,11 +36,13 @@ from pme_airflow.api.outcomes import (
     Unknown,
 )
 from pme_airflow.api.settings import DEFAULT_HOST
+from pme_airflow.embed_links import SHOWCASE, link_of
 from pme_airflow.errors import (
     PMECredentialsError,
     PMEModelError,
     PMENotEnabledError,
     PMEProtocolError,
+    PMESharedTokenError,
     PMEUnavailableError,
     PMEUnreachableError,
 )
@@ -166,7 +175,8 @@ class _LinkReader:
             model_id=request.model_id,
             access_token=token,
             application=checked_application(value.get("application")),
-            url=url or link_of(request.model_id, token),
+            url=url
+            or link_of(request.model_id, token, showcase_of(self._api_base_url) if request.models else SHOWCASE),
             valid_until=valid_until or self._now + request.validity.duration,
             issued_at=self._now,
             requested=request.validity,
@@ -190,9 +200,9 @@ def _judge_alias(
     graph: GraphResponse, alias: str, request: MintRequest, status: int, reader: _LinkReader
 ) -> MintVerdict:
     value = graph.value(alias)
-    if isinstance(value, dict) and (token := checked_token(value.get("accessToken"))) is not None:
-        return Made(reader.read(value, token, request))
     errors = graph.errors_at(alias)
+    if isinstance(value, dict) and (token := checked_token(value.get("accessToken"))) is not None:
+        return Made(reader.read(value, token, request), is_complete=not request.models or not _may_lack_models(errors))
     if value is None and status < 500 and errors and all(error.is_client_error for error in errors):
         return _refused_alias(errors[0], request)
     if errors:
@@ -200,10 +210,17 @@ def _judge_alias(
     return Unknown(f"HTTP {status} without an answer for the model")
 
 
+def _may_lack_models(errors: Sequence[GraphError]) -> bool:
+    """Return whether errors that came with a token for several models may mean that it does not open all of them."""
+    return any(error.path is None or error.path[1:] != ("validUntil",) for error in errors)
+
+
 def _refused_alias(error: GraphError, request: MintRequest) -> NotMade:
     if error.is_throttling:
-        return NotMade(PMEUnavailableError(f"Model {request.model_id}: busy ({error.summary})."), resend=True)
-    message = f"Model {request.model_id} was refused ({error.summary}). {_CHECK_MODEL}"
+        return NotMade(PMEUnavailableError(f"{request.named_models}: busy ({error.summary})."), resend=True)
+    if request.models and error.refused_field == SHARED_MINT:
+        return NotMade(PMESharedTokenError(f"The PME API makes no tokens for several models ({error.summary})."), True)
+    message = f"{request.named_models} {'were' if request.models else 'was'} refused ({error.summary}). {_CHECK_MODEL}"
     return NotMade(PMEModelError(message), resend=not error.is_about_model)
 
 

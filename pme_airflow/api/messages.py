@@ -49,14 +49,21 @@ class EmbedLink:
 
 @dataclass(frozen=True)
 class MintRequest:
-    """One link to mint.
+    """One link, or one token for several models, to mint.
 
-    :param model_id: the model the link is to open.
+    :param model_id: the model the link is to open; the first one of several.
     :param validity: how long the link is to live.
+    :param models: the models that a token for several is to open.
     """
 
     model_id: str
     validity: Validity
+    models: tuple[str, ...] = ()
+
+    @property
+    def named_models(self) -> str:
+        """The models, for a message."""
+        return f"Models {', '.join(self.models)}" if self.models else f"Model {self.model_id}"
 
 
 @dataclass(frozen=True)

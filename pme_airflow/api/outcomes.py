@@ -136,9 +136,13 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Made:
-    """A link that was minted and is live."""
+    """A link that was minted and is live.
+
+    :param is_complete: false for a token that may not open all of the models it was requested for.
+    """
 
     link: EmbedLink
+    is_complete: bool = True
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def print_selected(rows: Sequence[LinkRow]) -> None:
     print_note(f"Links that match: {len(rows)}" + (":" if rows else "."))
     for row in rows[:_MOST_LISTED]:
         named = row.fingerprint or "no token yet"
-        print_note(f"  {row.link_id}  model {row.model_id}  audience {row.audience}  {named}")
+        print_note(f"  {row.link_id}  {row.named_models}  audience {row.audience}  {named}")
     if len(rows) > _MOST_LISTED:
         audiences = ", ".join(sorted({row.audience for row in rows}))
         print_note(f"  and {len(rows) - _MOST_LISTED} more; together of audience {audiences}")

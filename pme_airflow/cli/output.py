@@ -138,7 +138,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty
     """
     from rich.cells import cell_len
 
-    cells = [[printable(text_of(row.get(column))) for column in columns] for row in rows]
+    cells = [[printable(text_of(_value(row, column))) for column in columns] for row in rows]
     if not cells:
         print_line(empty)
         return
@@ -148,6 +148,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty
     for line in lines:
         padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
         write("  ".join(padded).rstrip() + "\n")
+
+
+def _value(row: Mapping[str, Any], column: str) -> Any:
+    """Return a row's value in a column; in that of models all that its token opens."""
+    return (column == "model_id" and row.get("models")) or row.get(column)
 
 
 def text_of(value: Any) -> str:
@@ -161,6 +166,8 @@ def text_of(value: Any) -> str:
         return "yes"
     if isinstance(value, float):
         return f"{value:.1f}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     text = str(value)
     if _TIMESTAMP.fullmatch(text):
         return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone().isoformat(" ", "seconds")

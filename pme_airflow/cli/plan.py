@@ -22,7 +22,7 @@ __all__ = ["plan_command"]
 @format_option
 @click.argument("placements", type=click.Path(path_type=Path), required=False)
 def plan_command(form: str, placements: Path | None) -> None:
-    """Print how long an outage each placement survives, and what limits it.
+    """Print how long an outage each placement survives, what limits it, and what shared tokens win and cost.
 
     Where the ledger can be read, links count as long as the API last gave them, not as long as they were asked for.
     """
@@ -31,11 +31,19 @@ def plan_command(form: str, placements: Path | None) -> None:
     plans = [plan(placement, _given_validity(placement)) for placement in read_placements(placements)]
     if form == "json":
         print_json_list(
-            {"audience": p.audience, "survives_seconds": int(p.survives.total_seconds()), "rule": p.rule} for p in plans
+            {
+                "audience": p.audience,
+                "survives_seconds": int(p.survives.total_seconds()),
+                "rule": p.rule,
+                **({"shared_tokens": p.sharing} if p.sharing else {}),
+            }
+            for p in plans
         )
         return
     for outage in plans:
         print_line(f"{outage.audience}: {outage.in_words()}")
+        if outage.sharing:
+            print_line(f"{outage.audience}: {outage.sharing}")
     if not plans:
         print_line("There are no placements: nothing is published.")
 

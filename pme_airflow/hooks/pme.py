@@ -39,6 +39,7 @@ from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult, sweep
 from pme_airflow.lifecycle.token_probe import check_liveness
 from pme_airflow.lifecycle.xcom_payload import items_in, models_in
+from pme_airflow.placements.token_sharing import checked_models_per_token
 from pme_airflow.sealing import OpenedLink, Sealer, key_text
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ class PMEHook(BaseHook):
         run_context: RunContext | None = None,
         *,
         check_alive: bool = False,
+        models_per_token: int | str = 1,
     ) -> MintResult:
         """Mint a link for every model that needs one.
 
@@ -195,11 +197,15 @@ class PMEHook(BaseHook):
         :param audience: who the links are for.
         :param renew_before: a link with at least this left is reused; ``None`` renews all.
         :param check_alive: whether a sample of the live links is asked about, so that dead ones are replaced.
+        :param models_per_token: how many models may share a token; 1 for a link for each.
         :raises PMEError: if nothing could be done at all; single models' failures are in the outcome.
         """
+        most = checked_models_per_token(models_per_token)
         validity = Validity.parse(valid_for)
         margin = None if renew_before in (None, "") else parse_duration(renew_before, "renew_before")
-        request = MintLinksRequest(self._wanted(models), checked_audience(audience), validity, margin)
+        request = MintLinksRequest(
+            self._wanted(models), checked_audience(audience), validity, margin, models_per_token=most
+        )
         run_context = run_context or run_context_of()
         dead = check_liveness(self.services, run_context, request.audience).dead if check_alive else ()
         result = mint_links(self.services, run_context, request)

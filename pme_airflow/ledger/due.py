@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Executable, and_, distinct, exists, func, or_, select
 
-from pme_airflow.ledger.link_models import SHARED, opens
+from pme_airflow.ledger.link_models import opens, opens_model
 from pme_airflow.ledger.links import given_share
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.sweep_queue import is_flagged, is_not_flagged, may_be_tried
@@ -169,13 +169,11 @@ def _usable(demand: RenewalDemand) -> ColumnElement[bool]:
 
 def _superseded() -> ColumnElement[bool]:
     """Return whether the model has a newer link that will do."""
-    newer, listed = links.alias(), link_models.alias()
-    also_opens = exists().where(listed.c.link_id == newer.c.link_id, listed.c.model_id == opens)
+    newer = links.alias()
     return exists(
         select(newer.c.seq).where(
             newer.c.audience == links.c.audience,
-            newer.c.model_id.in_([opens, SHARED]),
-            or_(newer.c.model_id != SHARED, also_opens),
+            opens_model(newer, opens),
             newer.c.state == State.LIVE,
             newer.c.client_id == links.c.client_id,
             newer.c.seq > links.c.seq,

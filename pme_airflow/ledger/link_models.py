@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, and_, delete, exists, func, or_, select
 
 from pme_airflow.ledger.bulk import insert_missing, one_of
 from pme_airflow.ledger.tables import link_models, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["SHARED", "add_models", "delete_models", "models_of", "named_models", "opening", "opens"]
+__all__ = ["SHARED", "add_models", "delete_models", "models_of", "named_models", "opening", "opens", "opens_model"]
 
 #: The ``model_id`` of tokens that open several models. No model has such an id: theirs have 11 or 25 characters.
 SHARED = "shared"
@@ -35,6 +35,14 @@ def opening(model_ids: Collection[str], tx: ReadTransaction | None = None) -> Co
     rows = one.in_([*wanted, SHARED]) if tx is None else one_of(tx, one, [*wanted, SHARED])
     listed = exists().where(link_models.c.link_id == links.c.link_id, named)
     return and_(rows, or_(one != SHARED, listed))
+
+
+def opens_model(link: FromClause, model_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return whether a link, of ``links`` or an alias of it, opens the model that another table names."""
+    listed = link_models.alias()
+    named = select(listed.c.link_id).where(listed.c.link_id == link.c.link_id, listed.c.model_id == model_id)
+    also_opens = named.correlate_except(listed).exists()
+    return and_(link.c.model_id.in_([model_id, SHARED]), or_(link.c.model_id != SHARED, also_opens))
 
 
 def models_of(tx: ReadTransaction, link_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -8,10 +8,12 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, Unknown
+from pme_airflow.errors import PMEModelError
 from pme_airflow.ledger import claims
+from pme_airflow.ledger.bulk import one_of
 from pme_airflow.ledger.flags import apply_tombstones, keep_flags_out
 from pme_airflow.ledger.links import LinkRow, advance, advance_all, lock
 from pme_airflow.ledger.mint_requests import Demand, PendingMint, record
@@ -20,6 +22,8 @@ from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import WriteTransaction
 
 __all__ = ["MintAnswer", "Settled", "settle"]
+
+_REPEATED = NotMade(PMEModelError("The API answered with the token of another link."), resend=False)
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,13 @@ class Settled:
     :param before: its row before the answer was recorded.
     :param made: what was recorded, where a link was made.
     :param orphan: a link was made, but too late: it is recorded and retired, and the model is checked again.
+    :param repeated: the API answered with the token of another link, so that no token was made for this one.
     """
 
     before: LinkRow
     made: dict[str, Any] | None = field(default=None, repr=False)
     orphan: bool = False
+    repeated: bool = False
 
     @property
     def usable(self) -> bool:
@@ -85,12 +91,17 @@ def settle(
     now = tx.now()
     made: list[tuple[LinkRow, dict[str, Any]]] = []
     settled: list[Settled] = []
+    repeated = _repeated(tx, answers)
     for answer in answers:
         row = rows[answer.pending.link_id]
-        if isinstance(answer.verdict, Made):
+        if answer.pending.link_id in repeated:
+            _settle_unmade(tx, row, _REPEATED, demand, server_now, server_now)
+            settled.append(Settled(row, repeated=True))
+        elif isinstance(answer.verdict, Made):
             orphan = row.state is not State.MINTING or not ours.issuperset(claimed[row.link_id])
             values = _made(answer, answer.verdict, demand, server_now)
-            values["retire_at"] = now if orphan or answer.verdict.link.valid_until <= server_now else None
+            unfit = answer.verdict.link.valid_until <= server_now or not answer.verdict.is_complete
+            values["retire_at"] = now if orphan or unfit else None
             made.append((row, values))
             settled.append(Settled(row, values, orphan))
         else:
@@ -102,6 +113,28 @@ def settle(
     for row, values in made:
         values["flagged_at"] = row.flagged_at or flagged.get(str(values["fingerprint"]))
     return settled
+
+
+def _repeated(tx: WriteTransaction, answers: Sequence[MintAnswer]) -> set[str]:
+    """Return the mints of tokens for several models that were answered with the token of another link.
+
+    One row a token: else retiring one of its links would end what the other one's slots show. The link that has the
+    token lives as long as the latest answer says.
+    """
+    made = [answer for answer in answers if answer.fingerprint is not None and isinstance(answer.verdict, Made)]
+    if not any(answer.pending.models for answer in made):
+        return set()
+    live = links.c.state == State.LIVE, one_of(tx, links.c.fingerprint, [answer.fingerprint for answer in made])
+    known = set(tx.scalars(select(links.c.fingerprint).where(*live)))
+    repeated: set[str] = set()
+    for answer in made:
+        if answer.pending.models and answer.fingerprint in known and isinstance(answer.verdict, Made):
+            repeated.add(answer.pending.link_id)
+            until = answer.verdict.link.valid_until
+            same = links.c.fingerprint == answer.fingerprint, links.c.state == State.LIVE, links.c.valid_until < until
+            tx.execute(update(links).where(*same).values(valid_until=until))
+        known.add(answer.fingerprint)
+    return repeated
 
 
 def _lock_or_restore(

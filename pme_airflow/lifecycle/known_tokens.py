@@ -32,6 +32,7 @@ def _by_sha1(services: Services, digests: frozenset[str]) -> list[str]:
 
 def _digests(opened: OpenedLink) -> set[str]:
     """Return the SHA-1 digests of what a scanner may have captured of a link."""
-    token, url = opened.token.reveal(), opened.url.reveal()
-    forms = (token, f"Bearer+{token}", f"Bearer {token}", f"Bearer%20{token}", url, url.replace("+", "%20"))
+    token, urls = opened.token.reveal(), [url.reveal() for url in opened.urls]
+    forms = (token, f"Bearer+{token}", f"Bearer {token}", f"Bearer%20{token}", *urls)
+    forms += tuple(url.replace("+", "%20") for url in urls)
     return {hashlib.sha1(form.encode(), usedforsecurity=False).hexdigest() for form in forms}

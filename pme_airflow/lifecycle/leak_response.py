@@ -235,4 +235,4 @@ def _log(link: LeakedLink) -> None:
         return
     exposure = "unknown" if link.exposure is None else f"{link.exposure:.1f} s"
     row = link.row
-    log.info("Token %s of model %s: %s, exposure %s.", row.fingerprint, row.model_id, row.state.value, exposure)
+    log.info("Token %s of %s: %s, exposure %s.", row.fingerprint, row.named_models, row.state.value, exposure)

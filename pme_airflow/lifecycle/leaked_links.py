@@ -93,7 +93,7 @@ class LeakedLink:
         following = "" if row.state is not State.LIVE else " The next sweep tries again; `pme-airflow sweep` tries now."
         named = f" ({row.fingerprint})" if row.fingerprint else ""
         return (
-            f"NOT revoked: link {row.link_id} of model {row.model_id}, audience {row.audience}{named}: {reason}. It "
+            f"NOT revoked: link {row.link_id} of {row.named_models}, audience {row.audience}{named}: {reason}. It "
             f"may live until {row.valid_until:%Y-%m-%d %H:%M} UTC.{following}"
         )
 
@@ -103,7 +103,8 @@ class LeakedLink:
         return {
             "link_id": row.link_id,
             "client_id": row.client_id,
-            "model_id": row.model_id,
+            "model_id": row.opens[0],
+            "models": list(row.opens),
             "audience": row.audience,
             "fingerprint": row.fingerprint,
             "state": row.state.value,

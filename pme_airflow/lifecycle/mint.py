@@ -37,6 +37,7 @@ class MintLinksRequest:
     :param renew_before: a link with at least this left is reused; ``None`` renews all. Where the API gives less than
         was requested, it is scaled to what was given.
     :param viewer: the fingerprint of the viewer whose own links they are; ``None`` for links of the whole audience.
+    :param models_per_token: how many models may share a token; 1 for a link for each.
     :raises PMEInputError: if ``renew_before`` is not less than the validity.
     """
 
@@ -45,6 +46,7 @@ class MintLinksRequest:
     validity: Validity
     renew_before: timedelta | None = None
     viewer: str | None = None
+    models_per_token: int = 1
 
     def __post_init__(self) -> None:
         if self.renew_before is not None and self.renew_before >= self.validity.duration:
@@ -69,7 +71,7 @@ def mint_links(services: Services, run_context: RunContext, request: MintLinksRe
         log.warning("valid_for: %s. %s", request.validity, SHORT_VALIDITY)
     demand = Demand(services.client.client_id, request.audience, request.validity, request.renew_before, request.viewer)
     if not isinstance(request.models, ModelQuery):
-        return _mint_models(services, run_context, demand, request.models)
+        return _mint_models(services, run_context, demand, request.models, request.models_per_token)
     listing = audience_models.Listing(demand.client_id, demand.audience, request.models.query, request.models.exclude)
     with services.database.read() as tx:
         known = audience_models.known_models(tx, listing, services.server_now())
@@ -78,7 +80,7 @@ def mint_links(services: Services, run_context: RunContext, request: MintLinksRe
     if wanted and tally.reused == len(wanted):
         return tally.result(services.database, demand.audience)
     listed = list_models(services, run_context, demand.audience, request.models)
-    return _mint_models(services, run_context, demand, listed.models, listed.problem)
+    return _mint_models(services, run_context, demand, listed.models, request.models_per_token, listed.problem)
 
 
 def _mint_models(
@@ -86,6 +88,7 @@ def _mint_models(
     run_context: RunContext,
     demand: Demand,
     models: Sequence[str],
+    models_per_token: int,
     problem: PMEError | None = None,
 ) -> MintResult:
     wanted = list(dict.fromkeys(models))
@@ -93,7 +96,7 @@ def _mint_models(
     missing = [model_id for model_id in wanted if model_id not in tally]
     if missing:
         services.learn_server_time()
-        mint_missing(services, run_context, demand, missing, tally)
+        mint_missing(services, run_context, demand, missing, tally, models_per_token)
     if problem is not None:
         tally.fail(ALL_MODELS, problem)
     return tally.result(services.database, demand.audience)

@@ -40,6 +40,7 @@ class MintResult:
     :param links: how many links there are.
     :param failures: the models without a link; the first 1,000 of ``failures.total``.
     :param minted: how many links were minted.
+    :param shared_tokens: how many tokens for several models were minted for these links.
     :param reused: how many live links were reused.
     :param lost: how many responses were lost, each of which may have left a live token.
     :param dead: how many links the API was found to accept no more, although nobody revoked them here.
@@ -55,6 +56,7 @@ class MintResult:
     lost: int = 0
     dead: int = 0
     given_validity: timedelta | None = None
+    shared_tokens: int = 0
 
     @property
     def xcom_payload(self) -> list[dict[str, Any]] | dict[str, Any]:
@@ -82,7 +84,7 @@ class MintTally:
     keeps_items: bool
 
     def __init__(self, wanted: Sequence[str]) -> None:
-        self.minted = self.reused = self.lost = 0
+        self.minted = self.reused = self.lost = self.shared_tokens = 0
         self._wanted = wanted
         self.keeps_items = len(wanted) <= MAX_XCOM_ITEMS
         self._items: dict[str, dict[str, Any] | None] = {}
@@ -125,4 +127,5 @@ class MintTally:
             reused=self.reused,
             lost=self.lost,
             given_validity=self._given_validity,
+            shared_tokens=self.shared_tokens,
         )

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
 from pme_airflow.api.messages import MintRequest
 from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, Unknown
@@ -21,10 +20,12 @@ from pme_airflow.errors import (
     PMEUnreachableError,
 )
 from pme_airflow.ledger import mint_answers, mint_requests, mint_runs
+from pme_airflow.ledger.link_models import named_models
 from pme_airflow.ledger.mint_answers import MintAnswer, Settled
 from pme_airflow.ledger.mint_requests import Busy, Demand, PendingMint, Reuse
 from pme_airflow.ledger.mint_runs import MintRun
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.mint_jobs import MintJob, TokenSharing, can_be_split
 from pme_airflow.lifecycle.mint_result import MintTally
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.services import Services
@@ -45,21 +46,12 @@ _STALE_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Job:
-    """A model that needs a link, and what happened to it in this run."""
-
-    model_id: str
-    lost: int = 0
-    refused: int = 0
-
-
 @dataclass(frozen=True)
 class _Staged:
     """A mint whose row is committed, to be sent next."""
 
     mint: PendingMint
-    job: _Job
+    job: MintJob
     recorded_at: float
 
 
@@ -67,21 +59,28 @@ _Landed = Landed[_Staged, list[MintVerdict]]
 
 
 def mint_missing(
-    services: Services, run_context: RunContext, demand: Demand, model_ids: Sequence[str], tally: MintTally
+    services: Services,
+    run_context: RunContext,
+    demand: Demand,
+    model_ids: Sequence[str],
+    tally: MintTally,
+    models_per_token: int = 1,
 ) -> None:
     """Find or mint a link for each model, and add the results to a tally.
+
+    :param models_per_token: how many models may share a token.
 
     :raises PMECredentialsError: if the credentials are refused.
     :raises LedgerUnavailableError: if the ledger cannot be written; nothing is sent that is not recorded.
     """
     mint_run = services.database.run(run_context, mint_runs.begin)
-    worker = _MintWorker(services, run_context, demand, mint_run, model_ids, tally)
+    worker = _MintWorker(services, run_context, demand, mint_run, model_ids, tally, models_per_token)
     worker.run()
     if isinstance(worker.stopped, PMECredentialsError):
         raise worker.stopped
 
 
-class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
+class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
     """One mint run."""
 
     def __init__(
@@ -92,6 +91,7 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
         mint_run: MintRun,
         model_ids: Sequence[str],
         tally: MintTally,
+        models_per_token: int = 1,
     ) -> None:
         self._services = services
         self._run_context = run_context
@@ -99,6 +99,7 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
         self._mint_run = mint_run
         self._models: Iterator[str] = iter(model_ids)
         self._tally = tally
+        self._sharing = TokenSharing(services.client, models_per_token)
         self._progress = Progress(log, "minting", len(model_ids), services.clock)
         limits = RequestLimits(services.client.limiter, services.client.settings.batch_size)
         self._loop = WorkerLoop(self, limits, services.clock, "mint")
@@ -115,10 +116,10 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
 
     # ---------------------------------------------------------------- staging
 
-    def next_jobs(self, count: int) -> Sequence[_Job]:
-        return [_Job(model_id) for model_id in islice(self._models, count)]
+    def next_jobs(self, count: int) -> Sequence[MintJob]:
+        return self._sharing.jobs(self._models, count)
 
-    def stage(self, jobs: Sequence[_Job]) -> Sequence[_Staged]:
+    def stage(self, jobs: Sequence[MintJob]) -> Sequence[_Staged]:
         """Look models up in one transaction, and record the mints that are needed."""
         if self.stopped is not None:
             for job in jobs:
@@ -126,24 +127,30 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
             return []
         services = self._services
         recorded_at = services.clock.monotonic()
-        by_model = {job.model_id: job for job in jobs}
+        by_model = {model_id: job for job in jobs for model_id in job.models}
+        tokens = [job.models for job in jobs] if len(by_model) > len(jobs) else None
         prepared = services.database.run(
             self._run_context,
             lambda tx: mint_requests.prepare(
-                tx, self._mint_run, self._demand, list(by_model), services.server_now(), services.can_open
+                tx, self._mint_run, self._demand, list(by_model), services.server_now(), services.can_open, tokens
             ),
         )
         staged = []
+        busy: dict[int, list[str]] = {}
         for entry in prepared:
-            job = by_model[entry.model_id]
             if isinstance(entry, Reuse):
                 self._tally.reused += 1
-                self._finish(job, entry)
+                self._finish(entry.model_id, entry)
             elif isinstance(entry, Busy):
-                self._loop.postpone(job, _BUSY_SECONDS)
+                busy.setdefault(id(by_model[entry.model_id]), []).append(entry.model_id)
             else:
-                staged.append(_Staged(entry, job, recorded_at))
+                staged.append(_Staged(entry, by_model[entry.opens[0]].of(entry.opens), recorded_at))
+        for models in busy.values():
+            self._loop.postpone(by_model[models[0]].of(tuple(models)), _BUSY_SECONDS)
         return staged
+
+    def batch_key(self, staged: _Staged) -> object:
+        return bool(staged.mint.models)
 
     def send(self, batch: Sequence[_Staged]) -> list[MintVerdict]:
         """Send a batch, unless this process was suspended for too long after the rows were recorded."""
@@ -151,7 +158,7 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
             error = PMEUnavailableError("The worker was suspended before the request was sent.")
             return [NotMade(error, resend=True)] * len(batch)
         return self._services.client.mint(
-            [MintRequest(staged.mint.model_id, self._demand.validity) for staged in batch]
+            [MintRequest(staged.mint.opens[0], self._demand.validity, staged.mint.models) for staged in batch]
         )
 
     def cancel(self, staged: Sequence[_Staged]) -> None:
@@ -185,7 +192,9 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
     def _answers(self, outcomes: Sequence[tuple[_Staged, MintVerdict]]) -> list[MintAnswer]:
         """Return what is recorded of verdicts; links that were made are sealed."""
         requests = [
-            SealRequest(OpenedLink(verdict.link.url, verdict.link.access_token), mint.link_id, mint.model_id)
+            SealRequest(
+                OpenedLink(verdict.link.url, verdict.link.access_token, mint.models), mint.link_id, mint.model_id
+            )
             for mint, verdict in ((staged.mint, verdict) for staged, verdict in outcomes)
             if isinstance(verdict, Made)
         ]
@@ -197,7 +206,7 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
             for staged, verdict in outcomes
         ]
 
-    def _conclude(self, job: _Job, verdict: MintVerdict, result: Settled, now: datetime) -> None:
+    def _conclude(self, job: MintJob, verdict: MintVerdict, result: Settled, now: datetime) -> None:
         """Finish a job, fail it, or try it again."""
         if isinstance(verdict, Unknown):
             self._after_lost_response(job, verdict)
@@ -209,19 +218,35 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
                 "API's host."
             )
             self._fail(job, error)
+        elif result.repeated or not verdict.is_complete:
+            log.warning("The API's token for %s cannot be used for all of them.", named_models(job.models))
+            self._try_instead(job)
         elif not result.usable:
-            log.warning("Model %s: its link has ended or is flagged; the model is tried again.", job.model_id)
+            log.warning("The link of %s has ended or is flagged; it is tried again.", named_models(job.models))
             self._loop.postpone(job, _BUSY_SECONDS)
         else:
-            self._tally.minted += 1
-            self._tally.note_validity(self._demand.validity.duration, verdict.link.valid_until - now)
-            self._finish(job, result)
+            self._note_minted(job, verdict, result, now)
 
-    def _after_lost_response(self, job: _Job, verdict: Unknown) -> None:
+    def _note_minted(self, job: MintJob, verdict: Made, result: Settled, now: datetime) -> None:
+        self._tally.minted += len(job.models)
+        self._tally.note_validity(self._demand.validity.duration, verdict.link.valid_until - now)
+        if len(job.models) > 1:
+            self._tally.shared_tokens += 1
+            self._sharing.note_made()
+        for model_id in job.models:
+            self._finish(model_id, result)
+
+    def _try_instead(self, job: MintJob, error: PMEError | None = None) -> None:
+        for part in self._sharing.instead(job, error):
+            self._loop.postpone(part, 0.0)
+
+    def _after_lost_response(self, job: MintJob, verdict: Unknown) -> None:
         job.lost += 1
         self._tally.lost += 1
         log.warning(
-            "Model %s: a response was lost (%s); the ledger accounts for its token.", job.model_id, verdict.reason
+            "A response for %s was lost (%s); the ledger accounts for its token.",
+            named_models(job.models),
+            verdict.reason,
         )
         if job.lost < MAX_LOST_RESPONSES:
             self._loop.postpone(job, _backoff(job.lost))
@@ -229,9 +254,12 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
         message = f"{job.lost} responses were lost; tokens that nobody has may work until they expire. See the ledger."
         self._fail(job, PMELostAnswerError(message))
 
-    def _after_refusal(self, job: _Job, verdict: NotMade) -> None:
-        job.refused += 1
+    def _after_refusal(self, job: MintJob, verdict: NotMade) -> None:
         error = verdict.error
+        if can_be_split(job, error) and self.stopped is None:
+            self._try_instead(job, error)
+            return
+        job.refused += 1
         exhausted = job.refused >= _MAX_REFUSALS
         if _stops_run(error) or (exhausted and isinstance(error, PMEUnavailableError)):
             self.stopped = self.stopped or error
@@ -241,14 +269,15 @@ class _MintWorker(Worker[_Job, _Staged, list[MintVerdict]]):
         else:
             self._loop.postpone(job, verdict.retry_after or min(_backoff(job.refused - 1), _MAX_REFUSAL_SECONDS))
 
-    def _finish(self, job: _Job, link: Reuse | Settled) -> None:
-        self._tally.add(job.model_id, link.row if self._tally.keeps_items else None)
+    def _finish(self, model_id: str, link: Reuse | Settled) -> None:
+        self._tally.add(model_id, link.row if self._tally.keeps_items else None)
         self._progress.step()
 
-    def _fail(self, job: _Job, error: PMEError) -> None:
-        self._tally.fail(job.model_id, error)
-        log.error("Model %s has no new link: %s", job.model_id, error)
-        self._progress.step()
+    def _fail(self, job: MintJob, error: PMEError) -> None:
+        for model_id in job.models:
+            self._tally.fail(model_id, error)
+            log.error("Model %s has no new link: %s", model_id, error)
+            self._progress.step()
 
 
 def _verdicts(request: _Landed) -> list[MintVerdict]:

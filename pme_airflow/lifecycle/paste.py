@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pme_airflow.errors import PMEInputError, PMEReportError
 from pme_airflow.leaks.reports import Findings, PartialReportError, read_report
+from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.lookup import links_of
 from pme_airflow.ledger.model_names import known_names
 from pme_airflow.ledger.read_model.leaks import shown_counts
@@ -101,9 +102,15 @@ def pasted_links(view: LedgerView, paste: Paste) -> dict[str, Any]:
         {
             **leaked_link(row, now),
             "conn_id": view.conn_id,
-            "model_name": names.get(row.opens[0]),
+            "model_name": _name(row, names),
             "slots": shown.get(row.link_id, 0),
         }
         for row in rows[:_MOST_LISTED]
     ]
     return {"conn_id": view.conn_id, "total": len(rows), "links": links}
+
+
+def _name(row: LinkRow, names: Mapping[str, str]) -> str | None:
+    """Return the names of a link's models; ``None`` if none of them has one."""
+    named = [names.get(model_id) for model_id in row.opens]
+    return ", ".join(n or model_id for n, model_id in zip(named, row.opens, strict=True)) if any(named) else None

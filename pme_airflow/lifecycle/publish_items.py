@@ -61,7 +61,7 @@ def _checked(item: Any, rows: Mapping[str, LinkRow]) -> Mapping[str, Any] | BadI
     if row is None:
         return BadItem(_model_of(item), SlotError("the ledger knows no link with the item's link_id; mint anew"))
     if row.fingerprint != item["fingerprint"]:
-        return BadItem(row.model_id, SlotError("the item's fingerprint is not its link's; mint anew"))
+        return BadItem(row.opens[0], SlotError("the item's fingerprint is not its link's; mint anew"))
     if len(row.opens) > 1 and item["model_id"] not in row.opens:
         return BadItem(_model_of(item), SlotError("its token opens several models, and not the item's; mint anew"))
     known = item_of(row, item["model_id"] if len(row.opens) > 1 else None)

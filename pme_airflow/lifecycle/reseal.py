@@ -142,7 +142,7 @@ def _fresh(services: Services, row: LinkRow) -> str | None:
     if services.sealer.is_current(sealed):
         return None
     try:
-        opened = services.sealer.open(sealed, row.link_id, row.model_id)
+        opened = services.open_row(row)
     except PMESealError as error:
         log.error("%s", error)
         return None

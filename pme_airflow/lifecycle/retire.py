@@ -66,6 +66,9 @@ def retire(services: Services, run_context: RunContext, request: RetireRequest) 
     result = RetireResult(still_named=_still_named(request, preview), swept=request.sweep)
     gone = _clear(services, run_context, request, reason, result)
     gone += _retire_unshown(services, run_context, request, reason)
+    for row in _rows(services, gone):
+        if len(row.opens) > 1 and not _is_retired(row):
+            result.shared.append(row)
     result = replace(result, links=sum(1 for row in _rows(services, gone) if _is_retired(row)))
     return _revoke(services, run_context, request, result, gone) if request.sweep and result.links else result
 

@@ -105,6 +105,7 @@ class RetireResult:
     :param swept: whether revoking was asked for.
     :param sweep: what the sweep revoked; ``None`` if none ran to its end.
     :param sweep_error: why the sweep ended early.
+    :param shared: the links whose token opens other models too that slots still show, so that they live on.
     """
 
     cleared: BoundedList[dict[str, Any]] = field(default_factory=BoundedList)
@@ -116,11 +117,12 @@ class RetireResult:
     swept: bool = False
     sweep: SweepResult | None = None
     sweep_error: PMEError | None = None
+    shared: BoundedList[LinkRow] = field(default_factory=BoundedList)
 
     @property
     def promise_kept(self) -> bool:
         """Whether everything selected is cleared, and revoked where that was asked for."""
-        return not (self.failed or self.sweep_error or (self.swept and self.not_revoked))
+        return not (self.failed or self.sweep_error or (self.swept and (self.not_revoked or self.shared)))
 
     @property
     def summary(self) -> str:
@@ -139,6 +141,13 @@ class RetireResult:
         ]
         lines += [self._not_revoked_line(row) for row in (self.not_revoked[:100] if self.swept else [])]
         lines += [
+            f"NOT retired: link {row.link_id}, audience {row.audience}: its token opens {row.named_models}, and slots "
+            f"still show others of them. It lives until they have another one, {row.valid_until:%Y-%m-%d %H:%M} UTC at "
+            "the latest. `pme-airflow ledger flag` with the link's id and --sweep revokes it now, and the rotation "
+            "heals the others."
+            for row in self.shared[:100]
+        ]
+        lines += [
             f"{named} is still named by a placement, so the next run publishes it again: take it out, or exclude it."
             for named in self.still_named
         ]
@@ -147,7 +156,7 @@ class RetireResult:
     def _not_revoked_line(self, row: LinkRow) -> str:
         reason = self.sweep.reason_of(row) if self.sweep else str(self.sweep_error or "")
         return (
-            f"NOT revoked: link {row.link_id} of model {row.model_id}, audience {row.audience}: "
+            f"NOT revoked: link {row.link_id} of {row.named_models}, audience {row.audience}: "
             f"{reason.rstrip('.') or 'no revocation was confirmed'}. It may live until "
             f"{row.valid_until:%Y-%m-%d %H:%M} UTC. The next sweep tries again; `pme-airflow sweep` tries now."
         )
@@ -163,4 +172,5 @@ class RetireResult:
             "still_named": list(self.still_named),
             "links": self.links,
             "not_revoked": [row.link_id for row in self.not_revoked],
+            "shared": [row.link_id for row in self.shared],
         }

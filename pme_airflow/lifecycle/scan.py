@@ -13,6 +13,7 @@ from pme_airflow.leaks.encodings import redact
 from pme_airflow.leaks.files import OpenPlace, Source, Unread
 from pme_airflow.leaks.stream_search import Hit, search
 from pme_airflow.leaks.token_matcher import TokenMatcher
+from pme_airflow.ledger.link_models import named_models
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.leak_response import LeakRequest, LeakResponse, respond
@@ -68,6 +69,7 @@ class ScanFinding:
 
     :param path: the file or object; members of archives follow a ``!``.
     :param offset: bytes from its start.
+    :param models: all models that the token opens; ``model_id`` is the first of them.
     """
 
     fingerprint: str
@@ -76,10 +78,17 @@ class ScanFinding:
     audience: str
     path: str
     offset: int
+    models: tuple[str, ...] = ()
+
+    @property
+    def named_models(self) -> str:
+        """The models that the token opens, for a message."""
+        return named_models(self.models or (self.model_id,))
 
     def as_json(self) -> dict[str, Any]:
         """Return the finding as JSON, without the token; a path that is no Unicode is escaped."""
-        return {**asdict(self), "path": self.path.encode(errors="backslashreplace").decode()}
+        found = {**asdict(self), "path": self.path.encode(errors="backslashreplace").decode()}
+        return found if len(self.models) > 1 else {name: found[name] for name in found if name != "models"}
 
 
 @dataclass(frozen=True)
@@ -163,7 +172,7 @@ def _live_tokens(services: Services) -> tuple[TokenMatcher, dict[str, LinkRow], 
     for row, opened in services.live_links():
         if opened is None:
             reason = "cannot be searched for, since no key of the connection opens it. Add its key to seal_keys"
-            unread.append(Unread(f"link {row.link_id} of model {row.model_id}", reason, permanent=True))
+            unread.append(Unread(f"link {row.link_id} of {row.named_models}", reason, permanent=True))
             continue
         tokens.append(opened.token)
         links[row.fingerprint or ""] = row
@@ -171,7 +180,9 @@ def _live_tokens(services: Services) -> tuple[TokenMatcher, dict[str, LinkRow], 
 
 
 def _finding(hit: Hit, link: LinkRow) -> ScanFinding:
-    return ScanFinding(hit.fingerprint, link.link_id, link.model_id, link.audience, redact(hit.path), hit.offset)
+    return ScanFinding(
+        hit.fingerprint, link.link_id, link.opens[0], link.audience, redact(hit.path), hit.offset, link.opens
+    )
 
 
 def _respond(services: Services, request: ScanRequest, result: ScanResult) -> ScanResult:

@@ -39,8 +39,8 @@ def summary_lines(result: ScanResult) -> list[str]:
 
 
 def _line(finding: ScanFinding) -> str:
-    path = printable(finding.path, None)
-    return f"{path}:{finding.offset}  {finding.fingerprint}  {finding.model_id}  {finding.audience}"
+    path, models = printable(finding.path, None), ",".join(finding.models or [finding.model_id])
+    return f"{path}:{finding.offset}  {finding.fingerprint}  {models}  {finding.audience}"
 
 
 def as_sarif(findings: Iterable[ScanFinding]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def as_sarif(findings: Iterable[ScanFinding]) -> dict[str, Any]:
 
 def _sarif_result(finding: ScanFinding) -> dict[str, Any]:
     location = {"artifactLocation": {"uri": _uri(finding.path)}, "region": {"byteOffset": finding.offset}}
-    text = f"A live link of model {finding.model_id} ({finding.audience}), {finding.fingerprint}."
+    text = f"A live link of {finding.named_models} ({finding.audience}), {finding.fingerprint}."
     return {
         "ruleId": _RULE_ID,
         "level": "error",

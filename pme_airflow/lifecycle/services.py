@@ -52,6 +52,15 @@ class Services:
             raise PMESealError("links: an item lacks link, link_id or model_id. Take items as the mint returned them.")
         return self.sealer.open(link, link_id, model_id)
 
+    def open_row(self, row: LinkRow) -> OpenedLink:
+        """Open the link of a row; of a token that opens several models, with the address of the first one.
+
+        :raises PMESealError: if no key opens it, or its text was erased.
+        """
+        if row.sealed is None:
+            raise PMESealError("its sealed text is gone")
+        return self.sealer.open(row.sealed, row.link_id, row.opens[0])
+
     def live_links(self) -> Iterator[tuple[LinkRow, OpenedLink | None]]:
         """Yield every live link whose text is kept, opened; ``None`` in its place if no key opens it."""
         after = 0
@@ -64,7 +73,7 @@ class Services:
             for row in rows:
                 opened = None
                 with suppress(PMESealError):
-                    opened = self.sealer.open(row.sealed or "", row.link_id, row.model_id)
+                    opened = self.open_row(row)
                 yield row, opened
 
     def server_now(self) -> datetime:

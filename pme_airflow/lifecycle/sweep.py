@@ -174,11 +174,9 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         unopened: list[NotRevokedAnswer] = []
         for row in jobs:
             try:
-                if row.sealed is None:
-                    raise PMESealError("its sealed text is gone")
-                opened.append(_Opened(row, self._services.sealer.open(row.sealed, row.link_id, row.model_id)))
+                opened.append(_Opened(row, self._services.open_row(row)))
             except PMESealError as error:
-                log.error("Link %s of model %s cannot be revoked: %s", row.link_id, row.model_id, error)
+                log.error("Link %s of %s cannot be revoked: %s", row.link_id, row.named_models, error)
                 self.result.unopened.append(row)
                 self.result.note_reason(row, str(error))
                 unopened.append(NotRevokedAnswer(row, str(error), False, _KEY_MISSING_WAIT))
@@ -201,9 +199,9 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         """Ask about a revoked token, with the probe that is known to tell, or else by the status of its link."""
         client, row = self._services.client, staged.row
         if self._probe is not None:
-            found = client.probe_token(self._probe, row.model_id, staged.link.token, staged.link.url)
+            found = client.probe_token(self._probe, row.opens[0], staged.link.token, staged.link.url)
             if found is Liveness.ALIVE:
-                log.error("Link %s of model %s was confirmed revoked and still works.", row.link_id, row.model_id)
+                log.error("Link %s of %s was confirmed revoked and still works.", row.link_id, row.named_models)
             return f"{found.value} ({self._probe.value})"
         status = client.probe_link(staged.link.url)
         return "no answer" if status is None else f"HTTP {status}"
@@ -263,7 +261,7 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         self._progress.step(len(recorded.gone))
         for row in recorded.denied.irrevocable:
             self.result.irrevocable.append(row)
-            log.error("Link %s of model %s is irrevocable: it ends at %s.", row.link_id, row.model_id, row.valid_until)
+            log.error("Link %s of %s is irrevocable: it ends at %s.", row.link_id, row.named_models, row.valid_until)
 
     def cancel(self, staged: Sequence[_Opened]) -> None:
         """Leave links that will not be sent to other sweeps."""

@@ -117,7 +117,8 @@ def summary(result: SweepResult) -> dict[str, Any]:
         "revoked": [
             {
                 "link_id": row.link_id,
-                "model_id": row.model_id,
+                "model_id": row.opens[0],
+                "models": list(row.opens),
                 "audience": row.audience,
                 "fingerprint": row.fingerprint,
                 "flagged_at": row.flagged_at.isoformat() if row.flagged_at else None,

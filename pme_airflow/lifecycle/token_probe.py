@@ -138,7 +138,7 @@ def _check(services: Services, run_context: RunContext, audience: str) -> Livene
     dead = _ask(services, run_context, method, sample)
     if not dead:
         return LivenessCheck(len(sample))
-    finding = find_probe(services, run_context, dead[0].model_id)
+    finding = find_probe(services, run_context, dead[0].opens[0])
     if finding.method is not method:
         log.error("A probe called a link dead and is not believed. %s", finding.message)
         return LivenessCheck(len(sample), problem=finding.message)
@@ -149,8 +149,8 @@ def _check(services: Services, run_context: RunContext, audience: str) -> Livene
     noted = services.database.run(run_context, lambda tx: liveness.note_dead(tx, dead))
     for row in noted[:20]:
         log.error(
-            "Link %s of model %s (%s) is dead although nobody revoked it here: it is replaced now. Was it revoked "
-            "elsewhere, or was the client secret reset?", row.link_id, row.model_id, row.fingerprint,
+            "Link %s of %s (%s) is dead although nobody revoked it here: it is replaced now. Was it revoked "
+            "elsewhere, or was the client secret reset?", row.link_id, row.named_models, row.fingerprint,
         )  # fmt: skip
     return LivenessCheck(len(sample) + len(rest), tuple(noted))
 
@@ -161,11 +161,11 @@ def _method(services: Services, run_context: RunContext, row: LinkRow) -> ProbeM
     if fact is not None:
         return known_probe(services)
     opened = services.open_item(item_of(row))
-    live = services.client.probe_each(row.model_id, opened.token, opened.url)
-    never = services.client.probe_each(row.model_id, NEVER_ISSUED, _with_token(opened, NEVER_ISSUED))
+    live = services.client.probe_each(row.opens[0], opened.token, opened.url)
+    never = services.client.probe_each(row.opens[0], NEVER_ISSUED, _with_token(opened, NEVER_ISSUED))
     found = distinguishing(live, never)
     if found is None and Liveness.DEAD in live.values():
-        return find_probe(services, run_context, row.model_id).method
+        return find_probe(services, run_context, row.opens[0]).method
     if Liveness.UNKNOWN not in (*live.values(), *never.values()):
         _facts(services).save(probe_fact(found))
     return found
@@ -180,10 +180,10 @@ def _ask(services: Services, run_context: RunContext, method: ProbeMethod, rows:
     found: dict[Liveness, list[LinkRow]] = {kind: [] for kind in Liveness}
     for row in rows:
         try:
-            opened = services.sealer.open(row.sealed or "", row.link_id, row.model_id)
+            opened = services.open_row(row)
         except PMESealError:
             continue
-        found[services.client.probe_token(method, row.model_id, opened.token, opened.url)].append(row)
+        found[services.client.probe_token(method, row.opens[0], opened.token, opened.url)].append(row)
     if found[Liveness.ALIVE]:
         services.database.run(run_context, lambda tx: liveness.note_alive(tx, found[Liveness.ALIVE]))
     return found[Liveness.DEAD]

@@ -104,12 +104,12 @@ def response_alarms(response: LeakResponse) -> list[str]:
 def _never_revoked(result: SweepResult) -> dict[str, str]:
     """Return a sentence for each link that became irrevocable, or that no key of the connection opens."""
     irrevocable = {
-        row.link_id: f"Link {row.link_id} of model {row.model_id} is irrevocable; it ends at "
+        row.link_id: f"Link {row.link_id} of {row.named_models} is irrevocable; it ends at "
         f"{row.valid_until:%Y-%m-%d %H:%M} UTC."
         for row in result.irrevocable
     }
     unopened = {
-        row.link_id: f"Link {row.link_id} of model {row.model_id} cannot be opened with the connection's keys, so it "
+        row.link_id: f"Link {row.link_id} of {row.named_models} cannot be opened with the connection's keys, so it "
         "is not revoked."
         for row in result.unopened
     }

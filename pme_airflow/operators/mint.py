@@ -43,11 +43,16 @@ class PMEMintLinksOperator(BaseOperator):
     :param pme_conn_id: the PME connection. (templated)
     :param check_alive: whether the API is asked about a sample of the live links, one at least and 1 % of the day's
         mints at the most, each link once in its life. A link that is dead is replaced now. The keeper does that.
+    :param models_per_token: how many models may share a token, up to 100; 1 for a link for each. Sharing takes fewer
+        requests, and revoking one token darkens all of its models until they are healed. Where the API makes no such
+        tokens, each model gets a link. (templated)
     :return: a list of XCom items, sealed; for more than a thousand links, a reference to them in the ledger, which the
         transfers and ``PMEHook.items`` take as well.
     """
 
-    template_fields: Sequence[str] = ("models", "valid_for", "audience", "renew_before", "pme_conn_id")
+    template_fields: Sequence[str] = (
+        "models", "valid_for", "audience", "renew_before", "pme_conn_id", "models_per_token",
+    )  # fmt: skip
     operator_extra_links = (PMEModelLink(),)
     ui_color = "#e3f1d9"
 
@@ -60,6 +65,7 @@ class PMEMintLinksOperator(BaseOperator):
         renew_before: str | timedelta | None = None,
         pme_conn_id: str = "pme_default",
         check_alive: bool = False,
+        models_per_token: int | str = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -69,6 +75,7 @@ class PMEMintLinksOperator(BaseOperator):
         self.renew_before = renew_before
         self.pme_conn_id = pme_conn_id
         self.check_alive = check_alive
+        self.models_per_token = models_per_token
         self.model_page = ""
 
     def execute(self, context: Any) -> list[dict[str, Any]] | dict[str, Any]:
@@ -89,6 +96,7 @@ class PMEMintLinksOperator(BaseOperator):
                 self.renew_before,
                 run_context=run_context_of(context),
                 check_alive=self.check_alive,
+                models_per_token=self.models_per_token,
             )
             self.model_page = _model_page(hook.settings.host, outcome)
         self._report(outcome)
@@ -109,6 +117,8 @@ class PMEMintLinksOperator(BaseOperator):
             outcome.lost,
             len(outcome.failures),
         )
+        if outcome.shared_tokens:
+            self.log.info("Audience %s: the links minted share %d tokens.", self.audience, outcome.shared_tokens)
         if outcome.dead:
             self.log.error("Audience %s: %d links were dead at the API and are replaced.", self.audience, outcome.dead)
         count("dead_links", outcome.dead)

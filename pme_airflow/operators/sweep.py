@@ -87,7 +87,7 @@ def _failure(result: SweepResult) -> AirflowException | None:
     from pme_airflow.airflow_compat import AirflowException, AirflowFailException
 
     if result.irrevocable or result.unopened:
-        irrevocable = ", ".join(f"{row.link_id} of model {row.model_id}" for row in result.irrevocable[:_MOST_NAMED])
+        irrevocable = ", ".join(f"{row.link_id} of {row.named_models}" for row in result.irrevocable[:_MOST_NAMED])
         unopened = ", ".join(row.link_id for row in result.unopened[:_MOST_NAMED])
         return AirflowFailException(
             f"Irrevocable now: {irrevocable or 'none'}. Not opened by the connection's keys: {unopened or 'none'}."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 
 from pme_airflow.placements.nights import longest_night
 from pme_airflow.placements.placement import Placement
+from pme_airflow.placements.token_sharing import sharing_words
 
 __all__ = ["LONGEST_RUN", "Plan", "plan"]
 
@@ -21,12 +22,14 @@ class Plan:
     :param survives: the longest outage that leaves no slot dark; negative if there is a gap without any outage.
     :param rule: what limits it.
     :param cure: what to change if it is negative.
+    :param sharing: what tokens for several models win and cost; empty for single links.
     """
 
     audience: str
     survives: timedelta
     rule: str
     cure: str
+    sharing: str = ""
 
     @property
     def leaves_gap(self) -> bool:
@@ -49,8 +52,11 @@ def plan(placement: Placement, given_validity: timedelta | None = None, today: d
     """
     requested = placement.valid_for.duration
     life = min(requested, given_validity or requested)
+    models = placement.listed_models
+    sharing = sharing_words(placement.models_per_token, None if models is None else len(models))
     if placement.keep_every is None:
-        return _nightly_plan(placement, life, today or datetime.now(timezone.utc).date())
+        nightly = _nightly_plan(placement, life, today or datetime.now(timezone.utc).date())
+        return replace(nightly, sharing=sharing)
     margin, every = placement.renew_before * (life / requested), placement.keep_every
     rule = (
         f"a link of {_words(life)}{_clamped(life, requested)} is due with {_words(margin)} left, is seen up to "
@@ -58,7 +64,7 @@ def plan(placement: Placement, given_validity: timedelta | None = None, today: d
     )
     shorter = max(timedelta(seconds=10), margin / 3)
     cure = f"Set keep_every to {_words(shorter)} or less, or valid_for longer"
-    return Plan(placement.audience, margin - every - LONGEST_RUN, rule, cure)
+    return Plan(placement.audience, margin - every - LONGEST_RUN, rule, cure, sharing)
 
 
 def _nightly_plan(placement: Placement, life: timedelta, today: date) -> Plan:

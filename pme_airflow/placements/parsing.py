@@ -19,11 +19,12 @@ from pme_airflow.durations import SHORT_VALIDITY, Validity, parse_duration
 from pme_airflow.embed_params import EmbedParams
 from pme_airflow.errors import PMEInputError
 from pme_airflow.leaks.encodings import redact
-from pme_airflow.model_ids import model_id_of
+from pme_airflow.model_ids import model_id_in_file
 from pme_airflow.placements.outage import plan
 from pme_airflow.placements.placement import DEFAULT_TIMEZONE, Placement
 from pme_airflow.placements.problems import ProblemCollector, shown
 from pme_airflow.placements.target_specs import read_targets
+from pme_airflow.placements.token_sharing import read_sharing
 from pme_airflow.printable import printable
 
 __all__ = ["check", "connections", "load"]
@@ -36,11 +37,13 @@ _KEYS = frozenset(
         "exclude",
         "keep_every",
         "models",
+        "models_per_token",
         "params",
         "pme_conn_id",
         "renew_before",
         "targets",
         "timezone",
+        "token",
         "valid_for",
     }
 )
@@ -181,6 +184,7 @@ def _placement_of(entry: Mapping[str, Any], problems: ProblemCollector) -> Place
         allow_clearing,
         _read_timezone(entry, problems),
         _read_params(entry.get("params"), ids, exclude, problems),
+        read_sharing(entry, problems),
     )
 
 
@@ -294,7 +298,7 @@ def _read_ids(raw: Any, key: str, problems: ProblemCollector) -> list[str]:
     found: list[str] = []
     for index, value in enumerate(raw):
         try:
-            model_id = model_id_of(value)
+            model_id = model_id_in_file(value)
         except PMEInputError as error:
             problems.add_error(f"{key}[{index}]", error)
             continue

@@ -55,6 +55,7 @@ class Placement:
     :param exclude: ids of models that are not published.
     :param allow_clearing: whether more than half of the slots may be cleared at once.
     :param params: the Showcase parameters of the links.
+    :param models_per_token: how many models may share a token; 1 for a link for each.
     :param timezone: the IANA time zone in which the nightly run is at 02:00.
     """
 
@@ -70,6 +71,7 @@ class Placement:
     allow_clearing: bool = False
     timezone: str = DEFAULT_TIMEZONE
     params: EmbedParams = field(default_factory=EmbedParams)
+    models_per_token: int = 1
 
     @property
     def group(self) -> str:

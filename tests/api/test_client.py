@@ -248,26 +248,6 @@ def test_a_list_that_does_not_end_is_an_error(scripted: PMEClient, api: mocking.
         list(scripted.models())
 
 
-@pytest.mark.parametrize("offset", [5.5, ["5"], {"a": 1}, True])
-def test_an_offset_of_no_known_form_ends_the_list_with_an_error(
-    scripted: PMEClient, api: mocking.Mocker, offset: object
-) -> None:
-    api.post(GRAPH, json={"data": {"models": {"results": [], "nextOffset": offset}}})
-    with pytest.raises(PMEProtocolError, match="offset"):
-        list(scripted.models())
-
-
-def test_a_list_whose_offsets_never_end_is_an_error(
-    scripted: PMEClient, api: mocking.Mocker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pme_airflow.api.client._MAX_PAGES", 20)
-    offsets = iter(range(1000))
-    api.post(GRAPH, json=lambda *_: {"data": {"models": {"results": [], "nextOffset": str(next(offsets))}}})
-    with pytest.raises(PMEProtocolError, match="does not end"):
-        list(scripted.models())
-    assert next(offsets) == 20
-
-
 def test_a_host_that_is_no_pme_api_is_named_as_such(scripted: PMEClient, api: mocking.Mocker) -> None:
     api.post(TOKEN, text="<html>welcome</html>")
     with pytest.raises(PMEProtocolError, match="API address"):

@@ -12,11 +12,12 @@ import requests_mock as mocking
 
 from pme_airflow.api.client import PMEClient
 from pme_airflow.api.dialect import Dialect, DialectMemory, MutationNames
-from pme_airflow.api.messages import Model
+from pme_airflow.api.messages import MintRequest, Model
 from pme_airflow.api.outcomes import Made, NotMade, Revoked
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.server import serving
-from pme_airflow.errors import LedgerUnavailableError
+from pme_airflow.durations import Validity
+from pme_airflow.errors import LedgerUnavailableError, PMESharedTokenError
 from pme_airflow.secrets import SecretStr
 from tests.api.scripted import GRAPH, made, requests_for
 from tests.conftest import MODELS, SECRET
@@ -219,3 +220,49 @@ def test_one_of_several_requests_goes_first_and_the_rest_wait_for_it() -> None:
     with memory.first_alone():
         order.append("third")
     assert order == ["first", "second", "third"]
+
+
+SEVERAL = MintRequest("Model000000", Validity(600), ("Model000000", "Model000001"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": 'Cannot query field "createPrivateModelEmbedToken" on type "Mutation". Did you mean '
+                    '"deletePrivateModelEmbedToken" or "createPrivateModelEmbedLink"?'},
+        {"message": "Validation error (FieldUndefined@[createPrivateModelEmbedToken]) : Field "
+                    "'createPrivateModelEmbedToken' in type 'Mutation' is undefined"},
+        {"message": "removed", "locations": [{"line": 2, "column": 3}]},
+    ],
+    ids=["graphql-js", "graphql-java", "place"],
+)  # fmt: skip
+def test_a_missing_call_for_several_models_is_asked_for_once(
+    scripted: PMEClient, api: mocking.Mocker, error: dict[str, Any]
+) -> None:
+    api.post(GRAPH, [{"status_code": 400, "json": {"errors": [error]}}, made()])
+    for asked in (1, 1):
+        (verdict,) = scripted.mint([SEVERAL])
+        assert isinstance(verdict, NotMade)
+        assert isinstance(verdict.error, PMESharedTokenError)
+        assert verdict.resend
+        assert len(queries(api)) == asked
+    assert isinstance(scripted.mint(requests_for(1))[0], Made)
+
+
+def test_other_processes_learn_that_the_call_is_missing(world: World, address: str) -> None:
+    store = Store()
+    for _ in range(3):
+        client = PMEClient("emulator-client", SecretStr(SECRET), address, memory=DialectMemory(store))
+        assert isinstance(client.mint([SEVERAL])[0], NotMade)
+        assert isinstance(client.mint(requests_for(1))[0], Made)
+    assert world.counts["refused_documents"] == 1
+
+
+def test_a_token_for_several_models_does_not_show_by_which_names_the_api_knows_the_others() -> None:
+    world = World(Settings(client_secret=SECRET, models=MODELS, second_spelling=True, shared_tokens=True))
+    with serving(world) as address, PMEClient("emulator-client", SecretStr(SECRET), address) as client:
+        (several,) = client.mint([SEVERAL])
+        (single,) = client.mint(requests_for(1))
+        assert isinstance(several, Made)
+        assert isinstance(single, Made)
+        assert [type(v) for v in client.revoke([several.link.access_token])] == [Revoked]

@@ -27,6 +27,7 @@ from pme_airflow.errors import (
     PMEModelError,
     PMENotEnabledError,
     PMEProtocolError,
+    PMESharedTokenError,
     PMEUnavailableError,
     PMEUnreachableError,
 )
@@ -373,3 +374,51 @@ def test_only_the_apis_own_refusal_of_the_token_is_a_denial(exchange: Exchange, 
     assert isinstance(verdict, NotRevoked)
     assert verdict.denied is denied
     assert verdict.sent is (exchange.written if isinstance(exchange, NoResponse) else True)
+
+
+SEVERAL = {"a0": MintRequest("yyHDFKzPzvN", Validity(600), ("yyHDFKzPzvN", "SxQL3iGyoDo"))}
+SHARED = {"accessToken": "t" * 25, "validUntil": "2026-05-01T12:10:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("errors", "complete"),
+    [
+        ([], True),
+        ([{"message": "x", "path": ["a0", "validUntil"], "httpStatus": 500}], True),
+        ([{"message": "x", "path": ["a0", "modelIds", 1], "httpStatus": 404}], False),
+        ([{"message": "x", "path": ["a0"], "httpStatus": 404}], False),
+        ([{"message": "x", "path": ["a0", "accessToken"]}], False),
+    ],
+    ids=["none", "of another field", "of an id", "of the whole", "of the token"],
+)
+def test_a_token_for_several_models_that_came_with_errors_may_not_open_all(errors: list[Any], complete: bool) -> None:
+    verdict = judge_mint(response({"data": {"a0": SHARED}, "errors": errors}), SEVERAL, NOW)["a0"]
+    assert isinstance(verdict, Made)
+    assert verdict.is_complete == complete
+    assert verdict.link.url.reveal() == "https://my.matterport.com/show?m=yyHDFKzPzvN&auth=Bearer+" + "t" * 25
+
+
+def test_the_showcase_of_an_api_on_this_machine_is_there_too() -> None:
+    made = judge_mint(response({"data": {"a0": SHARED}}), SEVERAL, NOW, "http://127.0.0.1:8000")["a0"]
+    assert isinstance(made, Made)
+    assert made.link.url.reveal().startswith("http://127.0.0.1:8000/show?m=yyHDFKzPzvN&")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "resend"),
+    [
+        ({"httpStatus": 404}, PMEModelError, False),
+        ({"httpStatus": 429}, PMEUnavailableError, True),
+        ({"httpStatus": 403, "message": 'The field "createPrivateModelEmbedToken" is gone'}, PMESharedTokenError, True),
+    ],
+    ids=["model", "busy", "call"],
+)
+def test_a_refused_token_for_several_models_names_all_of_them(
+    error: dict[str, Any], kind: type[Exception], resend: bool
+) -> None:
+    body = {"data": {"a0": None}, "errors": [{"message": "x", **error, "path": ["a0"]}]}
+    verdict = judge_mint(response(body), SEVERAL, NOW)["a0"]
+    assert isinstance(verdict, NotMade)
+    assert (type(verdict.error), verdict.resend) == (kind, resend)
+    if kind is not PMESharedTokenError:
+        assert "Models yyHDFKzPzvN, SxQL3iGyoDo" in str(verdict.error)

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,9 @@ def services(address: str, ledger: str) -> Services:
     return services_at(address, ledger, SECRET, grace=timedelta(0), batch_size=3, max_concurrency=2)
 
 
-def rotation(address: str, ledger: str, folder: Path, run: str) -> None:
+def rotation(address: str, ledger: str, folder: Path, run: str, models_per_token: int = 1) -> None:
     made = services(address, ledger)
-    outcome = mint(made, run, MODELS, demand())
+    outcome = mint(made, run, MODELS, demand(), models_per_token)
     publish(made, run, Files(folder), outcome.items)
     sweep(made)
 
@@ -76,31 +77,33 @@ def ended(pid: int) -> int:
 
 
 @pytest.mark.timeout(scaled(300, 3600))
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(("kind", "models_per_token"), [("sqlite", 1), ("postgresql", 1), ("sqlite", 4)])
 def test_a_killed_rotation_is_whole_after_a_plain_rerun(
-    kind: str, servers: Callable[[str], str], tmp_path: Path
+    kind: str, models_per_token: int, servers: Callable[[str], str], tmp_path: Path
 ) -> None:
     ledger = fresh(servers(kind))
     emulator, address = start_emulator(tmp_path, "--models", str(len(MODELS)), "--latency", "0.01")
     folder = tmp_path / "slots"
     folder.mkdir()
+    requests.post(f"{address}/_emulator/control", json={"shared_tokens": True}, timeout=30).raise_for_status()
+    work = partial(rotation, address, ledger, folder, models_per_token=models_per_token)
     chance = random.Random(11)
     try:
-        assert ended(forked(lambda: rotation(address, ledger, folder, "first"))) == 0
+        assert ended(forked(lambda: work("first"))) == 0
         begun = time.monotonic()
-        assert ended(forked(lambda: rotation(address, ledger, folder, "second"))) == 0
+        assert ended(forked(lambda: work("second"))) == 0
         whole = time.monotonic() - begun
         killed = night = 0
         while killed < KILLS:
             night += 1
             a_day_passes(address, ledger)
             before = minted(address)
-            pid = forked(lambda night=night: rotation(address, ledger, folder, f"night{night}"))  # type: ignore[misc]
+            pid = forked(lambda night=night: work(f"night{night}"))  # type: ignore[misc]
             time.sleep(chance.uniform(0.02, whole * 0.9))
             os.kill(pid, signal.SIGKILL)
             killed += ended(pid) == -signal.SIGKILL
             nobody_is_dark(address, folder)
-            assert ended(forked(lambda night=night: rotation(address, ledger, folder, f"night{night}"))) == 0  # type: ignore[misc]
+            assert ended(forked(lambda night=night: work(f"night{night}"))) == 0  # type: ignore[misc]
             nobody_is_dark(address, folder)
             everything_is_known(address, ledger)
             again = {model: count - before[model] for model, count in minted(address).items()}
@@ -122,7 +125,7 @@ def truth(address: str) -> list[dict[str, Any]]:
 
 
 def minted(address: str) -> Counter[str]:
-    return Counter(token["model_id"] for token in truth(address))
+    return Counter(model for token in truth(address) for model in (token["model_id"], *token["more_models"]))
 
 
 def nobody_is_dark(address: str, folder: Path) -> None:
@@ -135,7 +138,9 @@ def everything_is_known(address: str, ledger: str) -> None:
     known = rows(made)
     live = {row.fingerprint for row in known if row.state.value == "live"}
     hidden = Counter(
-        t["model_id"] for t in truth(address) if t["alive"] and fingerprint(AccessToken(t["token"])) not in live
+        min(t["model_id"], *t["more_models"], t["model_id"])
+        for t in truth(address)
+        if t["alive"] and fingerprint(AccessToken(t["token"])) not in live
     )
-    cover = Counter(row.model_id for row in known if row.state.value in ("minting", "unaccounted"))
+    cover = Counter(min(row.opens) for row in known if row.state.value in ("minting", "unaccounted"))
     assert not hidden - cover, "a live token is neither known nor covered"

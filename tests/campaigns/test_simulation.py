@@ -11,9 +11,10 @@ DAYS, MODELS = scaled((3, 8), (14, 67))
 
 
 @pytest.mark.timeout(scaled(200, 1200))
+@pytest.mark.parametrize("models_per_token", [1, 5])
 @pytest.mark.parametrize("seed", range(1, scaled(3, 21)))
-def test_a_fortnight_of_outages_up_to_eleven_hours_leaves_nothing_dark(seed: int) -> None:
-    report = Simulation(seed, days=DAYS, models=MODELS).run()
+def test_a_fortnight_of_outages_up_to_eleven_hours_leaves_nothing_dark(seed: int, models_per_token: int) -> None:
+    report = Simulation(seed, days=DAYS, models=MODELS, models_per_token=models_per_token).run()
     assert report.outages
     assert report.dark == []
     assert report.unknown == 0

@@ -19,8 +19,9 @@ from pme_airflow.errors import PMEModelError
 from pme_airflow.ledger import audit, mint_requests, mint_runs
 from pme_airflow.ledger.mint_requests import PendingMint
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.mint_jobs import MintJob
 from pme_airflow.lifecycle.mint_result import MintResult, MintTally
-from pme_airflow.lifecycle.mint_worker import _Job, _MintWorker, _Staged
+from pme_airflow.lifecycle.mint_worker import _MintWorker, _Staged
 from pme_airflow.lifecycle.services import UNKNOWN_CLOCK_ERROR, Services
 from tests.conftest import MODELS, SECRET
 from tests.support.clocks import FakeClock
@@ -74,7 +75,7 @@ def test_a_batch_is_as_old_as_its_oldest_mint(
     clock.advance(100)
     ages = {ALL[0]: 0.0, ALL[1]: oldest}
     batch = [
-        _Staged(PendingMint(model_id, f"lnk_{model_id}"), _Job(model_id), clock.monotonic() - age)
+        _Staged(PendingMint(model_id, f"lnk_{model_id}"), MintJob((model_id,)), clock.monotonic() - age)
         for model_id, age in ages.items()
     ]
     verdicts = worker.send(batch)

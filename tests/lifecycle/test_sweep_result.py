@@ -102,7 +102,7 @@ def test_the_json_has_no_links(links: list[LinkRow]) -> None:
     shown = json.loads(json.dumps(summary(result)))
     (revoked,) = shown["revoked"]
     assert revoked == {
-        "link_id": links[0].link_id, "model_id": links[0].model_id, "audience": "intranet",
+        "link_id": links[0].link_id, "model_id": links[0].model_id, "models": [links[0].model_id], "audience": "intranet",
         "fingerprint": links[0].fingerprint, "flagged_at": (NOW - timedelta(seconds=10)).isoformat(), "exposure": 10.0,
     }  # fmt: skip
     assert (shown["revoked_count"], shown["expired"], shown["pending"], shown["alive"]) == (1, 4, 2, 5)

@@ -56,10 +56,10 @@ def test_a_listener_that_fails_stops_no_other(operator: PMERevocationSweepOperat
 
 
 def test_a_sweep_alarms_what_is_irrevocable_unopened_hit_pending_or_another_clients() -> None:
-    row = SimpleNamespace(link_id="lnk_1", model_id="m1", valid_until=UNTIL)
+    row = SimpleNamespace(link_id="lnk_1", named_models="model m1", valid_until=UNTIL)
     result = swept(tombstones=["sha256:t"], alive=(FlaggedAlive("own", 3, 1, UNTIL), FlaggedAlive("b", 2, 0, UNTIL)))
     result.irrevocable.append(row)  # type: ignore[arg-type]
-    result.unopened.append(SimpleNamespace(link_id="lnk_2", model_id="m2", valid_until=UNTIL))  # type: ignore[arg-type]
+    result.unopened.append(SimpleNamespace(link_id="lnk_2", named_models="model m2", valid_until=UNTIL))  # type: ignore[arg-type]
     assert alerts.sweep_alarms(result) == [
         "Link lnk_1 of model m1 is irrevocable; it ends at 2026-11-27 03:04 UTC.",
         "Link lnk_2 of model m2 cannot be opened with the connection's keys, so it is not revoked.",

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from pme_airflow.dev.emulator import World
@@ -122,3 +123,19 @@ def test_the_items_open(world: World, task: FakeTask) -> None:
     (item,) = operator(models=MANY[:1]).execute(task.context())
     (issued,) = world.alive()
     assert PMEHook().open(item).endswith(f"auth=Bearer+{issued.token}")
+
+
+def test_models_share_a_token_where_that_is_asked_for(
+    world: World, address: str, task: FakeTask, metrics: dict[str, float]
+) -> None:
+    requests.post(f"{address}/_emulator/control", json={"shared_tokens": True}, timeout=10).raise_for_status()
+    items = operator(models=MANY[:5], models_per_token="3").execute(task.context())
+    assert [set(item) for item in items] == [FIELDS] * 5
+    assert len({item["fingerprint"] for item in items}) == world.counts["minted"] == 2
+    for item in items:
+        url = PMEHook().open(item)
+        assert f"m={item['model_id']}&" in url
+        PMEHook().record_publication(item, "own", item["model_id"])
+    assert metrics == {"pme.minted": 5}
+    with pytest.raises(AirflowFailException, match="models_per_token"):
+        operator(models_per_token=1000).execute(task.context())

@@ -326,10 +326,20 @@ def test_parameters_that_could_change_a_link_are_refused_by_name(params: str, li
 
 
 def test_a_view_stands_for_a_model() -> None:
-    (placement,) = check("models: [3k5wz1a8f0q2x7c9v6b4n1m8p]\ntargets: [{kind: slack, channel: '#tours'}]")
-    assert placement.listed_models == ["3k5wz1a8f0q2x7c9v6b4n1m8p"]
+    view = "3k5wz1a8f0q2x7c9v6b4n1m8p"
+    address = f"https://my.matterport.com/show/?m={view}"
+    (placement,) = check(f"models: ['{address}']\ntargets: [{{kind: slack, channel: '#tours'}}]")
+    assert placement.listed_models == [view]
 
 
 def test_a_path_that_is_no_address_is_read_as_it_is() -> None:
     (placement,) = check('models: {query: "*"}\ntargets: [{kind: object_storage, path: "file://b]/p"}]\n')
     assert placement.targets[0].options["path"] == "file://b]/p"
+
+
+def test_a_token_among_the_models_is_refused_and_not_repeated() -> None:
+    token = "k3f9x0a8q7w6e5r4t3y2u1i0p"
+    for key in ("models", "exclude"):
+        with pytest.raises(PMEInputError, match=rf"{key}\[1\]: 25 characters may be a token") as refused:
+            check(changed(**{key: ["yyHDFKzPzvN", token]}))
+        assert token not in str(refused.value)

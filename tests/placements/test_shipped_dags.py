@@ -83,6 +83,15 @@ def test_a_query_s_exclusions_reach_the_mint(tmp_path: Path, monkeypatch: pytest
     assert nightly.get_task("list_default").models == {"query": "*", "exclude": [MODEL]}
 
 
+@pytest.mark.parametrize(("keys", "most"), [({}, 1), ({"token": "shared", "models_per_token": 5}, 5)])
+def test_shared_tokens_reach_the_mint(
+    keys: dict[str, Any], most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = yaml.safe_dump({"models": {"query": "*"}, "targets": [SHELF], **keys})
+    for name, task in (("pme_link_keeper", "keep_default"), ("pme_nightly_rotation", "mint_default")):
+        assert dag_of(name, text, tmp_path, monkeypatch).get_task(task).models_per_token == most
+
+
 def test_the_keeper_and_the_sweep_wake_for_any_one_of_their_assets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,9 +41,9 @@ from pme_airflow.ledger import (
 )
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import tuned
-from pme_airflow.ledger.links import by_id, load, query
+from pme_airflow.ledger.links import by_id, fetch, query
 from pme_airflow.ledger.mint_answers import MintAnswer
-from pme_airflow.ledger.mint_requests import Demand, PendingMint, Reuse
+from pme_airflow.ledger.mint_requests import Demand, PendingMint, Prepared, Reuse
 from pme_airflow.ledger.mint_runs import MintRun
 from pme_airflow.ledger.revocations import NotRevokedAnswer, NotRevokedOutcome
 from pme_airflow.ledger.run_context import RunContext
@@ -85,7 +85,10 @@ class Owner:
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """See the module's words."""
+    """See the module's words. Each model has a link of its own; see :class:`SharedTokenMachine`."""
+
+    #: Whether the models share tokens.
+    shares = False
 
     @initialize()
     def begin(self) -> None:
@@ -114,26 +117,38 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ mints
 
-    @rule(who=st.integers(0, OWNERS - 1), model=st.sampled_from(MODELS))
-    def prepare(self, who: int, model: str) -> None:
-        owner = self.owners[who]
-        if any(entry.model_id == model for entry in owner.flying):
-            return
+    def _prepare(self, owner: Owner, model: str, alone: bool = False) -> list[Prepared]:
+        wanted = MODELS if self.shares and not alone else (model,)
         with self.database.write(owner.mint_run.run_context) as tx:
-            (entry,) = mint_requests.prepare(
-                tx, owner.mint_run, owner.demand, [model], self.clock.now(), lambda _: True
-            )
-        if isinstance(entry, PendingMint):
-            for other in self.owners:
-                if other is not owner and any(e.model_id == model for e in other.flying):
-                    held = self.clock.now() - other.begun[model]
-                    assert held >= claims.CLAIM_TTL, "two owners mint for one model at once"
-            owner.flying.append(entry)
-            owner.begun[model] = self.clock.now()
-        elif isinstance(entry, Reuse):
-            assert entry.row.usable, "a link that is flagged, retired or dead was reused"
+            return mint_requests.prepare(
+                tx, owner.mint_run, owner.demand, wanted, self.clock.now(), lambda _: True,
+                [wanted] if self.shares else None,
+            )  # fmt: skip
 
-    def _claims(self, owner: Owner, model: str) -> bool:
+    @rule(who=st.integers(0, OWNERS - 1), model=st.sampled_from(MODELS), alone=st.booleans())
+    def prepare(self, who: int, model: str, alone: bool) -> None:
+        owner = self.owners[who]
+        if any(self.shares or model in entry.opens for entry in owner.flying):
+            return
+        for entry in self._prepare(owner, model, alone):
+            if isinstance(entry, PendingMint):
+                for other, named in ((other, named) for other in self.owners for named in entry.opens):
+                    if other is not owner and any(named in e.opens for e in other.flying):
+                        held = self.clock.now() - other.begun[named]
+                        assert held >= claims.CLAIM_TTL, "two owners mint for one model at once"
+                owner.flying.append(entry)
+                owner.begun |= dict.fromkeys(entry.opens, self.clock.now())
+            elif isinstance(entry, Reuse):
+                assert entry.row.usable, "a link that is flagged, retired or dead was reused"
+                assert entry.model_id in entry.row.opens, "a link was reused for a model that it does not open"
+
+    def _issue(self, entry: PendingMint) -> IssuedToken:
+        return self.world.issue(entry.opens[0], 86400, entry.opens[1:])
+
+    def _claims(self, owner: Owner, entry: PendingMint) -> bool:
+        return all(self._claims_model(owner, model) for model in entry.opens)
+
+    def _claims_model(self, owner: Owner, model: str) -> bool:
         key = owner.demand.claim_key(model)
         with self.database.read() as tx:
             row = tx.execute(
@@ -152,7 +167,7 @@ class LedgerMachine(RuleBasedStateMachine):
         owner = self._one_of([owner for owner in self.owners if owner.flying], who)
         entry = owner.flying.pop(0)
         already = owner.made.pop(entry.link_id, None)
-        issued = already or (self.world.issue(entry.model_id, 86400) if fate in ("made", "lost_though_made") else None)
+        issued = already or (self._issue(entry) if fate in ("made", "lost_though_made") else None)
         verdict: Any = Unknown("a test's")
         sealed = digest = None
         if fate == "made" and issued is not None:
@@ -163,7 +178,7 @@ class LedgerMachine(RuleBasedStateMachine):
             verdict, sealed, digest = Made(link), "pme-sealed:v1:k:text", fingerprint(token)
         elif fate == "not_made" and issued is None:
             verdict = NotMade(PMEUnavailableError("busy"), resend=True)
-        claimed = self._claims(owner, entry.model_id)
+        claimed = self._claims(owner, entry)
         with self.database.write(owner.mint_run.run_context) as tx:
             (settled,) = mint_answers.settle(
                 tx, owner.demand, [MintAnswer(entry, verdict, sealed, digest)], self.clock.now()
@@ -178,7 +193,7 @@ class LedgerMachine(RuleBasedStateMachine):
         owner = self._one_of([owner for owner in self.owners if owner.flying], who)
         for entry in owner.flying:
             if acted and entry.link_id not in owner.made and self._may_be_sent(entry):
-                self.world.issue(entry.model_id, 86400)
+                self._issue(entry)
         self.owners[self.owners.index(owner)] = self._fresh(None)
 
     @staticmethod
@@ -217,8 +232,16 @@ class LedgerMachine(RuleBasedStateMachine):
             owner.putting = (slot, row.link_id)
 
     def _plan(self, slot: str, link_id: str, actor: RunContext) -> SlotPlan:
+        models = {slot: self._model_at(slot, link_id)}
         with self.database.write(actor) as tx:
-            return slot_claims.open_slots(tx, "site", {slot: link_id})[slot]
+            return slot_claims.open_slots(tx, "site", {slot: link_id}, models=models)[slot]
+
+    def _model_at(self, slot: str, link_id: str) -> str:
+        """Each slot shows one of the models of a token that opens several."""
+        with self.database.read() as tx:
+            row = by_id(tx, link_id)
+        assert row is not None
+        return row.opens[SLOTS.index(slot) % len(row.opens)]
 
     @precondition(lambda self: any(owner.putting for owner in self.owners))
     @rule(who=st.integers(0, OWNERS - 1), fate=st.sampled_from(["shown", "shown", "failed", "killed"]))
@@ -252,7 +275,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _publish(self, slot: str, link_id: str, actor: RunContext, *, claimed: bool) -> bool:
         """Publish, and hold the ledger to what may be recorded; whether it was."""
-        entry = publications.Shown(slot, link_id, {})
+        entry = publications.Shown(slot, link_id, {}, model_id=self._model_at(slot, link_id))
         with self.database.write(actor) as tx:
             if publications.publish(tx, "site", [entry], claimed=claimed):
                 return False
@@ -276,15 +299,12 @@ class LedgerMachine(RuleBasedStateMachine):
         """A whole run in which all goes well, or the target alone fails."""
         owner = self._fresh(None)
         actor = owner.mint_run.run_context
-        with self.database.write(owner.mint_run.run_context) as tx:
-            (entry,) = mint_requests.prepare(
-                tx, owner.mint_run, owner.demand, [model], self.clock.now(), lambda _: True
-            )
+        entry = self._prepare(owner, model)[-1]
         if not isinstance(entry, PendingMint):
             return
-        issued = self.world.issue(model, 86400)
+        issued = self._issue(entry)
         token = AccessToken(issued.token)
-        made = Made(EmbedLink(model, token, "showcase", SecretStr("https://x.test/"), issued.valid_until))
+        made = Made(EmbedLink(entry.opens[0], token, "showcase", SecretStr("https://x.test/"), issued.valid_until))
         with self.database.write(owner.mint_run.run_context) as tx:
             answer = MintAnswer(entry, made, "pme-sealed:v1:k:text", fingerprint(token))
             mint_answers.settle(tx, owner.demand, [answer], self.clock.now())
@@ -321,7 +341,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if owner.flying[0].link_id in owner.made or not self._may_be_sent(owner.flying[0]):
             return
         entry = owner.flying[0]
-        owner.made[entry.link_id] = self.world.issue(entry.model_id, 86400)
+        owner.made[entry.link_id] = self._issue(entry)
         self._flag(fingerprint(AccessToken(owner.made[entry.link_id].token)))
 
     def _flag(self, digest: str) -> None:
@@ -366,7 +386,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _rows(self) -> list[links.LinkRow]:
         with self.database.read() as tx:
-            return [load(row) for row in tx.execute(query().order_by(link_table.c.seq))]
+            return fetch(tx, query().order_by(link_table.c.seq))
 
     @invariant()
     def nothing_live_is_unknown(self) -> None:
@@ -381,7 +401,7 @@ class LedgerMachine(RuleBasedStateMachine):
                  if t.model_id == model and fingerprint(AccessToken(t.token)) not in known), reverse=True,
             )  # fmt: skip
             cover = sorted(
-                (row.valid_until for row in rows if row.model_id == model
+                (row.valid_until for row in rows if row.opens[0] == model
                  and row.state in (State.MINTING, State.UNACCOUNTED)), reverse=True,
             )  # fmt: skip
             assert len(hidden) <= len(cover), "a live token is covered by no row"
@@ -443,6 +463,12 @@ class LedgerMachine(RuleBasedStateMachine):
         for row in self._rows():
             if row.fingerprint in stones and row.state is State.LIVE:
                 assert row.flagged_at is not None, "a token flagged before it was known is not flagged"
+
+
+class SharedTokenMachine(LedgerMachine):
+    """The same with tokens that both models share, as far as none of them has a link already."""
+
+    shares = True
 
 
 # ------------------------------------------------------------------- mutants
@@ -564,6 +590,14 @@ def _dead_links_are_put(_: Any) -> Any:
 
     return open_slots
 
+
+#: Broken copies of rules that are about tokens of several models alone.
+SHARED_MUTANTS: dict[str, Callable[[], Any]] = {
+    "a token is retired with the first of its slots": lambda: _patched(
+        _patch(publications, "retire_unshown", _retires_what_is_shown),
+        _patch(slot_claims, "retire_unshown", _retires_what_is_shown),
+    ),
+}
 
 MUTANTS: dict[str, Callable[[], Any]] = {
     "a late owner's write is taken": lambda: _patched(_patch(claims, "held", _late_owner)),

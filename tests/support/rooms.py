@@ -66,10 +66,18 @@ def known_spaces(world: World, count: int) -> list[str]:
     return models
 
 
-def mint(services: Services, run: str, models: Sequence[str] | ModelQuery, wanted: Demand | None = None) -> MintResult:
+def mint(
+    services: Services,
+    run: str,
+    models: Sequence[str] | ModelQuery,
+    wanted: Demand | None = None,
+    models_per_token: int = 1,
+) -> MintResult:
     """Make sure of links, as one task of a run would."""
     asked = wanted or demand()
-    request = MintLinksRequest(models, asked.audience, asked.validity, asked.renew_before)
+    request = MintLinksRequest(
+        models, asked.audience, asked.validity, asked.renew_before, models_per_token=models_per_token
+    )
     return mint_links(services, RunContext.of_task("dag", run, "mint"), request)
 
 

@@ -144,6 +144,7 @@ class VirtualClient:
         self.settings = ClientSettings(batch_size=25, max_concurrency=1)
         self.limiter = limiter_of(self.settings, clock)
         self.server_clock = ServerClock(clock)
+        self.shares_tokens = True
         self._sim = sim
 
     def _away(self) -> PMEUnavailableError | None:
@@ -162,7 +163,7 @@ class VirtualClient:
         return [NotMade(away, resend=True) if away else self._minted(request) for request in requests]
 
     def _minted(self, request: MintRequest) -> MintVerdict:
-        issued = self._sim.world.issue(request.model_id, request.validity.seconds)
+        issued = self._sim.world.issue(request.model_id, request.validity.seconds, request.models[1:])
         if self._sim.chance.random() < LOST_RATE:
             return Unknown("the connection broke")
         url = SecretStr(f"https://my.matterport.com/show?m={request.model_id}&auth=Bearer+{issued.token}")
@@ -209,6 +210,7 @@ class Simulation:
         longest: float = 11 * 3600,
         keeper: float = KEEPER,
         sweep: float = SWEEP,
+        models_per_token: int = 1,
     ) -> None:
         self.chance = random.Random(seed)
         self.report = Report(models * targets, days)
@@ -229,6 +231,7 @@ class Simulation:
         length = timedelta(seconds=keeper)
         self.rules = Rules({"intranet": RenewalRule(0.5, 2 * length + slack, length + run)})
         self.forecasts: Sequence[Forecast] = ()
+        self.models_per_token = models_per_token
         self.report.outages = self._outages()
 
     # ------------------------------------------------------------------- world
@@ -324,7 +327,9 @@ class Simulation:
         demand = Demand(CLIENT, "intranet", Validity.parse("24h"), renew_before)
         if self.chance.random() < KILL_RATE:
             self._killed_while_minting(services, demand)
-        request = MintLinksRequest(self.models, demand.audience, demand.validity, demand.renew_before)
+        request = MintLinksRequest(
+            self.models, demand.audience, demand.validity, demand.renew_before, models_per_token=self.models_per_token
+        )
         outcome = mint_links(services, RunContext(f"{name}/{self.runs}/mint/-1"), request)
         for wall in self.walls:
             self._guarded(lambda wall=wall: self._publish(services, name, wall, outcome.items))  # type: ignore[misc]
@@ -342,10 +347,13 @@ class Simulation:
         services.learn_server_time()
         with self.database.write(actor) as tx:
             mint_run = mint_runs.begin(tx)
-            sent = mint_requests.prepare(tx, mint_run, demand, self.models[:5], services.server_now(), lambda _: True)
+            tokens = [self.models[:5]] if self.models_per_token > 1 else None
+            sent = mint_requests.prepare(
+                tx, mint_run, demand, self.models[:5], services.server_now(), lambda _: True, tokens
+            )
         for entry in sent:
             if isinstance(entry, PendingMint):
-                self.world.issue(entry.model_id, 86_400)
+                self.world.issue(entry.opens[0], 86_400, entry.opens[1:])
         self.report.killed += 1
 
     def _sweep(self) -> None:
@@ -376,14 +384,16 @@ class Simulation:
     def _look(self) -> None:
         """Count what is alive, and what of it is neither known nor covered."""
         alive = self.world.alive()
-        counts = Counter(issued.model_id for issued in alive)
+        counts = Counter(model_id for issued in alive for model_id in (issued.model_id, *issued.more_models))
         self.report.most_alive = max([self.report.most_alive, *counts.values()])
         if self.runs % 48 or self.down("database"):
             return
         known = rows(self._services())
         live = {row.fingerprint for row in known if row.state.value == "live"}
-        hidden = Counter(t.model_id for t in alive if fingerprint(AccessToken(t.token)) not in live)
-        cover = Counter(row.model_id for row in known if row.state.value in ("minting", "unaccounted"))
+        hidden = Counter(
+            min(t.model_id, *t.more_models, t.model_id) for t in alive if fingerprint(AccessToken(t.token)) not in live
+        )
+        cover = Counter(min(row.opens) for row in known if row.state.value in ("minting", "unaccounted"))
         self.report.unknown += sum((hidden - cover).values())
 
 

@@ -90,8 +90,12 @@ def root_value(world: World, base_url: str) -> dict[str, Any]:
 
     def create_shared(_: Any, **given: Any) -> Any:
         check(given["clientId"], given["clientSecret"])
+        if world.injects("partial_null"):
+            raise FieldError("try again", 429, "request.throttled")
         seconds = check_request(given["modelIds"], given.get("validFor", "1h"))
         issued = world.issue(given["modelIds"][0], seconds, given["modelIds"][1:])
+        if world.injects("made_but_null"):
+            raise FieldError("a part of the response failed", 500, "internal.error")
         return {"accessToken": issued.token, "validUntil": _timestamp(issued)}
 
     def create(_: Any, modelId: str, clientId: str, clientSecret: str, validFor: str = "1h") -> Any:  # noqa: N803

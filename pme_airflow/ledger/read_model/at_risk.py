@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, and_, exists, literal, select
 
+from pme_airflow.ledger.link_models import opens_model
 from pme_airflow.ledger.read_model.rules import Classification, Rules
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import EPOCH, events, links, publications
@@ -91,7 +92,7 @@ def _newer_link(now: datetime) -> ColumnElement[bool]:
     return exists(
         select(newer.c.seq).where(
             newer.c.audience == links.c.audience,
-            newer.c.model_id == links.c.model_id,
+            opens_model(newer, publications.c.model_id),
             newer.c.state == State.LIVE,
             newer.c.client_id == links.c.client_id,
             newer.c.seq > links.c.seq,

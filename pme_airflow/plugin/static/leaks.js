@@ -16,7 +16,7 @@ export function leaks(page) {
 
   const columns = [
     { name: "Link", cell: linkCell },
-    { name: "Model", cell: (row) => row.model_id },
+    { name: "Model", cell: (row) => row.models.join(", ") },
     { name: "Audience", cell: (row) => row.audience },
     { name: "State", cell: (row) => [badge(row.state), row.irrevocable ? badge("irrevocable") : null] },
     { name: "Flagged", cell: (row) => time(row.flagged_at) },

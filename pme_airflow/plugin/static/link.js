@@ -13,7 +13,7 @@ export function link(page) {
 
   function draw(answer) {
     const facts = [
-      ["State", badge(answer.state)], ["Model", answer.model_id], ["Audience", answer.audience],
+      ["State", badge(answer.state)], [answer.models.length > 1 ? "Models" : "Model", answer.models.join(", ")], ["Audience", answer.audience],
       ["Fingerprint", el("code", {}, answer.fingerprint ?? "–")],
       ...Object.entries(TIMES).filter(([name]) => answer[name]).map(([name, word]) => [word, time(answer[name])]),
       ["Why flagged", answer.flag_reason], ["Exposure", answer.exposure_seconds === null ? null : length(answer.exposure_seconds)],

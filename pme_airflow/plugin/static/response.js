@@ -6,6 +6,7 @@ import { badge, count, el, length, replace, table, time } from "./dom.js";
 const MOST_BYTES = 1024 * 1024;
 const MANY = 20;
 const ALIVE = ["live", "minting", "unaccounted"];
+const namesOf = (row) => row.model_name ?? row.models.join(", ");
 
 export function response(page) {
   const steps = el("div", { "aria-live": "polite" });
@@ -61,7 +62,7 @@ export function response(page) {
       alive.length ? el("h3", {}, `Links of yours that may be alive: ${alive.length}`) : el("p", {}, "No link of yours that may be alive is in it."),
       alive.length ? table([
         { name: "Flag", cell: (row) => boxes.get(row.fingerprint) },
-        { name: "Model", cell: (row) => [row.model_name ?? row.model_id, row.model_name ? el("small", {}, row.model_id) : null] },
+        { name: "Model", cell: (row) => [namesOf(row), row.model_name ? el("small", {}, row.models.join(", ")) : null] },
         { name: "Audience", cell: (row) => row.audience },
         { name: "Shown in", cell: (row) => count(row.slots, "slot") },
         { name: "State", cell: (row) => [badge(row.state), row.flagged_at ? badge("flagged") : null] },
@@ -140,7 +141,7 @@ export function response(page) {
         problem ? el("p", {}, problem) : null,
         table([
           { name: "Link", cell: (row) => row.link_id },
-          { name: "Model", cell: (row) => row.model_name ?? row.model_id },
+          { name: "Model", cell: namesOf },
           { name: "State", cell: (row) => badge(row.state) },
           { name: "Exposure", cell: (row) => (row.exposure_seconds === null ? "not flagged yet" : length(row.exposure_seconds)) },
         ], links, last ? "No link was known: the flags are kept as tombstones." : "The run is starting."),
