@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pme_airflow.airflow_compat import AirflowException, AirflowFailException
 from pme_airflow.errors import PMEInputError
+from pme_airflow.operators.alerts import raise_alarms
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
     from pme_airflow.ledger.links import LinkRow
+    from pme_airflow.operators.alerts import OnAlarm
 
 __all__ = ["TooManyLinksError", "ask", "at_most", "confirmed", "read_limit"]
 
@@ -75,8 +77,12 @@ def at_most(limit: int | None) -> Callable[[Sequence[LinkRow]], None] | None:
     return check
 
 
-def ask(operator: BaseOperator, context: Mapping[str, Any], problem: TooManyLinksError, reason: str) -> NoReturn:
+def ask(
+    operator: BaseOperator, context: Mapping[str, Any], problem: TooManyLinksError, reason: str, on_alarm: OnAlarm
+) -> NoReturn:
     """Let the task wait for a person's answer under Airflow's *Required Actions*; its ``execute_complete`` goes on.
+
+    :param on_alarm: is called too, since nothing is revoked before the answer.
 
     :raises AirflowFailException: where this Airflow has no human-in-the-loop operator.
     """
@@ -87,7 +93,8 @@ def ask(operator: BaseOperator, context: Mapping[str, Any], problem: TooManyLink
             f"{problem.sentence} Nothing was flagged. If all of them are to be revoked, start the run again with "
             f"confirm_over {problem.links}."
         ) from None
-    operator.log.warning("%s Nothing is flagged until somebody answers under Required Actions.", problem.sentence)
+    waiting = f"{problem.sentence} Nothing is flagged until somebody answers under Airflow's Required Actions."
+    raise_alarms(operator, context, [waiting], on_alarm)
     question = HITLOperator(
         task_id=f"{operator.task_id}_confirm",
         subject=f"Revoke {problem.links} links?",

@@ -103,7 +103,7 @@ class PMEFlagTokensOperator(BaseOperator):
         try:
             return self._respond(context, limit)
         except TooManyLinksError as problem:
-            ask(self, context, problem, str(self.reason or "none given"))
+            ask(self, context, problem, str(self.reason or "none given"), self.on_alarm)
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on when a person has answered.

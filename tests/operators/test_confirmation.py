@@ -17,7 +17,7 @@ from pme_airflow.operators import _confirmation
 from pme_airflow.operators._confirmation import TooManyLinksError, at_most, confirmed, read_limit
 from pme_airflow.operators.pme import PMEFlagTokensOperator
 from tests.conftest import MODELS
-from tests.support.tasks import FakeTask
+from tests.support.tasks import FakeTask, listener
 
 MANY = list(MODELS)
 YES = {"chosen_options": ["Revoke"], "responded_by_user": {"name": "ada"}}
@@ -56,11 +56,18 @@ def flagged() -> int:
 def test_more_links_than_allowed_wait_for_an_answer_and_are_then_revoked(
     links: None, task: FakeTask, world: World, asked: list[dict[str, Any]]
 ) -> None:
-    respond = operator(confirm_over="5")
+    listen = listener()
+    respond = operator(confirm_over="5", on_alarm=listen)
     with pytest.raises(TaskAwaitingInput) as waiting:
         respond.execute(context_of(task))
     assert (flagged(), len(world.alive())) == (0, 6)
-    ((question),) = asked
+    (question,) = asked
+    assert listen.heard == [
+        [
+            "6 links match (intranet: 4, brokers: 2), more than confirm_over (5). Nothing is flagged until somebody "
+            "answers under Airflow's Required Actions."
+        ]
+    ]
     assert (question["ti_id"], question["subject"], question["options"]) == (
         "ti-1", "Revoke 6 links?", ["Revoke", "Cancel"]
     )  # fmt: skip
