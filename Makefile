@@ -13,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: docs links screenshots dependencies audit matrix release demo up test mutants lint bench campaign fuzz hour node strapi simulate constraints clean
+.PHONY: docs links screenshots dependencies audit matrix release demo up test mutants lint bench campaign fuzz hour node strapi ghost simulate constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -82,6 +82,14 @@ strapi: $(INSTALLED)  ## a Strapi for the campaigns, which takes a minute or two
 	@mkdir -p .venv/strapi && cp tests/strapi/package.json .venv/strapi/
 	@npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts --omit=dev --legacy-peer-deps \
 	  --fetch-retries 1 --prefix .venv/strapi
+
+ghost: $(INSTALLED)  ## a Ghost for its recipe's nights, which takes some minutes and 600 MB; SQLite is compiled for it
+	@rm -rf .venv/ghost && mkdir -p .venv/ghost
+	@cd .venv/ghost && npm pack --silent ghost@5.130.5 >/dev/null && tar xzf ghost-*.tgz && rm ghost-*.tgz
+	@cd .venv/ghost/package && npm pkg delete devDependencies && npm install --silent --no-package-lock --no-audit \
+	  --no-fund --ignore-scripts --omit=dev --legacy-peer-deps --fetch-retries 1
+	@cd .venv/ghost/package && npm_config_nodedir=$(patsubst %/bin/node,%,$(shell command -v node)) \
+	  npm_config_build_from_source=true npm rebuild --silent --ignore-scripts=false --foreground-scripts sqlite3 >/dev/null
 
 constraints: $(INSTALLED)  ## pin what is newest today
 	$(BIN)/uv pip compile pyproject.toml --extra slack --extra s3 --extra postgres --extra mysql --extra scan \

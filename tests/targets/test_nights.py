@@ -15,7 +15,7 @@ from pme_airflow.dev.playground import wordpress
 from pme_airflow.dev.target_kit import check_contract
 from pme_airflow.lifecycle.services import Services
 from tests.conftest import MODELS, MakeServices
-from tests.support import directus, mediawiki, redmine, strapi
+from tests.support import directus, ghost, mediawiki, redmine, strapi
 from tests.support.block_editor import CHROMIUM, chromium
 from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
@@ -149,6 +149,16 @@ def test_redmine_by_its_recipe(opened: ExitStack, services: Services, clock: Fak
     tracker = opened.enter_context(redmine.serving_redmine())
     proxy = opened.enter_context(serving_proxy(tracker.address))
     place = redmine.RedminePlace(proxy, tracker, TWO)
+    through(place, services, clock, world, scaled(2, 30))
+    assert sum(proxy.struck.values()) > 0
+    assert place.edits >= 2
+
+
+@pytest.mark.skipif(ghost.missing() is not None, reason=str(ghost.missing()))
+def test_ghost_by_its_recipe(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
+    blog = opened.enter_context(ghost.serving_ghost())
+    proxy = opened.enter_context(serving_proxy(blog.address))
+    place = ghost.GhostPlace(proxy, blog, TWO)
     through(place, services, clock, world, scaled(2, 30))
     assert sum(proxy.struck.values()) > 0
     assert place.edits >= 2
