@@ -137,18 +137,28 @@ class PluginSlots:
         except SlotError as error:
             yield CheckResult.of_error("plugin", error)
             return
-        own = pme_airflow.__version__
-        if status.version == own:
-            yield CheckResult.good("plugin", f"The plugin pme-embed {own} is active, and the account may write links.")
-        else:
-            finding = f"The plugin pme-embed is of version {status.version}, and pme-airflow of version {own}."
-            cure = "Write the plugin with `pme-airflow wordpress-plugin > pme-embed.zip`, and upload it."
-            yield CheckResult.warning("plugin", finding, cure)
+        yield _compared(status.version, pme_airflow.__version__)
         if not status.sealed:
             finding = "wp-config.php has no keys and salts, so the key to the stored links is in the same database."
             yield CheckResult.warning(
                 "plugin", finding, "Set AUTH_KEY, AUTH_SALT, SECURE_AUTH_KEY and SECURE_AUTH_SALT."
             )
+
+
+def _compared(version: str, own: str) -> CheckResult:
+    """Compare the plugin's version with this package's; their REST API is the same."""
+    if version == own:
+        return CheckResult.good("plugin", f"The plugin pme-embed {own} is active, and the account may write links.")
+    if _numbers(version) > _numbers(own):
+        finding = f"The plugin pme-embed {version} is newer than pme-airflow {own}."
+        return CheckResult.warning("plugin", finding, "Upgrade pme-airflow.")
+    finding = f"The plugin pme-embed {version} is older than pme-airflow {own}."
+    cure = "Write the plugin with `pme-airflow wordpress-plugin > pme-embed.zip`, and upload it."
+    return CheckResult.warning("plugin", finding, cure)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"[0-9]{1,9}", version)]
 
 
 def _page_of(slot: str) -> str:

@@ -128,10 +128,10 @@ def _space_of(link: ShownLink, replaced: str) -> _Space:
     """Return a space with the looks of what it replaces."""
     frame = (renewed_frame(replaced, link) if replaced else None) or default_frame(link, replaced)
     tag = next(token for token in tokens(frame) if isinstance(token, Tag) and token.name == "iframe")
-    height = tag.attributes.get("height", "")
+    title, height = " ".join(tag.attributes.get("title", "").split()), tag.attributes.get("height", "")
     return _Space(
         link.model_id,
-        " ".join(tag.attributes.get("title", "").split()),
+        title if title != link.model_id else "",  # a model without a name
         height if _SIZE.match(height) else "",
         _params_of(tag.attributes.get("src", ""), link),
     )

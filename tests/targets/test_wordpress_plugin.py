@@ -227,7 +227,12 @@ def test_the_doctor_names_the_version_and_a_key_in_the_database() -> None:
     site, plugin = with_plugin()
     assert {result.verdict for result in site.target().check([])} == {Verdict.GOOD}
     plugin.status.update(version="0.0.9", sealed=False)
-    findings = [result for result in site.target().check([]) if result.verdict is Verdict.WARNING]
-    assert ["0.0.9" in findings[0].finding, "AUTH_KEY" in findings[1].cure] == [True, True]
+    older, key = [result for result in site.target().check([]) if result.verdict is Verdict.WARNING]
+    assert ("0.0.9 is older" in older.finding, "wordpress-plugin >" in older.cure, "AUTH_KEY" in key.cure) == (
+        True,
+    ) * 3
+    plugin.status.update(version="10.0.0", sealed=True)
+    (newer,) = [result for result in site.target().check([]) if result.verdict is Verdict.WARNING]
+    assert ("10.0.0 is newer" in newer.finding, newer.cure) == (True, "Upgrade pme-airflow.")
     plugin.status["api"] = 7
     assert any(r.verdict is Verdict.BAD and "newer" in r.finding for r in site.target().check([]))

@@ -97,3 +97,7 @@ def test_the_addresses_that_a_rendered_page_reads_are_found() -> None:
         f"/wp-json/pme/v1/links/{MODEL}?post=4&key=c1",
         f"/index.php?rest_route=%2Fpme%2Fv1%2Flinks%2F{MODEL}&post=0",
     ]
+
+
+def test_a_model_without_a_name_has_no_title() -> None:
+    assert with_space("", link(name=MODEL)) == f'<!-- wp:pme/space {{"model":"{MODEL}","height":"480"}} /-->'
