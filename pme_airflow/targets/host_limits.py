@@ -9,12 +9,17 @@ from weakref import WeakValueDictionary
 from pme_airflow.api.limiter import Limiter
 from pme_airflow.clock import Clock, SystemClock
 
-__all__ = ["limiter_of"]
+__all__ = ["limiter_of", "target_clock"]
 
 _CLOCK: Clock = SystemClock()
 #: The limiters in use, by the host's address; one that no target uses any more is forgotten.
 _LIMITERS: WeakValueDictionary[str, Limiter] = WeakValueDictionary()
 _LOCK = threading.Lock()
+
+
+def target_clock() -> Clock:
+    """Return the clock by which targets wait for hosts."""
+    return _CLOCK
 
 
 def limiter_of(base_url: str, at_once: int) -> Limiter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.slack_channel import Message, SlackChannel, messages_in
 from pme_airflow.targets.slack_client import Refusal, SlackApi, SlackRefusal
 from pme_airflow.targets.slack_list import LIST, SlackList
+from pme_airflow.targets.slack_list_message import MAX_ENTRIES
 from pme_airflow.targets.slack_message import block_id_of, block_ids, message_of, slot_id
 from pme_airflow.targets.slack_setup import check_channel
 
@@ -125,8 +126,14 @@ class SlackTarget(Target):
     # ---------------------------------------------------------------- checking
 
     def check(self, items: Sequence[Mapping[str, Any]] = ()) -> list[CheckResult]:
-        """Check the token, the scopes, the channel and the bot's membership."""
-        return list(check_channel(self._api, self._channel, self._found_channel()))
+        """Check the token, the scopes, the channel and the bot's membership, and say how many messages a list has."""
+        results = list(check_channel(self._api, self._channel, self._found_channel()))
+        if self._layout == LIST and items:
+            audiences = Counter(str(item["audience"]) for item in items)
+            messages = sum(-(-count // MAX_ENTRIES) for count in audiences.values())
+            finding = f"{len(items)} spaces are listed in {messages} message{'s' if messages > 1 else ''}."
+            results.append(CheckResult.good("list", finding))
+        return results
 
     def _found_channel(self) -> str:
         """Return the channel's id; empty where it cannot be found, for whatever reason."""

@@ -6,8 +6,11 @@ import re
 import time
 from collections.abc import Mapping
 from enum import Enum
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import (
     HTTPHandler,
     HTTPRedirectHandler,
@@ -25,6 +28,8 @@ from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from pme_airflow.api.bounded import BoundedHTTPResponse, bound_response
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.bounded_http import MAX_BODY
+from pme_airflow.targets.host_limits import target_clock
+from pme_airflow.targets.slack_tiers import MethodTiers
 
 __all__ = ["BoundedWebClient", "RateLimitHandler", "Refusal", "SlackApi", "SlackRefusal"]
 
@@ -168,7 +173,14 @@ def _seconds(response: Any) -> float:
 
 
 class BoundedWebClient(WebClient):
-    """A client that follows no redirect, and reads responses of at most 8 MiB within twice its time-out."""
+    """A client that follows no redirect, and reads responses of at most 8 MiB within twice its time-out.
+
+    It keeps to Slack's tiers, see :class:`~.slack_tiers.MethodTiers`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._tiers = MethodTiers(target_clock())
 
     @classmethod
     def of(cls, client: Any) -> Any:
@@ -189,12 +201,19 @@ class BoundedWebClient(WebClient):
         return bounded
 
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
+        method = urlsplit(url).path.rpartition("/")[2]
+        self._tiers.wait(method)
         bound_response(_TOTAL * self.timeout, MAX_BODY)
-        with self._opener().open(req, timeout=self.timeout) as response:
-            body = response.read(MAX_BODY + 1)
-            if len(body) > MAX_BODY:
-                raise OSError("the response is too long")
-            return {"status": response.code, "headers": response.headers, "body": body.decode("utf-8", "replace")}
+        try:
+            with self._opener().open(req, timeout=self.timeout) as response:
+                body = response.read(MAX_BODY + 1)
+                if len(body) > MAX_BODY:
+                    raise OSError("the response is too long")
+                return {"status": response.code, "headers": response.headers, "body": body.decode("utf-8", "replace")}
+        except HTTPError as error:
+            if error.code == HTTPStatus.TOO_MANY_REQUESTS:
+                self._tiers.refused(method)
+            raise
 
     def _opener(self) -> OpenerDirector:
         proxies = [ProxyHandler({"http": self.proxy, "https": self.proxy})] if self.proxy else []

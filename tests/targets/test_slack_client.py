@@ -21,6 +21,7 @@ from pme_airflow.targets.slack_client import BoundedWebClient, RateLimitHandler,
 from tests.support.certificates import Authority
 from tests.support.links import TOKEN_A
 from tests.support.web import Reply, WebServer, serving_web
+from tests.targets.conftest import SkippingClock
 
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html; charset=iso-8859-1"}
@@ -242,6 +243,20 @@ def test_long_or_unreadable_retry_after_is_left_to_the_next_task(
         limited(server, {"Retry-After": retry_after}).call("auth_test")
     assert not failure.value.permanent
     assert (slept, len(server.received)) == ([], 1)
+
+
+def test_after_a_refusal_the_calls_of_the_method_keep_to_slacks_tier(
+    server: WebServer, slept: list[float], host_clock: SkippingClock
+) -> None:
+    api = limited(server, {"Retry-After": "1"}, times=1)
+    assert api.call("chat_update", channel="C1", ts="1.5", text="x")["ok"]
+    for _ in range(10):
+        api.call("chat_update", channel="C1", ts="1.5", text="x")
+    assert host_clock.skipped == pytest.approx(10 * 60 / 50, rel=0.1)
+    skipped = host_clock.skipped
+    for _ in range(10):
+        api.call("chat_delete", channel="C1", ts="1.5")
+    assert host_clock.skipped == skipped
 
 
 # ----------------------------------------------------------------- which client

@@ -290,3 +290,13 @@ def test_a_list_that_somebody_emptied_is_noticed_and_written_again(
 def test_an_unknown_layout_is_refused(place: SlackPlace) -> None:
     with pytest.raises(PMEInputError, match="layout: give message or list"):
         listing(place, "table")
+
+
+@pytest.mark.parametrize(
+    ("count", "finding"), [(1, "1 spaces are listed in 1 message."), (99, "99 spaces are listed in 3 messages.")]
+)
+def test_a_check_says_how_many_messages_a_list_has(place: SlackPlace, count: int, finding: str) -> None:
+    items = [{"model_id": f"M{number}", "audience": "intranet"} for number in range(count)]
+    *_, last = listing(place).check(items)
+    assert (last.check, last.finding) == ("list", finding)
+    assert [result.check for result in listing(place, "message").check(items)].count("list") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from pme_airflow.targets import CheckResult, ShownLink, SlotError, Target
 from pme_airflow.targets.testing import BehindProxy, Place, check_target, serving_proxy
 from tests.support.cms import Cms, serving_cms
 from tests.support.headless import Headless
+from tests.support.home import ROOT
 
 
 class Files(Target):
@@ -253,3 +255,42 @@ def test_requests_of_a_target_behind_the_proxy_are_lost_and_cut() -> None:
 def test_the_kit_needs_no_pytest() -> None:
     code = "import pme_airflow.targets.testing, sys; sys.exit(any(m.partition('.')[0] in ('pytest', 'tests') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def one_page() -> type[Target]:
+    """The target of the how-to page that writes all slots into one document."""
+    page = (ROOT / "docs" / "how-to" / "write-a-target.md").read_text()
+    code = next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class OnePage" in block)
+    made: dict[str, Any] = {}
+    exec(code, made)
+    found: type[Target] = made["OnePage"]
+    return found
+
+
+class PageFolder(Place):
+    """The files of a target that writes a document for each audience."""
+
+    def __init__(self, folder: Path, kind: type[Target]) -> None:
+        self.folder, self.kind = folder, kind
+
+    def target(self) -> Target:
+        return self.kind(self.folder)  # type: ignore[call-arg]
+
+    def shown(self, model_id: str) -> str:
+        return "".join(path.read_text() for path in self.folder.glob("*.txt"))
+
+    def everything(self) -> str:
+        return self.shown("")
+
+
+def test_the_how_tos_target_of_documents_keeps_the_contract(tmp_path: Path) -> None:
+    check_target(PageFolder(tmp_path, one_page()))
+
+
+def test_a_target_that_loses_the_slots_that_stay_is_caught(tmp_path: Path) -> None:
+    class Forgetful(one_page()):  # type: ignore[misc]
+        def write_document(self, document: str, slots: Any) -> Any:
+            return super().write_document(document, [slot for slot in slots if slot.changed])
+
+    with pytest.raises(AssertionError, match="readers do not see it"):
+        check_target(PageFolder(tmp_path, Forgetful))

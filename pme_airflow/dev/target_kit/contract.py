@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import Any
 
+from pme_airflow.dev.target_kit.documents import SlotBySlot
 from pme_airflow.dev.target_kit.fake_clock import FakeClock
 from pme_airflow.dev.target_kit.links import example_link
 from pme_airflow.dev.target_kit.place import Place
@@ -50,7 +51,7 @@ def check_contract(place: Place, models: Sequence[str]) -> None:
 class _Contract:
     def __init__(self, place: Place, models: Sequence[str]) -> None:
         self.place, self.models = place, models
-        self.target = place.target()
+        self.target = SlotBySlot(place.target())
         self.old = {model_id: example_link(model_id, 1) for model_id in models}
         self.new = {model_id: example_link(model_id, 2) for model_id in models}
         self.links = [*self.old.values(), *self.new.values()]
