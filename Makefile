@@ -37,6 +37,11 @@ simulate: $(INSTALLED)  ## a fortnight in virtual time; SEEDS=20 for more
 fuzz: $(INSTALLED)  ## hostile input for every parser, MINUTES=60; what finds something is kept in .fuzz/
 	PME_FULL=1 PME_FUZZ_MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -n 0 -s tests/campaigns/test_fuzz.py $(PYTEST_ARGS)
 
+.PHONY: crashes
+crashes: $(INSTALLED)  ## a kill and a failure at each boundary of a run, each followed by a rerun: POINTS=10000 DATABASES="sqlite …"
+	$(BIN)/python -m tests.support.crashes $(DATABASES) --points $(or $(POINTS),10000)
+	PME_FULL=1 $(BIN)/python -m pytest -n 0 tests/campaigns/test_crashes.py -k "exposed or migration" $(PYTEST_ARGS)
+
 hour: $(INSTALLED)  ## an hour of links of ten minutes in a live Airflow, a fault a minute
 	PME_FULL=1 $(BIN)/python -m pytest -s tests/campaigns/test_live_hour.py $(PYTEST_ARGS)
 

@@ -39,6 +39,16 @@ _NOW = {
 T = TypeVar("T")
 
 
+def _release_writer_lock(connection: Connection, name: str) -> None:
+    """Release MySQL's lock, or close the connection: in a pool it would keep the lock for as long as it is open."""
+    try:
+        with connection.begin():
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+    except DBAPIError:
+        with suppress(DBAPIError):
+            connection.invalidate()
+
+
 class Database:
     """Transactions over one engine.
 
@@ -118,15 +128,17 @@ class Database:
             yield
             return
         name = f"pme_ledger:{self.engine.url.database or ''}"[:64]
-        with connection.begin():
-            taken = connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), {"name": name, "seconds": BUSY_SECONDS})
-        if taken != 1:
-            raise LedgerUnavailableError(f"The ledger's other writers held it for over {BUSY_SECONDS} s: try again.")
         try:
+            with connection.begin():
+                wanted = {"name": name, "seconds": BUSY_SECONDS}
+                taken = connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), wanted)
+            if taken != 1:
+                raise LedgerUnavailableError(
+                    f"The ledger's other writers held it for over {BUSY_SECONDS} s: try again."
+                )
             yield
         finally:
-            with suppress(DBAPIError), connection.begin():
-                connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+            _release_writer_lock(connection, name)
 
     def shared_now(self, connection: Connection) -> datetime:
         """Return the time all workers of this ledger share: the database server's, or this machine's for SQLite."""

@@ -17,7 +17,8 @@ from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import links, publications
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["Selection", "count_shown", "live_audiences", "retire_unshown_links", "shown", "targets_shown"]
+__all__ = ["Selection", "count_shown", "live_audiences", "retire_unshown_links", "retired_links", "shown",
+           "targets_shown"]  # fmt: skip
 
 _PAGE = 500
 
@@ -77,6 +78,12 @@ def live_audiences(tx: ReadTransaction, client_id: str) -> list[str]:
     """Return the audiences that a client has live links for, sorted."""
     live = links.c.client_id == client_id, links.c.state == State.LIVE
     return sorted(tx.scalars(select(links.c.audience).where(*live).distinct()))
+
+
+def retired_links(tx: ReadTransaction, selection: Selection) -> list[str]:
+    """Return the ids of the selected links that are retired, not flagged, due to be revoked and still live."""
+    due = links.c.state == State.LIVE, links.c.flagged_at.is_(None), links.c.retire_at <= tx.now()
+    return list(tx.scalars(select(links.c.link_id).where(*selection.where(links), *due).order_by(links.c.seq)))
 
 
 def retire_unshown_links(tx: WriteTransaction, selection: Selection, reason: str, limit: int = _PAGE) -> list[str]:

@@ -19,6 +19,7 @@ __all__ = [
     "LONGEST_WAIT",
     "Due",
     "due_links",
+    "extend",
     "is_flagged",
     "is_not_flagged",
     "lock_free",
@@ -28,8 +29,8 @@ __all__ = [
     "take_due",
 ]
 
-#: How long a sweep keeps others away from the rows it took.
-_SWEEP_TTL = timedelta(seconds=180)
+#: How long a sweep keeps others away from the rows it took, unless it extends that.
+_SWEEP_TTL = timedelta(seconds=45)
 #: The longest wait before the next attempt to revoke a link, and the interval of attempts for irrevocable links.
 LONGEST_WAIT = timedelta(minutes=30)
 #: Written as a range, which every database answers from the index of flags; SQLite would not for "is not null".
@@ -121,6 +122,14 @@ def lock_free(tx: WriteTransaction, where: ColumnElement[bool], order: Sequence[
     """Lock rows that nobody else is writing now; the others are skipped, so that two sweeps share the work."""
     chosen = query().where(where).order_by(*order).limit(limit).with_for_update(skip_locked=True)
     return fetch(tx, chosen)
+
+
+def extend(tx: WriteTransaction) -> None:
+    """Keep other sweeps away from the rows that this run took, for as long again."""
+    now = tx.now()
+    due = or_(is_flagged, links.c.retire_at <= now)  # read by index: no other link was taken
+    ours = links.c.state == State.LIVE, due, links.c.sweep_owner == tx.run_context.uid
+    tx.execute(update(links).where(*ours).values(sweep_until=now + _SWEEP_TTL))
 
 
 def release(tx: WriteTransaction, rows: Sequence[LinkRow]) -> None:

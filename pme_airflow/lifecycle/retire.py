@@ -70,7 +70,7 @@ def retire(services: Services, run_context: RunContext, request: RetireRequest) 
         if len(row.opens) > 1 and not _is_retired(row):
             result.shared.append(row)
     result = replace(result, links=sum(1 for row in _rows(services, gone) if _is_retired(row)))
-    return _revoke(services, run_context, request, result, gone) if request.sweep and result.links else result
+    return _revoke(services, run_context, request, result, gone) if request.sweep else result
 
 
 def _selected(services: Services, request: RetireRequest) -> Iterator[Publication]:
@@ -142,7 +142,10 @@ def _withdraw(gone: Sequence[Publication], reason: str, grace: timedelta, tx: Wr
 
 
 def _retire_unshown(services: Services, run_context: RunContext, request: RetireRequest, reason: str) -> list[str]:
-    """Retire the live links of the selected models and audiences that no slot shows; return their ids."""
+    """Retire the live links of the selected models and audiences that no slot shows; return their ids.
+
+    Those that an earlier run has retired and not revoked, since it was killed for example, are among them.
+    """
     if request.targets or request.publishers is not None:
         return []
     selection = request.selection(services.client.client_id)
@@ -154,7 +157,8 @@ def _retire_unshown(services: Services, run_context: RunContext, request: Retire
         if not unnamed:
             return []
         selection = replace(selection, audiences=frozenset(unnamed))
-    gone: list[str] = []
+    with services.database.read() as tx:
+        gone = selections.retired_links(tx, selection)
     while True:
         page = services.database.run(run_context, lambda tx: selections.retire_unshown_links(tx, selection, reason))
         gone += page

@@ -268,6 +268,10 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         rows = [entry.row for entry in staged]
         self._services.database.run(self._run_context, lambda tx: sweep_queue.release(tx, rows))
 
+    def keep_alive(self) -> None:
+        """Keep other sweeps away from what this one has in flight."""
+        self._services.database.run(self._run_context, sweep_queue.extend)
+
     def idle(self) -> bool:
         """Wait for what is to be tried again soon; return whether there is any."""
         services = self._services

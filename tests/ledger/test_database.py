@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from unittest import mock
 
 import pytest
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.pool import NullPool
 
 from pme_airflow.clock import SystemClock
@@ -287,3 +289,30 @@ def test_a_full_disk_is_said_and_nothing_is_half_done(tmp_path: Path) -> None:
         ids = {row.link_id for row in audit.list_links(tx)}
         recorded = set(tx.scalars(text("SELECT link_id FROM pme_events")))
     assert ids == recorded
+
+
+@pytest.mark.parametrize("step", ["GET_LOCK", "RELEASE_LOCK"])
+def test_the_writers_lock_of_mysql_does_not_outlast_a_transaction_that_failed_around_it(
+    step: str, servers: Callable[[str], str]
+) -> None:
+    if program("mariadbd") is None:
+        pytest.skip(MISSING_MARIADB)
+    address = fresh(servers("mariadb"))
+    first = Database(tuned(create_engine(address)), SystemClock(), migrate=True)
+    first.prepare()
+    dialect = first.engine.dialect
+    commit, seen = dialect.do_commit, []
+
+    @event.listens_for(first.engine, "before_cursor_execute")
+    def _note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    def do_commit(connection: object) -> None:
+        if step in seen[-1]:
+            raise dialect.dbapi.OperationalError(1317, "Query execution was interrupted")  # type: ignore[union-attr]
+        commit(connection)  # type: ignore[arg-type]
+
+    with mock.patch.object(dialect, "do_commit", do_commit), suppress(LedgerUnavailableError), first.write():
+        pass
+    with create_engine(address).connect() as other:
+        assert other.scalar(text(f"SELECT IS_FREE_LOCK('pme_ledger:{first.engine.url.database}')")) == 1

@@ -18,7 +18,7 @@ from tests.support.ledgers import AUDIENCE, CLIENT, DAY, OTHER, change, insert_l
 
 RUN = task("monday", "sweep")
 NOW = FakeClock().now()
-SWEEP_TTL = timedelta(seconds=180)
+SWEEP_TTL = timedelta(seconds=45)
 MOMENT = timedelta(microseconds=1)
 
 
@@ -98,13 +98,29 @@ def test_a_sweep_of_leaks_takes_no_retirements(ledger: Database) -> None:
 # ------------------------------------------------------------ two sweeps at once
 
 
-def test_what_one_sweep_took_is_kept_from_others_for_three_minutes(ledger: Database, clock: FakeClock) -> None:
+def test_what_one_sweep_took_is_kept_from_others_for_45_seconds(ledger: Database, clock: FakeClock) -> None:
     flagged(ledger)
     assert taken(ledger) == ["lnk"]
     clock.advance(SWEEP_TTL.total_seconds() - 0.001)
     assert taken(ledger, run=task("other")) == []
     clock.advance(0.001)
     assert taken(ledger, run=task("other")) == ["lnk"]
+
+
+def test_a_sweep_that_goes_on_keeps_what_it_took_and_nothing_of_anothers(ledger: Database, clock: FakeClock) -> None:
+    one, two = task("one", "sweep"), task("two", "sweep")
+    insert_link(ledger, "kept", NOW, state="live", flagged_at=NOW)
+    with ledger.write(one) as tx:
+        sweep_queue.take_due(tx, CLIENT, 1)
+    insert_link(ledger, "lost", NOW, state="live", flagged_at=NOW)
+    with ledger.write(two) as tx:
+        sweep_queue.take_due(tx, CLIENT, 1)
+    clock.advance(30)
+    with ledger.write(one) as tx:
+        sweep_queue.extend(tx)
+    clock.advance(30)
+    with ledger.write(task("three", "sweep")) as tx:
+        assert [due.row.link_id for due in sweep_queue.take_due(tx, CLIENT, 9)] == ["lost"]
 
 
 def test_what_was_taken_and_not_sent_is_released_by_its_own_sweep_alone(ledger: Database) -> None:

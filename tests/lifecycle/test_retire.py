@@ -129,6 +129,29 @@ def test_a_link_that_is_not_revoked_is_named(make_services: MakeServices, world:
     assert "1 NOT revoked" in result.summary
 
 
+@pytest.mark.parametrize("criterion", [{"models": (ONE,)}, {"targets": ("shelf",)}], ids=["model", "target"])
+def test_a_retirement_that_was_killed_before_its_sweep_is_revoked_by_running_it_again(
+    services: Services, world: World, criterion: dict[str, Any]
+) -> None:
+    shelf = Shelf()
+    shown(services, shelf, [ONE])
+    retired(services, shelf, sweep=False, **criterion)
+    assert alive(world) == {ONE}
+    assert retired(services, shelf, **criterion).promise_kept
+    assert alive(world) == set()
+
+
+def test_a_retirement_that_runs_again_names_what_is_still_alive(make_services: MakeServices, world: World) -> None:
+    services = make_services(deadline=0.1)
+    shelf = Shelf()
+    shown(services, shelf, [ONE])
+    retired(services, shelf, models=(ONE,), sweep=False)
+    world.set_faults({"lost_before": 1.0})
+    again = retired(services, shelf, models=(ONE,), deadline=timedelta(seconds=1))
+    assert not again.promise_kept
+    assert again.not_revoked.total == 1
+
+
 def test_without_a_sweep_the_links_are_left_to_the_next_one(services: Services, world: World) -> None:
     shelf = Shelf()
     shown(services, shelf, [ONE])

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from pme_airflow.ledger.migrations import steps
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -21,7 +23,7 @@ def _moment(name: str, *, nullable: bool = True) -> sa.Column[int]:
 
 
 def upgrade() -> None:
-    op.create_table(
+    steps.create_table(
         "pme_links",
         sa.Column("seq", _SEQ, primary_key=True, autoincrement=True),
         sa.Column("link_id", sa.String(40), nullable=False, unique=True),
@@ -58,8 +60,8 @@ def upgrade() -> None:
         "pme_links_retire": ["state", "retire_at"],
         "pme_links_model": ["model_id", "state"],
     }.items():
-        op.create_index(name, "pme_links", columns)
-    op.create_table(
+        steps.create_index(name, "pme_links", columns)
+    steps.create_table(
         "pme_publications",
         sa.Column("slot_key", sa.String(64), primary_key=True),
         sa.Column("target", sa.String(700), nullable=False),
@@ -73,9 +75,9 @@ def upgrade() -> None:
         sa.Column("details", sa.JSON, nullable=False),
         **_MYSQL,
     )
-    op.create_index("pme_publications_link", "pme_publications", ["link_id"])
-    op.create_index("pme_publications_audience", "pme_publications", ["audience", "model_id"])
-    op.create_table(
+    steps.create_index("pme_publications_link", "pme_publications", ["link_id"])
+    steps.create_index("pme_publications_audience", "pme_publications", ["audience", "model_id"])
+    steps.create_table(
         "pme_events",
         sa.Column("seq", _SEQ, primary_key=True, autoincrement=True),
         _moment("at", nullable=False),
@@ -88,9 +90,9 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(500), nullable=False),
         **_MYSQL,
     )
-    op.create_index("pme_events_link", "pme_events", ["link_id"])
-    op.create_index("pme_events_at", "pme_events", ["at"])
-    op.create_table(
+    steps.create_index("pme_events_link", "pme_events", ["link_id"])
+    steps.create_index("pme_events_at", "pme_events", ["at"])
+    steps.create_table(
         "pme_flags",
         sa.Column("fingerprint", sa.String(80), primary_key=True),
         _moment("flagged_at", nullable=False),
@@ -99,7 +101,7 @@ def upgrade() -> None:
         _moment("hit_at"),
         **_MYSQL,
     )
-    op.create_table(
+    steps.create_table(
         "pme_claims",
         sa.Column("claim_key", sa.String(200), primary_key=True),
         sa.Column("owner", sa.String(40), nullable=False),
@@ -107,7 +109,7 @@ def upgrade() -> None:
         _moment("expires_at", nullable=False),
         **_MYSQL,
     )
-    op.create_table(
+    steps.create_table(
         "pme_runs",
         sa.Column("run_uid", sa.String(40), primary_key=True),
         sa.Column("run", sa.String(700), nullable=False),
@@ -116,8 +118,8 @@ def upgrade() -> None:
         _moment("finished_at"),
         **_MYSQL,
     )
-    op.create_index("pme_runs_seen", "pme_runs", ["seen_at"])
-    op.create_table(
+    steps.create_index("pme_runs_seen", "pme_runs", ["seen_at"])
+    steps.create_table(
         "pme_clocks",
         sa.Column("host", sa.String(200), primary_key=True),
         sa.Column("lead_us", sa.BigInteger, nullable=False),

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from pme_airflow.ledger.migrations import steps
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -16,7 +18,7 @@ _MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", 
 
 
 def upgrade() -> None:
-    op.create_table(
+    steps.create_table(
         "pme_manifests",
         sa.Column("manifest_id", sa.String(80), primary_key=True),
         sa.Column("page", sa.Integer, primary_key=True),
@@ -24,17 +26,17 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.BigInteger, nullable=False),
         **_MYSQL,
     )
-    op.create_table(
+    steps.create_table(
         "pme_paces",
         sa.Column("pace_key", sa.String(80), primary_key=True),
         sa.Column("next_at", sa.BigInteger, nullable=False),
         **_MYSQL,
     )
-    op.create_index("pme_links_asked", "pme_links", ["audience", "requested_at"])
-    op.create_index("pme_links_newest", "pme_links", ["state", "seq"])
-    op.create_index("pme_events_kind", "pme_events", ["event", "at"])
-    op.drop_index("pme_events_at", "pme_events")
-    op.create_index("pme_publications_target", "pme_publications", ["target"])
+    steps.create_index("pme_links_asked", "pme_links", ["audience", "requested_at"])
+    steps.create_index("pme_links_newest", "pme_links", ["state", "seq"])
+    steps.create_index("pme_events_kind", "pme_events", ["event", "at"])
+    steps.drop_index("pme_events_at", "pme_events")
+    steps.create_index("pme_publications_target", "pme_publications", ["target"])
 
 
 def downgrade() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from pme_airflow.ledger.migrations import steps
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -21,11 +23,11 @@ _CUT = 700
 
 
 def upgrade() -> None:
-    op.add_column("pme_links", sa.Column("task_key", sa.String(64)))
-    op.add_column("pme_publications", sa.Column("client_id", sa.String(200)))
-    op.add_column("pme_publications", sa.Column("publisher", sa.String(250)))
-    op.add_column("pme_events", sa.Column("client_id", sa.String(200)))
-    op.create_table(
+    steps.add_column("pme_links", sa.Column("task_key", sa.String(64)))
+    steps.add_column("pme_publications", sa.Column("client_id", sa.String(200)))
+    steps.add_column("pme_publications", sa.Column("publisher", sa.String(250)))
+    steps.add_column("pme_events", sa.Column("client_id", sa.String(200)))
+    steps.create_table(
         "pme_listings",
         sa.Column("listing_key", sa.String(64), primary_key=True),
         sa.Column("client_id", sa.String(200), nullable=False),
@@ -36,12 +38,12 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.BigInteger, nullable=False),
         **_MYSQL,
     )
-    op.create_index("pme_listings_audience", "pme_listings", ["audience", "client_id"])
+    steps.create_index("pme_listings_audience", "pme_listings", ["audience", "client_id"])
     _fill_client_ids()
     _fill("pme_publications", "slot_key", "publisher", "1 = 1", _publisher)
     _fill("pme_links", "link_id", "task_key", "state IN ('live', 'minting')", _task_key)
-    op.create_index("pme_publications_owner", "pme_publications", ["audience", "client_id", "model_id"])
-    op.drop_index("pme_publications_audience", "pme_publications")
+    steps.create_index("pme_publications_owner", "pme_publications", ["audience", "client_id", "model_id"])
+    steps.drop_index("pme_publications_audience", "pme_publications")
 
 
 def _fill_client_ids() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from pme_airflow.ledger.migrations import steps
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -12,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
+    steps.create_table(
         "pme_api_facts",
         sa.Column("api_key", sa.String(64), primary_key=True),
         sa.Column("name", sa.String(64), primary_key=True),

@@ -10,6 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from pme_airflow.ledger.migrations import steps
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -26,8 +28,8 @@ _WITHDRAWN = re.compile(r"(?P<target>.*?) no longer shows it at (?P<rest>.*)", r
 
 def upgrade() -> None:
     for name, length in (("target", 700), ("slot", 700), ("slot_key", 64)):
-        op.add_column("pme_events", sa.Column(name, sa.String(length)))
-    op.create_table(
+        steps.add_column("pme_events", sa.Column(name, sa.String(length)))
+    steps.create_table(
         "pme_models",
         sa.Column("client_id", sa.String(200), primary_key=True),
         sa.Column("model_id", sa.String(32), primary_key=True),
@@ -36,7 +38,7 @@ def upgrade() -> None:
     )
     slots_of_links = _fill_published()
     _fill_withdrawn(slots_of_links)
-    op.create_index("pme_events_slot", "pme_events", ["slot_key", "at"])
+    steps.create_index("pme_events_slot", "pme_events", ["slot_key", "at"])
 
 
 def _fill_published() -> dict[str, set[tuple[str, str]]]:

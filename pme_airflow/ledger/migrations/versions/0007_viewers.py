@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from pme_airflow.ledger.migrations import steps
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -12,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("pme_links", sa.Column("viewer", sa.String(80)))
+    steps.add_column("pme_links", sa.Column("viewer", sa.String(80)))
 
 
 def downgrade() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from pme_airflow.ledger.migrations import steps
+
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
@@ -16,7 +18,7 @@ _MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", 
 
 
 def upgrade() -> None:
-    op.create_table(
+    steps.create_table(
         "pme_link_models",
         sa.Column("link_id", sa.String(40), primary_key=True),
         sa.Column("model_id", sa.String(32), primary_key=True),
