@@ -15,13 +15,14 @@ from pme_airflow.ledger.publications import Publication, publications_in, shows_
 from pme_airflow.ledger.retirements import DEFAULT_GRACE, Retirement, retire_unshown
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import publications
-from pme_airflow.ledger.transaction import WriteTransaction
+from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = [
     "SlotAction",
     "SlotPlan",
     "acquire_index_lock",
     "claim_shown",
+    "is_shown",
     "open_slots",
     "release_index_lock",
     "release_slots",
@@ -139,8 +140,13 @@ def claim_shown(tx: WriteTransaction, shown: Publication) -> bool:
     key = keys.slot_claim(shown.target, shown.slot)
     if not claims.take(tx, [key]):
         return False
-    now_shown = publications_in(tx, shown.target, [shown.slot]).get(shown.slot)
-    if now_shown is None or now_shown.link_id != shown.link_id or now_shown.published_at != shown.published_at:
+    if not is_shown(tx, shown):
         claims.release(tx, [key])
         return False
     return True
+
+
+def is_shown(tx: ReadTransaction, shown: Publication) -> bool:
+    """Return whether a slot still shows what it was published with."""
+    now_shown = publications_in(tx, shown.target, [shown.slot]).get(shown.slot)
+    return now_shown is not None and (now_shown.link_id, now_shown.published_at) == (shown.link_id, shown.published_at)

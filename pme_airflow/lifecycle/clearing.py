@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from functools import partial
 from itertools import islice
 
-from pme_airflow.errors import PMEError
+from pme_airflow.errors import PMEError, SlotError
 from pme_airflow.ledger import claims, publications, slot_claims
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
@@ -19,6 +21,7 @@ from pme_airflow.lifecycle.document_worker import DocumentWriter
 from pme_airflow.lifecycle.link_opener import LinkOpener
 from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.slot_worker import BUSY_SECONDS, BUSY_TRIES
 from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
 from pme_airflow.lifecycle.worker_loop import Landed, SlotLimits, Worker, WorkerLoop
 from pme_airflow.targets.base import SlotResult, Target
@@ -40,7 +43,7 @@ def clear_slots(
 ) -> None:
     """Clear slots at a target, retire the links that no slot shows any more, and add the outcome to a result.
 
-    A slot that another run is writing is left to that run.
+    A slot that another run is writing is waited for, as long as a claim lasts; one that shows another link is left.
 
     :param grace: how long the links stay alive; if omitted, as long as replaced links do.
     :param opener: opens the links of slots that share a document with those that are cleared.
@@ -54,9 +57,7 @@ def clear_slots(
         with writer:
             writer.write([], shared)
     clearing = _Clearing(reason, services.grace if grace is None else grace)
-    worker = _SlotClearer(services, run_context, target, going, clearing, result)
-    with WorkerLoop(worker, SlotLimits(target.at_once), services.clock, "clear") as loop:
-        loop.run()
+    _SlotClearer(services, run_context, target, going, clearing, result).run()
     if result.removed.total > removed_before:
         problem = finish_target(services, run_context, target)
         if problem is not None:
@@ -113,7 +114,14 @@ class _SlotClearer(Worker[Publication, Publication, SlotResult]):
         self._target = target
         self._going = iter(going)
         self._clearing = clearing
-        self._result = result
+        self._listener = _Listener(target.name, result)
+        self._tries: Counter[str] = Counter()
+        self._loop = WorkerLoop(self, SlotLimits(target.at_once), services.clock, "clear")
+
+    def run(self) -> None:
+        """Clear until no slot is left."""
+        with self._loop:
+            self._loop.run()
 
     def next_jobs(self, count: int) -> Sequence[Publication]:
         return list(islice(self._going, count))
@@ -122,15 +130,23 @@ class _SlotClearer(Worker[Publication, Publication, SlotResult]):
         """Claim slots, and return those that are to be cleared."""
         claimed = []
         for publication in jobs:
-            if self._services.database.run(self._run_context, partial(_claim, publication)):
+            claim = self._services.database.run(self._run_context, partial(_claim, publication))
+            if claim is _Claim.TAKEN:
                 claimed.append(publication)
+            elif claim is _Claim.BUSY:
+                self._retry(publication)
             else:
-                log.info(
-                    "%s, %s: the slot is not cleared, because another run is writing it.",
-                    self._target.name,
-                    publication.slot,
-                )
+                log.info("%s, %s: the slot shows another link by now.", self._target.name, publication.slot)
         return claimed
+
+    def _retry(self, publication: Publication) -> None:
+        """Try again soon: a run that was killed keeps its slots for 45 s."""
+        self._tries[publication.slot] += 1
+        if self._tries[publication.slot] < BUSY_TRIES:
+            self._loop.postpone(publication, BUSY_SECONDS)
+        else:
+            error = SlotError("another run kept this slot locked; try again", passing=True)
+            self._listener.slot_not_cleared(publication, error)
 
     def send(self, batch: Sequence[Publication]) -> SlotResult:
         """Clear a slot, in a thread.
@@ -161,11 +177,10 @@ class _SlotClearer(Worker[Publication, Publication, SlotResult]):
             slot_claims.release_slots(tx, self._target.name, [publication.slot])
 
         self._services.database.run(self._run_context, record)
-        listener = _Listener(self._target.name, self._result)
         if problem is None:
-            listener.slot_cleared(publication)
+            self._listener.slot_cleared(publication)
         else:
-            listener.slot_not_cleared(publication, problem)
+            self._listener.slot_not_cleared(publication, problem)
 
     def cancel(self, staged: Sequence[Publication]) -> None:
         """Release slots that will not be cleared."""
@@ -179,5 +194,17 @@ class _SlotClearer(Worker[Publication, Publication, SlotResult]):
         self._services.database.run(self._run_context, claims.extend)
 
 
-def _claim(publication: Publication, tx: WriteTransaction) -> bool:
-    return slot_claims.claim_shown(tx, publication)
+class _Claim(Enum):
+    """What came of claiming a slot that is to be cleared."""
+
+    TAKEN = "taken"
+    #: Another run is writing it.
+    BUSY = "busy"
+    #: It shows another link, or nothing, by now.
+    CHANGED = "changed"
+
+
+def _claim(publication: Publication, tx: WriteTransaction) -> _Claim:
+    if slot_claims.claim_shown(tx, publication):
+        return _Claim.TAKEN
+    return _Claim.BUSY if slot_claims.is_shown(tx, publication) else _Claim.CHANGED

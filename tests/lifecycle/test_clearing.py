@@ -13,6 +13,7 @@ from pme_airflow.errors import SlotError
 from pme_airflow.ledger import claims, keys, publications
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle import clearing
 from pme_airflow.lifecycle.clearing import clear_slots
 from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
@@ -132,10 +133,15 @@ def test_a_slot_published_again_with_the_same_link_is_left_alone(services: Servi
     assert cleared(services, board, [before]).removed.total == 0
 
 
-def test_a_slot_another_run_is_writing_is_left_to_it(services: Services, board: Board) -> None:
+def test_a_slot_another_run_keeps_locked_is_left_to_it_and_named(
+    services: Services, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clearing, "BUSY_TRIES", 2)
     with services.database.write(RunContext("other")) as tx:
         claims.take(tx, [keys.slot_claim("board", ALL[0])])
-    assert cleared(services, board, shown(services)[:1]).removed.total == 0
+    result = cleared(services, board, shown(services)[:1])
+    assert result.removed.total == 0
+    assert [slot["slot"] for slot in result.failed] == ALL[:1]
     assert set(board.shown) == set(ALL)
 
 

@@ -265,9 +265,13 @@ def test_a_token_in_a_reason_is_not_stored(services: Services) -> None:
     assert "leaked as" in reasons
 
 
-def test_a_slot_that_another_run_is_writing_is_left_to_it(services: Services, make_services: MakeServices) -> None:
+def test_a_slot_that_another_run_keeps_locked_is_left_to_it_and_named(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pme_airflow.ledger import claims, keys
+    from pme_airflow.lifecycle import clearing
 
+    monkeypatch.setattr(clearing, "BUSY_TRIES", 2)
     shelf = Shelf()
     shown(services, shelf, [ONE])
     with services.database.write(RunContext("other")) as tx:
@@ -275,6 +279,26 @@ def test_a_slot_that_another_run_is_writing_is_left_to_it(services: Services, ma
     result = retired(services, shelf, models=(ONE,))
     assert result.cleared.total == 0
     assert set(shelf.shown) == {ONE}
+    assert [slot["slot"] for slot in result.failed] == [ONE]
+    assert not result.promise_kept
+
+
+def test_a_slot_that_another_run_stops_writing_is_cleared(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pme_airflow.ledger import claims, keys
+
+    shelf = Shelf()
+    shown(services, shelf, [ONE])
+    other = RunContext("other")
+    with services.database.write(other) as tx:
+        claims.take(tx, [keys.slot_claim("shelf", ONE)])
+
+    def ends(_: float) -> None:
+        with services.database.write(other) as tx:
+            claims.release_all(tx)
+
+    monkeypatch.setattr(services.clock, "sleep", ends)
+    assert retired(services, shelf, models=(ONE,)).promise_kept
+    assert shelf.shown == {}
 
 
 def test_a_retired_model_is_logged(services: Services, caplog: pytest.LogCaptureFixture) -> None:

@@ -120,11 +120,13 @@ def _sends_again(original: Any) -> Any:
 
 
 def _withdraws_first(original: Any) -> Any:
-    def clear(services: Any, run_context: Any, target: Any, publication: Any, reason: Any, *rest: Any) -> Any:
-        services.database.run(run_context, lambda tx: publications.withdraw(tx, [publication], reason, timedelta(0)))
-        return original(services, run_context, target, publication, reason, *rest)
+    def send(self: Any, batch: Any) -> Any:
+        self._services.database.run(
+            self._run_context, lambda tx: publications.withdraw(tx, list(batch), "a test", timedelta(0))
+        )
+        return original(self, batch)
 
-    return clear
+    return send
 
 
 def _sweeps_only_new(original: Any) -> Any:
@@ -179,7 +181,7 @@ BROKEN: dict[str, Broken] = {
     "a revocation without an answer counts as confirmed": Broken(_changed(PMEClient, "revoke", _unreached_is_revoked), "sweep under denials", (FAIL,), "request"),
     "a sweep forgets the flag of what it takes": Broken(_changed(sweep_queue, "take_due", _forgets_the_flag), "leak response", (KILL,), "request"),
     "what was denied is never irrevocable": Broken(_changed(revocations, "_deny", _never_hopeless), "sweep in vain"),
-    "a slot's record is withdrawn before the slot is cleared": Broken(_changed(clearing, "_clear_one", _withdraws_first), "retirement", (KILL,), "site"),
+    "a slot's record is withdrawn before the slot is cleared": Broken(_changed(clearing._SlotClearer, "send", _withdraws_first), "retirement", (KILL,), "site"),
     "a retirement that runs again does not sweep": Broken(_all(_changed(retire, "_revoke", _sweeps_only_new), _changed(selections, "retired_links", lambda _: lambda *a: [])), "retirement", (KILL,), "commit after"),
     "a purge goes by age alone": Broken(_changed(audit, "_ended", _purges_by_age_alone), "purge"),
     "a step of a migration is not skipped": Broken(_all(_changed(steps, "_has_index", lambda _: lambda name, table: False)), "migration"),

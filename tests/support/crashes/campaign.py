@@ -101,8 +101,14 @@ class Campaign:
     def strike(self, point: Point) -> str:
         """Strike once, run again, and check; return how the struck process ended.
 
-        :raises AssertionError: where a promise does not hold.
+        :raises AssertionError: where a promise does not hold; it names the point.
         """
+        try:
+            return self._strike(point)
+        except AssertionError as error:
+            raise AssertionError(f"{point}: {error}") from error
+
+    def _strike(self, point: Point) -> str:
         stage, scenario = self.stage, point.scenario
         self.start(scenario)
         stage.setting = Setting()
