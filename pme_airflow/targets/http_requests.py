@@ -106,7 +106,10 @@ class StepRun:
         body = fill(step.body, lambda text: text.value(self._scope) if is_json else text.render(self._scope))
         if size_of(body, MAX_BODY) > MAX_BODY:
             raise SlotError(f"the body is longer than {MAX_BODY // 1024 // 1024} MiB: keep less of the answers")
-        self.bodies.append(json.dumps(body))
+        try:
+            self.bodies.append(json.dumps(body, allow_nan=False))
+        except ValueError:
+            raise SlotError("the body would have a number that JSON does not have: check what is kept") from None
         return body
 
     def _headers(self, step: Step) -> dict[str, str]:

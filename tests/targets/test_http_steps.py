@@ -285,6 +285,17 @@ def test_header_is_one_line_and_left_out_when_it_is_empty(cms: Versions) -> None
         target(cms, steps=steps).put("slot", shown_link(), {})
 
 
+def test_number_that_json_does_not_have_is_a_permanent_failure(cms: Versions) -> None:
+    steps = [
+        {"name": "find", "endpoint": "entries", "keep": "n"},
+        {"method": "PUT", "endpoint": "x", "json": {"n": "{{ find.n }}", "u": "{{ link }}"}},
+    ]
+    cms.server.reply = lambda request: Reply(200, b'{"n": NaN}')
+    with pytest.raises(SlotError, match="a number that JSON does not have") as failure:
+        target(cms, steps=steps).put("slot", shown_link(), {})
+    assert failure.value.permanent
+
+
 def test_no_failure_contains_what_was_sent_or_answered(cms: Versions) -> None:
     secret = "a-token-that-was-kept"
     steps = [
