@@ -145,17 +145,43 @@ def test_a_dead_link_is_dark_in_the_document(services: Services) -> None:
     assert board.pages[PAGE][slot_of(ALL[0])] == ""
 
 
-def test_a_document_that_another_run_writes_is_waited_for(make_services: MakeServices, world: World) -> None:
-    clock = FakeClock()
+class Waiting(FakeClock):
+    """Calls after each sleep what another run does meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self.meanwhile()
+
+
+@pytest.mark.parametrize(("seconds", "waited", "shown"), [(10, 10, 5), (51, 50, 0)])
+def test_a_document_that_another_run_writes_is_waited_for_50_seconds(
+    make_services: MakeServices, world: World, seconds: float, waited: float, shown: int
+) -> None:
+    clock = Waiting()
     world.freeze_clock(clock.now())
     services = make_services(clock)
     items = mint(services, "monday", ALL).items
-    other = RunContext("other")
+    other, claim = RunContext("other"), [keys.document_claim("board", PAGE)]
     with services.database.write(other) as tx:
-        claims.take(tx, [keys.document_claim("board", PAGE)])
-    board = Board()
-    assert publish(services, "monday", board, items).published.total == 5
-    assert clock.slept == pytest.approx(45, abs=1)
+        claims.take(tx, claim)
+    before = clock.slept
+
+    def hold_or_release() -> None:
+        with services.database.write(other) as tx:
+            if clock.slept - before < seconds:
+                claims.extend(tx)
+            else:
+                claims.release(tx, claim)
+
+    clock.meanwhile = hold_or_release
+    result = publish(services, "monday", Board(), items)
+    assert clock.slept - before == pytest.approx(waited, abs=0.01)
+    assert (result.published.total, result.failed.total) == (shown, 5 - shown)
+    assert all("another run kept this document locked" in failure["reason"] for failure in result.failed)
 
 
 def test_a_late_writer_writes_the_document_again_with_the_newest_links(
