@@ -12,8 +12,8 @@ from pme_airflow.api.fields import (
     checked_text,
     checked_token,
     checked_valid_until,
-    link_of,
 )
+from pme_airflow.embed_links import link_of
 from pme_airflow.secrets import AccessToken
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
