@@ -11,7 +11,16 @@ import re
 from array import array
 from collections.abc import Callable, Iterator
 
-__all__ = ["MASK", "candidates_in", "decodings", "has_masked_token", "is_masked", "redact", "tokens_in"]
+__all__ = [
+    "MASK",
+    "SHORTEST_TOKEN",
+    "candidates_in",
+    "decodings",
+    "has_masked_token",
+    "is_masked",
+    "redact",
+    "tokens_in",
+]
 
 #: What replaces a masked token; Airflow's own masks are the same.
 MASK = "***"
@@ -26,8 +35,10 @@ _FIELD = re.compile(
 _TOKEN_SHAPE = re.compile(
     r"(?<![A-Za-z0-9])(?=[a-z]{0,24}[0-9])(?=[0-9]{0,24}[a-z])[a-z0-9]{25}(?![A-Za-z0-9])", re.ASCII
 )
+#: The fewest characters of a text that may be or contain a token.
+SHORTEST_TOKEN = 8
 #: A whole text that may be a token.
-_WORD = re.compile(r"[A-Za-z0-9._~-]{8,512}\Z", re.ASCII)
+_WORD = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},512}}\Z", re.ASCII)
 #: What a scanner or a log writes in place of a token, or after its first characters.
 _MASK_WORD = re.compile(r"(?:redact(?:ed)?|masked|hidden|filtered|removed|([xX0._~-])\1*)\Z", re.IGNORECASE)
 _MASK_AFTER = re.compile(r"[*\u2022\u25cf]{3}|\u2026")
@@ -83,7 +94,7 @@ def tokens_in(text: str, *, bare: bool = False) -> list[str]:
         found += _decoded_words(word)
     if bare:
         found += [token.rstrip("._~-") for token in found]
-    return [token for token in dict.fromkeys(found) if len(token) >= 8 and not _MASK_WORD.match(token)]
+    return [token for token in dict.fromkeys(found) if len(token) >= SHORTEST_TOKEN and not _MASK_WORD.match(token)]
 
 
 def candidates_in(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pme_airflow.errors import PMEReportError
-from pme_airflow.leaks.encodings import candidates_in, has_masked_token, is_masked, tokens_in
+from pme_airflow.leaks.encodings import SHORTEST_TOKEN, candidates_in, has_masked_token, is_masked, tokens_in
 from pme_airflow.leaks.findings import Findings, PartialReportError, merged
 from pme_airflow.leaks.json_stream import Element, End, Text, read_events
 from pme_airflow.leaks.report_formats import FORMATS, Format, Secret, format_of, secrets_in, strings_in
@@ -165,6 +165,8 @@ class _Reader:
     def _add(self, texts: Iterable[str]) -> None:
         """Add the fingerprints of all words that may be tokens."""
         text = "\n".join(texts)
+        if len(text) < SHORTEST_TOKEN:  # a report may consist of a million short entries
+            return
         found = [match[0].lower() for match in _FINGERPRINT.finditer(text)]
         found += [fingerprint(AccessToken(token)) for token in candidates_in(text)]
         self._fingerprints.update(dict.fromkeys(found))

@@ -8,7 +8,7 @@ WordPress from making paragraphs of all other text.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.base import ShownLink
@@ -78,8 +78,7 @@ def holds_place(content: str, model_id: str) -> bool:
 def cleared(content: str, model_id: str) -> str:
     """Return a source without a model's link. A comment that visitors do not see keeps its place."""
     empty = _between_comments(model_id, "")
-    for own in reversed(Source(content).own(model_id)):
-        content = content[: own.start] + empty + own.remainder + content[own.end :]
+    content = _with_emptied(content, Source(content).own(model_id), empty)
     for _ in range(_MAX_EMBEDS):
         source = Source(content)
         shown = [unit for unit in source.embeds(model_id) if tokens_of(content[unit.start : unit.end], model_id)]
@@ -87,6 +86,16 @@ def cleared(content: str, model_id: str) -> str:
             return content
         content = _without(source, shown[-1]) if source.own(model_id) else _put(source, shown[-1], empty)
     raise _too_many(model_id)
+
+
+def _with_emptied(content: str, places: Sequence[Unit], empty: str) -> str:
+    """Return a source with its places emptied, in time in proportion to its length, however many they are."""
+    kept: list[str] = []
+    position = 0
+    for place in places:
+        kept += [content[position : place.start], empty, place.remainder]
+        position = place.end
+    return "".join([*kept, content[position:]])
 
 
 def shown_text(content: str, model_id: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pme_airflow.errors import SlotError
 from pme_airflow.sealing import fingerprint
 from pme_airflow.targets.base import DocumentSlot, ShownLink, SlotResult
+from pme_airflow.targets.wordpress_builders import builder_advice, still_shown
 from pme_airflow.targets.wordpress_content import cleared, holds_place, link_embed, placed, shown_text
 from pme_airflow.targets.wordpress_output import Output, output_of
 from pme_airflow.targets.wordpress_pages import UNFILTERED, Pages
@@ -62,7 +63,23 @@ class PageSlots:
                 found.setdefault(path, _Found(page, [])).slots.append(slot)
         for path, entry in found.items():
             results |= self._write(path, entry)
-        return results
+        cleared_slots = [slot for entry in found.values() for slot in entry.slots if slot.link is None]
+        return results | self._still_shown(page_path, cleared_slots, results)
+
+    def _still_shown(self, page_path: str, slots: Sequence[DocumentSlot], results: Results) -> Results:
+        """Return the cleared slots whose page still shows a link: it is revoked at once."""
+        done = {slot.slot: result for slot in slots if isinstance(result := results[slot.slot], SlotResult)}
+        if not done:
+            return {}
+        try:
+            rendered = self._pages.rendered(page_path, self._api.page(page_path))
+        except SlotError:
+            return {}  # the source is cleared; what visitors get cannot be read
+        shown = {slot.slot: still_shown(rendered, slot.model_id) for slot in slots if slot.slot in done}
+        for slot, message in shown.items():
+            if message:
+                log.warning("%s, %s: %s. Its link is revoked at once.", self._name, slot, message)
+        return {slot: replace(done[slot], old_link_remains=True) for slot, message in shown.items() if message}
 
     def _find(
         self, page_path: str, slot: DocumentSlot, known: Mapping[str, Mapping[str, Any]]
@@ -119,7 +136,9 @@ class PageSlots:
         if link is None:
             return None
         if link.token.reveal() in shown_text(content, link.model_id):
-            return self._problem_of_output(output_of(rendered, link), page_path, link)
+            output = output_of(rendered, link)
+            advice = builder_advice(rendered, link.model_id) if output in (Output.STALE, Output.HIDDEN) else ""
+            return SlotError(advice) if advice else self._problem_of_output(output, page_path, link)
         if f"<!-- pme:{link.model_id} -->" in content and "<iframe" not in content:
             return SlotError(f"WordPress took the iframe out of what this account wrote: {UNFILTERED}")
         return SlotError("the page does not hold the new link when read back", passing=True)

@@ -439,3 +439,10 @@ def test_a_hostile_page_costs_in_proportion_to_its_length(shape: str) -> None:
             small, large = f"{PLACE} {small}", f"{PLACE} {large}"
         ratio = ratio_of(work, small, large)
         assert ratio < 8, f"{ratio:.1f} times the time for 4 times the text"  # 16 where the time is quadratic
+
+
+def test_a_page_with_thousands_of_places_is_cleared_and_keeps_what_stands_between_them() -> None:
+    place = link_embed(link("a" * 25)) + "<p>kept</p>"
+    left = cleared(place * 3000, MODEL)
+    assert "auth=" not in left
+    assert left == cleared(place, MODEL) * 3000

@@ -208,7 +208,8 @@ def test_a_visitors_answer_without_content_is_no_success_by_itself(answer: str) 
 
 def test_a_page_that_is_shown_as_it_was_is_no_success_yet() -> None:
     site = FakeWordPress(p1="before")
-    site.render = lambda raw: f"<p>{old_block()}</p>"
+    former = old_block()
+    site.render = lambda raw: f"<p>{former}</p>"
     with pytest.raises(SlotError, match="empty the page cache") as raised:
         shown_by(site)
     assert not raised.value.permanent
@@ -266,7 +267,8 @@ def test_a_block_that_a_plugin_writes_otherwise_is_shown_all_the_same() -> None:
 
 def test_a_page_that_shows_another_link_of_the_model_too_is_no_success() -> None:
     site = FakeWordPress(p1="before")
-    site.render = lambda raw: raw + old_block()
+    former = old_block()
+    site.render = lambda raw: raw + former
     target = site.target()
     details = target.put(SLOT, link(), {}).details
     with pytest.raises(SlotError, match="another link of model"):

@@ -19,8 +19,10 @@ from tests.support.fuzzing.messages import shown
 from tests.support.fuzzing.mutations import TOKEN
 from tests.support.fuzzing.parsers import Parser
 
-#: An input may take this long in processor time, and so much more a megabyte.
-SECONDS, SECONDS_A_MEGABYTE = 0.5, 3.0
+#: Each reading of an input may take this long in processor time, and so much more a megabyte.
+SECONDS, SECONDS_A_MEGABYTE = 0.2, 1.0
+#: The length in bytes of large inputs, which show what grows faster than its input, and how often one is given.
+LARGE, LARGE_SHARE = 500_000, 0.004
 #: The most findings of one kind that are kept of one parser.
 _MOST = 3
 
@@ -77,7 +79,14 @@ class Campaign:
             for name, parser in parsers.items():
                 share = time.monotonic() + seconds / len(parsers) / 20
                 while time.monotonic() < min(share, until):
-                    self.give(name, parser, parser.make(rng, rng.choice(parser.samples), parser.samples))
+                    self.give(name, parser, self._made(rng, parser))
+
+    def _made(self, rng: random.Random, parser: Parser) -> bytes:
+        """Make an input; in a timed campaign some are repeated until they are large."""
+        data = parser.make(rng, rng.choice(parser.samples), parser.samples)
+        if data and parser.may_be_large and self._timed and rng.random() < LARGE_SHARE:
+            return (data * (LARGE // len(data) + 1))[:LARGE]
+        return data
 
     def give(self, name: str, parser: Parser, data: bytes) -> None:
         """Give a parser an input."""
@@ -112,7 +121,7 @@ class Campaign:
         self._judge_time(name, parser, data, spent)
 
     def _judge_time(self, name: str, parser: Parser, data: bytes, spent: float) -> None:
-        limit = SECONDS + SECONDS_A_MEGABYTE * len(data) / 1e6
+        limit = (SECONDS + SECONDS_A_MEGABYTE * len(data) / 1e6) * parser.readings
         if spent > limit:
             spent = min(spent, *(self._seconds(parser, data) for _ in range(2)))
             if self._timed and spent > limit:

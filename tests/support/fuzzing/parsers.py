@@ -59,11 +59,15 @@ class Parser:
         nothing.
     :param samples: what inputs are made of.
     :param make: makes an input of a sample.
+    :param readings: how often ``run`` has the input read, each of which may take its time.
+    :param may_be_large: whether an input may be repeated until it is large; seeds of conversations are none.
     """
 
     run: Run
     samples: Sequence[Any]
     make: Callable[[random.Random, Any, Sequence[Any]], bytes]
+    readings: int = 1
+    may_be_large: bool = True
 
 
 def _of_bytes(rng: random.Random, sample: bytes, others: Sequence[bytes]) -> bytes:
@@ -269,19 +273,19 @@ def text_parsers() -> dict[str, Parser]:
     return {
         "reports": Parser(_report, samples.REPORTS, _of_bytes),
         "reports, by structure": Parser(_report, samples.JSON_REPORTS, _of_json),
-        "encodings": Parser(_encodings, samples.TEXTS, _of_bytes),
-        "archives": Parser(_archives, samples.TEXTS, _of_archive),
+        "encodings": Parser(_encodings, samples.TEXTS, _of_bytes, readings=6),
+        "archives": Parser(_archives, samples.TEXTS, _of_archive, readings=2),
         "scan": Parser(_scan, samples.TEXTS, _of_bytes),
         "placements": Parser(_placements, samples.PLACEMENTS, _of_bytes),
         "placements, by structure": Parser(_placements, samples.JSON_PLACEMENTS, _of_json),
         "connection": Parser(_connection, samples.CONNECTIONS, _of_json),
         "ledger's extras": Parser(_ledger_extras, samples.LEDGER_EXTRAS, _of_json),
         "http connection": Parser(_http_connection, samples.HTTP_CONNECTIONS, _of_json),
-        "durations, dates, ids, addresses": Parser(_small_texts, samples.SMALL_TEXTS, _of_bytes),
+        "durations, dates, ids, addresses": Parser(_small_texts, samples.SMALL_TEXTS, _of_bytes, readings=20),
         "leak criteria": Parser(_leak_criteria, samples.CRITERIA, _of_json),
         "token mask": Parser(_token_mask, samples.TEXTS, _of_bytes),
         "sealed links": Parser(_sealed, samples.SEALED, _of_bytes),
-        "WordPress pages": Parser(_page, samples.PAGES, _of_bytes),
+        "WordPress pages": Parser(_page, samples.PAGES, _of_bytes, readings=11),
     }
 
 
@@ -294,5 +298,5 @@ def all_parsers() -> Iterator[dict[str, Parser]]:
         made = text_parsers()
         for name, (run, samples_of, kind) in runs.items():
             make = {"seed": _of_seed, "json": _of_json, "bytes": _of_bytes}[kind]
-            made[name] = Parser(run, samples_of, make)
+            made[name] = Parser(run, samples_of, make, readings=3, may_be_large=kind != "seed")
         yield made
