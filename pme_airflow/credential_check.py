@@ -19,6 +19,12 @@ _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c", "«
 _MASK = re.compile(r"[*•●xX]{3,}\Z")
 _URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://", re.IGNORECASE)
 _TEMPLATE = re.compile(r"\$\{[^}]*\}\Z|\{\{.*\}\}\Z|\$[A-Z_]{3,}\Z|<[a-z][a-z_ -]*>\Z", re.DOTALL)
+_BYTES = re.compile(r"""b(?:'.*'|".*")\Z""", re.DOTALL)
+_JSON_OBJECT = re.compile(r'\{\s*"[^"]{1,200}"\s*:.*\}\Z', re.DOTALL)
+#: How secrets are named in the stores of others, in place of their values.
+_REFERENCE = re.compile(r"arn:aws[a-z-]*:|(?:aws|azure|gcp|kv|ssm|vault):\S|projects/[^/]+/secrets/", re.IGNORECASE)
+_NOTHING = frozenset({"none", "null", "nil", "undefined", "changeme", "change-me", "todo"})
+_ASSIGNMENT = re.compile(r"(?:export )?[A-Z][A-Z0-9_]{2,60}=.")
 _MIN_DECODED = 8
 
 
@@ -87,8 +93,25 @@ def _template(value: str) -> str | None:
     return "looks like a placeholder that was never filled in. Enter the value" if _TEMPLATE.match(value) else None
 
 
+def _literal(value: str) -> str | None:
+    if _BYTES.match(value):
+        return "is written as Python's bytes (b'…'). Enter what is between the quotes"
+    if _JSON_OBJECT.match(value):
+        return "is a JSON object, as secret stores keep several values in. Enter the one value alone"
+    return None
+
+
+def _not_the_value(value: str) -> str | None:
+    if value.lower() in _NOTHING:
+        return "is a word for no value. Enter the value"
+    if _REFERENCE.match(value):
+        return "names an entry of a secret store, which Airflow does not look up here. Enter the value"
+    return None
+
+
 _CERTAIN: tuple[Callable[[str], str | None], ...] = (
     _ends_of_line, _spaces_around, _lone_surrogates, _control_characters, _mask, _template, _quotes, _url,
+    _literal, _not_the_value,
 )  # fmt: skip
 
 
@@ -103,6 +126,8 @@ def possible_mistakes(client_id: str, secret: str) -> list[str]:
         found.append("looks like base64 of a text, as Kubernetes secrets are stored; enter the decoded text")
     if unquote(secret) != secret:
         found.append("looks percent-encoded (%XX), which only the URI form of a connection decodes")
+    if _ASSIGNMENT.match(secret):
+        found.append("looks like a line of a shell or .env file; enter what follows the =")
     if re.search(r"&(?:amp|lt|gt|quot|#[0-9]+);", secret):
         found.append("contains HTML escapes (&…;)")
     if re.search(r"\\[nrtu\"\\]", secret):

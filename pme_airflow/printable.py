@@ -13,8 +13,8 @@ MAX_PRINTED_CHARACTERS = 1000
 #: Characters that ``str.isprintable`` refuses and that are harmless: spaces other than ASCII's, except the two line
 #: separators, and the two joiners, which emoji and Persian need.
 _HARMLESS = frozenset("\u00a0\u1680\u202f\u205f\u3000\u200c\u200d" + "".join(map(chr, range(0x2000, 0x200B))))
-#: First characters that make a spreadsheet take a cell for a formula, also in full width; tab and line breaks before
-#: one are skipped by some.
+#: First characters that make a spreadsheet take a cell for a formula, also in full width; spaces, tabs and line breaks
+#: before one are skipped by some.
 _FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 _PLAIN_NAME = re.compile(r"[A-Za-z_.-]{1,40}")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?\Z", re.ASCII)
@@ -48,7 +48,7 @@ def csv_cell(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = printable(value, None)
-    is_formula = value[:1] in _FORMULA and not _NUMBER.match(text)
+    is_formula = bool(_FORMULA & {value[:1], value.lstrip()[:1]}) and not _NUMBER.match(text)
     return f"'{text}" if value and is_formula else text
 
 

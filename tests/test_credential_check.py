@@ -104,3 +104,29 @@ def test_a_random_secret_is_no_base64(secret: str) -> None:
 def test_no_text_is_quoted_or_crashes(value: str) -> None:
     message = f"{certain_mistake('a-client', value)} {possible_mistakes('a-client', value)}"
     assert len(value) < 12 or value not in message
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ('{"client_id": "a", "client_secret": "Abcdef0123456789"}', "is a JSON object"),
+        ("b'Abcdef0123456789'", "is written as Python's bytes"),
+        ('b"Abcdef0123456789"', "is written as Python's bytes"),
+        ("arn:aws:secretsmanager:eu-west-1:123456789012:secret:pme-AbCdEf", "names an entry of a secret store"),
+        ("vault:secret/data/pme#secret", "names an entry of a secret store"),
+        ("projects/1/secrets/pme/versions/latest", "names an entry of a secret store"),
+        ("None", "is a word for no value"),
+        ("null", "is a word for no value"),
+        ("changeme", "is a word for no value"),
+    ],
+)
+def test_what_stands_for_a_secret_is_not_taken_for_one(value: str, named: str) -> None:
+    mistake = certain_mistake("client", value)
+    assert mistake is not None
+    assert mistake.startswith(f"Client secret: {named}")
+    assert value not in mistake
+
+
+def test_a_line_of_a_file_of_variables_may_be_a_mistake() -> None:
+    assert any("enter what follows the =" in found for found in possible_mistakes("client", "PME_SECRET=Abcdef01234"))
+    assert certain_mistake("client", "PME_SECRET=Abcdef01234") is None

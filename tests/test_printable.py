@@ -78,3 +78,9 @@ def test_a_line_break_in_a_csv_cell_is_escaped() -> None:
 )  # fmt: skip
 def test_names_that_are_no_plain_words_are_not_shown(names: list[str], shown: str) -> None:
     assert plain_names(names) == shown
+
+
+@pytest.mark.parametrize("space", [" ", "\u00a0", "\u3000", " \t"])
+def test_a_formula_behind_spaces_is_disarmed_too(space: str) -> None:
+    assert str(csv_cell(f"{space}=1+1")).startswith("'")
+    assert csv_cell(f"{space}text") == printable(f"{space}text", None)

@@ -67,6 +67,10 @@ def checked_storage_options(options: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(value, bool if name == "BucketKeyEnabled" else str) or value == "":
             kind = "true or false" if name == "BucketKeyEnabled" else "a text"
             raise PMEInputError(f"storage_options: {name} must be {kind}.")
+        if isinstance(value, str) and (value != value.strip() or not value.isprintable()):
+            raise PMEInputError(
+                f"storage_options: {name} has spaces at its start or end, or line breaks. Write it without them."
+            )
     if options.get("StorageClass") in _ARCHIVES:
         raise PMEInputError(
             "storage_options: files of this StorageClass cannot be read without a restore. Choose another."

@@ -11,13 +11,15 @@ from unittest import mock
 import pytest
 from sqlalchemy import update
 
+from pme_airflow.api.client import PMEClient
 from pme_airflow.api.outcomes import NotRevoked, RevokeVerdict
 from pme_airflow.dev.emulator import World
 from pme_airflow.ledger import flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import SweepResult
+from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult
+from pme_airflow.lifecycle.sweep import sweep as sweep_links
 from pme_airflow.sealing import Sealer, fingerprint
 from pme_airflow.secrets import AccessToken, SecretStr
 from tests.conftest import MODELS, SECRET
@@ -106,6 +108,26 @@ def test_a_sweep_ends_when_the_api_has_been_silent_for_two_minutes(services: Ser
     api, result = leak_and_sweep(services, clock, [BUSY] * 200)
     assert result.pending == 1
     assert 115.0 < api.asked_at[-1] - api.asked_at[0] <= 125.0
+
+
+def test_no_request_of_a_sweep_with_a_deadline_is_waited_for_longer_than_the_deadline(
+    services: Services, clock: FakeClock
+) -> None:
+    mint(services, "run", ALL[:1])
+    with services.database.write(RunContext("cli")) as tx:
+        flags.flag(tx, "leaked", models=ALL[:1])
+    waits: list[tuple[float, float]] = []
+    revoke = PMEClient.revoke
+
+    def noted(client: PMEClient, tokens: Sequence[AccessToken]) -> Sequence[RevokeVerdict]:
+        waits.append((client.settings.timeout, client.settings.deadline))
+        return revoke(client, tokens)
+
+    with mock.patch.object(PMEClient, "revoke", noted):
+        sweep_links(services, RunContext("cli"), SweepRequest(deadline=timedelta(seconds=10)))
+    ((timeout, deadline),) = waits
+    assert 0 < timeout <= 10
+    assert 0 < deadline <= 10
 
 
 def test_an_api_that_denies_is_not_silent(services: Services, clock: FakeClock) -> None:

@@ -109,6 +109,8 @@ def test_every_option_reaches_the_bucket(
         ({"ACL": 1}, "ACL must be a text"),
         ({"ACL": ""}, "ACL must be a text"),
         ({"BucketKeyEnabled": "true"}, "BucketKeyEnabled must be true or false"),
+        ({"SSEKMSKeyId": "key\n"}, "SSEKMSKeyId has spaces at its start or end, or line breaks"),
+        ({"Tagging": "a=b\r\nx-amz-acl: public-read"}, "Tagging has spaces at its start or end, or line breaks"),
         ({"StorageClass": "GLACIER"}, "files of this StorageClass cannot be read"),
         ({"StorageClass": "DEEP_ARCHIVE"}, "files of this StorageClass cannot be read"),
         (["ACL"], "expected a mapping"),

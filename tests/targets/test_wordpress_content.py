@@ -442,7 +442,7 @@ def test_a_hostile_page_costs_in_proportion_to_its_length(shape: str) -> None:
 
 
 def test_a_page_with_thousands_of_places_is_cleared_and_keeps_what_stands_between_them() -> None:
-    place = link_embed(link("a" * 25)) + "<p>kept</p>"
-    left = cleared(place * 3000, MODEL)
+    place = link_embed(link("a" * 25, MODEL))
+    left = cleared(f"{place}<p>kept</p>\n" * 3000, MODEL)
     assert "auth=" not in left
-    assert left == cleared(place, MODEL) * 3000
+    assert left.count("<p>kept</p>\n") == left.count(f"<!-- pme:{MODEL} --><!-- /pme:{MODEL} -->") == 3000
