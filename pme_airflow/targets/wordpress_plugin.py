@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ PLUGIN_API = 1
 _NAMESPACE = "pme/v1"
 _PER_REQUEST = 100
 _UPDATE = "write it with `pme-airflow wordpress-plugin > pme-embed.zip`, and upload it under Plugins > Add New"
+_VERSION = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,5}){0,3}")
 #: Statuses with which a web server or a firewall refuses a method.
 _METHOD_REFUSED = frozenset({403, 405, 501})
 _BLOCKED = (
@@ -96,7 +98,7 @@ class PluginApi:
         api = found.get("api") if isinstance(found, Mapping) else None
         if not isinstance(api, int):
             raise SlotError(f"/wp-json/pme/v1/status did not answer as the plugin does: HTTP 200 {_BLOCKED}")
-        version = str(found.get("version"))
+        version = _version_of(found)
         if api < PLUGIN_API:
             raise SlotError(f"the plugin pme-embed {version} is older than this pme-airflow: {_UPDATE}")
         if api > PLUGIN_API:
@@ -168,6 +170,12 @@ class PluginApi:
 def _fresh(query: Mapping[str, Any]) -> dict[str, Any]:
     """Return a query that no cache has an answer for."""
     return {**query, "_": str(time.time_ns())}
+
+
+def _version_of(status: Mapping[str, Any]) -> str:
+    """Return the plugin's version. A text that is none is left out, since it gets into messages."""
+    version = status.get("version")
+    return version if isinstance(version, str) and _VERSION.fullmatch(version) else "of an unknown version"
 
 
 def _stored(record: Mapping[str, Any]) -> StoredLink:

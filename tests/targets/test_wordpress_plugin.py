@@ -66,6 +66,14 @@ def test_a_plugin_of_another_version_is_named_with_a_cure_and_nothing_is_changed
     assert site.content() == FRAME
 
 
+def test_a_version_that_is_none_gets_into_no_message() -> None:
+    site, plugin = with_plugin()
+    plugin.status.update(api=9, version=f"1.0 {link().token.reveal()}")
+    with pytest.raises(SlotError, match="pme-embed of an unknown version is newer") as caught:
+        site.target().put(SLOT, link(), {})
+    assert link().token.reveal() not in str(caught.value)
+
+
 def test_a_plugin_that_is_not_there_is_named_with_a_cure() -> None:
     site = FakeWordPress(p1=FRAME)
     site.faults.append(
