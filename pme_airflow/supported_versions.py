@@ -1,18 +1,28 @@
-"""Which Airflow the package runs with, so that another one is named rather than failing somewhere inside."""
+"""Which Airflow and Python the package runs with, so that another one is named rather than failing somewhere inside."""
 
 from __future__ import annotations
 
 import logging
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pme_airflow import __version__
 
-__all__ = ["airflow_problem", "check_airflow", "installation_problem", "warn_of_another_copy"]
+__all__ = [
+    "NEWEST_PYTHON",
+    "airflow_problem",
+    "check_airflow",
+    "installation_problem",
+    "python_problem",
+    "warn_of_installation",
+]
 
 log = logging.getLogger(__name__)
 
 _OLDEST, _TOO_NEW = (3, 1), (4,)
+#: The newest Python that the package is tried with. Airflow's own bound lets pip install it on a newer one.
+NEWEST_PYTHON = (3, 14)
 
 
 def check_airflow() -> None:
@@ -25,11 +35,21 @@ def check_airflow() -> None:
         raise ImportError(problem)
 
 
-def warn_of_another_copy() -> None:
-    """Log a warning if Python imports another copy of the package than the one that was installed."""
-    problem = installation_problem()
-    if problem:
+def warn_of_installation() -> None:
+    """Log a warning if Python imports another copy of the package than the installed one, or is itself too new."""
+    for problem in filter(None, (installation_problem(), python_problem())):
         log.warning("%s", problem)
+
+
+def python_problem() -> str:
+    """Return that this Python is newer than those that the package is tried with; empty if it is not."""
+    found, newest = sys.version_info[:2], ".".join(map(str, NEWEST_PYTHON))
+    if found <= NEWEST_PYTHON:
+        return ""
+    return (
+        f"pme-airflow {__version__} is tried with Python 3.10 to {newest}; this is Python {found[0]}.{found[1]}. Where "
+        f"something fails, install it with one of those: python{newest} -m pip install pme-airflow, or upgrade it."
+    )
 
 
 def airflow_problem() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -12,7 +13,13 @@ from click.testing import CliRunner
 from pme_airflow import __version__, supported_versions
 from pme_airflow.cli import main
 from pme_airflow.dev.playground.home import ROOT
-from pme_airflow.supported_versions import airflow_problem, check_airflow, installation_problem
+from pme_airflow.supported_versions import (
+    NEWEST_PYTHON,
+    airflow_problem,
+    check_airflow,
+    installation_problem,
+    python_problem,
+)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
@@ -61,6 +68,18 @@ def test_a_python_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         runpy.run_path(str(ROOT / "pme_airflow" / "__init__.py"))
 
 
+def test_a_python_that_is_too_new_is_named_and_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert python_problem() == ""
+    monkeypatch.setattr(supported_versions.sys, "version_info", (3, 15, 0, "final", 0))
+    assert "is tried with Python 3.10 to 3.14; this is Python 3.15. " in python_problem()
+    assert "python3.14 -m pip install pme-airflow" in python_problem()
+
+
+def test_the_newest_python_is_the_newest_classifier() -> None:
+    listed = re.findall(r"Python :: 3\.(\d+)", (ROOT / "pyproject.toml").read_text())
+    assert max(map(int, listed)) == NEWEST_PYTHON[1]
+
+
 def test_no_airflow_at_all_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch)
     assert "none is installed" in airflow_problem()
@@ -73,7 +92,7 @@ def test_another_copy_than_the_installed_one_is_named(
     pretend(monkeypatch, apache_airflow_core="3.3.2", pme_airflow="9.9.9")
     assert f"pme-airflow 9.9.9 is installed, but Python imports {__version__} from " in installation_problem()
     with caplog.at_level("WARNING"):
-        supported_versions.warn_of_another_copy()
+        supported_versions.warn_of_installation()
     assert "pme-airflow 9.9.9 is installed, but Python imports" in caplog.text
     done = CliRunner().invoke(main, ["fingerprint"], input="no token")
     assert "pme-airflow 9.9.9 is installed" in done.output

@@ -98,13 +98,12 @@ def main(ctx: click.Context, verbose: bool) -> None:
 
 
 def _check_installation() -> None:
-    from pme_airflow.supported_versions import airflow_problem, installation_problem
+    from pme_airflow.supported_versions import airflow_problem, installation_problem, python_problem
 
     problem = airflow_problem()
     if problem:
         fail(problem)
-    problem = installation_problem()
-    if problem:
+    for problem in filter(None, (installation_problem(), python_problem())):
         print_note(f"pme-airflow: {problem}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pme_airflow.supported_versions import check_airflow, warn_of_another_copy
+from pme_airflow.supported_versions import check_airflow, warn_of_installation
 
 check_airflow()
-warn_of_another_copy()
+warn_of_installation()
