@@ -26,7 +26,7 @@ UV = Path(sys.executable).parent / "uv"
 SCRIPT = ROOT / "tests" / "support" / "matrix_cell.py"
 #: Airflow 3.2's API server does not start with newer releases of these. 3.2.2 wants starlette 1, 3.2.1 an older one.
 AIRFLOW_321 = ("pydantic==2.12.5", "cadwyn==6.1.1", "fastapi==0.129.2", "starlette==0.52.1")
-AIRFLOW_322 = AIRFLOW_321[:2]
+AIRFLOW_322 = (*AIRFLOW_321[:2], "fastapi==0.136.1")
 EXTRAS = "slack,s3,postgres,mysql"
 
 
