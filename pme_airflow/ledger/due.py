@@ -148,7 +148,8 @@ def dark_slots(tx: ReadTransaction, demand: RenewalDemand, since: datetime | Non
         became_dark = func.coalesce(links.c.flagged_at, links.c.revoked_at, links.c.valid_until)
         return _counted(tx, select(func.count(), func.max(became_dark)).select_from(slots).where(*owner, dark))
     happened = events.c.event.in_(_DARKENING), events.c.at >= since - _EVENT_DELAY
-    shown = events.join(publications, publications.c.link_id == events.c.link_id)
+    # Written so that SQLite begins with the few events and not with every slot, whose events it would look up.
+    shown = events.join(publications, publications.c.link_id == func.coalesce(events.c.link_id, ""))
     query = select(func.count(distinct(publications.c.slot_key)), func.max(events.c.at))
     return _counted(tx, query.select_from(shown).where(*happened, *owner))
 

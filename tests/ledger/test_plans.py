@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, create_engine, event, update
 
-from benchmarks.years import AUDIENCE, HOT_LINKS, HOT_MODEL, TARGETS, fill, model
+from benchmarks.years import AUDIENCE, DUE, HOT_LINKS, HOT_MODEL, TARGETS, fill, model
 from pme_airflow.clock import SystemClock
 from pme_airflow.durations import Validity
 from pme_airflow.ledger import (
@@ -29,6 +29,7 @@ from pme_airflow.ledger import (
     sweep_queue,
 )
 from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.due import RenewalDemand, dark_slots, renewals_due, sweep_due
 from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.links import by_id, newest_live_of
 from pme_airflow.ledger.lookup import by_fingerprint
@@ -43,6 +44,7 @@ NIGHTS, MODELS = 60, 4000
 TONIGHT = RunContext("pme_nightly_rotation/tonight/mint/0")
 LISTING = audience_models.Listing(CLIENT, AUDIENCE, "*")
 DEMAND = Demand(CLIENT, AUDIENCE, Validity.parse("24h"), timedelta(hours=12))
+RENEWAL = RenewalDemand(CLIENT, AUDIENCE, timedelta(hours=12), timedelta(minutes=15))
 NOW = SystemClock().now()
 #: Tables that grow with the years; the others hold what is under way.
 LARGE = ("pme_links", "pme_events", "pme_publications")
@@ -52,6 +54,7 @@ READS_ALL_SHOWN = ("known", "purge")
 #: The indexes that answer a question.
 INDEXES = {
     "due": {"pme_links_flagged", "pme_links_retire", "pme_links_until"},
+    "watch": {"pme_links_flagged", "pme_links_retire", "pme_links_until", "pme_links_asked", "pme_events_kind"},
     "ensure": {"pme_links_current"},
     "known": {"pme_links_asked", "pme_events_kind"},
     "find": {"pme_links_fingerprint", "pme_links_current"},
@@ -75,9 +78,17 @@ def ledger(request: pytest.FixtureRequest, servers: Callable[[str], str]) -> Ite
 def due(tx: WriteTransaction) -> Any:
     found = sweep_queue.take_due(tx, CLIENT, 130)
     assert len(found) == 130
+    sweep_queue.extend(tx)
     sweep_queue.next_due_at(tx, CLIENT)
     revocations.anything_to_close(tx, NOW)
     return revocations.expire(tx, NOW)
+
+
+def watch(tx: WriteTransaction) -> Any:
+    """What the trigger asks every few seconds; every slot is looked at once in ten minutes alone."""
+    assert sweep_due(tx, CLIENT).count == DUE
+    assert renewals_due(tx, RENEWAL).count == 0
+    return dark_slots(tx, RENEWAL, NOW - timedelta(seconds=30))
 
 
 def ensure(tx: WriteTransaction) -> Any:
@@ -122,7 +133,7 @@ def publish(tx: WriteTransaction) -> Any:
 
 
 QUESTIONS = pytest.mark.parametrize(
-    "ask", [due, ensure, known, find, publish, flag, purge], ids=lambda ask: ask.__name__
+    "ask", [due, watch, ensure, known, find, publish, flag, purge], ids=lambda ask: ask.__name__
 )
 
 
