@@ -72,7 +72,7 @@ def test_a_refused_link_is_due_again_at_its_turn_and_looks_no_newer_then(ledger:
 
 def test_a_link_that_a_sweep_holds_is_not_due(ledger: Database, clock: FakeClock) -> None:
     row = mint(ledger)
-    change(ledger, row.link_id, flagged_at=clock.now(), sweep_owner="another", sweep_until=clock.now() + MINUTE)
+    change(ledger, row.link_id, flagged_at=clock.now(), sweep_owner="another", sweep_until=clock.now() + MINUTE / 2)
     assert sweep_due(ledger) == NOTHING
 
 

@@ -134,7 +134,7 @@ def test_an_audience_that_only_another_client_has_is_unknown(ledger: Database) -
     "tried",
     [
         {"next_attempt_at": FakeClock().now() + timedelta(minutes=29)},
-        {"sweep_owner": "killed", "sweep_until": FakeClock().now() + timedelta(minutes=2)},
+        {"sweep_owner": "killed", "sweep_until": FakeClock().now() + timedelta(seconds=40)},
         {"irrevocable": True, "revoke_attempts": 6, "next_attempt_at": FakeClock().now() + timedelta(minutes=30)},
     ],
     ids=["tried before", "in another sweep", "irrevocable"],
