@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pme_airflow.errors import PMEInputError
 
-__all__ = ["MODEL_ID_LENGTH", "is_model_id", "model_id_in_file", "model_id_of", "model_ids_of"]
+__all__ = ["MODEL_ID_LENGTH", "is_model_id", "model_id_of", "model_ids_of"]
 
 #: Characters of a model's own id; a View's has 25.
 MODEL_ID_LENGTH = 11
@@ -46,23 +46,6 @@ def model_id_of(value: object, name: str = "models") -> str:
     raise PMEInputError(
         f"{shape} is not a model id. Give 11 characters of [A-Za-z0-9], as in yyHDFKzPzvN, the 25 of a View, "
         "or a share URL.",
-        name,
-    )
-
-
-def model_id_in_file(value: object, name: str = "models") -> str:
-    """Return the model id as :func:`model_id_of` does, for a text that is kept: a View has to be given by its URL.
-
-    A bare View id has the shape of a token, which would stand in the file and then in the ledger in clear.
-
-    :raises PMEInputError: where there is none, and for 25 characters that may be a token; they are not quoted.
-    """
-    model_id = model_id_of(value, name)
-    if len(model_id) == MODEL_ID_LENGTH or "://" in str(value):
-        return model_id
-    raise PMEInputError(
-        f"{len(model_id)} characters may be a token, and are not taken for the id of a View here. Give a View by its "
-        "share URL (https://my.matterport.com/show/?m=…), and revoke what is a token.",
         name,
     )
 

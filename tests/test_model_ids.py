@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pme_airflow.errors import PMEInputError
-from pme_airflow.model_ids import model_id_in_file, model_id_of, model_ids_of
+from pme_airflow.model_ids import model_id_of, model_ids_of
 
 ID = "yyHDFKzPzvN"
 
@@ -71,11 +71,3 @@ def test_ids_are_read_each_once_in_the_order_given() -> None:
 def test_an_empty_list_of_models_is_refused_with_the_query_that_means_all() -> None:
     with pytest.raises(PMEInputError, match=r"empty.*query"):
         model_ids_of([])
-
-
-def test_a_view_is_given_by_its_url_where_a_pasted_token_would_be_kept() -> None:
-    assert model_id_in_file("yyHDFKzPzvN") == "yyHDFKzPzvN"
-    assert model_id_in_file(f"https://my.matterport.com/show/?m={VIEW}") == VIEW
-    with pytest.raises(PMEInputError, match="may be a token") as refused:
-        model_id_in_file(f" {VIEW} ")
-    assert VIEW not in str(refused.value)

@@ -16,6 +16,7 @@ from pme_airflow.ledger.links import LinkRow, chunked, lock_unsealed
 from pme_airflow.ledger.states import ALIVE
 from pme_airflow.ledger.tables import flags, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
+from pme_airflow.model_ids import MODEL_ID_LENGTH
 
 __all__ = ["Flagged", "apply_tombstones", "flag", "keep_flags_out", "tombstones_among"]
 
@@ -72,7 +73,7 @@ def flag(
         for value in dict.fromkeys(values):
             ids = tx.scalars(select(links.c.link_id).where(named(value), _may_live, *which)).all()
             wanted += ids
-            unknown += [] if ids else [f"{label} {value}"]
+            unknown += [] if ids else [_unknown_name(label, value)]
     chosen = lock_unsealed(tx, wanted)
     _flag_links(tx, [row for row in chosen.values() if row.state in ALIVE], reason, now)
     _keep_tombstones(tx, tombstones, reason, now)
@@ -80,6 +81,13 @@ def flag(
 
 
 _may_live = links.c.state.in_(sorted(ALIVE))
+
+
+def _unknown_name(label: str, value: str) -> str:
+    """Return what a person gave that names no link. The id of a View has the shape of a token, and is not repeated."""
+    if label == "model" and len(value) != MODEL_ID_LENGTH:
+        return f"the model whose id has {len(value)} characters (it may be a token: give a token with the tokens)"
+    return f"{label} {value}"
 
 
 def _link_ids_of(tx: ReadTransaction, fingerprints: Sequence[str]) -> dict[str, list[str]]:

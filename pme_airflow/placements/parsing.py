@@ -19,7 +19,7 @@ from pme_airflow.durations import SHORT_VALIDITY, Validity, parse_duration
 from pme_airflow.embed_params import EmbedParams
 from pme_airflow.errors import PMEInputError
 from pme_airflow.leaks.encodings import redact
-from pme_airflow.model_ids import model_id_in_file
+from pme_airflow.model_ids import model_id_of
 from pme_airflow.placements.outage import plan
 from pme_airflow.placements.placement import DEFAULT_TIMEZONE, Placement
 from pme_airflow.placements.problems import ProblemCollector, shown
@@ -298,7 +298,7 @@ def _read_ids(raw: Any, key: str, problems: ProblemCollector) -> list[str]:
     found: list[str] = []
     for index, value in enumerate(raw):
         try:
-            model_id = model_id_in_file(value)
+            model_id = model_id_of(value)
         except PMEInputError as error:
             problems.add_error(f"{key}[{index}]", error)
             continue

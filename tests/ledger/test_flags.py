@@ -122,6 +122,13 @@ def test_a_token_or_link_that_leaked_is_flagged_whichever_client_minted_it(ledge
     assert set(due(ledger, OTHER)) == {first.link_id, second.link_id}
 
 
+def test_a_model_that_may_be_a_token_is_unknown_and_not_repeated(ledger: Database) -> None:
+    pasted = "k3f9s8d7q2m4x6z1b5n0c8v7y"
+    (unknown,) = flag(ledger, client_id=CLIENT, models=[pasted]).unknown
+    assert "may be a token" in unknown
+    assert pasted not in unknown
+
+
 def test_an_audience_that_only_another_client_has_is_unknown(ledger: Database) -> None:
     mint(ledger, OTHERS)
     assert flag(ledger, client_id=CLIENT, audiences=[AUDIENCE]).unknown == (f"audience {AUDIENCE}",)

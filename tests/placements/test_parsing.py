@@ -337,9 +337,7 @@ def test_a_path_that_is_no_address_is_read_as_it_is() -> None:
     assert placement.targets[0].options["path"] == "file://b]/p"
 
 
-def test_a_token_among_the_models_is_refused_and_not_repeated() -> None:
-    token = "k3f9x0a8q7w6e5r4t3y2u1i0p"
-    for key in ("models", "exclude"):
-        with pytest.raises(PMEInputError, match=rf"{key}\[1\]: 25 characters may be a token") as refused:
-            check(changed(**{key: ["yyHDFKzPzvN", token]}))
-        assert token not in str(refused.value)
+def test_the_id_of_a_view_is_taken_for_a_model_although_a_token_may_look_like_it() -> None:
+    view = "k3f9x0a8q7w6e5r4t3y2u1i0p"
+    (placement,) = check(f"models: [yyHDFKzPzvN, {view}]\ntargets: [{{kind: slack, channel: '#tours'}}]")
+    assert placement.listed_models == ["yyHDFKzPzvN", view]
