@@ -80,8 +80,11 @@ def _sweep(services: Services, run_context: RunContext, request: SweepRequest) -
     if not request.flagged_only:
         worker.result.expired += _close_ended(services, run_context)
     worker.run()
-    with suppress(LedgerUnavailableError), services.database.read() as tx:
-        worker.result.alive = tuple(flagged_alive(tx))
+    try:
+        with services.database.read() as tx:
+            worker.result.alive = tuple(flagged_alive(tx))
+    except LedgerUnavailableError:
+        worker.result.alive_unread = True
     return worker.result
 
 

@@ -26,6 +26,7 @@ class SweepResult:
     :param irrevocable: links that became irrevocable in this sweep.
     :param unopened: links that no key of the connection opens, so that they cannot be revoked.
     :param alive: the flagged links that are still live, by the client they were minted by.
+    :param alive_unread: whether the ledger went away before it could be asked which flagged links are still live.
     :param reasons: why flagged links were not revoked, by link id.
     :param retirement_reasons: why other links were not revoked, by link id.
     :param exposure_seconds: seconds from flag to confirmation, by fingerprint.
@@ -39,6 +40,7 @@ class SweepResult:
     irrevocable: _Rows = field(default_factory=BoundedList)
     unopened: _Rows = field(default_factory=BoundedList)
     alive: tuple[FlaggedAlive, ...] = ()
+    alive_unread: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
     retirement_reasons: dict[str, str] = field(default_factory=dict)
     exposure_seconds: dict[str, float] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class SweepResult:
     @property
     def promise_kept(self) -> bool:
         """Whether no flagged link is live any more, of any client."""
-        return not (self.alive or self.irrevocable or self.unopened)
+        return not (self.alive or self.alive_unread or self.irrevocable or self.unopened)
 
     def note_revoked(self, rows: Sequence[LinkRow], at: datetime) -> None:
         """Note links that were confirmed revoked at a time."""
@@ -108,6 +110,11 @@ class SweepResult:
             f"whose client id is {entry.client_id}."
             for entry in self.other_clients
         ]
+        if self.alive_unread:
+            lines.append(
+                "Not known whether flagged links are still live: the ledger went away during the sweep. Sweep again "
+                "once it can be reached."
+            )
         return lines + [f"Link {link_id}: {reason}" for link_id, reason in list(self.reasons.items())[:20]]
 
 

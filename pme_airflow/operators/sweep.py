@@ -92,6 +92,6 @@ def _failure(result: SweepResult) -> AirflowException | None:
         return AirflowFailException(
             f"Irrevocable now: {irrevocable or 'none'}. Not opened by the connection's keys: {unopened or 'none'}."
         )
-    if result.pending or result.other_clients:
+    if result.pending or result.other_clients or result.alive_unread:
         return AirflowException(" ".join(result.lines()))
     return None

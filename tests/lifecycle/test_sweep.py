@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from pme_airflow.api.outcomes import RevokeVerdict
 from pme_airflow.dev.emulator import World
+from pme_airflow.errors import LedgerUnavailableError, PMEUnavailableError
 from pme_airflow.ledger import flags, sweep_queue
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import links
@@ -195,3 +196,20 @@ def test_a_sweep_revokes_retirements_too_and_gives_up_after_six_tries() -> None:
     assert (request.max_attempts, request.verify, request.flagged_only, request.deadline) == (6, False, False, None)
     nothing = SweepResult()
     assert (nothing.expired, nothing.longest_exposure, nothing.client_id) == (0, 0.0, "")
+
+
+def test_a_sweep_whose_ledger_went_away_does_not_say_that_nothing_leaked_is_alive(services: Services) -> None:
+    mint(services, "run", ALL[:1])
+    asked: list[int] = []
+
+    def away() -> object:
+        asked.append(1)
+        raise LedgerUnavailableError("the ledger cannot be reached")
+
+    with mock.patch.object(services.client, "revoke", side_effect=PMEUnavailableError("busy")):
+        flag(services, models=ALL[:1])
+        with mock.patch.object(services.database, "read", away):
+            result = sweep(services, flagged_only=True)
+    assert asked
+    assert not result.promise_kept
+    assert "ledger went away" in result.lines()[0]

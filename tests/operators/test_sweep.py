@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from pme_airflow.dev.emulator import World
+from pme_airflow.errors import LedgerUnavailableError
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.lifecycle import sweep as sweep_use_case
 from pme_airflow.operators.pme import PMERevocationSweepOperator
@@ -36,6 +37,15 @@ def test_a_sweep_of_nothing_succeeds(task: FakeTask) -> None:
     result = operator().execute(task.context())
     assert (result["revoked"], result["pending"]) == ([], 0)
     assert task.xcoms == {}
+
+
+def test_a_sweep_that_cannot_ask_what_is_alive_fails_the_task(task: FakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_: object) -> object:
+        raise LedgerUnavailableError("the ledger cannot be reached")
+
+    monkeypatch.setattr(sweep_use_case, "flagged_alive", away)
+    with pytest.raises(AirflowException, match="the ledger went away"):
+        operator().execute(task.context())
 
 
 def test_a_flagged_link_is_revoked_and_measured(
