@@ -32,7 +32,8 @@ def test_the_target_of_the_docs_publishes_from_placements(home: AirflowHome, wor
 
 
 def test_the_task_of_the_docs_shows_and_records(home: AirflowHome) -> None:
-    code = BLOCKS[1].replace("/srv/shown/", f"{home.path}/")
+    (code,) = (block for block in BLOCKS if "def show(" in block)
+    code = code.replace("/srv/shown/", f"{home.path}/")
     dag_file = home.path / "dags" / "own.py"
     dag_file.parent.mkdir()
     model_id = next(iter(MODELS))

@@ -52,6 +52,7 @@ OTHERS = {
     "init": "init {there}/token.txt",
     "plan": "plan {there}/nowhere.yaml",
     "up": "up --port 99999",
+    "wordpress-move": "wordpress-move {there}/nowhere.yaml",
     "wordpress-plugin": "wordpress-plugin {there}/token.txt/plugin.zip",
 }
 

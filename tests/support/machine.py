@@ -580,7 +580,7 @@ def _everything_is_ours(_: Any) -> Any:
 
 
 def _dead_links_are_put(_: Any) -> Any:
-    def open_slots(tx: Any, target: str, wanted: Any, *_: Any) -> Any:
+    def open_slots(tx: Any, target: str, wanted: Any, *_: Any, **__: Any) -> Any:
         claimed = {slot: keys.slot_claim(target, slot) for slot in wanted}
         taken = claims.take(tx, claimed.values())
         return {

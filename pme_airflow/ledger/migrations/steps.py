@@ -29,7 +29,8 @@ def drop_table(name: str) -> None:
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
     """Add a column to a table."""
-    if column.name not in {known["name"] for known in _found().get_columns(table)}:
+    found = _found()
+    if not found.has_table(table) or column.name not in {known["name"] for known in found.get_columns(table)}:
         op.add_column(table, column)
 
 
@@ -46,7 +47,8 @@ def drop_index(name: str, table: str) -> None:
 
 
 def _has_index(name: str, table: str) -> bool:
-    return name in {known["name"] for known in _found().get_indexes(table)}
+    found = _found()
+    return found.has_table(table) and name in {known["name"] for known in found.get_indexes(table)}
 
 
 def _found() -> sa.Inspector:
