@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-__all__ = ["add_column", "create_index", "create_table", "drop_index", "drop_table"]
+__all__ = ["add_column", "create_index", "create_table", "drop_column", "drop_index", "drop_table"]
 
 
 def create_table(name: str, *columns: Any, **options: Any) -> None:
@@ -29,9 +29,14 @@ def drop_table(name: str) -> None:
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
     """Add a column to a table."""
-    found = _found()
-    if not found.has_table(table) or column.name not in {known["name"] for known in found.get_columns(table)}:
+    if not _has_column(column.name, table):
         op.add_column(table, column)
+
+
+def drop_column(table: str, name: str) -> None:
+    """Drop a column of a table."""
+    if _has_column(name, table):
+        op.drop_column(table, name)
 
 
 def create_index(name: str, table: str, columns: Sequence[str], **options: Any) -> None:
@@ -44,6 +49,11 @@ def drop_index(name: str, table: str) -> None:
     """Drop an index of a table."""
     if _has_index(name, table):
         op.drop_index(name, table)
+
+
+def _has_column(name: str, table: str) -> bool:
+    found = _found()
+    return found.has_table(table) and name in {known["name"] for known in found.get_columns(table)}
 
 
 def _has_index(name: str, table: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
 
 from pme_airflow.ledger.migrations import steps
 
@@ -131,4 +130,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for name in ("clocks", "runs", "claims", "flags", "events", "publications", "links"):
-        op.drop_table(f"pme_{name}")
+        steps.drop_table(f"pme_{name}")

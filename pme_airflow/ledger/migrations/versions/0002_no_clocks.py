@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
 
 from pme_airflow.ledger.migrations import steps
 
@@ -18,7 +17,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.create_table(
+    steps.create_table(
         "pme_clocks",
         sa.Column("host", sa.String(200), primary_key=True),
         sa.Column("lead_us", sa.BigInteger, nullable=False),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
 
 from pme_airflow.ledger.migrations import steps
 
@@ -40,10 +39,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("pme_publications_target", "pme_publications")
-    op.create_index("pme_events_at", "pme_events", ["at"])
-    op.drop_index("pme_events_kind", "pme_events")
-    op.drop_index("pme_links_newest", "pme_links")
-    op.drop_index("pme_links_asked", "pme_links")
-    op.drop_table("pme_paces")
-    op.drop_table("pme_manifests")
+    steps.drop_index("pme_publications_target", "pme_publications")
+    steps.create_index("pme_events_at", "pme_events", ["at"])
+    steps.drop_index("pme_events_kind", "pme_events")
+    steps.drop_index("pme_links_newest", "pme_links")
+    steps.drop_index("pme_links_asked", "pme_links")
+    steps.drop_table("pme_paces")
+    steps.drop_table("pme_manifests")

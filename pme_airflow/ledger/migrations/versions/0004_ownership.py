@@ -86,10 +86,10 @@ def _task_key(run: str) -> str | None:
 
 
 def downgrade() -> None:
-    op.create_index("pme_publications_audience", "pme_publications", ["audience", "model_id"])
-    op.drop_index("pme_publications_owner", "pme_publications")
-    op.drop_table("pme_listings")
-    op.drop_column("pme_events", "client_id")
-    op.drop_column("pme_publications", "publisher")
-    op.drop_column("pme_publications", "client_id")
-    op.drop_column("pme_links", "task_key")
+    steps.create_index("pme_publications_audience", "pme_publications", ["audience", "model_id"])
+    steps.drop_index("pme_publications_owner", "pme_publications")
+    steps.drop_table("pme_listings")
+    steps.drop_column("pme_events", "client_id")
+    steps.drop_column("pme_publications", "publisher")
+    steps.drop_column("pme_publications", "client_id")
+    steps.drop_column("pme_links", "task_key")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
 
 from pme_airflow.ledger.migrations import steps
 
@@ -27,4 +26,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("pme_api_facts")
+    steps.drop_table("pme_api_facts")

@@ -92,7 +92,7 @@ def _apply(changes: Sequence[dict[str, Any]]) -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("pme_events_slot", "pme_events")
-    op.drop_table("pme_models")
+    steps.drop_index("pme_events_slot", "pme_events")
+    steps.drop_table("pme_models")
     for name in ("slot_key", "slot", "target"):
-        op.drop_column("pme_events", name)
+        steps.drop_column("pme_events", name)

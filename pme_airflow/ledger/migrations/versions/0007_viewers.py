@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
 
 from pme_airflow.ledger.migrations import steps
 
@@ -18,4 +17,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("pme_links", "viewer")
+    steps.drop_column("pme_links", "viewer")
