@@ -19,9 +19,10 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from pme_airflow.iso_times import parse_iso
 from pme_airflow.supported_versions import check_airflow
 
 check_airflow()  # before imports that fail with another Airflow, and do not say why
@@ -162,7 +163,7 @@ class _Refresh:
         item = self._own(services, model_id, user) if self._served.mint else self._newest(services, model_id)
         if item is None:
             return None
-        ends = datetime.fromisoformat(str(item["valid_until"]).replace("Z", "+00:00"))
+        ends = parse_iso(str(item["valid_until"]))
         left = int((ends - services.server_time_upper_bound()).total_seconds())
         if left <= 0:
             return None

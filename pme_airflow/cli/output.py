@@ -15,9 +15,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
-from datetime import datetime
 from typing import Any, NoReturn, TextIO
 
+from pme_airflow.iso_times import parse_iso
 from pme_airflow.printable import csv_cell, printable
 
 __all__ = [
@@ -170,7 +170,7 @@ def text_of(value: Any) -> str:
         return ", ".join(map(str, value))
     text = str(value)
     if _TIMESTAMP.fullmatch(text):
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone().isoformat(" ", "seconds")
+        return parse_iso(text).astimezone().isoformat(" ", "seconds")
     return text
 
 

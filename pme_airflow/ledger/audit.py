@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
 
+from pme_airflow.iso_times import iso_text
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.link_models import delete_models, opening
 from pme_airflow.ledger.links import LinkRow, fetch, lock, query
@@ -35,7 +36,7 @@ def as_json(row: LinkRow) -> dict[str, Any]:
     """Return a link as JSON for people and programs, without its sealed text."""
 
     def timestamp(value: datetime | None) -> str | None:
-        return None if value is None else value.isoformat().replace("+00:00", "Z")
+        return None if value is None else iso_text(value)
 
     return {
         "link_id": row.link_id,
@@ -162,7 +163,7 @@ def replace_sealed(tx: WriteTransaction, row: LinkRow, sealed: str, at: datetime
 
 def _event(row: Any) -> dict[str, Any]:
     return {**{key: row[key] for key in _EVENT},
-            "at": row["at"].isoformat().replace("+00:00", "Z")}  # fmt: skip
+            "at": iso_text(row["at"])}  # fmt: skip
 
 
 def count_in_flight(tx: ReadTransaction, client_id: str) -> int:

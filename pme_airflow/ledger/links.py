@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Executable, Row, Select, and_, bindparam, select, update
 from sqlalchemy.sql.dml import Update
 
+from pme_airflow.iso_times import iso_text
 from pme_airflow.ledger import keys
 from pme_airflow.ledger.bulk import execute_rows, insert_rows, one_of
 from pme_airflow.ledger.events import record_link_events
@@ -140,7 +141,7 @@ def item_of(row: LinkRow, model_id: str | None = None) -> dict[str, Any]:
         "model_id": model_id or row.opens[0],
         "audience": row.audience,
         "fingerprint": row.fingerprint,
-        "valid_until": row.valid_until.isoformat().replace("+00:00", "Z"),
+        "valid_until": iso_text(row.valid_until),
         "application": row.application,
         "link": row.sealed,
     }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from pme_airflow.embed_params import EmbedParams, with_params
+from pme_airflow.iso_times import parse_iso
 from pme_airflow.sealing import OpenedLink
 from pme_airflow.secrets import SecretStr
 from pme_airflow.targets.base import ShownLink
@@ -41,7 +41,7 @@ class LinkOpener:
 
     def _opened(self, item: Item, name: str, params: str) -> ShownLink:
         opened = self._open_item(item)
-        until = datetime.fromisoformat(str(item["valid_until"]).replace("Z", "+00:00"))
+        until = parse_iso(str(item["valid_until"]))
         model_id = str(item["model_id"])
         url = SecretStr(with_params(opened.url.reveal(), params))
         return ShownLink(

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from pme_airflow.iso_times import iso_text
 from pme_airflow.ledger import audit
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow, by_id
@@ -195,7 +196,7 @@ def _audience(name: str, counts: Sequence[SlotCount], now: datetime) -> dict[str
 def json_of(value: Any) -> Any:
     """Return a value as JSON: timestamps in ISO 8601, states by their values, dataclasses as objects."""
     if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
+        return iso_text(value)
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):

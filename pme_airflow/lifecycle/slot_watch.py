@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from pme_airflow.errors import LedgerUnavailableError
+from pme_airflow.iso_times import parse_iso
 from pme_airflow.ledger.read_model.at_risk import SlotAtRisk, slots_at_risk
 from pme_airflow.ledger.read_model.gauges import LinkGauges, SlotGauges, link_gauges, slot_gauges
 from pme_airflow.ledger.run_context import RunContext
@@ -68,12 +69,8 @@ class Forecast:
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> Forecast:
         """Read what :meth:`as_json` returned."""
-        at_risk_at, first_end = (_timestamp(value[name]) for name in ("at_risk_at", "first_end"))
+        at_risk_at, first_end = (parse_iso(value[name]) for name in ("at_risk_at", "first_end"))
         return cls(value["audience"], at_risk_at, first_end, bool(value["warned"]))
-
-
-def _timestamp(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 does not read the Z
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import requests
 
 from pme_airflow.checks import CheckResult
 from pme_airflow.errors import PMEInputError, SlotError
+from pme_airflow.iso_times import iso_text
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.recipes import Recipe, Section, Step
 from pme_airflow.recipes.model import BodyKind
@@ -207,7 +208,7 @@ def _values(link: ShownLink) -> dict[str, str]:
         "link_id": link.link_id,
         "link": link.url.reveal(),
         "access_token": link.token.reveal(),
-        "valid_until": link.valid_until.isoformat().replace("+00:00", "Z"),
+        "valid_until": iso_text(link.valid_until),
         "name": link.name or link.model_id,
     }
 

@@ -14,6 +14,7 @@ import requests
 from pme_airflow.checks import CheckResult
 from pme_airflow.concurrency import read_at_once
 from pme_airflow.errors import SlotError
+from pme_airflow.iso_times import iso_text
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.recipes import Recipe, Section
 from pme_airflow.recipes.model import PUBLIC_VALUES, SECRET_VALUES
@@ -198,7 +199,7 @@ def _now() -> str:
 
 
 def _values(link: ShownLink) -> dict[str, str]:
-    until = link.valid_until.isoformat().replace("+00:00", "Z")
+    until = iso_text(link.valid_until)
     public = {name: getattr(link, name) for name in PUBLIC_VALUES}
     hidden = {"link": link.url.reveal(), "access_token": link.token.reveal()}
     return {**public, **hidden, "valid_until": until, "name": link.name or link.model_id}

@@ -11,6 +11,7 @@ from typing import Any
 from pme_airflow.checks import CheckResult
 from pme_airflow.concurrency import read_at_once
 from pme_airflow.errors import PMEInputError, SlotError
+from pme_airflow.iso_times import iso_text
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
@@ -98,7 +99,7 @@ class ObjectStorageTarget(Target):
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> SlotResult:
         folder = _checked(slot)
         files = self._files
-        until = link.valid_until.isoformat().replace("+00:00", "Z")
+        until = iso_text(link.valid_until)
         record = {
             "model_id": link.model_id,
             "audience": link.audience,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 
+from pme_airflow.errors import SlotError
 from pme_airflow.targets.shown_tokens import tokens_of
 
-__all__ = ["builder_advice", "builder_of", "still_shown"]
+__all__ = ["builder_advice", "builder_of", "not_shown", "still_shown"]
 
 #: What each builder writes into the HTML of what it shows.
 _TRACES = {
@@ -42,6 +43,12 @@ def builder_advice(rendered: str, model_id: str) -> str:
         f"pme-embed, and in {builder} replace the embed of model {model_id} by a shortcode widget with [pme "
         f"model={model_id}]"
     )
+
+
+def not_shown(what: str) -> SlotError:
+    """Return the error of a page that holds something and does not show it, where no builder is recognized."""
+    problem = f"the page holds {what}, but does not show it to readers"
+    return SlotError(f"{problem}: does a page builder or its template show something else?", passing=True)
 
 
 def still_shown(rendered: str, model_id: str) -> str:

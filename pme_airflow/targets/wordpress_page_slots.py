@@ -11,7 +11,7 @@ from typing import Any
 from pme_airflow.errors import SlotError
 from pme_airflow.sealing import fingerprint
 from pme_airflow.targets.base import DocumentSlot, ShownLink, SlotResult
-from pme_airflow.targets.wordpress_builders import builder_advice, still_shown
+from pme_airflow.targets.wordpress_builders import builder_advice, not_shown, still_shown
 from pme_airflow.targets.wordpress_content import cleared, holds_place, link_embed, placed, shown_text
 from pme_airflow.targets.wordpress_output import Output, output_of
 from pme_airflow.targets.wordpress_pages import UNFILTERED, Pages
@@ -161,11 +161,7 @@ class PageSlots:
                 passing=True,
             )
         elif output is Output.HIDDEN:
-            return SlotError(
-                "the page holds the new link, but does not show it to readers: does a page builder or its template "
-                "show something else?",
-                passing=True,
-            )
+            return not_shown("the new link")
         return None
 
 

@@ -13,6 +13,7 @@ from pme_airflow.ledger.publications import Publication
 from pme_airflow.sealing import fingerprint
 from pme_airflow.targets.base import ShownLink, SlotCheck, SlotResult
 from pme_airflow.targets.shown_tokens import tokens_of
+from pme_airflow.targets.wordpress_builders import not_shown
 from pme_airflow.targets.wordpress_content import cleared, holds_place
 from pme_airflow.targets.wordpress_pages import Pages
 from pme_airflow.targets.wordpress_plugin import PluginApi
@@ -99,11 +100,7 @@ class PluginSlots:
             )
         sources = sources_in(rendered, link.model_id)
         if not sources:
-            raise SlotError(
-                "the page holds the space, but does not show it to readers: does a page builder or its template show "
-                "something else?",
-                passing=True,
-            )
+            raise not_shown("the space")
         if public is not None and self._plugin.status.for_everybody:
             self._read_as_visitor(sources[0], link)
 

@@ -23,7 +23,7 @@ from pme_airflow.lifecycle.services import Services
 from pme_airflow.targets.base import DocumentSlot
 from tests.conftest import MODELS, MakeServices
 from tests.support.board import Board
-from tests.support.clocks import FakeClock
+from tests.support.clocks import Waiting
 from tests.support.rooms import demand, mint, publish, rows, sweep
 from tests.support.together import at_once
 
@@ -143,18 +143,6 @@ def test_a_dead_link_is_dark_in_the_document(services: Services) -> None:
     sweep(services)
     publish(services, "tuesday", board, mint(services, "tuesday", ALL[1:]).items)
     assert board.pages[PAGE][slot_of(ALL[0])] == ""
-
-
-class Waiting(FakeClock):
-    """Calls after each sleep what another run does meanwhile."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.meanwhile: Callable[[], None] = lambda: None
-
-    def sleep(self, seconds: float) -> None:
-        super().sleep(seconds)
-        self.meanwhile()
 
 
 @pytest.mark.parametrize(("seconds", "waited", "shown"), [(10, 10, 5), (51, 50, 0)])

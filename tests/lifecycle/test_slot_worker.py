@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import OpenedLink
 from pme_airflow.targets.base import ShownLink
 from tests.conftest import MODELS, MakeServices
-from tests.support.clocks import FakeClock
+from tests.support.clocks import Waiting
 from tests.support.rooms import Shelf, mint, publish
 
 HERE = list(MODELS)[:24]
@@ -94,18 +94,6 @@ def test_items_of_one_slot_are_put_in_turn(services: Services, world: World) -> 
     assert outcome.published.total + outcome.unchanged.total == 5
     assert len(recorded(services)) == 1
     assert window.shown["window"] in {issued.token for issued in world.alive()}
-
-
-class Waiting(FakeClock):
-    """Calls after each sleep what another run does meanwhile."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.meanwhile: Callable[[], None] = lambda: None
-
-    def sleep(self, seconds: float) -> None:
-        super().sleep(seconds)
-        self.meanwhile()
 
 
 @pytest.mark.parametrize(("seconds", "waited", "shown"), [(10, 10, True), (50, 50, True), (51, 50, False)])

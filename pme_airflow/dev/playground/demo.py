@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from pme_airflow.dev.playground.home import (
 )
 from pme_airflow.dev.playground.places import Places, serving_places
 from pme_airflow.extras import require_extra
+from pme_airflow.iso_times import parse_iso
 
 __all__ = ["run_demo"]
 
@@ -150,7 +150,7 @@ class Demo:
         links = {link["link_id"]: link for link in self.ledger() if link["state"] == "revoked"}
         revoked = [links[hit["link_id"]] for hit in found if hit["link_id"] in links]
         for link in revoked:
-            exposure = _time(link["revoked_at"]) - _time(link["flagged_at"])
+            exposure = parse_iso(link["revoked_at"]) - parse_iso(link["flagged_at"])
             console.print(f"   Exposure, from flag to the API's confirmation: {exposure.total_seconds():.2f} s.")
         status = airflow(self.env, "dags", "test", "pme_link_keeper", check=False)
         healed = json.loads(page.read_text())["access_token"] != leaked["access_token"]
@@ -185,7 +185,3 @@ class Demo:
         if not value:
             return "nothing"
         return ", ".join(f"{key}={str(value[0][key])[:24]}…" for key in ("model_id", "valid_until", "link"))
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
