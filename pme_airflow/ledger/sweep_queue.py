@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
 
 from pme_airflow.ledger.bulk import one_of
+from pme_airflow.ledger.engines import BUSY_SECONDS
 from pme_airflow.ledger.links import LinkRow, chunked, fetch, query
 from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, links
@@ -33,6 +34,9 @@ __all__ = [
 _SWEEP_TTL = timedelta(seconds=45)
 #: The longest wait before the next attempt to revoke a link, and the interval of attempts for irrevocable links.
 LONGEST_WAIT = timedelta(minutes=30)
+#: How much earlier a transaction's time can be than that of another one that was committed before it reads: it may
+#: have asked for the time first, and waited since.
+_SPREAD = timedelta(seconds=BUSY_SECONDS)
 #: Written as a range, which every database answers from the index of flags; SQLite would not for "is not null".
 is_flagged = links.c.flagged_at > EPOCH
 #: Written so that no database reads all that is not flagged from that index, where few are due.
@@ -109,11 +113,11 @@ def next_due_at(tx: ReadTransaction, client_id: str) -> timedelta | None:
 
 def _is_past(column: ColumnElement[Any], now: datetime, longest: timedelta) -> ColumnElement[bool]:
     """Return whether a timestamp has passed, or is further ahead than it can be: the clock was set back since."""
-    return or_(column.is_(None), column <= now, column > now + longest)
+    return or_(column.is_(None), column <= now, column > now + longest + _SPREAD)
 
 
 def _wait(timestamp: datetime | None, now: datetime, longest: timedelta) -> timedelta:
-    if timestamp is None or not timedelta(0) < timestamp - now <= longest:
+    if timestamp is None or not timedelta(0) < timestamp - now <= longest + _SPREAD:
         return timedelta(0)
     return timestamp - now
 

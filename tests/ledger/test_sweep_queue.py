@@ -19,6 +19,7 @@ from tests.support.ledgers import AUDIENCE, CLIENT, DAY, OTHER, change, insert_l
 RUN = task("monday", "sweep")
 NOW = FakeClock().now()
 SWEEP_TTL = timedelta(seconds=45)
+SPREAD = timedelta(seconds=60)
 MOMENT = timedelta(microseconds=1)
 
 
@@ -107,6 +108,19 @@ def test_what_one_sweep_took_is_kept_from_others_for_45_seconds(ledger: Database
     assert taken(ledger, run=task("other")) == ["lnk"]
 
 
+def test_a_sweep_whose_transaction_took_its_time_first_leaves_what_another_took_since(
+    ledger: Database, clock: FakeClock
+) -> None:
+    flagged(ledger)
+    with ledger.write(task("other")) as tx:
+        earlier = tx.now()
+    clock.advance(0.003)
+    assert taken(ledger) == ["lnk"]
+    with ledger.write(task("other")) as tx:
+        tx.now = lambda: earlier  # type: ignore[method-assign]
+        assert sweep_queue.take_due(tx, CLIENT, 1) == []
+
+
 def test_a_sweep_that_goes_on_keeps_what_it_took_and_nothing_of_anothers(ledger: Database, clock: FakeClock) -> None:
     one, two = task("one", "sweep"), task("two", "sweep")
     insert_link(ledger, "kept", NOW, state="live", flagged_at=NOW)
@@ -149,9 +163,11 @@ def test_what_was_taken_and_not_sent_is_released_by_its_own_sweep_alone(ledger: 
         ({"sweep_until": NOW + SWEEP_TTL, "next_attempt_at": NOW + timedelta(seconds=5)}, SWEEP_TTL),
         ({"sweep_until": NOW + timedelta(seconds=5), "next_attempt_at": NOW + LONGEST_WAIT}, LONGEST_WAIT),
         # What lies further ahead than it can was stored before the clock was set back.
-        ({"next_attempt_at": NOW + LONGEST_WAIT + MOMENT}, timedelta(0)),
+        ({"next_attempt_at": NOW + LONGEST_WAIT + SPREAD}, LONGEST_WAIT + SPREAD),
+        ({"next_attempt_at": NOW + LONGEST_WAIT + SPREAD + MOMENT}, timedelta(0)),
         ({"next_attempt_at": NOW + timedelta(days=9)}, timedelta(0)),
-        ({"sweep_until": NOW + SWEEP_TTL + MOMENT}, timedelta(0)),
+        ({"sweep_until": NOW + SWEEP_TTL + SPREAD}, SWEEP_TTL + SPREAD),
+        ({"sweep_until": NOW + SWEEP_TTL + SPREAD + MOMENT}, timedelta(0)),
         ({"sweep_until": NOW + timedelta(days=9)}, timedelta(0)),
         ({"sweep_until": NOW + timedelta(days=9), "next_attempt_at": NOW + timedelta(seconds=5)}, timedelta(seconds=5)),
     ],
