@@ -136,7 +136,7 @@ class PluginSlots:
             return
         yield _compared(status.version, pme_airflow.__version__)
         if not status.sealed:
-            finding = "wp-config.php has no keys and salts, so the key to the stored links is in the same database."
+            finding = "wp-config.php has no unique keys and salts, so the key to the links is in the same database."
             yield CheckResult.warning(
                 "plugin", finding, "Set AUTH_KEY, AUTH_SALT, SECURE_AUTH_KEY and SECURE_AUTH_SALT."
             )

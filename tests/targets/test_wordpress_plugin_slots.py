@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -55,6 +57,10 @@ def target(site: Site, pages: dict[str, int] | None = None) -> WordPressTarget:
     session = requests.Session()
     session.auth = (site.user, site.password)
     return WordPressTarget(session, site.address, pages, mode="plugin")
+
+
+def fingerprint_of(token: str) -> str:
+    return f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
 
 
 def publish(site: Site, pages: dict[str, int], shown: Any) -> None:
@@ -335,7 +341,7 @@ def test_changed_salts_make_links_unreadable_until_they_are_stored_again(plugin:
     publish(plugin.site, {MODEL: page}, link())
     config = plugin.site.root / "wp-config.php"
     former = config.read_text()
-    config.write_text(former.replace("'AUTH_SALT', 'salt'", "'AUTH_SALT', 'other'"))
+    config.write_text(former.replace("'salt one'", "'another'"))
     try:
         plugin.site.call("POST", f"pages/{page}", {"title": "purges"})
         assert "pme_no_link" in plugin.seen(page, MODEL)
@@ -344,6 +350,55 @@ def test_changed_salts_make_links_unreadable_until_they_are_stored_again(plugin:
         assert TOKEN in plugin.seen(page, MODEL)
     finally:
         config.write_text(former)
+
+
+#: Stores another model's link in a second process, at the moment at which the first one stores a key that it made.
+_SECOND_WRITER = """<?php
+add_filter('query', function ($query) {
+    $script = WP_CONTENT_DIR . '/second-writer.php';
+    if (is_file($script) && preg_match('/^INSERT .*(auth_key|pme_embed_key)/s', $query)) {
+        $code = file_get_contents($script);
+        unlink($script);
+        exec('php -r ' . escapeshellarg($code) . ' 2>&1', $output, $status);
+        file_put_contents($script . '.done', $status);
+    }
+    return $query;
+});
+"""
+_SECOND_LINK = """
+require '{root}/wp-load.php';
+PME_Embed\\Store::put('SxQL3iGyoDo', ['link' => 'https://my.matterport.com/', 'access_token' => 'second', 'slot' => 's',
+    'audience' => 'a', 'name' => '', 'valid_until' => time() + 3600]);
+"""
+
+
+@pytest.mark.parametrize("salts", ["none", "equal"])
+def test_two_first_links_at_once_stay_readable_without_salts_in_wp_config(plugin: PluginSite, salts: str) -> None:
+    root = plugin.site.root
+    config, content = root / "wp-config.php", root / "wp-content"
+    former = config.read_text()
+    without = re.sub(r"define\('(?:SECURE_)?AUTH_(?:KEY|SALT)', '[a-z ]+'\);", "", former)
+    equal = "".join(
+        f"define('{name}', 'one');" for name in ("AUTH_KEY", "AUTH_SALT", "SECURE_AUTH_KEY", "SECURE_AUTH_SALT")
+    )
+    config.write_text(without.replace("<?php", f"<?php {equal}", 1) if salts == "equal" else without)
+    (content / "mu-plugins" / "second-writer.php").write_text(_SECOND_WRITER)
+    try:
+        plugin.site.run_php(
+            f"<?php require '{root}/wp-load.php'; $wpdb->query(\"DELETE FROM $wpdb->options WHERE option_name IN "
+            "('auth_key', 'auth_salt', 'secure_auth_key', 'secure_auth_salt', 'pme_embed_key')\");"
+        )
+        (content / "second-writer.php").write_text(_SECOND_LINK.format(root=root))
+        publish(plugin.site, {}, link())
+        assert (content / "second-writer.php.done").read_text() == "0"
+        stored = {record["model_id"]: record["fingerprint"] for record in rest(plugin.site, "GET", "links").json()}
+        assert stored == {MODEL: fingerprint_of(TOKEN), "SxQL3iGyoDo": fingerprint_of("second")}
+        assert rest(plugin.site, "GET", "status").json()["sealed"] is False
+    finally:
+        config.write_text(former)
+        (content / "mu-plugins" / "second-writer.php").unlink()
+        for left in content.glob("second-writer.php*"):
+            left.unlink()
 
 
 def test_a_second_audience_is_refused_and_a_second_slot_of_one_is_not(plugin: PluginSite) -> None:

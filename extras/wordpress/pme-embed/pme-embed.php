@@ -29,7 +29,7 @@ const MANAGE = 'manage_pme_links';
 /** The plugin's main file. */
 const FILE = __FILE__;
 
-foreach ( array( 'functions', 'class-sealer', 'class-store', 'class-holder', 'class-access', 'class-rest', 'class-embed', 'class-revisions', 'class-usage', 'class-setup', 'class-screen', 'class-cli' ) as $pme_embed_part ) {
+foreach ( array( 'functions', 'class-keys', 'class-sealer', 'class-store', 'class-holder', 'class-access', 'class-rest', 'class-embed', 'class-revisions', 'class-usage', 'class-setup', 'class-screen', 'class-cli' ) as $pme_embed_part ) {
 	require_once __DIR__ . '/includes/' . $pme_embed_part . '.php';
 }
 

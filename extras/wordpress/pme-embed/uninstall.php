@@ -17,6 +17,7 @@ function uninstall_site(): void {
 	$table = $wpdb->prefix . 'pme_links';
 	$wpdb->query( "DROP TABLE IF EXISTS `$table`" ); // phpcs:ignore WordPress.DB -- the table is the plugin's own.
 	delete_option( 'pme_embed_schema' );
+	delete_option( 'pme_embed_key' );
 	delete_option( 'pme_embed_settings' );
 	wp_clear_scheduled_hook( 'pme_embed_erase_ended' );
 	foreach ( array_keys( wp_roles()->roles ) as $role ) {

@@ -82,8 +82,8 @@ define('DB_NAME', 'wordpress'); define('DB_USER', 'root'); define('DB_PASSWORD',
 define('DB_HOST', 'localhost:{socket}'); define('DB_CHARSET', 'utf8mb4'); define('DB_COLLATE', '');
 define('WP_ENVIRONMENT_TYPE', 'local'); define('WP_HOME', '{address}'); define('WP_SITEURL', '{address}');
 define('WP_CONTENT_DIR', '{root}/wp-content'); define('DISABLE_WP_CRON', true); define('WP_HTTP_BLOCK_EXTERNAL', true);
-define('AUTOMATIC_UPDATER_DISABLED', true); define('AUTH_KEY', 'tests'); define('SECURE_AUTH_KEY', 'tests');
-define('AUTH_SALT', 'salt'); define('SECURE_AUTH_SALT', 'salt');
+define('AUTOMATIC_UPDATER_DISABLED', true); define('AUTH_KEY', 'key one'); define('SECURE_AUTH_KEY', 'key two');
+define('AUTH_SALT', 'salt one'); define('SECURE_AUTH_SALT', 'salt two');
 $table_prefix = 'wp_';
 if (!defined('ABSPATH')) {{ define('ABSPATH', '{root}/'); }}
 require_once ABSPATH . 'wp-settings.php';

@@ -71,7 +71,7 @@ final class Holder {
 	 */
 	public function key( string $model_id ): string {
 		$text = $model_id . '|' . $this->post_id . '|' . $this->kind;
-		return $this->kind . substr( hash_hmac( 'sha256', $text, derived_key( 'holder' ) ), 0, 32 );
+		return $this->kind . substr( hash_hmac( 'sha256', $text, Keys::derived( 'holder' ) ), 0, 32 );
 	}
 
 	/**

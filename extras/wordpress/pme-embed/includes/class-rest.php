@@ -169,7 +169,7 @@ final class Rest {
 			);
 		}
 		$stored = Store::put( $model_id, $link ) ? Store::get( $model_id ) : null;
-		if ( null === $stored ) {
+		if ( null === $stored || '' === $stored['fingerprint'] ) {
 			return new \WP_Error( 'pme_not_stored', __( 'The database did not store the link.', 'pme-embed' ), array( 'status' => 500 ) );
 		}
 		return new \WP_REST_Response( self::record( $stored ) );
@@ -218,7 +218,7 @@ final class Rest {
 				'api'     => API,
 				'rule'    => setting( 'rule' ),
 				'hosts'   => self::hosts(),
-				'sealed'  => salts_are_outside_database(),
+				'sealed'  => Keys::are_outside_database(),
 			)
 		);
 	}

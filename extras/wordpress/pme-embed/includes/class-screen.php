@@ -98,8 +98,8 @@ final class Screen {
 			return;
 		}
 		echo '<div class="wrap"><h1>' . esc_html__( 'Private spaces', 'pme-embed' ) . '</h1>';
-		if ( ! salts_are_outside_database() ) {
-			echo '<div class="notice notice-warning"><p>' . esc_html__( 'wp-config.php has no unique keys and salts, so WordPress keeps some in the database. A copy of the database contains the key to the links in it. Set AUTH_KEY, AUTH_SALT, SECURE_AUTH_KEY and SECURE_AUTH_SALT.', 'pme-embed' ) . '</p></div>';
+		if ( ! Keys::are_outside_database() ) {
+			echo '<div class="notice notice-warning"><p>' . esc_html__( 'wp-config.php has no unique keys and salts, so the key to the links is in the database, and in every copy of it. Set AUTH_KEY, AUTH_SALT, SECURE_AUTH_KEY and SECURE_AUTH_SALT.', 'pme-embed' ) . '</p></div>';
 		}
 		self::render_spaces();
 		if ( current_user_can( 'manage_options' ) ) {

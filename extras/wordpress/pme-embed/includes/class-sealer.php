@@ -10,7 +10,7 @@ namespace PME_Embed;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * XChaCha20-Poly1305 with a key from WordPress' salts. What is sealed for one model or site opens for no other.
+ * XChaCha20-Poly1305 with a key of this site. What is sealed for one model or site opens for no other.
  */
 final class Sealer {
 
@@ -28,7 +28,7 @@ final class Sealer {
 		string $text
 	): string {
 		$nonce  = random_bytes( SODIUM_CRYPTO_AEAD_XCHACHA20POLY1305_IETF_NPUBBYTES );
-		$sealed = sodium_crypto_aead_xchacha20poly1305_ietf_encrypt( $text, $model_id, $nonce, derived_key( 'seal' ) );
+		$sealed = sodium_crypto_aead_xchacha20poly1305_ietf_encrypt( $text, $model_id, $nonce, Keys::derived( 'seal' ) );
 		return self::PREFIX . base64_encode( $nonce . $sealed ); // phpcs:ignore WordPress.PHP.DiscouragedPHPFunctions -- binary in a text column.
 	}
 
@@ -48,7 +48,7 @@ final class Sealer {
 			return null;
 		}
 		try {
-			$text = sodium_crypto_aead_xchacha20poly1305_ietf_decrypt( substr( $raw, $size ), $model_id, substr( $raw, 0, $size ), derived_key( 'seal' ) );
+			$text = sodium_crypto_aead_xchacha20poly1305_ietf_decrypt( substr( $raw, $size ), $model_id, substr( $raw, 0, $size ), Keys::derived( 'seal' ) );
 		} catch ( \SodiumException $error ) {
 			return null;
 		}

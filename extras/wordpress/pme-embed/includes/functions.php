@@ -46,26 +46,3 @@ function setting( string $name ): string {
 	$value    = is_array( $stored ) ? ( $stored[ $name ] ?? null ) : null;
 	return is_string( $value ) && '' !== $value ? $value : $defaults[ $name ];
 }
-
-/**
- * Returns a key of this site for one purpose, derived from WordPress' salts.
- *
- * @param string $purpose What the key is for.
- */
-function derived_key( string $purpose ): string {
-	return hash_hkdf( 'sha256', wp_salt( 'auth' ) . wp_salt( 'secure_auth' ), 32, 'pme-embed|' . $purpose . '|' . get_current_blog_id() );
-}
-
-/**
- * Returns whether the salts stand in wp-config.php. Without them WordPress stores some in the database, so that a copy
- * of the database contains the key as well.
- */
-function salts_are_outside_database(): bool {
-	foreach ( array( 'AUTH_KEY', 'AUTH_SALT', 'SECURE_AUTH_KEY', 'SECURE_AUTH_SALT' ) as $name ) {
-		$value = defined( $name ) ? constant( $name ) : '';
-		if ( ! is_string( $value ) || '' === $value || 'put your unique phrase here' === $value ) {
-			return false;
-		}
-	}
-	return true;
-}
