@@ -31,6 +31,9 @@ METRICS: Mapping[str, str] = {
     "pme.oldest_flag_seconds": "seconds since the oldest flag on a live link that a slot shows; 0 if there is none",
     "pme.publish_failures": "slots that failed",
     "pme.published": "slots that show their link",
+    "pme.renewal_wakes": "keeper runs that the ledger trigger started",
+    "pme.renewal_wakes_held_back": "looks of the ledger trigger at due renewals that a run was started for before",
+    "pme.retirement_delay": "milliseconds from the time at which a replaced link was due to its confirmed revocation",
     "pme.revoked": "links that the API confirmed revoked",
     "pme.seconds_to_expiry": "seconds until the first link ends that is not over; 0 if all are",
     "pme.seconds_to_renewal": "seconds until the first link is due; 0 if one is",
@@ -42,6 +45,8 @@ METRICS: Mapping[str, str] = {
     "pme.slots_overdue": "slots whose link is due for longer than two runs of the keeper",
     "pme.slots_read_at": "when the slots were read, in seconds since 1970",
     "pme.slots_unaccounted": "slots whose last write was not confirmed",
+    "pme.sweep_wakes": "sweep runs that the ledger trigger started",
+    "pme.sweep_wakes_held_back": "looks of the ledger trigger at due links that a run was started for before",
 }
 _KINDS = {"incr": "counter", "decr": "counter", "gauge": "gauge", "timing": "timer", "timer": "timer"}
 #: Who reads each environment variable, and what it means; one that is missing here fails the same test.

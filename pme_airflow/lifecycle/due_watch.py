@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Protocol
 
 from pme_airflow.ledger import due
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.due import DueWork, RenewalDemand
 
-__all__ = ["DueWatch", "HoldOff", "RenewalWatch", "SweepWatch", "renewal_slack"]
+__all__ = ["Decision", "DueWatch", "HoldOff", "RenewalWatch", "SweepWatch", "renewal_slack"]
 
 #: A due renewal waits for others to be renewed in the same run: a quarter of its margin, and no more than this.
 _MAX_SLACK = timedelta(minutes=15)
@@ -78,6 +79,14 @@ class RenewalWatch:
         return found
 
 
+class Decision(Enum):
+    """What to do after a look."""
+
+    WAIT = "nothing is due"
+    HOLD_BACK = "a run was started for what is due, and may still help"
+    START = "start a run"
+
+
 class HoldOff:
     """Decides whether to start a run for what is due.
 
@@ -90,21 +99,18 @@ class HoldOff:
         self._newest: datetime | None = None
         self._wait = _FIRST_HOLD_OFF
         self._again_at = 0.0
-        #: How many queries found due work for which no run was started.
-        self.held_back = 0
 
-    def fires(self, found: DueWork) -> bool:
-        """Return whether to start a run now."""
+    def decide(self, found: DueWork) -> Decision:
+        """Decide whether to start a run now."""
         # the state is kept: a link whose revocation was denied is due again later
         if not found.count or found.since is None:
-            return False
+            return Decision.WAIT
         if self._newest is None or found.since > self._newest:
             self._wait = _FIRST_HOLD_OFF
         elif self._monotonic() < self._again_at:
-            self.held_back += 1
-            return False
+            return Decision.HOLD_BACK
         else:
             self._wait = min(_MAX_HOLD_OFF, 2 * self._wait)
         self._newest = found.since
         self._again_at = self._monotonic() + self._wait
-        return True
+        return Decision.START

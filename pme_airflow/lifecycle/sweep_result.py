@@ -30,6 +30,8 @@ class SweepResult:
     :param reasons: why flagged links were not revoked, by link id.
     :param retirement_reasons: why other links were not revoked, by link id.
     :param exposure_seconds: seconds from flag to confirmation, by fingerprint.
+    :param retirement_delays: seconds from the time at which a replaced link was due to its confirmed revocation, of
+        each link.
     :param longest_exposure: the longest exposure of a token, in seconds.
     :param tombstones: the fingerprints among what was revoked that were flagged before they were known.
     """
@@ -44,6 +46,7 @@ class SweepResult:
     reasons: dict[str, str] = field(default_factory=dict)
     retirement_reasons: dict[str, str] = field(default_factory=dict)
     exposure_seconds: dict[str, float] = field(default_factory=dict)
+    retirement_delays: list[float] = field(default_factory=list)
     longest_exposure: float = 0.0
     tombstones: list[str] = field(default_factory=list)
     _dark: set[str] = field(default_factory=set)
@@ -78,6 +81,7 @@ class SweepResult:
         for row in rows:
             self.revoked.append(row)
             if row.flagged_at is None:
+                self._note_delay(row, at)
                 continue
             if row.viewer is None:  # a viewer's own link is shown in no slot
                 self._dark.add(row.audience)
@@ -85,6 +89,10 @@ class SweepResult:
             self.longest_exposure = max(self.longest_exposure, seconds)
             if len(self.exposure_seconds) < MAX_ENTRIES:
                 self.exposure_seconds[row.fingerprint or ""] = seconds
+
+    def _note_delay(self, row: LinkRow, at: datetime) -> None:
+        if row.retire_at is not None and len(self.retirement_delays) < MAX_ENTRIES:
+            self.retirement_delays.append(max(0.0, (at - row.retire_at).total_seconds()))
 
     def note_reason(self, row: LinkRow, reason: str) -> None:
         """Note why a link was not revoked; the last reason counts."""

@@ -66,13 +66,15 @@ def count(name: str, by: int = 1) -> None:
 
 
 def emit_metrics(result: SweepResult) -> None:
-    """Emit a sweep's counts, and the exposure of each leaked link in milliseconds."""
+    """Emit a sweep's counts, and in milliseconds how long each leaked link was exposed and each retirement was late."""
     count("revoked", result.revoked.total)
     count("expired", result.expired)
     count("irrevocable", result.irrevocable.total)
     Stats.gauge("pme.flagged_pending", result.pending)
     for seconds in result.exposure_seconds.values():
         Stats.timing("pme.exposure", seconds * 1000)
+    for seconds in result.retirement_delays:
+        Stats.timing("pme.retirement_delay", seconds * 1000)
 
 
 def sweep_alarms(result: SweepResult) -> list[str]:

@@ -15,15 +15,17 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 if TYPE_CHECKING:
     from pme_airflow.ledger.database import Database
     from pme_airflow.ledger.due import DueWork
-    from pme_airflow.lifecycle.due_watch import DueWatch
+    from pme_airflow.lifecycle.due_watch import Decision, DueWatch
 
 __all__ = ["PMELedgerTrigger"]
 
 _SWEEP_POLL = 3.0
 _RENEWAL_POLL = 30.0
 _MIN_POLL = 0.01
-#: The pause after a query, as a multiple of the query's duration: the trigger takes 0.5 % of a core at most.
-_REST = 200
+#: The pause after a look, as a multiple of its processor time: the trigger takes 0.5 % of a core at most.
+_CPU_REST = 200
+#: The pause after a look, as a multiple of its duration: a slow database answers for a tenth of the time at most.
+_WALL_REST = 10
 #: How often the connections are read again, so that a changed connection needs no restart.
 _REOPEN_EVERY = 300.0
 
@@ -45,7 +47,7 @@ class PMELedgerTrigger(BaseEventTrigger):
     :param audience: for ``renewal``: whose links.
     :param renew_before: for ``renewal``: a link with fewer seconds left than this is due.
     :param poll_interval: seconds between two looks; 3 for sweeps and 30 for renewals if omitted, and longer while a
-        look takes longer than 15 or 150 ms.
+        look takes more than 15 or 150 ms of processor time, or more than 0.3 or 3 s.
     """
 
     def __init__(
@@ -82,21 +84,35 @@ class PMELedgerTrigger(BaseEventTrigger):
         problem = ""
         try:
             while True:
-                started = time.monotonic()
                 try:
-                    found = await watcher.look()
+                    found, rest = await watcher.look()
                     problem = self._log_problem(problem, "")
                 except Exception as error:  # noqa: BLE001 - a secrets backend or driver of any author may raise anything
-                    found = None
+                    found, rest = None, 0.0
                     await watcher.close()
                     problem = self._log_problem(problem, _words(error))
-                spent = time.monotonic() - started
-                if found is not None and hold_off.fires(found):
+                if found is not None and self._counted(hold_off.decide(found)):
                     yield TriggerEvent({"kind": self.due, "count": found.count})
-                await asyncio.sleep(max(_MIN_POLL, self._poll, _REST * spent if found is not None else 0.0))
+                await asyncio.sleep(max(_MIN_POLL, self._poll, rest))
         finally:
             await watcher.close()
             watcher.end()
+
+    def _counted(self, decision: Decision) -> bool:
+        """Count a decision in Airflow's metrics; return whether to start a run."""
+        from pme_airflow.airflow_compat import Stats
+        from pme_airflow.lifecycle.due_watch import Decision
+
+        match self.due, decision:
+            case "sweep", Decision.START:
+                Stats.incr("pme.sweep_wakes")
+            case "sweep", Decision.HOLD_BACK:
+                Stats.incr("pme.sweep_wakes_held_back")
+            case _, Decision.START:
+                Stats.incr("pme.renewal_wakes")
+            case _, Decision.HOLD_BACK:
+                Stats.incr("pme.renewal_wakes_held_back")
+        return decision is Decision.START
 
     @property
     def _poll(self) -> float:
@@ -125,13 +141,14 @@ class _Watcher:
         # A thread of its own: a database that hangs stalls this watcher alone, and not all that share a pool with it.
         self._executor = ThreadPoolExecutor(1, "pme-ledger-watch")
 
-    async def look(self) -> DueWork:
+    async def look(self) -> tuple[DueWork, float]:
+        """Return what is due, and for how many seconds to rest after this look. Opening the ledger is not counted."""
         if self._database is None or time.monotonic() >= self._reopen_at:
             await self._open()
         database, watch = self._database, self._watch
         assert database is not None
         assert watch is not None
-        return await self._in_thread(watch.look, database)
+        return await self._in_thread(_measured, watch, database)
 
     async def _open(self) -> None:
         """Read the connections in the triggerer's loop: read in a thread they would stall Airflow 3.2's triggerer."""
@@ -171,6 +188,12 @@ class _Watcher:
     def end(self) -> None:
         """Let the thread end after its current work."""
         self._executor.shutdown(wait=False)
+
+
+def _measured(watch: DueWatch, database: Database) -> tuple[DueWork, float]:
+    begun, worked = time.monotonic(), time.thread_time()
+    found = watch.look(database)
+    return found, max(_WALL_REST * (time.monotonic() - begun), _CPU_REST * (time.thread_time() - worked))
 
 
 def _database_of(ledger: Any) -> Database:

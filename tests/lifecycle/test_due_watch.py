@@ -11,7 +11,7 @@ from pme_airflow.ledger import due, publications
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.due import DueWork, RenewalDemand
 from pme_airflow.ledger.publications import Shown
-from pme_airflow.lifecycle.due_watch import HoldOff, RenewalWatch, SweepWatch, renewal_slack
+from pme_airflow.lifecycle.due_watch import Decision, HoldOff, RenewalWatch, SweepWatch, renewal_slack
 from tests.support.clocks import FakeClock
 from tests.support.ledgers import AUDIENCE, CLIENT, change, ledger_in_memory, mint, task
 
@@ -31,13 +31,13 @@ def fires_at(found: DueWork, seconds: range) -> list[int]:
     fired = []
     for second in seconds:
         clock.advance(second - clock.monotonic())
-        if hold_off.fires(found):
+        if hold_off.decide(found) is Decision.START:
             fired.append(second)
     return fired
 
 
 def test_nothing_due_starts_nothing() -> None:
-    assert not HoldOff().fires(NOTHING)
+    assert HoldOff().decide(NOTHING) is Decision.WAIT
 
 
 def test_work_that_no_run_can_help_starts_fewer_and_fewer_runs() -> None:
@@ -51,24 +51,23 @@ def test_newer_work_starts_a_run_at_once_and_the_wait_begins_anew() -> None:
     hold_off = HoldOff(clock.monotonic)
     for second in (0, 20, 60):
         clock.advance(second - clock.monotonic())
-        assert hold_off.fires(work())
+        assert hold_off.decide(work()) is Decision.START
     clock.advance(1)
-    assert not hold_off.fires(work())
-    assert hold_off.fires(work(since=61))
+    assert hold_off.decide(work()) is Decision.HOLD_BACK
+    assert hold_off.decide(work(since=61)) is Decision.START
     clock.advance(20)
-    assert hold_off.fires(work(since=61))
+    assert hold_off.decide(work(since=61)) is Decision.START
 
 
 def test_work_that_was_out_of_sight_for_a_while_is_no_newer() -> None:
     clock = FakeClock()
     hold_off = HoldOff(clock.monotonic)
-    assert hold_off.fires(work())
+    assert hold_off.decide(work()) is Decision.START
     clock.advance(10)
-    assert not hold_off.fires(NOTHING)
-    assert not hold_off.fires(work())
-    assert hold_off.held_back == 1
+    assert hold_off.decide(NOTHING) is Decision.WAIT
+    assert hold_off.decide(work()) is Decision.HOLD_BACK
     clock.advance(10)
-    assert hold_off.fires(work())
+    assert hold_off.decide(work()) is Decision.START
 
 
 @pytest.mark.parametrize(

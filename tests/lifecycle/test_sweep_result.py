@@ -49,6 +49,13 @@ def test_a_flag_in_the_future_is_no_exposure(links: list[LinkRow]) -> None:
     assert list(result.exposure_seconds.values()) == [0.0]
 
 
+def test_retirements_are_counted_with_their_delay(links: list[LinkRow]) -> None:
+    result = SweepResult("own")
+    late, early, leaked = timedelta(seconds=-4), timedelta(seconds=1), replace(links[0], retire_at=NOW)
+    result.note_revoked([replace(links[2], retire_at=NOW + by) for by in (late, early)] + [links[2], leaked], NOW)
+    assert result.retirement_delays == [4.0, 0.0]
+
+
 def test_only_so_many_exposures_and_reasons_are_kept(links: list[LinkRow], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep_result, "MAX_ENTRIES", 1)
     result = SweepResult("own")

@@ -88,11 +88,13 @@ def test_a_bad_limit_is_an_error_after_the_other_alarms(operator: PMERevocationS
 def test_metrics_count_all_of_a_long_list(
     operator: PMERevocationSweepOperator, metrics: dict[str, float], task: FakeTask
 ) -> None:
-    result = swept(expired=4, exposure_seconds={"a": 1.5, "b": 0.5}, alive=(FlaggedAlive("own", 3, 1, UNTIL),))
+    result = swept(expired=4, exposure_seconds={"a": 1.5, "b": 0.5}, alive=(FlaggedAlive("own", 3, 1, UNTIL),),
+                   retirement_delays=[0.25, 3.0])  # fmt: skip
     for number in range(1005):
         result.revoked.append(SimpleNamespace(link_id=number))  # type: ignore[arg-type]
     alerts.emit_metrics(result)
-    assert metrics == {"pme.revoked": 1005, "pme.expired": 4, "pme.flagged_pending": 2, "pme.exposure": 2000.0}
+    assert metrics == {"pme.revoked": 1005, "pme.expired": 4, "pme.flagged_pending": 2, "pme.exposure": 2000.0,
+                       "pme.retirement_delay": 3250.0}  # fmt: skip
 
 
 def test_a_response_without_a_sweep_alarms_nothing() -> None:

@@ -6,16 +6,21 @@ import asyncio
 import json
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.triggers.base import TriggerEvent
 
+from pme_airflow import airflow_compat
 from pme_airflow.clock import SystemClock
 from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.due import DueWork
+from pme_airflow.triggers import ledger as ledger_trigger
 from pme_airflow.triggers.ledger import PMELedgerTrigger
 from tests.support.databases import KINDS, fresh
 from tests.support.ledgers import AUDIENCE, CLIENT, change, ledger_at, mint
@@ -99,6 +104,50 @@ def test_a_flag_fires_a_sweep_once_on_every_database(address: str, monkeypatch: 
         assert not await fires_within(payload, 0.3)
 
     run(sweep_trigger(), script)
+
+
+def test_runs_started_and_held_back_are_counted(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: Counter[str] = Counter()
+    monkeypatch.setattr(airflow_compat.Stats, "incr", lambda name, *_: counted.update([name]), raising=False)
+    ledger = ledger_at(f"sqlite:///{file}")
+    link_id = mint(ledger).link_id
+    change(ledger, link_id, flagged_at=NOW())
+
+    async def script(payload: Callable[[], Awaitable[Any]]) -> None:
+        await payload()
+        waiting = asyncio.ensure_future(payload())
+        while not waiting.done() and not any(name.endswith("held_back") for name in counted):
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    run(sweep_trigger(), script)
+    assert counted.pop("pme.sweep_wakes") == 1
+    assert counted.pop("pme.sweep_wakes_held_back") >= 1
+    assert not counted
+    change(ledger, link_id, flagged_at=None, valid_until=NOW())
+    run(PMELedgerTrigger("renewal", audience=AUDIENCE, renew_before=43200.0, poll_interval=0.01), script)
+    assert counted.pop("pme.renewal_wakes") == 1
+    assert counted.pop("pme.renewal_wakes_held_back") >= 1
+    assert not counted
+
+
+@pytest.mark.parametrize(("waited", "worked", "rest"), [(0.002, 0.002, 0.4), (1.0, 0.002, 10.0), (0.1, 0.1, 20.0)])
+def test_a_look_is_followed_by_a_rest_of_200_times_its_work_and_10_times_its_wait(
+    monkeypatch: pytest.MonkeyPatch, waited: float, worked: float, rest: float
+) -> None:
+    found = DueWork(1, NOW())
+    at = {"monotonic": 5.0, "thread_time": 1.0}
+    for name in at:
+        monkeypatch.setattr(ledger_trigger.time, name, lambda name=name: at[name])
+
+    def look(_: Database) -> DueWork:
+        at.update(monotonic=5.0 + waited, thread_time=1.0 + worked)
+        return found
+
+    ledger: Any = None
+    watch: Any = SimpleNamespace(look=look)
+    assert ledger_trigger._measured(watch, ledger) == (found, pytest.approx(rest))
 
 
 def test_a_dark_slot_fires_a_renewal_of_its_audience(file: Path) -> None:
