@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Executable, Row, Select, and_, bindparam, select, update
-from sqlalchemy.sql.dml import Update
+from sqlalchemy import ColumnElement, Executable, Row, Select, and_, select
 
 from pme_airflow.iso_times import iso_text
 from pme_airflow.ledger import keys
-from pme_airflow.ledger.bulk import execute_rows, insert_rows, one_of
+from pme_airflow.ledger.bulk import insert_rows, one_of, update_rows
 from pme_airflow.ledger.events import record_link_events
 from pme_airflow.ledger.link_models import SHARED, models_of, named_models, opening
 from pme_airflow.ledger.states import Event, State, next_state
@@ -290,13 +288,6 @@ def advance(
     advance_all(tx, [(row, values)], event, at, reason)
 
 
-@lru_cache(maxsize=32)
-def _advance(names: tuple[str, ...]) -> Update:
-    """Return the statement that writes the state and other columns of a link."""
-    values = {name: bindparam(f"b_{name}", type_=links.c[name].type) for name in ("state", *names)}
-    return update(links).where(links.c.seq == bindparam("b_seq")).values(values)
-
-
 def advance_all(
     tx: WriteTransaction,
     changes: Sequence[tuple[LinkRow, dict[str, Any]]],
@@ -310,9 +301,8 @@ def advance_all(
     """
     if not changes:
         return
-    names = tuple(changes[0][1])
-    columns: dict[str, list[Any]] = {f"b_{name}": [values[name] for _, values in changes] for name in names}
-    columns["b_seq"] = [row.seq for row, _ in changes]
-    columns["b_state"] = [next_state(row.state, event).value for row, _ in changes]
-    execute_rows(tx, _advance(names), columns)
+    columns: dict[str, list[Any]] = {name: [values[name] for _, values in changes] for name in changes[0][1]}
+    columns["seq"] = [row.seq for row, _ in changes]
+    columns["state"] = [next_state(row.state, event).value for row, _ in changes]
+    update_rows(tx, links, "seq", columns)
     record_link_events(tx, event.value, [row.link_id for row, _ in changes], at, reason)

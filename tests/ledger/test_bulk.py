@@ -7,12 +7,13 @@ from datetime import timedelta
 from unittest import mock
 
 import pytest
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import event, func, insert, select
 
+from pme_airflow.errors import LedgerError
 from pme_airflow.ledger import bulk
-from pme_airflow.ledger.bulk import execute_rows, insert_missing, insert_rows, one_of
+from pme_airflow.ledger.bulk import insert_missing, insert_rows, one_of, update_rows
 from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.tables import EPOCH, claims, events, paces
+from pme_airflow.ledger.tables import EPOCH, claims, events, links, manifests, paces
 from tests.support.clocks import FakeClock
 from tests.support.databases import fresh
 from tests.support.ledgers import ledger_at
@@ -20,17 +21,26 @@ from tests.support.ledgers import ledger_at
 SHARED = {"owner": "uid", "process": "host|1|1", "expires_at": EPOCH}
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
+KINDS = ["sqlite", "postgresql", "psycopg", "mysql"]
+LINK = {"client_id": "c", "audience": "a", "state": "live", "run": "r", "run_uid": "u", "valid_for": 60, "task_key": None,
+        "requested_at": EPOCH, "valid_until": EPOCH, "revoke_attempts": 0}  # fmt: skip
+
+
+def _fresh(servers: Callable[[str], str], kind: str) -> Database:
+    """An empty ledger; of ``psycopg``, in PostgreSQL under its newer driver."""
+    address = fresh(servers("postgresql" if kind == "psycopg" else kind))
+    return ledger_at(address.replace("psycopg2", "psycopg") if kind == "psycopg" else address)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_rows_are_written_changed_and_found_alike_on_every_database(servers: Callable[[str], str], kind: str) -> None:
-    database = ledger_at(fresh(servers(kind)))
+    database = _fresh(servers, kind)
     names = ["a", "b\x00c", "caf\u00e9", "\ud800", "x" * 300, "d'e\"f\\"]
     later = EPOCH + timedelta(microseconds=1)
-    move = update(claims).where(claims.c.claim_key == bindparam("b_key", type_=claims.c.claim_key.type))
-    move = move.values(expires_at=bindparam("b_until", type_=claims.c.expires_at.type))
     with database.write() as tx:
         insert_rows(tx, claims, {"claim_key": names}, SHARED)
         insert_rows(tx, claims, {"claim_key": ["a", "new"]}, {**SHARED, "owner": "other"}, skip_existing=True)
-        execute_rows(tx, move, {"b_key": names[:2]}, {"b_until": later})
+        update_rows(tx, claims, "claim_key", {"claim_key": names[:2], "expires_at": [later, later]})
     with database.read() as tx:
         query = select(claims.c.claim_key, claims.c.owner, claims.c.expires_at)
         found = tx.execute(query.where(one_of(tx, claims.c.claim_key, [*names, "absent"]))).all()
@@ -40,6 +50,46 @@ def test_rows_are_written_changed_and_found_alike_on_every_database(servers: Cal
         assert tx.scalars(query.where(one_of(tx, claims.c.claim_key, []))).all() == []
         assert tx.scalar(select(claims.c.owner).where(one_of(tx, claims.c.claim_key, ["new"]))) == "other"
         assert tx.scalars(select(events.c.seq).where(one_of(tx, events.c.seq, [1, 2]))).all() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_type_of_a_column_is_written_to_many_rows(servers: Callable[[str], str], kind: str) -> None:
+    database = _fresh(servers, kind)
+    later = EPOCH + timedelta(days=20_000, microseconds=1)
+    pages = [
+        {"manifest_id": "m", "page": page, "models": ["d'e", "caf\u00e9", page], "seen_at": later} for page in (0, 1)
+    ]
+    with database.write() as tx:
+        insert_rows(tx, links, {"link_id": ["x", "y"], "model_id": ["m", "n"], "irrevocable": [True, False]}, LINK)
+        seqs = tx.scalars(select(links.c.seq).order_by(links.c.seq)).all()
+        assert seqs == sorted(seqs)
+        changed = {"flagged_at": [None, later], "sealed": ["s" * 5000, None], "revoke_attempts": [0, 7],
+                   "irrevocable": [False, True], "verified": [None, None]}  # fmt: skip
+        update_rows(tx, links, "seq", {"seq": seqs[::-1], **changed})
+        insert_missing(tx, manifests, pages)
+    columns = [links.c[name] for name in ("link_id", "model_id", "task_key", *changed)]
+    with database.read() as tx:
+        assert [tuple(row) for row in tx.execute(select(*columns).order_by(links.c.seq))] == [
+            ("x", "m", None, later, None, 7, True, None),
+            ("y", "n", None, None, "s" * 5000, 0, False, None),
+        ]
+        assert tx.scalars(select(manifests.c.models).order_by(manifests.c.page)).all() == [p["models"] for p in pages]
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "psycopg"])
+def test_many_rows_are_one_statement_and_no_text_is_cut(servers: Callable[[str], str], kind: str) -> None:
+    database = _fresh(servers, kind)
+    names = [f"key {index}" for index in range(200)]
+    sent: list[bool] = []
+    with database.write() as tx:
+        event.listen(tx.connection, "before_cursor_execute", lambda *args: sent.append(args[-1]))
+        insert_rows(tx, claims, {"claim_key": names}, SHARED)
+        update_rows(tx, claims, "claim_key", {"claim_key": names, "owner": ["other"] * len(names)})
+    assert sent == [False, False]
+    with pytest.raises(LedgerError), database.write() as tx:
+        insert_rows(tx, claims, {"claim_key": ["new"]}, SHARED | {"owner": "x" * 41})
+    with pytest.raises(LedgerError), database.write() as tx:
+        update_rows(tx, claims, "claim_key", {"claim_key": names[:1], "owner": ["x" * 41]})
 
 
 def test_a_statement_is_compiled_once(ledger: Database) -> None:
