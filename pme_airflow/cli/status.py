@@ -1,4 +1,4 @@
-"""The command that prints the state of every slot, and what is overdue."""
+"""The command that prints the state of every slot, and what is at risk and overdue."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, o
 
 __all__ = ["status_command"]
 
-_COLUMNS = ("state", "model", "audience", "target", "slot", "valid_until", "renews_at", "overdue")
-_AUDIENCE_COLUMNS = ("audience", "slots", "dark", "due", "overdue", "first_end", "first_renewal")
+_COLUMNS = ("state", "model", "audience", "target", "slot", "valid_until", "renews_at", "overdue", "at_risk")
+_COUNTS = ("dark", "at_risk", "due", "overdue")
+_AUDIENCE_COLUMNS = ("audience", "slots", *_COUNTS, "first_renewal", "first_at_risk", "first_end")
 _LATE = {
     "leaks": "leaked links are not revoked. See the page's Leaks, or run `pme-airflow sweep`",
     "retirements": "replaced links are not revoked. Is pme_revocation_sweep paused? Run `pme-airflow sweep`",
@@ -30,9 +31,10 @@ _LATE = {
 @click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="The most slots to list.")
 @click.option("--placements", type=click.Path(path_type=Path), help="The file that says when links are due.")
 def status_command(conn_id: str, form: str, limit: int, placements: Path | None) -> None:
-    """Print the state of every slot, the most urgent first, and what is overdue.
+    """Print the state of every slot, the most urgent first, and what is at risk and overdue.
 
-    Exit status: 0 if nothing is dark or overdue, 1 if something is, 2 if the ledger cannot be read.
+    At risk is a slot that is nearer to its end than the plan allows, or past it: its link was to be renewed before.
+    Exit status: 0 if nothing is dark, at risk or overdue, 1 if something is, 2 if the ledger cannot be read.
     """
     state = _read(conn_id, limit, placements)
     if form == "json":
@@ -70,7 +72,7 @@ def _read(conn_id: str, limit: int, file: Path | None) -> dict[str, Any]:
 def _print(state: Mapping[str, Any]) -> None:
     counts = state["counts"]
     words = ", ".join(f"{counts[name]} {name}" for name in ("dark", "unaccounted", "retiring", "due", "live"))
-    print_line(f"{counts['total']} slots: {words}; {counts['overdue']} overdue.")
+    print_line(f"{counts['total']} slots: {words}; {counts['overdue']} overdue, {counts['at_risk']} at risk.")
     print_table(_COLUMNS, [{**slot, "model": _model(slot)} for slot in state["slots"]], empty="No slot shows a link.")
     if len(state["slots"]) < counts["total"]:
         print_line(f"{counts['total'] - len(state['slots'])} more slots; list them with --limit {counts['total']}.")
@@ -88,11 +90,19 @@ def _model(slot: Mapping[str, Any]) -> str:
 
 def _audience(audience: Mapping[str, Any]) -> dict[str, Any]:
     counts = audience["counts"]
-    return {**audience, "slots": counts["total"], **{name: str(counts[name]) for name in ("dark", "due", "overdue")}}
+    return {**audience, "slots": counts["total"], **{name: str(counts[name]) for name in _COUNTS}}
+
+
+def _at_risk(audience: Mapping[str, Any]) -> str:
+    return (
+        f"{audience['audience']}: {audience['counts']['at_risk']} of its slots nearer to the end than the plan allows, "
+        f"or past it. Is pme_link_keeper paused or failing?"
+    )
 
 
 def _problems(state: Mapping[str, Any]) -> list[str]:
-    lines = [f"{late['count']} {_LATE[late['kind']]} (since {late['since']})." for late in state["overdue"]]
+    lines = [_at_risk(audience) for audience in state["audiences"] if audience["counts"]["at_risk"]]
+    lines += [f"{late['count']} {_LATE[late['kind']]} (since {late['since']})." for late in state["overdue"]]
     unopened = state["links_that_no_key_opens"]
     if unopened:
         lines.append(f"{unopened} live links are sealed with a key that the connection lacks: add it to seal_keys.")

@@ -174,9 +174,9 @@ def health(view: LedgerView) -> dict[str, Any]:
 
 
 def is_well(health: Mapping[str, Any]) -> bool:
-    """Return whether nothing is dark or overdue."""
+    """Return whether nothing is dark, at risk or overdue."""
     counts = health["counts"]
-    return not (counts["dark"] or counts["overdue"] or health["overdue"])
+    return not (counts["dark"] or counts["at_risk"] or counts["overdue"] or health["overdue"])
 
 
 def _audience(name: str, counts: Sequence[SlotCount], now: datetime) -> dict[str, Any]:
@@ -184,11 +184,13 @@ def _audience(name: str, counts: Sequence[SlotCount], now: datetime) -> dict[str
     own = [count for count in counts if count.audience == name]
     ends = [count.first_end for count in own if count.first_end is not None and count.state is not SlotState.DARK]
     first = min(ends, default=None)
+    risks = [c.first_at_risk for c in own if c.first_at_risk is not None and c.state is not SlotState.DARK]
     return {
         "audience": name,
         "counts": by_state(own),
         "first_end": json_of(first),
         "first_renewal": json_of(min((c.first_renewal for c in own if c.first_renewal is not None), default=None)),
+        "first_at_risk": json_of(min(risks, default=None)),
         "budget_seconds": None if first is None else (first - now).total_seconds(),
     }
 

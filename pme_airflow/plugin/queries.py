@@ -36,7 +36,8 @@ def slot_filter(query: QueryParams) -> SlotFilter:
         audiences=frozenset(_values(query, "audience")),
         targets=frozenset(_values(query, "target")),
         models=frozenset(_values(query, "model")),
-        overdue=query.get("overdue", "") in ("1", "true", "yes"),
+        overdue=_is_set(query, "overdue"),
+        at_risk=_is_set(query, "at_risk"),
         order=order,
         descending=descending,
     )
@@ -66,6 +67,10 @@ def timeline_request(query: QueryParams) -> TimelineRequest:
 
 def _values(query: QueryParams, name: str) -> list[str]:
     return [value for value in query.getlist(name) if value]
+
+
+def _is_set(query: QueryParams, name: str) -> bool:
+    return query.get(name, "") in ("1", "true", "yes")
 
 
 def _state(name: str) -> SlotState:

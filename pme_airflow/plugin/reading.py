@@ -69,7 +69,7 @@ async def leaks(request: Request) -> dict[str, Any]:
 
 @reading.get("/health")
 async def health(request: Request) -> dict[str, Any]:
-    """Return what is dark and overdue, the state of DAGs, placements and keys."""
+    """Return what is dark, at risk and overdue, the state of DAGs, placements and keys."""
     answers, dags = await asyncio.gather(_sources(request).ask(overview.health), _dags())
     found = configured_placements()
     plans = [plan(placement) for placement in found.placements]

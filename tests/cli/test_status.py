@@ -57,7 +57,12 @@ def test_an_overdue_renewal_ends_it_with_1(run: Run, shown: str) -> None:
     now = datetime.now(timezone.utc)
     change(PMEHook().database, shown, minted_at=now - timedelta(hours=14), valid_until=now + timedelta(hours=10))
     code, answer = status(run)
-    assert (code, answer["counts"]["due"], answer["counts"]["overdue"]) == (1, 1, 1)
+    assert (code, answer["counts"]["due"], answer["counts"]["overdue"], answer["counts"]["at_risk"]) == (1, 1, 1, 1)
+    assert (answer["slots"][0]["at_risk"], answer["audiences"][0]["counts"]["at_risk"]) == (True, 1)
+    table = run("status")
+    assert "1 overdue, 1 at risk." in table.stdout
+    assert "intranet: 1 of its slots" in table.stderr
+    assert "pme_link_keeper" in table.stderr
 
 
 def test_an_overdue_revocation_ends_it_with_1_and_a_cure(run: Run, shown: str) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from pme_airflow.ledger import flags
 from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.read_model.gauges import slot_gauges
 from pme_airflow.ledger.read_model.rules import Rules, SlotState
 from pme_airflow.ledger.read_model.slots import ALL_SLOTS, SlotFilter
 from pme_airflow.lifecycle import overview
@@ -43,7 +45,7 @@ def test_a_page_of_slots_counts_all_and_what_matches(ledger: Database, view: Led
     found = overview.slots(view, ALL_SLOTS, page=2, page_size=2)
     assert (found["matching"], found["page"], found["pages"], len(found["slots"])) == (5, 2, 3, 2)
     assert found["counts"] == {
-        "total": 5, "dark": 1, "unaccounted": 0, "retiring": 0, "due": 0, "live": 4, "overdue": 0
+        "total": 5, "dark": 1, "unaccounted": 0, "retiring": 0, "due": 0, "live": 4, "overdue": 0, "at_risk": 0
     }  # fmt: skip
     dark = overview.slots(view, SlotFilter(states=frozenset({SlotState.DARK})))
     assert (dark["matching"], dark["counts"]["total"]) == (1, 5)
@@ -100,12 +102,28 @@ def test_links_that_no_key_opens_are_counted(ledger: Database, view: LedgerView)
 
 
 @pytest.mark.parametrize(("hours", "well"), [(1, True), (13, True), (13.2, False), (24, False)])
-def test_what_is_dark_or_overdue_is_not_well(
+def test_what_is_dark_at_risk_or_overdue_is_not_well(
     ledger: Database, view: LedgerView, clock: FakeClock, hours: float, well: bool
 ) -> None:
     show_in(ledger, "page 1")
     clock.advance(hours * 3600)
     assert overview.is_well(overview.health(view)) is well
+
+
+def test_a_short_link_is_at_risk_before_its_renewal_is_overdue_as_the_gauges_count_it(
+    ledger: Database, view: LedgerView, clock: FakeClock
+) -> None:
+    row = show_in(ledger, "page 1")
+    change(ledger, row.link_id, valid_until=clock.now() + timedelta(hours=2))
+    (audience,) = overview.health(view)["audiences"]
+    assert (audience["counts"]["at_risk"], audience["first_at_risk"]) == (0, "2026-05-01T13:45:30Z")
+    clock.advance(105.5 * 60)
+    found = overview.health(view)
+    assert (found["counts"]["at_risk"], found["counts"]["overdue"], overview.is_well(found)) == (1, 0, False)
+    assert [slot["at_risk"] for slot in overview.slots(view, ALL_SLOTS)["slots"]] == [True]
+    with ledger.read() as tx:
+        (gauges,) = slot_gauges(tx, CLIENT, view.rules)
+    assert (gauges.at_risk, overview.json_of(gauges.first_at_risk)) == (1, audience["first_at_risk"])
 
 
 def test_a_timeline_has_each_slots_links_and_gaps(ledger: Database, view: LedgerView, clock: FakeClock) -> None:

@@ -12,10 +12,12 @@ from tests.plugin.conftest import Login
 
 
 def test_an_address_says_what_is_shown() -> None:
-    query = QueryParams("search=hall&state=dark&state=due&audience=a&target=t&model=m&overdue=1&order=-model&page=3")
+    query = QueryParams(
+        "search=hall&state=dark&state=due&audience=a&target=t&model=m&overdue=1&at_risk=1&order=-model&page=3"
+    )
     assert slot_filter(query) == SlotFilter(
         "hall", frozenset({SlotState.DARK, SlotState.DUE}), frozenset("a"), frozenset("t"), frozenset("m"),
-        overdue=True, order="model", descending=True,
+        overdue=True, at_risk=True, order="model", descending=True,
     )  # fmt: skip
     assert page_of(query) == 3
     assert timeline_request(QueryParams("length=7d")).length == timedelta(days=7)

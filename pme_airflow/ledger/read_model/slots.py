@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
+from pme_airflow.ledger.read_model.at_risk import is_at_risk
 from pme_airflow.ledger.read_model.rules import Classification, Rules, SlotState
 from pme_airflow.ledger.storable import storable
 from pme_airflow.ledger.tables import EPOCH, links, models, publications
@@ -31,6 +32,7 @@ class SlotRow:
 
     :param renews_at: when the link is due for renewal.
     :param overdue: whether it is due for longer than its placement allows.
+    :param at_risk: whether it is nearer to its end than the plan allows, or past it, although nobody wanted it to end.
     """
 
     slot_key: str
@@ -53,6 +55,7 @@ class SlotRow:
     state: SlotState
     renews_at: datetime | None
     overdue: bool
+    at_risk: bool
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,11 @@ class SlotFilter:
     models: frozenset[str] = frozenset()
     slot_keys: frozenset[str] = frozenset()
     overdue: bool = False
+    at_risk: bool = False
     order: str = "state"
     descending: bool = False
 
-    def where(self, classified: Classification) -> list[ColumnElement[bool]]:
+    def where(self, classified: Classification, now: datetime) -> list[ColumnElement[bool]]:
         """Return what a slot must fulfil."""
         named = [
             (publications.c.audience, self.audiences),
@@ -85,6 +89,8 @@ class SlotFilter:
         criteria: list[ColumnElement[bool]] = [column.in_(sorted(values)) for column, values in named if values]
         if self.overdue:
             criteria.append(classified.is_overdue)
+        if self.at_risk:
+            criteria.append(is_at_risk(classified, now))
         if self.search:
             criteria.append(_contains(self.search))
         return criteria
@@ -106,8 +112,10 @@ class SlotCount:
     """How many slots of an audience at a target are in a state.
 
     :param overdue: how many of them are overdue.
+    :param at_risk: how many of them are nearer to their end than the plan allows, or past it.
     :param first_end: the soonest end of a link among them.
     :param first_renewal: the soonest renewal among them.
+    :param first_at_risk: when the first of them is at risk unless it is renewed.
     """
 
     audience: str
@@ -117,6 +125,8 @@ class SlotCount:
     overdue: int
     first_end: datetime | None
     first_renewal: datetime | None
+    at_risk: int
+    first_at_risk: datetime | None
 
 
 _PLAIN = ("slot_key", "target", "slot", "model_id", "audience", "client_id", "link_id", "published_at", "run")
@@ -130,7 +140,8 @@ def find_slots(
     tx: ReadTransaction, client_id: str, rules: Rules, which: SlotFilter, limit: int = 200, offset: int = 0
 ) -> list[SlotRow]:
     """Return a page of a client's slots."""
-    classified = Classification(rules, tx.now())
+    now = tx.now()
+    classified = Classification(rules, now)
     query = select(
         *(publications.c[name] for name in _PLAIN),
         *(links.c[name] for name in _OF_LINK),
@@ -139,21 +150,25 @@ def find_slots(
         classified.state.label("state"),
         classified.renews_at.label("renews_at"),
         classified.is_overdue.label("overdue"),
+        is_at_risk(classified, now).label("at_risk"),
     )
-    query = _of_client(query, client_id).where(*which.where(classified))
+    query = _of_client(query, client_id).where(*which.where(classified, now))
     rows = tx.execute(query.order_by(*_order(which, classified)).limit(limit).offset(offset))
     return [_slot(dict(row._mapping)) for row in rows]
 
 
 def count_slots(tx: ReadTransaction, client_id: str, rules: Rules, which: SlotFilter = ALL_SLOTS) -> list[SlotCount]:
     """Count a client's slots by audience, target and state."""
-    classified = Classification(rules, tx.now())
+    now = tx.now()
+    classified = Classification(rules, now)
     keys = (publications.c.audience, publications.c.target, classified.state.label("state"),
             classified.is_overdue.label("overdue"))  # fmt: skip
-    inner = _of_client(select(*keys, links.c.valid_until.label("valid_until"),
-                              classified.renews_at.label("renews_at")), client_id)  # fmt: skip
-    shown = inner.where(*which.where(classified)).subquery()
-    numbers = (func.count(), func.min(shown.c.valid_until), func.min(shown.c.renews_at))
+    times = (links.c.valid_until.label("valid_until"), classified.renews_at.label("renews_at"),
+             classified.at_risk_at.label("at_risk_at"))  # fmt: skip
+    at_risk = case((is_at_risk(classified, now), 1), else_=0).label("at_risk")
+    shown = _of_client(select(*keys, *times, at_risk), client_id).where(*which.where(classified, now)).subquery()
+    numbers = (func.count(), func.min(shown.c.valid_until), func.min(shown.c.renews_at),
+               func.sum(shown.c.at_risk), func.min(shown.c.at_risk_at))  # fmt: skip
     names = (shown.c.audience, shown.c.target, shown.c.state, shown.c.overdue)
     return _merged(tx.execute(select(*names, *numbers).group_by(*names)).all())
 
@@ -176,17 +191,20 @@ def _merged(rows: Sequence[Any]) -> list[SlotCount]:
             overdue=sum(int(row[4]) for row in group if row[3]),
             first_end=min((row[5] for row in group if row[5] is not None), default=None),
             first_renewal=min((_timestamp(row[6]) for row in group if row[6] is not None), default=None),
+            at_risk=sum(int(row[7]) for row in group),
+            first_at_risk=min((_timestamp(row[8]) for row in group if row[8] is not None), default=None),
         )
         for (audience, target, state), group in sorted(found.items())
     ]
 
 
 def by_state(counts: Sequence[SlotCount]) -> dict[str, int]:
-    """Return how many slots are in each state, and how many are overdue; all of them are ``total``."""
+    """Return how many slots are in each state, how many are overdue and at risk; all of them are ``total``."""
     totals = Counter({state.value: 0 for state in SlotState})
     for count in counts:
         totals[count.state.value] += count.slots
-    return {"total": totals.total(), **totals, "overdue": sum(count.overdue for count in counts)}
+    late = {name: sum(getattr(count, name) for count in counts) for name in ("overdue", "at_risk")}
+    return {"total": totals.total(), **totals, **late}
 
 
 def _order(which: SlotFilter, classified: Classification) -> list[Any]:
@@ -207,7 +225,7 @@ def _order(which: SlotFilter, classified: Classification) -> list[Any]:
 def _slot(row: dict[str, Any]) -> SlotRow:
     row["state"] = SlotState(row["state"])
     row["renews_at"] = None if row["renews_at"] is None else _timestamp(row["renews_at"])
-    row["overdue"] = bool(row["overdue"])
+    row |= {name: bool(row[name]) for name in ("overdue", "at_risk")}
     return SlotRow(**row)
 
 

@@ -41,6 +41,7 @@ export function time(text) {
 
 export function length(seconds) {
   if (seconds === null || seconds === undefined) return "–";
+  if (seconds > 0 && seconds < 0.1) return "under 0.1 s";
   if (seconds > 0 && seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.max(0, Math.round(seconds));
   const parts = [[Math.floor(whole / 86400), "d"], [Math.floor(whole / 3600) % 24, "h"],

@@ -14,7 +14,11 @@ export function health(page) {
     for (const connection of answer.connections) {
       const counts = connection.counts;
       if (counts.dark) found.push(["bad", `Dark: ${count(counts.dark, "slot")}.`, "The keeper heals them; see the DAGs below if it does not."]);
-      if (counts.overdue) found.push(["bad", `Overdue: ${count(counts.overdue, "renewal")}.`, "Look at the last runs of pme_link_keeper and pme_nightly_rotation."]);
+      if (counts.at_risk) {
+        found.push(["bad", `At risk: ${count(counts.at_risk, "slot")} nearer to the end than the plan allows, or past it; `
+          + `${count(counts.overdue, "renewal")} overdue.`,
+          "Is pme_link_keeper paused or failing? Look at its last runs and those of pme_nightly_rotation."]);
+      }
       for (const late of connection.overdue) {
         found.push(["bad", `${LATE[late.kind]}: ${late.count}, the oldest since ${new Date(late.since).toLocaleString()}.`,
           "Unpause pme_revocation_sweep, or run `pme-airflow sweep`."]);
@@ -47,11 +51,14 @@ export function health(page) {
         { name: "Audience", cell: (row) => row.audience },
         { name: "Slots", cell: (row) => row.counts.total },
         { name: "Dark", cell: (row) => row.counts.dark },
+        { name: "At risk", cell: (row) => row.counts.at_risk },
+        { name: "At risk from", cell: (row) => time(row.first_at_risk) },
         { name: "Budget left", cell: (row) => length(row.budget_seconds) },
         { name: "First end", cell: (row) => time(row.first_end) },
         { name: "Plan", cell: (row) => planOf(row)?.sentence ?? "not in placements.yaml" },
       ], audiences, "No slot shows a link yet."),
-      el("p", { class: "note" }, "Budget left: how long nothing may be renewed before the first slot goes dark."),
+      el("p", { class: "note" }, "Budget left: how long nothing may be renewed before the first slot goes dark. At risk from: when "
+        + "the first slot is nearer to its end than the plan allows, unless its link is renewed before."),
       el("h2", {}, "DAGs"),
       table([
         { name: "DAG", cell: (row) => airflowLink(`dags/${row.dag_id}`, row.dag_id) },

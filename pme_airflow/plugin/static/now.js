@@ -3,7 +3,7 @@ import { read } from "./api.js";
 import { el, replace, table } from "./dom.js";
 import { bar, counts, filters, model, pager, search, state } from "./slots.js";
 
-const KEYS = ["search", "state", "audience", "target", "model", "overdue", "order", "page"];
+const KEYS = ["search", "state", "audience", "target", "model", "overdue", "at_risk", "order", "page"];
 
 export function now(page) {
   const [above, chosen, list] = [el("div", { class: "counts" }), el("div"), el("div")];
@@ -24,7 +24,7 @@ export function now(page) {
 
   function draw(answer) {
     replace(above, counts(page, answer));
-    replace(chosen, filters(page, ["state", "audience", "target", "model", "overdue"]));
+    replace(chosen, filters(page, ["state", "audience", "target", "model", "overdue", "at_risk"]));
     const columns = [
       { name: "State", head: heading("state", "State"), cell: state },
       { name: "Model", head: heading("model", "Model"), cell: (row) => model(page, row) },

@@ -24,7 +24,8 @@ export function counts(page, answer) {
   }, el("strong", {}, number ?? 0), ` ${state}`);
   return [
     ...STATES.map((state) => button(state, answer.counts[state])),
-    el("span", { class: "note" }, `${count(answer.counts.total ?? 0, "slot")}, ${answer.counts.overdue ?? 0} overdue`),
+    el("span", { class: "note" }, `${count(answer.counts.total ?? 0, "slot")}, ${answer.counts.overdue ?? 0} overdue, `
+      + `${answer.counts.at_risk ?? 0} at risk`),
   ];
 }
 
@@ -38,7 +39,8 @@ export function model(page, row) {
 }
 
 export function state(row) {
-  return [badge(row.state), row.overdue ? badge("overdue") : null];
+  const atRisk = row.at_risk && row.state !== "dark";
+  return [badge(row.state), row.overdue ? badge("overdue") : null, atRisk ? badge("at-risk", "at risk") : null];
 }
 
 // A bar from the mint to the end, filled up to now, with a line where the renewal is due.

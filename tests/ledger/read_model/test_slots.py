@@ -63,8 +63,10 @@ def test_each_slot_has_its_state(ledger: Database, each_state: dict[str, LinkRow
         "retiring": "retiring", "lost": "unaccounted",
     }  # fmt: skip
     assert [row.slot for row in found(ledger) if row.overdue] == ["overdue"]
+    assert [row.slot for row in found(ledger) if row.at_risk] == ["ended", "overdue"]
+    assert [row.slot for row in found(ledger, SlotFilter(at_risk=True))] == ["ended", "overdue"]
     assert counted(ledger) == {
-        "total": 8, "dark": 2, "unaccounted": 1, "retiring": 2, "due": 2, "live": 1, "overdue": 1
+        "total": 8, "dark": 2, "unaccounted": 1, "retiring": 2, "due": 2, "live": 1, "overdue": 1, "at_risk": 2,
     }  # fmt: skip
 
 
