@@ -108,6 +108,7 @@ export function response(page) {
   function follow(runId, fingerprints) {
     const begun = Date.now();
     let last = null;
+    let doneAfter = null;
     let reading = false;
     const look = async () => {
       if (reading) return;
@@ -117,11 +118,12 @@ export function response(page) {
         last = { run, found };
         const alive = found.links.filter((link) => ALIVE.includes(link.state));
         const ended = ["success", "failed"].includes(run.state);
+        const over = !alive.length && found.links.length === fingerprints.length;
+        const news = (over && doneAfter === null) || ended;
+        if (over && doneAfter === null) doneAfter = Date.now() - begun;
+        if (ended) clearInterval(following);
         draw(null);
-        if (ended || (!alive.length && found.links.length === fingerprints.length)) {
-          clearInterval(following);
-          page.refresh();
-        }
+        if (news) page.refresh();
       } catch (error) {
         draw(error.message);
       } finally {
@@ -136,7 +138,7 @@ export function response(page) {
       const done = last && !alive.length && links.length > 0;
       replace(steps,
         el("h3", {}, done ? "Revoked, and confirmed by the API" : failed ? "NOT all are revoked" : "Revoking …"),
-        el("p", {}, `${revoked.length} of ${links.length} confirmed; ${length((Date.now() - begun) / 1000)} since the start. Run: `,
+        el("p", {}, `${revoked.length} of ${links.length} confirmed; ${length((doneAfter ?? Date.now() - begun) / 1000)} since the start. Run: `,
           airflowLink(`dags/pme_leak_response/runs/${encodeURIComponent(runId)}`, last?.run.state ?? "starting"), "."),
         problem ? el("p", {}, problem) : null,
         table([
