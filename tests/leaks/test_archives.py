@@ -210,9 +210,9 @@ def test_zips_inside_archives_share_a_limit(tmp_path: Path, monkeypatch: pytest.
 def test_many_unread_parts_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_UNREAD_PARTS", 2)
     (tmp_path / "a.zip").write_bytes(zip_with([b"%PDF-1.7"] * 5))
-    reasons = [part.reason for part in scanned(tmp_path / "a.zip")[1]]
-    assert len(reasons) == 3
-    assert reasons[-1] == "3 more parts were not searched"
+    unread = scanned(tmp_path / "a.zip")[1]
+    assert len(unread) == 3
+    assert unread[-1] == Unread(str(tmp_path / "a.zip"), "3 more parts were not searched", permanent=True)
 
 
 @pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "tar"])

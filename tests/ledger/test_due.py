@@ -139,6 +139,13 @@ def test_a_link_is_not_renewed_that_is_not_wanted(ledger: Database, clock: FakeC
     assert renewals_due(ledger) == NOTHING
 
 
+def test_a_newer_link_of_another_client_does_not_stop_a_renewal(ledger: Database, clock: FakeClock) -> None:
+    show(ledger, mint(ledger))
+    clock.advance(13 * 3600)
+    show(ledger, mint(ledger, Demand(OTHER, AUDIENCE, DEMAND.validity)), slot="another")
+    assert renewals_due(ledger).count == 1
+
+
 def test_a_new_link_is_due_that_no_slot_shows_once_its_run_had_time(ledger: Database, clock: FakeClock) -> None:
     minted_at = clock.now()
     mint(ledger)

@@ -135,3 +135,14 @@ def test_a_timeline_has_each_slots_links_and_gaps(ledger: Database, view: Ledger
     assert answer["matching"] == 1
     assert [gap["end"] for gap in slot["gaps"]] == [answer["now"]]
     assert slot["links"][0]["planned_renewal"] == "2026-05-02T00:00:00Z"
+
+
+def test_the_last_page_of_a_timeline_may_be_short(
+    ledger: Database, view: LedgerView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "TIMELINE_SIZE", 2)
+    for number in range(3):
+        show_in(ledger, f"page {number}", f"ModelBBBBB{number}")
+    found = [overview.timeline(view, TimelineRequest(page=page)) for page in (1, 2)]
+    assert [answer["pages"] for answer in found] == [2, 2]
+    assert sorted(slot["slot"] for answer in found for slot in answer["slots"]) == ["page 0", "page 1", "page 2"]

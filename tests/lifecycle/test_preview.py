@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from sqlalchemy import update
+
 from pme_airflow.dev.emulator import World
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.leak_response import LeakRequest
 from pme_airflow.lifecycle.preview import preview_flag, preview_sweep
 from pme_airflow.lifecycle.services import Services
+from tests.conftest import MODELS
 from tests.lifecycle.conftest import SHARED_MODELS
 from tests.support.rooms import Shelf, mint, publish, rows
 
@@ -22,3 +27,15 @@ def test_a_preview_has_the_slots_of_all_models_of_a_token_and_changes_nothing(
     assert preview_sweep(services).links == ()
     assert rows(services)[0].flagged_at is None
     assert len(shared_world.alive()) == 1
+
+
+def test_a_preview_of_a_sweep_has_flagged_links_first_and_the_newest_before(services: Services) -> None:
+    mint(services, "monday", MODELS)
+    oldest, *_, newest = sorted(rows(services), key=lambda row: row.seq)
+    with services.database.write(RunContext("test")) as tx:
+        now = tx.now()
+        tx.execute(update(links).values(retire_at=now))
+        for row in (oldest, newest):
+            tx.execute(update(links).where(links.c.link_id == row.link_id).values(flagged_at=now))
+    sequence = [row.seq for row in preview_sweep(services).links]
+    assert sequence == [newest.seq, oldest.seq, *range(newest.seq - 1, oldest.seq, -1)]

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from pme_airflow.api.token_probe import Liveness, ProbeMethod
 from pme_airflow.dev.emulator import World
@@ -124,6 +125,15 @@ def test_a_check_that_cannot_be_made_stops_nothing(make_services: MakeServices, 
     world.down = True
     assert check_liveness(services, KEEPER, "intranet").dead == ()
     assert all(row.usable for row in rows(services, "live"))
+
+
+def test_a_check_without_a_ledger_stops_nothing_and_says_why(services: Services, world: World) -> None:
+    keep(services, "monday")
+    with services.database.write() as tx:
+        tx.execute(text("ALTER TABLE pme_links RENAME TO pme_away"))
+    answer = check_liveness(services, KEEPER, "intranet")
+    assert (answer.asked, answer.dead) == (0, ())
+    assert answer.problem.startswith("The ledger at sqlite:")
 
 
 def test_a_sweep_verifies_with_the_probe_that_tells(services: Services, world: World) -> None:

@@ -19,6 +19,7 @@ class FakePlugin:
 
     :ivar links: the bodies that were stored, by model.
     :ivar blocked: methods that a firewall refuses; ``*`` for all of the plugin's routes.
+    :ivar refuses_with: the code of the error that answers every write; empty for none.
     :ivar writes: the methods of the requests that changed something.
     """
 
@@ -29,6 +30,7 @@ class FakePlugin:
         self.index_blocked = False
         self.may_manage = True
         self.deaf = False
+        self.refuses_with = ""
         self.visitors_see: str | None = None
         self.writes: list[str] = []
         site.faults.append(self._answer)
@@ -64,6 +66,8 @@ class FakePlugin:
         if method == "GET":
             return _json(200, _record(model, self.links[model])) if model in self.links else _error(404, "pme_no_link")
         self.writes.append(asked.method)
+        if self.refuses_with:
+            return _error(409, self.refuses_with)
         if method == "DELETE":
             self.links.pop(model, None)
             return _json(200, {"model_id": model, "erased": True})

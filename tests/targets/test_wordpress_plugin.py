@@ -130,6 +130,23 @@ def test_an_account_without_the_capability_is_named() -> None:
         site.target().put(SLOT, link(), {})
 
 
+@pytest.mark.parametrize(
+    ("code", "cure"),
+    [
+        ("rest_no_route", "not active on this site, or too old"),
+        ("pme_other_audience", "Name the model in one placement"),
+        ("pme_ended", "correct that clock"),
+        ("pme_invalid_link", "add it under Tools > Private spaces"),
+        ("something_else", r"HTTP 409 \(something_else\)$"),
+    ],
+)
+def test_each_refusal_of_the_plugin_has_its_cure(code: str, cure: str) -> None:
+    site, plugin = with_plugin()
+    plugin.refuses_with = code
+    with pytest.raises(WebRefusal, match=cure):
+        site.target().put(SLOT, link(), {})
+
+
 def test_a_cached_success_in_place_of_a_write_is_noticed_when_it_is_read_back() -> None:
     site, plugin = with_plugin()
     target = site.target()
