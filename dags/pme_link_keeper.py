@@ -2,7 +2,8 @@
 
 It runs when the ledger, which the triggerer watches, has something due, at once when something went dark, and every
 half an hour in any case (``keep_every`` of a placement). Where nothing is due this mints nothing.
-It asks the API about a sample of the live links, each once in its life, and replaces those that died elsewhere.
+It asks the API about a sample of the live links, each once in its life, and about all of them where one died elsewhere;
+those that died are replaced.
 """
 
 from __future__ import annotations

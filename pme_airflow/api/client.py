@@ -12,7 +12,7 @@ from functools import partial
 import requests
 
 from pme_airflow.api.application_token import ApplicationTokenCache
-from pme_airflow.api.dialect import SHARED_MINT, Dialect, DialectMemory, MutationNames
+from pme_airflow.api.dialect import Dialect, DialectMemory, MutationNames
 from pme_airflow.api.documents import (
     Document,
     aliases_of,
@@ -123,13 +123,13 @@ class PMEClient:
         return not self._batches_refused
 
     @property
-    def shares_tokens(self) -> bool:
-        """Whether the API is not known to lack the mutation for tokens of several models."""
-        return self._memory.dialect.shares_tokens
+    def models_per_token(self) -> int | None:
+        """For how many models the API makes a token at the most; ``None`` where no limit was found."""
+        return self._memory.models_per_token
 
-    def refuse_shared_tokens(self) -> None:
-        """Request no tokens for several models from now on; other processes learn of it with the next mint."""
-        self._memory.refuse([SHARED_MINT])
+    def limit_models_per_token(self, most: int) -> None:
+        """Request no tokens for more models from now on; other processes learn of it for a day."""
+        self._memory.limit_models_per_token(most)
 
     @property
     def mutation_names(self) -> MutationNames | None:

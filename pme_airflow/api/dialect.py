@@ -30,6 +30,7 @@ OPTIONAL_FIELDS = frozenset(
     }
 )
 _REFUSED = "refused_field:"
+_MODELS_PER_TOKEN = "models_per_token"
 #: How long a caller waits for the first request of its kind, in seconds.
 _FIRST_REQUEST_SECONDS = 2.0
 
@@ -102,6 +103,7 @@ class DialectMemory:
         self._refused: frozenset[str] = frozenset()
         self._saved: frozenset[str] = frozenset()
         self._names = MutationNames.EMBED_LINK
+        self._models_per_token: int | None = None
         self.names_confirmed = False
         self._first = Lock()
         self._settled = Event()
@@ -114,13 +116,29 @@ class DialectMemory:
                 self._load()
             return Dialect(self._names, self._refused)
 
+    @property
+    def models_per_token(self) -> int | None:
+        """For how many models the API makes a token at the most; ``None`` where no limit was found."""
+        return 1 if not self.dialect.shares_tokens else self._models_per_token
+
+    def limit_models_per_token(self, most: int) -> None:
+        """Remember for how many models the API makes a token at the most; 1 where it makes none for several."""
+        if most == 1:
+            self.refuse([SHARED_MINT])
+            return
+        with self._lock:
+            self._models_per_token = most
+        self.keep({_MODELS_PER_TOKEN: str(most)})
+
     def _load(self) -> None:
         assert self._store is not None
         self._loaded = True
         with suppress(PMEError):
-            known = (name.removeprefix(_REFUSED) for name in self._store.load() if name.startswith(_REFUSED))
+            facts = self._store.load()
+            known = (name.removeprefix(_REFUSED) for name in facts if name.startswith(_REFUSED))
             self._saved = OPTIONAL_FIELDS.intersection(known)
             self._refused |= self._saved
+            self._models_per_token = int(facts.get(_MODELS_PER_TOKEN, 0)) or None
 
     def refuse(self, fields: Iterable[str | None]) -> None:
         """Leave optional fields out of documents from now on."""

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.links import LinkRow, chunked, fetch, lock, query
@@ -15,7 +15,7 @@ from pme_airflow.ledger.sweep_queue import is_not_flagged
 from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
-__all__ = ["DEAD", "mints_of_last_day", "note_alive", "note_dead", "unasked"]
+__all__ = ["DEAD", "mints_of_last_day", "note_alive", "note_dead", "reusable", "unasked"]
 
 ALIVE, DEAD = "alive", "dead"
 _DAY = timedelta(days=1)
@@ -29,18 +29,27 @@ def mints_of_last_day(tx: ReadTransaction, client_id: str, audience: str) -> int
     return int(tx.scalar(select(func.count()).select_from(links).where(*lately)) or 0)
 
 
-def unasked(tx: ReadTransaction, client_id: str, audience: str, count: int | None = None) -> list[LinkRow]:
-    """Return links that are to be reused and that nobody has asked about yet, at random.
+def unasked(tx: ReadTransaction, client_id: str, audience: str, count: int) -> list[LinkRow]:
+    """Return so many links that are to be reused and that nobody has asked about yet, at random."""
+    wanted = *_reusable(client_id, audience), links.c.verified.is_(None)
+    seqs = list(tx.scalars(select(links.c.seq).where(*wanted).order_by(links.c.seq.desc()).limit(_MOST)))
+    return _rows(tx, random.sample(seqs, min(count, len(seqs))))
 
-    :param count: how many; ``None`` for all.
-    """
-    wanted = (
+
+def reusable(tx: ReadTransaction, client_id: str, audience: str) -> list[LinkRow]:
+    """Return all links that are to be reused, also those that were asked about: they may have died since."""
+    return _rows(tx, list(tx.scalars(select(links.c.seq).where(*_reusable(client_id, audience)))))
+
+
+def _reusable(client_id: str, audience: str) -> tuple[ColumnElement[bool], ...]:
+    return (
         links.c.state == State.LIVE, links.c.audience == audience, links.c.client_id == client_id, is_not_flagged,
-        links.c.retire_at.is_(None), links.c.sealed.is_not(None), links.c.verified.is_(None),
+        links.c.retire_at.is_(None), links.c.sealed.is_not(None),
     )  # fmt: skip
-    seqs = list(tx.scalars(select(links.c.seq).where(*wanted).order_by(links.c.seq.desc()).limit(count and _MOST)))
-    chosen = seqs if count is None else random.sample(seqs, min(count, len(seqs)))
-    return [row for chunk in chunked(chosen) for row in fetch(tx, query().where(links.c.seq.in_(chunk)))]
+
+
+def _rows(tx: ReadTransaction, seqs: Sequence[int]) -> list[LinkRow]:
+    return [row for chunk in chunked(seqs) for row in fetch(tx, query().where(links.c.seq.in_(chunk)))]
 
 
 def note_alive(tx: WriteTransaction, rows: Sequence[LinkRow]) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, Unknown
 from pme_airflow.errors import PMEModelError
 from pme_airflow.ledger import claims
 from pme_airflow.ledger.bulk import one_of
 from pme_airflow.ledger.flags import apply_tombstones, keep_flags_out
-from pme_airflow.ledger.links import LinkRow, advance, advance_all, lock
+from pme_airflow.ledger.links import LinkRow, advance, advance_all, fetch, lock, query
 from pme_airflow.ledger.mint_requests import Demand, PendingMint, record
 from pme_airflow.ledger.states import Event, State
 from pme_airflow.ledger.tables import links
@@ -49,13 +49,13 @@ class Settled:
     :param before: its row before the answer was recorded.
     :param made: what was recorded, where a link was made.
     :param orphan: a link was made, but too late: it is recorded and retired, and the model is checked again.
-    :param repeated: the API answered with the token of another link, so that no token was made for this one.
+    :param repeated: the link whose token the API answered with once more, so that none was made for this one.
     """
 
     before: LinkRow
     made: dict[str, Any] | None = field(default=None, repr=False)
     orphan: bool = False
-    repeated: bool = False
+    repeated: LinkRow | None = None
 
     @property
     def usable(self) -> bool:
@@ -91,12 +91,12 @@ def settle(
     now = tx.now()
     made: list[tuple[LinkRow, dict[str, Any]]] = []
     settled: list[Settled] = []
-    repeated = _repeated(tx, answers)
+    repeated = _repeated(tx, answers, rows)
     for answer in answers:
         row = rows[answer.pending.link_id]
-        if answer.pending.link_id in repeated:
+        if row.link_id in repeated:
             _settle_unmade(tx, row, _REPEATED, demand, server_now, server_now)
-            settled.append(Settled(row, repeated=True))
+            settled.append(Settled(row, repeated=repeated[row.link_id]))
         elif isinstance(answer.verdict, Made):
             orphan = row.state is not State.MINTING or not ours.issuperset(claimed[row.link_id])
             values = _made(answer, answer.verdict, demand, server_now)
@@ -115,25 +115,27 @@ def settle(
     return settled
 
 
-def _repeated(tx: WriteTransaction, answers: Sequence[MintAnswer]) -> set[str]:
-    """Return the mints of tokens for several models that were answered with the token of another link.
+def _repeated(tx: WriteTransaction, answers: Sequence[MintAnswer], rows: Mapping[str, LinkRow]) -> dict[str, LinkRow]:
+    """Return, by the link ids of mints that were answered with the token of another link, that link.
 
     One row a token: else retiring one of its links would end what the other one's slots show. The link that has the
     token lives as long as the latest answer says.
     """
-    made = [answer for answer in answers if answer.fingerprint is not None and isinstance(answer.verdict, Made)]
-    if not any(answer.pending.models for answer in made):
-        return set()
-    live = links.c.state == State.LIVE, one_of(tx, links.c.fingerprint, [answer.fingerprint for answer in made])
-    known = set(tx.scalars(select(links.c.fingerprint).where(*live)))
-    repeated: set[str] = set()
-    for answer in made:
-        if answer.pending.models and answer.fingerprint in known and isinstance(answer.verdict, Made):
-            repeated.add(answer.pending.link_id)
-            until = answer.verdict.link.valid_until
-            same = links.c.fingerprint == answer.fingerprint, links.c.state == State.LIVE, links.c.valid_until < until
-            tx.execute(update(links).where(*same).values(valid_until=until))
-        known.add(answer.fingerprint)
+    made = [(answer, answer.verdict) for answer in answers if isinstance(answer.verdict, Made)]
+    wanted = [answer.fingerprint for answer, _ in made if answer.fingerprint is not None]
+    live = query().where(links.c.state == State.LIVE, one_of(tx, links.c.fingerprint, wanted))
+    holders = {row.fingerprint: row for row in (fetch(tx, live) if wanted else ())}
+    repeated: dict[str, LinkRow] = {}
+    for answer, verdict in made:
+        holder = holders.get(answer.fingerprint)
+        if holder is None:
+            holders[answer.fingerprint] = rows[answer.pending.link_id]
+            continue
+        until = max(holder.valid_until, verdict.link.valid_until)
+        tx.execute(
+            update(links).where(links.c.seq == holder.seq, links.c.valid_until < until).values(valid_until=until)
+        )
+        repeated[answer.pending.link_id] = holders[answer.fingerprint] = replace(holder, valid_until=until)
     return repeated
 
 

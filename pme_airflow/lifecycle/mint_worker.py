@@ -16,11 +16,13 @@ from pme_airflow.errors import (
     PMECredentialsError,
     PMEError,
     PMELostAnswerError,
+    PMEModelError,
     PMEUnavailableError,
     PMEUnreachableError,
 )
 from pme_airflow.ledger import mint_answers, mint_requests, mint_runs
 from pme_airflow.ledger.link_models import named_models
+from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.mint_answers import MintAnswer, Settled
 from pme_airflow.ledger.mint_requests import Busy, Demand, PendingMint, Reuse
 from pme_airflow.ledger.mint_runs import MintRun
@@ -218,7 +220,9 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
                 "API's host."
             )
             self._fail(job, error)
-        elif result.repeated or not verdict.is_complete:
+        elif result.repeated is not None and len(job.models) == 1:
+            self._use_or_fail(job, result.before, result.repeated)
+        elif result.repeated is not None or not verdict.is_complete:
             log.warning("The API's token for %s cannot be used for all of them.", named_models(job.models))
             self._try_instead(job)
         elif not result.usable:
@@ -230,11 +234,24 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
     def _note_minted(self, job: MintJob, verdict: Made, result: Settled, now: datetime) -> None:
         self._tally.minted += len(job.models)
         self._tally.note_validity(self._demand.validity.duration, verdict.link.valid_until - now)
-        if len(job.models) > 1:
-            self._tally.shared_tokens += 1
-            self._sharing.note_made()
+        self._tally.shared_tokens += len(job.models) > 1
+        self._sharing.note_made(job)
         for model_id in job.models:
             self._finish(model_id, result)
+
+    def _use_or_fail(self, job: MintJob, asked: LinkRow, holder: LinkRow) -> None:
+        """Use the link that has the token already, where it is one of the same model for the same people."""
+        (model_id,) = job.models
+        same = (holder.audience, holder.viewer, holder.client_id) == (asked.audience, asked.viewer, asked.client_id)
+        if same and model_id in holder.opens and holder.usable and self._services.can_open(holder.sealed or ""):
+            self._tally.reused += 1
+            self._finish(model_id, Reuse(model_id, holder))
+            return
+        message = (
+            f"The API answered with the token of link {holder.link_id}, which is for {holder.named_models}, audience "
+            f"{holder.audience}, and may be revoked soon. It is not used twice; the next run asks again."
+        )
+        self._fail(job, PMEModelError(message))
 
     def _try_instead(self, job: MintJob, error: PMEError | None = None) -> None:
         for part in self._sharing.instead(job, error):

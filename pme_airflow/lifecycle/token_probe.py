@@ -113,8 +113,8 @@ def check_liveness(services: Services, run_context: RunContext, audience: str) -
     """Ask about a sample of an audience's live links, each once in its life, and note which are dead.
 
     A run asks about one link at least and 1 % of the day's mints at the most. Where one is dead, the probe is tried
-    anew on a token that is certainly live and then revoked, and if it still distinguishes the two, all links that were
-    not asked about are. It never raises for what it could not find out.
+    anew on a token that is certainly live and then revoked, and if it still distinguishes the two, all other links are
+    asked about too, also those that were alive when a run asked. It never raises for what it could not find out.
     """
     problem = ""
     try:
@@ -143,8 +143,9 @@ def _check(services: Services, run_context: RunContext, audience: str) -> Livene
         log.error("A probe called a link dead and is not believed. %s", finding.message)
         return LivenessCheck(len(sample), problem=finding.message)
     with services.database.read() as tx:
-        rest = liveness.unasked(tx, client_id, audience)
-    rest = [row for row in rest if row.link_id not in {found.link_id for found in dead}]
+        rest = liveness.reusable(tx, client_id, audience)
+    asked = {row.link_id for row in sample}
+    rest = [row for row in rest if row.link_id not in asked]
     dead += _ask(services, run_context, method, rest)
     noted = services.database.run(run_context, lambda tx: liveness.note_dead(tx, dead))
     for row in noted[:20]:

@@ -42,7 +42,8 @@ class PMEMintLinksOperator(BaseOperator):
     :param renew_before: a link with at least this left is reused; without it, all are renewed. (templated)
     :param pme_conn_id: the PME connection. (templated)
     :param check_alive: whether the API is asked about a sample of the live links, one at least and 1 % of the day's
-        mints at the most, each link once in its life. A link that is dead is replaced now. The keeper does that.
+        mints at the most, each link once in its life, and about all of them where one is dead. Those that are dead are
+        replaced now. The keeper does that.
     :param models_per_token: how many models may share a token, up to 100; 1 for a link for each. Sharing takes fewer
         requests, and revoking one token darkens all of its models until they are healed. Where the API makes no such
         tokens, each model gets a link. (templated)

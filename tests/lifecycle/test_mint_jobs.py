@@ -154,7 +154,35 @@ def test_a_call_that_refuses_all_is_given_up(services: Services, world: World) -
         result = shared(services, "monday", MODELS[:400], size=4)
     assert (result.links, result.shared_tokens, result.failures.total) == (400, 0, 0)
     assert len(asked) <= 300  # of 4 and 2 models; 100 tokens of 4 would be enough, were they made
-    assert not services.client.shares_tokens
+    assert services.client.models_per_token == 1
+
+
+def test_how_many_models_a_token_may_open_is_learned_once_a_day(make: MakeShared, world: World) -> None:
+    world.max_models_per_token = 12
+    sizes = []
+    for run in ("monday", "tuesday", "wednesday"):
+        result = shared(make(), run, MODELS[:100])
+        assert (result.links, result.failures.total) == (100, 0)
+        sizes.append((result.shared_tokens, world.counts.pop("refused_tokens", 0)))
+    assert sizes[0][1] >= 4
+    assert sizes[1:] == [(9, 0)] * 2  # of 12 models: the next halves of 25 are 13, which is one too many, and 12
+    assert make().client.models_per_token == 12
+
+
+@pytest.mark.parametrize("size", [24, 25])
+def test_a_bad_model_is_not_taken_for_a_limit(services: Services, world: World, size: int) -> None:
+    send = services.client.mint
+    bad = MODELS[7]
+
+    def alone_only(wanted: list[MintRequest]) -> list[MintVerdict]:
+        """Refuse one model in a token with others."""
+        refused = [NotMade(PMEModelError("refused"), resend=False)]
+        return [verdict for one in wanted for verdict in (refused if bad in one.models else send([one]))]
+
+    with mock.patch.object(services.client, "mint", alone_only):
+        result = shared(services, "monday", MODELS[:size])
+    assert (result.links, result.failures.total) == (size, 0)
+    assert services.client.models_per_token is None
 
 
 def test_a_token_that_comes_with_errors_is_revoked_and_not_shown(services: Services, world: World) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 from pme_airflow.api.messages import MintRequest
 from pme_airflow.api.outcomes import MintVerdict
 from pme_airflow.dev.emulator import World
+from pme_airflow.dev.emulator.world import IssuedToken
 from pme_airflow.errors import PMEUnavailableError
 from pme_airflow.ledger import flags, mint_requests, mint_runs
 from pme_airflow.ledger.run_context import RunContext
@@ -222,3 +223,55 @@ def test_where_no_known_model_needs_a_link_the_account_is_not_listed(services: S
         kept = mint(services, "two", ModelQuery("*"), demand(renew_before=HALF))
     assert not listing.called
     assert [item["link_id"] for item in kept.items] == [item["link_id"] for item in first.items]
+
+
+def test_a_token_that_comes_back_for_the_same_model_is_reused_and_stays_shown(services: Services, world: World) -> None:
+    """An API may answer with the token that it made before while that lives."""
+    shelf = Shelf()
+    publish(services, "monday", shelf, mint(services, "monday", ALL[:3]).items)
+    before = {issued.model_id: issued for issued in world.alive()}
+    world.move_clock(600)
+
+    def again(model_id: str, seconds: int, more_models: object = ()) -> IssuedToken:
+        before[model_id].valid_until = world.now() + timedelta(seconds=seconds)
+        return before[model_id]
+
+    with mock.patch.object(world, "issue", again):
+        result = mint(services, "tuesday", ALL[:3])
+    assert (result.minted, result.reused, result.failures.total) == (0, 3, 0)
+    assert publish(services, "tuesday", shelf, result.items).failed.total == 0
+    world.move_clock(3600)
+    sweep(services)
+    alive = {issued.token: issued.valid_until for issued in world.alive()}
+    assert set(shelf.shown.values()) == set(alive)
+    live = rows(services, "live")
+    ends = {until.replace(microsecond=0) for until in alive.values()}
+    assert {row.valid_until.replace(microsecond=0) for row in live} == ends
+    assert len({row.fingerprint for row in live}) == len(live) == 3
+
+
+def test_a_token_of_another_model_or_audience_is_used_by_nobody_else(services: Services, world: World) -> None:
+    shelf = Shelf()
+    publish(services, "monday", shelf, mint(services, "monday", ALL[:1]).items)
+    (first,) = world.alive()
+    with mock.patch.object(world, "issue", return_value=first):
+        other_model = mint(services, "tuesday", ALL[1:3])
+        other_audience = mint(services, "tuesday", ALL[:1], demand(audience="portal"))
+    for result in (other_model, other_audience):
+        assert result.links == 0
+        assert all("is not used twice" in failure.reason for failure in result.failures)
+    (row,) = rows(services, "live")
+    assert (row.retire_at, row.opens) == (None, (ALL[0],))
+    sweep(services)
+    assert set(shelf.shown.values()) == {issued.token for issued in world.alive()}
+
+
+def test_a_flagged_token_that_comes_back_is_not_used(services: Services, world: World) -> None:
+    (item,) = mint(services, "monday", ALL[:1]).items
+    (first,) = world.alive()
+    with services.database.write(RunContext("cli")) as tx:
+        flags.flag(tx, "leaked", link_ids=[item["link_id"]])
+    with mock.patch.object(world, "issue", return_value=first):
+        assert mint(services, "tuesday", ALL[:1]).links == 0
+    assert sweep(services).promise_kept
+    assert mint(services, "wednesday", ALL[:1]).links == 1

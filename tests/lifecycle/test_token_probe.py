@@ -14,6 +14,8 @@ from pme_airflow.ledger import audit
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.token_probe import PROBE_AUDIENCE, check_liveness, find_probe, known_probe
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
 from tests.conftest import MODELS, MakeServices
 from tests.support.rooms import Shelf, demand, mint, publish, rows, sweep
 
@@ -117,6 +119,22 @@ def test_links_that_died_elsewhere_are_found_replaced_and_closed(services: Servi
         events = [event["event"] for event in audit.export_events(tx)]
     assert events.count("found_dead") == killed
     assert len(rows(services, "live")) == len(ALL)
+
+
+def test_links_that_were_alive_when_a_run_asked_are_found_dead_with_the_others(
+    services: Services, world: World
+) -> None:
+    keep(services, "monday")
+    for _ in range(3):
+        check_liveness(services, KEEPER, "intranet")
+    asked = {row.fingerprint for row in rows(services, "live") if row.verified}
+    spared = min(asked)
+    for issued in world.alive():
+        if fingerprint(AccessToken(issued.token)) != spared:
+            world.revoke(issued.token)
+    check = check_liveness(services, KEEPER, "intranet")
+    assert (len(asked), len(check.dead)) == (3, len(ALL) - 1)
+    assert spared not in {row.fingerprint for row in check.dead}
 
 
 def test_a_check_that_cannot_be_made_stops_nothing(make_services: MakeServices, world: World) -> None:

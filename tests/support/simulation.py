@@ -146,7 +146,7 @@ class VirtualClient:
         self.settings = ClientSettings(batch_size=25, max_concurrency=1)
         self.limiter = limiter_of(self.settings, clock)
         self.server_clock = ServerClock(clock)
-        self.shares_tokens = True
+        self.models_per_token = None
         self._sim = sim
 
     def _away(self) -> PMEUnavailableError | None:

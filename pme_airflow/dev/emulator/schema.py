@@ -92,6 +92,9 @@ def root_value(world: World, base_url: str) -> dict[str, Any]:
         check(given["clientId"], given["clientSecret"])
         if world.injects("partial_null"):
             raise FieldError("try again", 429, "request.throttled")
+        if 0 < world.max_models_per_token < len(given["modelIds"]):
+            world.count("refused_tokens")
+            raise FieldError("too many models", 400, "request.unsupported")
         seconds = check_request(given["modelIds"], given.get("validFor", "1h"))
         issued = world.issue(given["modelIds"][0], seconds, given["modelIds"][1:])
         if world.injects("made_but_null"):

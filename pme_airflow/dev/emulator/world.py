@@ -50,6 +50,7 @@ class Settings:
     :param slow_seconds: how much longer a request takes when the fault ``slow`` happens.
     :param without_fields: fields that the API no longer has: ``link`` or ``visibility``, for instance.
     :param shared_tokens: whether the beta mutation for tokens of several models is there.
+    :param max_models_per_token: for how many models a token is made at the most; 0 for any number.
     :param seed: the seed of every random choice.
     """
 
@@ -64,6 +65,7 @@ class Settings:
     slow_seconds: float = 2.0
     without_fields: tuple[str, ...] = ()
     shared_tokens: bool = False
+    max_models_per_token: int = 0
     seed: int = 1
 
 
@@ -106,6 +108,7 @@ class World:
         self.down = False
         self.without_fields = frozenset(self.settings.without_fields)
         self.shared_tokens = self.settings.shared_tokens
+        self.max_models_per_token = self.settings.max_models_per_token
         self.licensed = True
         #: What is answered when somebody asks whether a model's token works: ``honest``, ``alive`` or ``dead``.
         self.probes = "honest"
