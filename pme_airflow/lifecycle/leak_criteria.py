@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.leaks.encodings import tokens_in
@@ -31,12 +31,16 @@ def fingerprints_of(tokens: Iterable[object]) -> tuple[list[str], int]:
 
 @dataclass(frozen=True)
 class LeakCriteria:
-    """The criteria that select leaked links; they contain fingerprints, never a token."""
+    """The criteria that select leaked links. Tokens are kept as fingerprints.
+
+    ``repr`` shows fingerprints alone: a token may have been given as a model, whose Views have ids of the same shape,
+    or as an audience.
+    """
 
     fingerprints: tuple[str, ...] = ()
-    link_ids: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    audiences: tuple[str, ...] = ()
+    link_ids: tuple[str, ...] = field(default=(), repr=False)
+    models: tuple[str, ...] = field(default=(), repr=False)
+    audiences: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def read(cls, given: Mapping[str, Iterable[object]], problems: list[PMEError]) -> LeakCriteria:

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from pme_airflow.errors import LedgerUnavailableError, PMEError, PMEInputError
+from pme_airflow.leaks.encodings import redact
 from pme_airflow.leaks.report_fetch import read_findings
 from pme_airflow.leaks.reports import Findings, merged
 from pme_airflow.ledger import flags
@@ -47,7 +48,7 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
     response = LeakResponse(
         tuple(LeakedLink(row) for row in flagged.links),
         flagged.tombstones,
-        flagged.unknown,
+        tuple(map(redact, flagged.unknown)),
         outside,
         findings,
         len(known),

@@ -44,13 +44,13 @@ class LeakRequest:
     """
 
     tokens: tuple[object, ...] = field(default=(), repr=False)
-    models: tuple[object, ...] = ()
-    audiences: tuple[object, ...] = ()
-    link_ids: tuple[object, ...] = ()
+    models: tuple[object, ...] = field(default=(), repr=False)
+    audiences: tuple[object, ...] = field(default=(), repr=False)
+    link_ids: tuple[object, ...] = field(default=(), repr=False)
     reports: tuple[Findings, ...] = ()
-    report_places: tuple[str, ...] = ()
+    report_places: tuple[str, ...] = field(default=(), repr=False)
     unread: tuple[str, ...] = ()
-    reason: str = ""
+    reason: str = field(default="", repr=False)
     sweep: bool = False
     within: bool = False
     max_attempts: int = 6
@@ -123,7 +123,7 @@ class LeakResponse:
 
     :param links: every link that matched, and whether it was revoked; those that may be alive first.
     :param tombstones: fingerprints of no known link; kept, so that a later mint finds its token flagged.
-    :param unknown: models, audiences and link ids of which no link is alive.
+    :param unknown: models, audiences and link ids of which no link is alive; a token among them is masked.
     :param outside: fingerprints of known links that do not match the other criteria of a request ``within`` them.
     :param findings: what the reports listed together.
     :param known_findings: how many of the reports' fingerprints are known links.

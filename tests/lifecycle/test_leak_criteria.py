@@ -10,6 +10,7 @@ from pme_airflow.errors import PMEError
 from pme_airflow.lifecycle.leak_criteria import LeakCriteria, fingerprints_of
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
+from tests.support.fuzzing.messages import shown
 
 TOKEN = "k3f9x0a8q7w6e5r4t3y2u1i0p"
 DIGEST = fingerprint(AccessToken(TOKEN))
@@ -73,3 +74,11 @@ def test_the_id_of_a_view_is_taken_for_a_model_although_a_token_may_look_like_it
     view = "k3f9s8d7q2m4x6z1b5n0c8v7y"
     assert LeakCriteria.read({"models": [view, "yyHDFKzPzvN"]}, problems).models == (view, "yyHDFKzPzvN")
     assert not problems
+
+
+def test_no_form_of_the_criteria_shows_a_token_wherever_it_was_given() -> None:
+    for name in ("tokens", "models", "audiences", "link_ids"):
+        problems: list[PMEError] = []
+        criteria = LeakCriteria.read({name: [TOKEN, {}, f"x {TOKEN}", f"Bearer {TOKEN}"]}, problems)
+        assert problems
+        assert TOKEN not in repr(criteria) + "".join(map(shown, problems))

@@ -333,3 +333,15 @@ def test_rows_of_a_response_have_no_sealed_texts(services: Services) -> None:
     response = respond(services, RunContext("dag/leak/flag/-1"), request)
     assert [row.sealed for row in selected] == [None] * 3
     assert [(link.row.state.value, link.row.sealed) for link in response.links] == [("revoked", None)] * 3
+
+
+@pytest.mark.parametrize("name", ["models", "audiences", "link_ids"])
+def test_a_token_given_as_another_criterion_is_unknown_and_nowhere_repeated(
+    services: Services, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = "k3f9x0a8q7w6e5r4t3y2u1i0p"
+    request = LeakRequest(**{name: (token, 7)}, reason=f"found {token}")
+    response = respond(services, RunContext("cli"), request)
+    assert len(response.unknown) == 1
+    shown = f"{request!r} {response!r} {response.as_json()} {response.lines()} {caplog.text}"
+    assert token not in shown

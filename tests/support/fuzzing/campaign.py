@@ -1,4 +1,4 @@
-"""Runs parsers on inputs for a time, and collects what none of them may do."""
+"""Runs parsers on inputs, so many or for a time, and collects what none of them may do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 import re
 import time
 import traceback
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +23,8 @@ from tests.support.fuzzing.parsers import Parser
 SECONDS, SECONDS_A_MEGABYTE = 0.2, 1.0
 #: The length in bytes of large inputs, which show what grows faster than its input, and how often one is given.
 LARGE, LARGE_SHARE = 500_000, 0.004
+#: Of shorter inputs in bytes no rate is kept.
+_LARGE_ENOUGH = 100_000
 #: The most findings of one kind that are kept of one parser.
 _MOST = 3
 
@@ -68,10 +70,19 @@ class Campaign:
         self._timed = timed
         self.cases: Counter[str] = Counter()
         self.slowest: dict[str, float] = {}
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.seconds_a_megabyte: dict[str, float] = {}
         self.findings: list[Finding] = []
         self._kept: Counter[tuple[str, str]] = Counter()
 
-    def run(self, parsers: Mapping[str, Parser], seconds: float, seed: int) -> None:
+    def run(self, parsers: Mapping[str, Parser], seed: int) -> None:
+        """Give each parser so many inputs as its short form has: the same ones on every machine."""
+        for name, parser in parsers.items():
+            rng = random.Random(f"{name} {seed}")
+            for _ in range(parser.cases):
+                self.give(name, parser, self._made(rng, parser))
+
+    def run_for(self, parsers: Mapping[str, Parser], seconds: float, seed: int) -> None:
         """Give each parser inputs in turn until the time is over."""
         rng = random.Random(seed)
         until = time.monotonic() + seconds
@@ -97,6 +108,8 @@ class Campaign:
         package.addHandler(log)
         package.setLevel(logging.DEBUG)
         package.propagate = False  # an hour of it fills pytest's memory
+        state = random.getstate()
+        random.seed(_seed_of(data))  # pauses between tries are random, and their number decides what is asked for
         begun = time.process_time()
         try:
             told = str(parser.run(data))
@@ -109,6 +122,7 @@ class Campaign:
                 name, f"{type(error).__name__} at {Path(where.filename).name}:{where.lineno}", str(error)[:200], data
             )
         finally:
+            random.setstate(state)
             package.removeHandler(log)
             package.setLevel(level)
             package.propagate = True
@@ -122,11 +136,15 @@ class Campaign:
 
     def _judge_time(self, name: str, parser: Parser, data: bytes, spent: float) -> None:
         limit = (SECONDS + SECONDS_A_MEGABYTE * len(data) / 1e6) * parser.readings
-        if spent > limit:
+        if self._timed and spent > limit:
             spent = min(spent, *(self._seconds(parser, data) for _ in range(2)))
-            if self._timed and spent > limit:
+            if spent > limit:
                 self._found(name, "slow", f"{spent:.2f} s", data)
         self.slowest[name] = max(self.slowest.get(name, 0.0), spent)
+        self.seconds[name] += spent
+        if len(data) >= _LARGE_ENOUGH:
+            rate = spent / parser.readings / len(data) * 1e6
+            self.seconds_a_megabyte[name] = max(self.seconds_a_megabyte.get(name, 0.0), rate)
 
     def _seconds(self, parser: Parser, data: bytes) -> float:
         begun = time.process_time()
@@ -148,11 +166,17 @@ class Campaign:
     def table(self) -> str:
         """Return the figures, a line a parser."""
         lines = [
-            f"{name:36} {count:>9} cases, slowest {self.slowest.get(name, 0.0):6.3f} s, "
+            f"{name:36} {count:>9} cases, {self.seconds[name]:7.1f} s, slowest {self.slowest.get(name, 0.0):6.3f} s and "
+            f"{self.seconds_a_megabyte.get(name, 0.0):5.2f} s a MB, "
             f"{sum(kept for (parser, _), kept in self._kept.items() if parser == name)} findings"
             for name, count in self.cases.items()
         ]
         return "\n".join([*lines, f"{'all':36} {sum(self.cases.values()):>9} cases"])
+
+
+def _seed_of(data: bytes) -> int:
+    """Return a number that depends on an input alone."""
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
 
 
 def _around(text: str) -> str:

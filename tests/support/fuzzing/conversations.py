@@ -25,6 +25,8 @@ from pme_airflow.api.messages import MintRequest
 from pme_airflow.durations import Validity
 from pme_airflow.errors import PMEError
 from pme_airflow.ledger.publications import Publication
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.leak_response import LeakRequest, respond
 from pme_airflow.lifecycle.publish_items import read_items
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.xcom_payload import items_in, models_in
@@ -241,7 +243,7 @@ def _api(data: bytes) -> str:
     return "\n".join(messages)
 
 
-# --------------------------------------------------------------------------- XCom and the command line
+# --------------------------------------------------------------------------- XCom, leak responses, and the command line
 
 
 def _xcom(services: Services) -> Run:
@@ -259,6 +261,31 @@ def _xcom(services: Services) -> Run:
                 _attempt(messages, lambda item=item: services.open_item(dict(item)))  # type: ignore[misc]
         if isinstance(value, dict):
             _attempt(messages, lambda: models_in(services.database, value))
+        return "\n".join(messages)
+
+    return run
+
+
+def _leak_response(services: Services) -> Run:
+    """Respond to whatever is given; the ledger keeps its links, since nothing is alive of what is named."""
+
+    def run(data: bytes) -> str:
+        value: Any = None
+        with suppress(ValueError, RecursionError):
+            value = json.loads(data)
+        given = value if isinstance(value, dict) else {"tokens": [value]}
+        named = {
+            name: tuple(part) if isinstance(part, list) else (part,)
+            for name, part in given.items()
+            if name in ("tokens", "models", "audiences", "link_ids")
+        }
+        messages: list[str] = []
+        request = LeakRequest(**named, reason=str(given.get("reason", "")), within=given.get("within") is True)
+        found: Any = _attempt(messages, lambda: respond(services, RunContext("fuzzing"), request))
+        messages.append(repr(request))
+        if found is not None:
+            messages += [json.dumps(found.as_json()), repr(found), found.summary, *found.lines()]
+            messages += map(shown, found.problems)
         return "\n".join(messages)
 
     return run
@@ -301,7 +328,8 @@ def _services() -> tuple[Services, list[Any]]:
 @contextmanager
 def conversations() -> Iterator[Conversations]:
     """Make the parsers; pauses between tries take no time."""
-    services, items = _services()
+    with samples.fixed_randomness():
+        services, items = _services()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         connection = json.dumps(
@@ -317,6 +345,7 @@ def conversations() -> Iterator[Conversations]:
             "CMS answers": (_cms, ["cms"], "seed"),
             "API answers": (_api, ["api"], "seed"),
             "XCom items": (_xcom(services), items, "json"),
+            "leak responses": (_leak_response(services), samples.LEAK_REQUESTS, "json"),
             "command line": (
                 _command_line,
                 [*samples.SMALL_TEXTS, *samples.TEXTS, b"sha256:" + b"0" * 64, io.BytesIO().read()],

@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 #: A token as the vendor's, which no message may show.
@@ -121,7 +122,7 @@ def archive(rng: random.Random, content: bytes, depth: int = 0) -> bytes:
 
 
 def _packed(rng: random.Random, kind: str, name: str, content: bytes) -> bytes:
-    simple = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zlib": zlib.compress}
+    simple = {"gz": partial(gzip.compress, mtime=0), "bz2": bz2.compress, "xz": lzma.compress, "zlib": zlib.compress}
     if kind in simple:
         return simple[kind](content)
     if kind == "zip":

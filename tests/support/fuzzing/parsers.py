@@ -61,6 +61,7 @@ class Parser:
     :param make: makes an input of a sample.
     :param readings: how often ``run`` has the input read, each of which may take its time.
     :param may_be_large: whether an input may be repeated until it is large; seeds of conversations are none.
+    :param cases: how many inputs it is given in the short form.
     """
 
     run: Run
@@ -68,6 +69,7 @@ class Parser:
     make: Callable[[random.Random, Any, Sequence[Any]], bytes]
     readings: int = 1
     may_be_large: bool = True
+    cases: int = 400
 
 
 def _of_bytes(rng: random.Random, sample: bytes, others: Sequence[bytes]) -> bytes:
@@ -223,7 +225,7 @@ def _leak_criteria(data: bytes) -> str:
     criteria = LeakCriteria.read(
         {name: named[name] for name in ("tokens", "models", "audiences", "link_ids") if name in named}, problems
     )
-    return f"{criteria.fingerprints} {criteria.models}" + "\n".join(map(shown, problems))
+    return f"{criteria!r}" + "\n".join(map(shown, problems))
 
 
 def _token_mask(data: bytes) -> str:
@@ -298,5 +300,7 @@ def all_parsers() -> Iterator[dict[str, Parser]]:
         made = text_parsers()
         for name, (run, samples_of, kind) in runs.items():
             make = {"seed": _of_seed, "json": _of_json, "bytes": _of_bytes}[kind]
-            made[name] = Parser(run, samples_of, make, readings=3, may_be_large=kind != "seed")
+            is_seed = kind == "seed"
+            cases = 100 if is_seed else 400
+            made[name] = Parser(run, samples_of, make, readings=3, may_be_large=not is_seed, cases=cases)
         yield made

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 from functools import cache
 from typing import Any
+from unittest import mock
 from urllib.parse import quote
 
 import yaml
@@ -17,6 +19,11 @@ from tests.leaks.test_reports import LINES, SAMPLES, TRUFFLEHOG_LOG
 from tests.support.fake_wordpress import MODEL
 from tests.support.fuzzing.mutations import LINK, TOKEN
 from tests.support.leaked import TOKEN as LEAKED
+
+
+def fixed_randomness() -> Any:
+    """Make sealed texts, tokens and ids the same on every machine while the block runs."""
+    return mock.patch("os.urandom", random.Random(7).randbytes)
 
 
 @cache
@@ -81,11 +88,16 @@ SMALL_TEXTS: list[bytes] = [
 CRITERIA: list[Any] = [
     {"tokens": [TOKEN, LINK, "sha256:" + "a" * 64], "models": [MODEL, LINK], "audiences": ["intranet"], "link_ids": ["lnk_1"]}, [LINK], LINK,
 ]  # fmt: skip
-SEALED: list[bytes] = [
-    Sealer.of_connection(SecretStr("secret"), [SecretStr("a key of 20 letters.")])
-    .seal(OpenedLink(AccessToken(TOKEN), SecretStr(LINK)), "link-1", MODEL)
-    .encode()
-]
+LEAK_REQUESTS: list[Any] = [
+    *({name: [value, f"a {TOKEN}", "x"]} for name in ("tokens", "models", "audiences", "link_ids") for value in (TOKEN, LINK)),
+    {"models": [MODEL], "audiences": [TOKEN], "link_ids": [LINK], "tokens": [{}], "within": True, "reason": f"in {LINK}"},
+]  # fmt: skip
+with fixed_randomness():
+    SEALED: list[bytes] = [
+        Sealer.of_connection(SecretStr("secret"), [SecretStr("a key of 20 letters.")])
+        .seal(OpenedLink(AccessToken(TOKEN), SecretStr(LINK)), "link-1", MODEL)
+        .encode()
+    ]
 _IFRAME = f'<iframe src="{LINK.replace("&", "&amp;")}" title="t" width="100%" allowfullscreen=""></iframe>'
 PAGES: list[bytes] = [
     text.encode()
