@@ -45,6 +45,10 @@ crashes: $(INSTALLED)  ## a kill and a failure at each boundary of a run, each f
 hour: $(INSTALLED)  ## an hour of links of ten minutes in a live Airflow, a fault a minute
 	PME_FULL=1 $(BIN)/python -m pytest -s tests/campaigns/test_live_hour.py $(PYTEST_ARGS)
 
+.PHONY: idle
+idle: $(INSTALLED)  ## an Airflow left alone for an hour: its runs, and what watching the ledger costs
+	PME_FULL=1 $(BIN)/python -m pytest -n 0 -s tests/campaigns/test_live_idle.py $(PYTEST_ARGS)
+
 lint: $(INSTALLED)  ## style, types, the direction of imports, sizes and words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
