@@ -138,6 +138,14 @@ def test_old_versions_are_deleted_with_the_links_in_them(bucket: BucketPlace) ->
     assert versions(bucket, "out/m/link.json") == 3
 
 
+def test_the_check_says_whether_the_bucket_keeps_old_versions(bucket: BucketPlace) -> None:
+    files = files_in(bucket)
+    files.write("m/link.json", "a")
+    assert [result.finding for result in files.describe("m/link.json")][1:] == ["Versions of the bucket: enabled."]
+    bucket.proxy.denies = lambda method, path, headers: "versioning" in path
+    assert "shows when one is deleted" in [result.finding for result in files.describe("m/link.json")][-1]
+
+
 def test_bucket_that_never_had_versions_is_not_asked_for_them(bucket: BucketPlace) -> None:
     bucket.client.create_bucket(Bucket="plain")
     files = S3Files(ObjectStoragePath(f"s3://{bucket.conn_id}@plain/out"), {})

@@ -49,6 +49,8 @@ def test_links_are_counted_by_the_keys_that_open_them(ledger_address: str) -> No
     for number, sealer in enumerate((one, two, two)):
         row = mint(ledger, model_id=f"Model{number:06d}")
         change(ledger, row.link_id, sealed=sealer.seal(opened, row.link_id, row.model_id))
+    ended = mint(ledger, model_id="Model000003")
+    change(ledger, ended.link_id, sealed=one.seal(opened, ended.link_id, ended.model_id), state="expired")
     with ledger.read() as tx:
         groups = sealed_with(tx, CLIENT)
     assert sorted(group.links for group in groups) == [1, 2]
