@@ -11,7 +11,7 @@ from pme_airflow.errors import PMEError, SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.lifecycle.link_opener import LinkOpener
 from pme_airflow.lifecycle.target_index import retried, slot_error
-from pme_airflow.targets.base import DocumentSlot, SlotResult, Target
+from pme_airflow.targets.base import DocumentSlot, ShownLink, SlotResult, Target
 
 __all__ = ["DocumentPlan", "DocumentResult", "KeptSlot", "NewSlot", "write_document"]
 
@@ -89,7 +89,8 @@ def _opened(plan: DocumentPlan, opener: LinkOpener, failed: dict[str, PMEError])
     for slot, new in plan.new.items():
         details = dict(new.previous.shown.details) if new.previous is not None else {}
         try:
-            yield DocumentSlot(slot, str(new.item["model_id"]), opener.open(new.item), details)
+            wanted, former = opener.open(new.item), _former(new.previous, opener)
+            yield DocumentSlot(slot, str(new.item["model_id"]), wanted, details, former=former)
         except PMEError as error:
             failed[slot] = error
             kept |= {slot: new.previous} if new.previous is not None else {}
@@ -102,6 +103,16 @@ def _opened(plan: DocumentPlan, opener: LinkOpener, failed: dict[str, PMEError])
         yield DocumentSlot(slot, known.shown.model_id, link, details, changed=False)
     for slot, gone in plan.gone.items():
         yield DocumentSlot(slot, gone.model_id, None, dict(gone.details))
+
+
+def _former(previous: KeptSlot | None, opener: LinkOpener) -> ShownLink | None:
+    """Return the live link that a slot shows so far; ``None`` if there is none, or it cannot be opened."""
+    if previous is None or previous.item is None:
+        return None
+    try:
+        return opener.open_again(previous.item, previous.shown.details)
+    except PMEError:
+        return None
 
 
 def _written(slot: DocumentSlot, written: Mapping[str, SlotResult]) -> DocumentSlot:

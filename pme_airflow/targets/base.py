@@ -10,6 +10,7 @@ from typing import Any
 
 from pme_airflow.checks import CheckResult
 from pme_airflow.errors import SlotError
+from pme_airflow.iso_times import iso_text
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.secrets import AccessToken, SecretStr
 
@@ -47,6 +48,8 @@ class DocumentSlot:
         not changed and whose link is dead.
     :param details: what the last write returned for it, and the model's ``name``; empty the first time.
     :param changed: whether it is to show something else than it does now.
+    :param former: the link that a changed slot shows now, if it is alive. A target that cannot show ``link`` goes on
+        showing this one.
     """
 
     slot: str
@@ -54,11 +57,19 @@ class DocumentSlot:
     link: ShownLink | None
     details: Mapping[str, Any] = field(default_factory=dict, repr=False)
     changed: bool = True
+    former: ShownLink | None = None
 
     @property
     def gone(self) -> bool:
         """Whether it is to show nothing any more."""
         return self.link is None and self.changed
+
+    def keeps_former(self, error: SlotError) -> SlotError:
+        """Return the error of a slot whose ``link`` cannot be shown, with what it goes on showing."""
+        if self.former is None:
+            return error
+        until = iso_text(self.former.valid_until)
+        return SlotError(f"{error}; the former link stays shown until {until}", passing=not error.permanent)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,8 @@ class HttpGroupTarget(Target):
                     checked_link(slot.link.url.reveal())
                     links.append(slot.link)
             except SlotError as error:
-                failed[slot.slot] = error
+                failed[slot.slot] = slot.keeps_former(error)
+                links += [slot.former] if slot.former is not None else []
         links.sort(key=lambda link: (link.name.casefold(), link.model_id))
         puts = max(_count(slot.details.get("puts")) for slot in slots) + 1
         ids = ",".join(link.link_id for link in links)

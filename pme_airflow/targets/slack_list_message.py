@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +71,16 @@ def _blocks(
         try:
             block = dark_block(slot.slot, _name(slot)) if slot.link is None else space_block(slot.slot, slot.link)
         except SlotError as error:
-            failed[slot.slot] = error
-            block = dark_block(slot.slot, _name(slot))
+            failed[slot.slot], block = _without_link(slot, error)
         yield slot, block
+
+
+def _without_link(slot: DocumentSlot, error: SlotError) -> tuple[SlotError, dict[str, Any]]:
+    """Return the error and the block of a slot whose link cannot be shown: it goes on showing its former one."""
+    if slot.former is not None:
+        with suppress(SlotError):
+            return slot.keeps_former(error), space_block(slot.slot, slot.former)
+    return error, dark_block(slot.slot, _name(slot))
 
 
 def _page(document: str, number: int, slots: Sequence[DocumentSlot], blocks: list[dict[str, Any]]) -> ListPage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +14,8 @@ from pme_airflow.ledger import publications
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.sealing import OpenedLink
+from pme_airflow.secrets import SecretStr
 from pme_airflow.targets import web
 from pme_airflow.targets.base import SlotCheck
 from pme_airflow.targets.http_group import DEFAULT_EACH, GroupRequest, HttpGroupTarget
@@ -81,6 +83,24 @@ def test_spaces_that_stay_and_go(cms: Entries, services: Services) -> None:
     assert [space["model_id"] for space in cms.entries["pages/intranet"]["spaces"]] == ALL[1:]
     Publisher(services, RunContext("dag/y/publish/-1"), team_page(cms)).retire_others("intranet", [])
     assert cms.entries["pages/intranet"] == {"title": "Tours", "spaces": []}
+
+
+def test_a_space_whose_new_link_cannot_be_shown_keeps_its_former_one(cms: Entries, services: Services) -> None:
+    night(services, "monday", team_page(cms))
+    before = {space["model_id"]: space["link"] for space in cms.entries["pages/intranet"]["spaces"]}
+    items = mint(services, "tuesday", ALL).items
+    (refused,) = (item["link_id"] for item in items if item["model_id"] == ALL[0])
+
+    def opened(item: Mapping[str, Any]) -> OpenedLink:
+        link = services.open_item(dict(item))
+        return OpenedLink(SecretStr("http://elsewhere.example/"), link.token) if item["link_id"] == refused else link
+
+    publisher = Publisher(services, RunContext.of_task("dag", "tuesday", "publish"), team_page(cms), opened)
+    result = publisher.publish(items)
+    assert [failure["model_id"] for failure in result.failed] == ALL[:1]
+    assert "the former link stays shown until 20" in result.failed[0]["reason"]
+    after = {space["model_id"]: space["link"] for space in cms.entries["pages/intranet"]["spaces"]}
+    assert {model_id for model_id in ALL if before[model_id] == after[model_id]} == set(ALL[:1])
 
 
 def test_headers_name_the_audience_although_the_endpoint_does_not(cms: Entries, services: Services) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -183,6 +184,31 @@ def test_the_link_that_cannot_be_shown_fails_alone(
     assert [failure["model_id"] for failure in result.failed] == [HERE[2]]
     assert "shorten params" in result.failed[0]["reason"]
     assert alive_buttons(channel, world) == len(HERE) - 1
+
+
+@pytest.mark.parametrize("before", ["list", "message"])
+def test_a_space_whose_new_link_cannot_be_shown_keeps_its_former_button_while_that_link_is_alive(
+    place: SlackPlace, channel: Channel, services: Services, world: World, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    monkeypatch.setattr(slack_message, "_MAX_ADDRESS", 400)
+    night(services, "monday", listing(place, before))
+    (former,) = (issued.token for issued in world.alive() if issued.model_id == HERE[2])
+    params = EmbedParams.parse({HERE[2]: "help=" + "1" * 400}, "params")
+    items = mint(services, "tuesday", HERE).items
+    result = Publisher(services, RunContext("dag/tuesday/publish/-1"), listing(place), params=params).publish(items)
+    assert [failure["model_id"] for failure in result.failed] == [HERE[2]]
+    assert re.search(r"shorten params; the former link stays shown until \S+Z$", result.failed[0]["reason"])
+    assert alive_buttons(channel, world) == len(HERE)
+    assert sum(former in url for url in buttons(channel)) == 1
+    with services.database.write(RunContext("leak")) as tx:
+        flags.flag(tx, "leaked", models=HERE[2:3])
+    sweep(services)
+    items = mint(services, "wednesday", HERE).items
+    result = Publisher(services, RunContext("dag/wednesday/publish/-1"), listing(place), params=params).publish(items)
+    assert result.failed[0]["reason"].endswith("shorten params")
+    assert alive_buttons(channel, world) == len(HERE) - 1
+    night(services, "thursday", listing(place))
+    assert alive_buttons(channel, world) == len(HERE)
 
 
 def test_parameters_and_names_of_links_that_stay_are_kept(
