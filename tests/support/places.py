@@ -6,7 +6,7 @@ import html
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 import requests
@@ -19,9 +19,11 @@ from pme_airflow.dev.playground.channel import Channel, create_channel_app
 from pme_airflow.dev.playground.wordpress import Site
 from pme_airflow.dev.target_kit import BehindProxy
 from pme_airflow.targets.base import Target
+from pme_airflow.targets.http_group import DEFAULT_EACH, GroupRequest, HttpGroupTarget
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from pme_airflow.targets.slack import SlackTarget
 from pme_airflow.targets.wordpress import WordPressTarget
+from tests.support.entries import Entries
 from tests.support.headless import Headless
 from tests.support.proxy import Proxy, serving_proxy
 from tests.support.recipes import target_of
@@ -255,3 +257,44 @@ def bucket_place(set_environment: Any) -> Iterator[BucketPlace]:
         conn_id = f"aws_{proxy.address.rpartition(':')[2]}"  # Airflow keeps a store for each connection it has met
         set_environment(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
         yield BucketPlace(proxy, client, conn_id)
+
+
+class GroupPlace(BehindProxy):
+    """One entry of a JSON API that lists all spaces, which somebody edits while it is written.
+
+    :ivar edits: how often that has happened.
+    """
+
+    every = 5
+    _OTHER: ClassVar = {"title": "About us"}
+
+    def __init__(self, proxy: Proxy, cms: Entries) -> None:
+        super().__init__(proxy)
+        self.cms, self.requests, self.edits = cms, 0, 0
+        cms.entries["pages/other"] = dict(self._OTHER)
+        proxy.after = self._edit_now_and_then
+
+    def _edit_now_and_then(self, method: str, path: str) -> None:
+        self.requests += 1
+        page = self.cms.entries.get("pages/intranet")
+        if self.requests % self.every == 0 and page is not None:
+            self.edits += 1
+            page["note"] = f"edited {self.edits}"
+
+    def target(self) -> Target:
+        request = GroupRequest(
+            method="PUT", endpoint="pages/{audience}", json={"title": "Tours", "spaces": "{spaces}"},
+            each=DEFAULT_EACH, headers={}, expected=[200], read_endpoint="pages/{audience}",
+        )  # fmt: skip
+        return HttpGroupTarget(requests.Session(), self.proxy.address, "http:team", request, timeout=20)
+
+    def shown(self, model_id: str) -> str:
+        spaces = self.cms.entries.get("pages/intranet", {}).get("spaces", [])
+        return json.dumps([space for space in spaces if space["model_id"] == model_id] or "")
+
+    def everything(self) -> str:
+        return json.dumps(self.cms.entries)
+
+    def check_untouched(self) -> None:
+        assert self.cms.entries["pages/other"] == self._OTHER
+        assert self.cms.entries.get("pages/intranet", {"title": "Tours"})["title"] == "Tours"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from urllib.parse import urlsplit
 
 import requests
 from playwright.sync_api import Browser
@@ -62,33 +63,46 @@ _CACHE = r"""<?php
 })();
 """
 _EXPORT = """<?php
-require '{root}/wp-load.php';
+{load}
 require_once ABSPATH . 'wp-admin/includes/export.php';
 export_wp();
 """
-_META = "<?php require '{root}/wp-load.php'; update_post_meta({post}, '_builder', '{text}');"
+_META = "<?php {load} update_post_meta({post}, '_builder', '{text}');"
 _RULE = """<?php
-require '{root}/wp-load.php';
+{load}
 update_option('pme_embed_settings', ['rule' => '{rule}', 'capability' => '{capability}']);
+"""
+#: A network stores its sites' addresses without a port, and gives them pretty permalinks.
+_ADDRESS = """<?php
+require '{root}/wp-load.php';
+switch_to_blog(2);
+foreach (['home' => '{address}', 'siteurl' => '{address}', 'permalink_structure' => ''] as $name => $value) {{
+    update_option($name, $value);
+}}
 """
 
 
 class PluginSite:
-    """A site with the plugin, as its visitors and its thieves see it."""
+    """A site with the plugin, as its visitors and its thieves see it.
 
-    def __init__(self, site: Site) -> None:
+    :param blog: the site's number in its network.
+    """
+
+    def __init__(self, site: Site, blog: int = 1) -> None:
         self.site = site
+        switch = f" switch_to_blog({blog});" if blog > 1 else ""
+        self._load = f"require '{site.root}/wp-load.php';{switch}"
 
     def set_clock(self, now: datetime) -> None:
         (self.site.root / "wp-content" / "now").write_text(str(int(now.timestamp())))
 
     def set_rule(self, rule: str, capability: str = "edit_posts") -> None:
         """Set who may see spaces."""
-        self.site.run_php(_RULE.format(root=self.site.root, rule=rule, capability=capability))
+        self.site.run_php(_RULE.format(load=self._load, rule=rule, capability=capability))
 
     def build(self, post: int, text: str) -> None:
         """Write a text into what the page builder keeps of a post."""
-        self.site.run_php(_META.format(root=self.site.root, post=post, text=text))
+        self.site.run_php(_META.format(load=self._load, post=post, text=text))
 
     def page(self, post: int, **options: object) -> str:
         """A page's HTML, by default as anybody gets it."""
@@ -96,7 +110,8 @@ class PluginSite:
 
     def link(self, source: str, **options: object) -> requests.Response:
         """What a browser reads at a source of a page."""
-        return requests.get(f"{self.site.address}{source}", timeout=60, **options)
+        folder = urlsplit(self.site.address).path
+        return requests.get(f"{self.site.address}{source.removeprefix(folder)}", timeout=60, **options)
 
     def seen(self, post: int, model_id: str) -> str:
         """What somebody sees who looks at a page: the link that its script reads, or an error."""
@@ -124,7 +139,7 @@ class PluginSite:
         held = [requests.get(f"{self.site.address}{address}", timeout=60).text for address in addresses]
         for path in ("pages", "posts", "search&search=Spaces", "types", "media", "blocks"):
             held.append(requests.get(f"{self.site.address}/?rest_route=/wp/v2/{path}", timeout=60).text)
-        export = self.site.run_php(_EXPORT.format(root=self.site.root))
+        export = self.site.run_php(_EXPORT.format(load=self._load))
         assert "<rss" in export
         return html.unescape("".join([*held, export, self.dump(), self.cached()]))
 
@@ -161,6 +176,9 @@ class PluginPlace(BehindProxy):
         and editors use the REST API alone.
     """
 
+    #: Whether somebody saves in the block editor.
+    in_editor = True
+
     def __init__(
         self, proxy: Proxy, site: PluginSite, models: Sequence[str], world: World, browser: Browser | None = None
     ) -> None:
@@ -176,7 +194,7 @@ class PluginPlace(BehindProxy):
         for model, page in self.built.items():
             site.build(page, f'[pme model="{model}" height="300"]')
         self.browser = browser
-        self.editor = signed_in(browser, site.site) if browser else None
+        self.editor = signed_in(browser, site.site) if browser and self.in_editor else None
         self.days = 0
 
     def _keep_time(self) -> None:
@@ -186,7 +204,8 @@ class PluginPlace(BehindProxy):
         self._keep_time()
         session = requests.Session()
         session.auth = (self.site.site.user, self.site.site.password)
-        return WordPressTarget(session, self.proxy.address, self.pages, timeout=20)
+        folder = urlsplit(self.site.site.address).path
+        return WordPressTarget(session, f"{self.proxy.address}{folder}", self.pages, timeout=20)
 
     def shown(self, model_id: str) -> str:
         """What a visitor sees on the page that was cached first, and on the page of a builder."""
@@ -235,3 +254,44 @@ class PluginPlace(BehindProxy):
     def check_untouched(self) -> None:
         for model, page in self.pages.items():
             assert self.site.site.content(page).startswith(self.sources[model])
+
+
+class SecondSitePlace(PluginPlace):
+    """The second site of a network: each day a visitor without the right is shown a notice in place of the spaces."""
+
+    in_editor = False
+
+    def live_on(self) -> None:
+        super().live_on()
+        self.site.set_rule("capability")
+        for model, page in self.pages.items():
+            (source,) = sources_in(self.site.page(page), model)
+            answer = self.site.link(source)
+            assert (answer.status_code, answer.json()["code"]) == (401, "pme_sign_in")
+            assert not any(token in answer.text for token in self.world.tokens)
+            if self.browser is not None:
+                self._see_notice(self.browser, page)
+        self.site.set_rule("everybody")
+
+    def _see_notice(self, browser: Browser, page: int) -> None:
+        tab = browser.new_page()
+        tab.goto(f"{self.site.site.address}/?page_id={page}")
+        tab.wait_for_selector(".pme-space [data-pme-status=denied]:not([hidden])")
+        assert "This space is shown to signed-in visitors who may see it." in tab.inner_text(".pme-space")
+        assert tab.evaluate("document.querySelectorAll('.pme-space iframe[src]').length") == 0
+        tab.close()
+
+
+@contextmanager
+def serving_second_site() -> Iterator[PluginSite]:
+    """The second site of a network on which the plugin is active, with a page cache in front."""
+    with serving_plugin_site() as first:
+        first.site.remove_plugin()
+        second = first.site.network()
+        first.site.install_plugin(network=True)
+        config = first.site.root / "wp-config.php"
+        host = urlsplit(first.site.address).netloc
+        # A network finds a site by its host, which is another one on the way through the proxy of the nights.
+        config.write_text(config.read_text().replace("<?php", f"<?php $_SERVER['HTTP_HOST'] = '{host}';", 1))
+        first.site.run_php(_ADDRESS.format(root=first.site.root, address=second.address))
+        yield PluginSite(second, 2)

@@ -18,17 +18,19 @@ from tests.conftest import MODELS, MakeServices
 from tests.support import directus, ghost, mediawiki, redmine, strapi
 from tests.support.block_editor import CHROMIUM, chromium
 from tests.support.clocks import FakeClock
+from tests.support.entries import serving_entries
 from tests.support.home import ROOT
 from tests.support.nights import Nights, Place
 from tests.support.places import (
     DirectusPlace,
+    GroupPlace,
     StrapiPlace,
     WordPressPageOfAll,
     WordPressPlace,
     bucket_place,
     slack_place,
 )
-from tests.support.plugin_site import PluginPlace, serving_plugin_site
+from tests.support.plugin_site import PluginPlace, SecondSitePlace, serving_plugin_site, serving_second_site
 from tests.support.proxy import Proxy, serving_proxy
 from tests.support.scale import scaled
 from tests.support.vendors import VENDORS, Vendor, vendor_place
@@ -121,6 +123,27 @@ def test_a_wordpress_page_with_several_spaces(
     nights.go(scaled(2, 30))
     nights.clear()
     assert sum(proxy.struck.values()) > 0
+
+
+@pytest.mark.skipif(wordpress.missing() is not None, reason=str(wordpress.missing()))
+def test_the_second_site_of_a_network(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
+    """Its spaces live on as on any site, and a visitor without the right there reads a notice."""
+    site = opened.enter_context(serving_second_site())
+    proxy = opened.enter_context(serving_proxy(site.site.address))
+    browser = opened.enter_context(chromium()) if CHROMIUM else None
+    through(SecondSitePlace(proxy, site, TWO, world, browser), services, clock, world, scaled(1, 30))
+
+
+def test_one_entry_for_all_spaces(opened: ExitStack, services: Services, clock: FakeClock, world: World) -> None:
+    """Two runs at once write the same entry, and somebody edits it meanwhile."""
+    cms = opened.enter_context(serving_entries())
+    proxy = opened.enter_context(serving_proxy(cms.address))
+    place, models = GroupPlace(proxy, cms), list(MODELS)[:3]
+    nights = Nights(place, services, clock, world, models, runs=2)
+    nights.go(scaled(3, 30))
+    nights.clear()
+    assert sum(proxy.struck.values()) > 0
+    assert place.edits >= 2
 
 
 @pytest.mark.skipif(directus.missing() is not None, reason=str(directus.missing()))

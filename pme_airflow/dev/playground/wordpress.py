@@ -69,7 +69,14 @@ clean_blog_cache($id);
 #: Drops a second site's folder from a file's path, as a web server's rewrite rules do for a multisite in folders.
 _ROUTER = """<?php
 $path = preg_replace('#^/second(?=/)#', '', parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH));
-if ($path !== '/' && is_file(__DIR__ . $path) && substr($path, -4) !== '.php') return false;
+$own = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH) === $path;
+if ($path !== '/' && is_file(__DIR__ . $path) && substr($path, -4) !== '.php') {
+    if ($own) return false;
+    $types = ['js' => 'text/javascript', 'css' => 'text/css'];
+    header('Content-Type: ' . ($types[pathinfo($path, PATHINFO_EXTENSION)] ?? mime_content_type(__DIR__ . $path)));
+    readfile(__DIR__ . $path);
+    return true;
+}
 $script = __DIR__ . (substr($path, -4) === '.php' && is_file(__DIR__ . $path) ? $path : '/index.php');
 $_SERVER['SCRIPT_NAME'] = $_SERVER['PHP_SELF'] = substr($script, strlen(__DIR__));
 $_SERVER['SCRIPT_FILENAME'] = $script;
