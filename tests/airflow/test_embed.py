@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Frame, Page, Response, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.emulator.server import serving_app
@@ -24,17 +19,19 @@ from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.refresh import create_refresh_app
 from pme_airflow.targets.object_storage import ObjectStorageTarget
+from pme_airflow.targets.pages import source
 from tests.conftest import MODELS, MakeServices
-from tests.support.home import ROOT
-from tests.support.rooms import demand, mint, publish, sweep
+from tests.support.clocks import FakeClock
+from tests.support.rooms import demand, mint, publish, rows, sweep
+from tests.support.showcase import CHROMIUM, SDK, Opened, events, site
 
-CHROMIUM = shutil.which("chromium")
-SDK = ROOT / ".venv" / "node" / "node_modules" / "@matterport" / "sdk" / "dist"
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
     pytest.mark.skipif(not SDK.exists(), reason="needs the vendor's SDK, which make node installs"),
 ]
 ONE = next(iter(MODELS))
+#: Seconds by which the clocks are moved together.
+STEP = 30
 VALIDITY, RENEW_BEFORE = "20s", timedelta(seconds=12)
 
 
@@ -86,34 +83,13 @@ class Keeper:
         self._thread.join(30)
 
 
-class Dated:
-    """Adds the server's time to answers, as web servers do, and a policy that allows no inline script."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def dated(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                policy = b"script-src 'self' http://127.0.0.1:*; object-src 'none'; base-uri 'none'"
-                message["headers"] = [*message["headers"], (b"content-security-policy", policy)]
-            await send(message)
-
-        await self.app(scope, receive, dated)
-
-
 def portal(folder: Path, services: Services) -> Starlette:
     """A portal: the published folder, the vendor's SDK, and links for whoever may see a model."""
     links = create_refresh_app(
         authorize=lambda request, model_id: "ada", audience="intranet", services=lambda: services,
         requests_per_minute=600,
     )  # fmt: skip
-    routes = [
-        Mount("/sdk", StaticFiles(directory=SDK)),
-        Mount("/links", links),
-        Mount("/", StaticFiles(directory=folder)),
-    ]
-    return Starlette(routes=routes, middleware=[Middleware(Dated)])
+    return site(folder, Mount("/links", links))
 
 
 @pytest.fixture
@@ -126,54 +102,6 @@ def place(tmp_path: Path, services: Services) -> Iterator[tuple[str, Keeper]]:
     folder.mkdir()
     with Keeper(services, target) as keeper, serving_app(lambda _: portal(folder, services)) as address:
         yield address, keeper
-
-
-class Opened:
-    """A page that is being looked at, and all that crosses the network to it."""
-
-    def __init__(self, browser: Browser, address: str, seen: list[str]) -> None:
-        self.page: Page = browser.new_page(viewport={"width": 1000, "height": 600})
-        self.page.on("request", lambda request: seen.append(f"{request.url} {request.headers} {request.post_data}"))
-        self.page.on("response", lambda response: seen.append(_body(response)))
-        self.page.on("console", lambda message: seen.append(message.text))
-        self.page.add_init_script(
-            "window.events = []; for (const name of ['connected', 'renewed', 'reloaded', 'failed'])"
-            " addEventListener('pme:' + name, e => events.push([name, e.detail]), true);"
-        )
-        self.page.goto(address)
-
-    def events(self, name: str) -> int:
-        return int(self.page.evaluate("name => events.filter(t => t[0] === name).length", name))
-
-    def wait(self, until: str, seconds: float = 60) -> None:
-        """Wait until an expression over ``events`` and the Showcase's ``data`` holds."""
-        end = time.monotonic() + seconds
-        while not self.page.evaluate(f"() => {until}"):
-            assert time.monotonic() < end, f"never came to: {until}; {self.page.evaluate('events')}"
-            self.page.wait_for_timeout(100)
-
-    @property
-    def showcase(self) -> Frame:
-        return next(frame for frame in self.page.frames if "/show?" in frame.url)
-
-    @property
-    def breaks(self) -> int:
-        return int(self.showcase.evaluate("Number(document.body.dataset.breaks || 0)"))
-
-    @property
-    def state(self) -> str:
-        return str(self.showcase.evaluate("document.getElementById('state').textContent"))
-
-
-def _body(response: Response) -> str:
-    try:
-        return f"{response.headers} {response.text()}"
-    except Exception:  # noqa: BLE001 - of answers without a body
-        return str(response.headers)
-
-
-def events(name: str, count: int) -> str:
-    return f"events.filter(t => t[0] === '{name}').length >= {count}"
 
 
 def test_an_open_space_outlives_its_links_and_a_revocation(
@@ -222,6 +150,39 @@ def test_without_the_sdk_the_iframe_is_loaded_anew_in_time(
     opened.wait(events("reloaded", 3), 60)
     opened.page.wait_for_timeout(600)
     assert (opened.state, opened.events("failed")) == ("live", 0)
+
+
+def test_the_vendors_sdk_stays_open_over_five_tokens_of_ten_minutes(
+    browser: Browser, world: World, make_services: MakeServices, tmp_path: Path
+) -> None:
+    """In fast time, with a viewer's own tokens: the clocks of browser, refresh app and API are moved together."""
+    clock = FakeClock(start=world.now())
+    world.now = clock.now  # type: ignore[method-assign]
+    services = make_services(clock)
+    links = create_refresh_app(
+        authorize=lambda request, model_id: "ada", audience="intranet", mint="10m", services=lambda: services,
+        requests_per_minute=600,
+    )  # fmt: skip
+    (tmp_path / "pme-embed.js").write_text(source("pme-embed.js"))
+    (tmp_path / "page.html").write_text(
+        f'<iframe title="Space" referrerpolicy="no-referrer" data-pme-source="/links/token?modelId={ONE}" '
+        'data-pme-sdk="/sdk/index.esm.js" data-pme-sdk-key="a-key" data-pme-watch="86400"></iframe>'
+        '<script type="module" src="pme-embed.js"></script>'
+    )
+    with serving_app(lambda _: site(tmp_path, Mount("/links", links))) as address:
+        opened = Opened(browser, f"{address}/page.html", [], fast=True)
+        opened.wait(events("connected", 1))
+        states = set()
+        for _ in range(5 * 10 * 60 // STEP):
+            clock.advance(STEP)
+            opened.page.clock.fast_forward(STEP * 1000)
+            opened.settle()
+            states.add(opened.state)
+        renewed = opened.page.evaluate("events.filter(t => t[0] === 'renewed').map(t => t[1].by)")
+    assert states == {"live"}
+    assert renewed == ["sdk"] * 5
+    assert (opened.breaks, opened.events("failed")) == (0, 0)
+    assert len(rows(services)) == len(world.tokens) == 6
 
 
 def _revoke_all(services: Services) -> None:
