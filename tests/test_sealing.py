@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pme_airflow import sealing
 from pme_airflow.errors import PMEInputError, PMESealError
 from pme_airflow.sealing import OpenedLink, Sealer, fingerprint, is_fingerprint
 from pme_airflow.secrets import AccessToken, SecretStr
@@ -281,3 +283,12 @@ def test_neither_version_of_a_sealed_text_passes_for_the_other() -> None:
 
 def test_a_link_alone_has_one_address() -> None:
     assert LINK.urls == [LINK.url]
+
+
+@pytest.mark.parametrize("text", ["plain", 'q"uo\\te/', "caf\u00e9 \U0001f600", "\x00\x1f\x7f\u2028", "\ud800"])
+def test_what_is_sealed_and_bound_is_as_json_writes_it(text: str) -> None:
+    # Other versions of this package open it, so that its bytes may not change.
+    opened = OpenedLink(SecretStr(f"https://{text}"), AccessToken(text))
+    assert sealing._content(opened) == json.dumps({"url": f"https://{text}", "token": text}).encode()
+    assert sealing._bound("v1", "lnk_1", text) == json.dumps(["lnk_1", text]).encode()
+    assert sealing._bound("v2", text, "m") == json.dumps([text, "v2"]).encode()

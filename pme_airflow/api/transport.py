@@ -12,6 +12,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar
+from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -70,6 +71,12 @@ class _HTTPSPool(HTTPSConnectionPool):
 
 
 class _RecordingAdapter(HTTPAdapter):
+    """Sends requests, and looks the connections of an address up once: the same address is posted to all the time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._pools: dict[str | None, Any] = {}
+        super().__init__(*args, **kwargs)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
@@ -77,6 +84,21 @@ class _RecordingAdapter(HTTPAdapter):
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         _sent.written = False
         return super().send(*args, **kwargs)
+
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        if request.method != "POST":  # its address may hold a token, which is not to be kept
+            return super().get_connection_with_tls_context(request, *args, **kwargs)
+        pool = self._pools.get(request.url)
+        if pool is None or pool.pool is None:  # closed: more hosts were asked than pools are kept
+            pool = self._pools[request.url] = super().get_connection_with_tls_context(request, *args, **kwargs)
+        return pool
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Make what :class:`Transport` reads of a response, without its text's encoding and its cookies."""
+        response = requests.Response()
+        response.status_code, response.headers = resp.status, CaseInsensitiveDict(resp.headers)
+        response.raw, response.request, response.connection = resp, req, self
+        return response
 
 
 class _NoAuth(AuthBase):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, literal, select
+from sqlalchemy import ColumnElement, insert, literal, select
 
 from pme_airflow.ledger import keys
-from pme_airflow.ledger.bulk import insert_rows, one_of
+from pme_airflow.ledger.bulk import insert_rows
 from pme_airflow.ledger.tables import events, links
 from pme_airflow.ledger.transaction import WriteTransaction
 
@@ -40,12 +40,12 @@ def _slot_key(subject: dict[str, Any]) -> str | None:
     return None if target is None or slot is None else keys.slot_key(target, slot)
 
 
-def record_link_events(tx: WriteTransaction, event: str, link_ids: Sequence[str], at: datetime, reason: str) -> None:
+def record_link_events(tx: WriteTransaction, event: str, which: ColumnElement[bool], at: datetime, reason: str) -> None:
     """Record the same event of links as their rows are now; the database copies what names them.
 
-    :param link_ids: not empty.
+    :param which: the condition that the links meet.
     """
     values = {"at": at, "event": event, "run": tx.run_context.run, "reason": reason}
     same = [literal(value, events.c[name].type) for name, value in values.items()]
-    named = select(*same, *(links.c[name] for name in _LINK)).where(one_of(tx, links.c.link_id, link_ids))
+    named = select(*same, *(links.c[name] for name in _LINK)).where(which)
     tx.execute(insert(events).from_select([*values, *_LINK], named.order_by(links.c.seq)))

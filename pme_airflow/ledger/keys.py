@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 __all__ = [
     "api_key",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 
+@lru_cache(maxsize=1024)  # a mint needs it twice, when it is recorded and when it is answered
 def mint_claim(client_id: str, audience: str, model_id: str, viewer: str | None = None) -> str:
     """Return the key of the claim on minting a client's link of one model for an audience, or for one viewer of it."""
     return f"mint:{_digest(client_id, audience, model_id, *([viewer] if viewer else []))}"

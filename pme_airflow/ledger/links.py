@@ -126,6 +126,7 @@ class LinkRow:
 
 
 _COLUMNS = [links.c[f.name] for f in fields(LinkRow) if f.name != "models"]
+_STATES = {state.value: state for state in State}
 _STATE = [f.name for f in fields(LinkRow)].index("state")
 
 
@@ -153,7 +154,7 @@ def query() -> Select[Any]:
 def load(row: Row[Any]) -> LinkRow:
     """Read a row of :func:`query`; :func:`fetch` reads the models of tokens that open several too."""
     values = list(row)
-    values[_STATE] = State(values[_STATE])
+    values[_STATE] = _STATES[values[_STATE]]
     return LinkRow(*values)
 
 
@@ -270,7 +271,7 @@ def add(
         "irrevocable": False,
     }
     insert_rows(tx, links, columns, shared)
-    record_link_events(tx, Event.REQUESTED.value, columns["link_id"], at, reason)
+    record_link_events(tx, Event.REQUESTED.value, one_of(tx, links.c.link_id, columns["link_id"]), at, reason)
 
 
 def advance(
@@ -305,4 +306,4 @@ def advance_all(
     columns["seq"] = [row.seq for row, _ in changes]
     columns["state"] = [next_state(row.state, event).value for row, _ in changes]
     update_rows(tx, links, "seq", columns)
-    record_link_events(tx, event.value, [row.link_id for row, _ in changes], at, reason)
+    record_link_events(tx, event.value, one_of(tx, links.c.seq, columns["seq"]), at, reason)

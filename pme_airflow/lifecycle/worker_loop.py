@@ -19,6 +19,7 @@ from typing import Generic, Protocol, TypeVar
 
 from pme_airflow.api.limiter import Limiter
 from pme_airflow.clock import Clock
+from pme_airflow.lifecycle.garbage import fewer_collections
 
 __all__ = ["KEEP_ALIVE_SECONDS", "Landed", "Limits", "RequestLimits", "SlotLimits", "Worker", "WorkerLoop"]
 
@@ -187,11 +188,12 @@ class WorkerLoop(Generic[Job, Staged, Result]):
 
     def run(self) -> None:
         """Work until there are no more jobs. Requests in flight are settled even after an error."""
-        try:
-            while self._step():
-                pass
-        finally:
-            self._drain()
+        with fewer_collections():
+            try:
+                while self._step():
+                    pass
+            finally:
+                self._drain()
 
     def _step(self) -> bool:
         """Stage, launch and settle once; return whether anything is left to do."""
