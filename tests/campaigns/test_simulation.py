@@ -33,6 +33,6 @@ def test_longer_outages_darken_what_is_predicted(seed: int) -> None:
 
 @pytest.mark.timeout(scaled(200, 3600))
 def test_a_quiet_time_warns_of_nothing() -> None:
-    report = Simulation(1, days=scaled(8, 365), models=2, targets=2, longest=0, keeper=1800, sweep=900).run()
+    report = Simulation(1, days=scaled(8, 365), models=2, targets=2, longest=0).run()
     assert (report.outages, report.dark, report.warnings) == ([], [], [])
     assert report.minted

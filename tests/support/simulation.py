@@ -27,11 +27,11 @@ from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.durations import Validity
 from pme_airflow.errors import LedgerUnavailableError, PMEUnavailableError, SlotError
+from pme_airflow.hooks.ledger_views import rules_of
 from pme_airflow.ledger import audit, mint_requests, mint_runs
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import tuned
 from pme_airflow.ledger.mint_requests import Demand, PendingMint
-from pme_airflow.ledger.read_model.rules import RenewalRule, Rules
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.mint import MintLinksRequest, mint_links
 from pme_airflow.lifecycle.overview import LedgerView
@@ -43,11 +43,16 @@ from pme_airflow.secrets import AccessToken, SecretStr
 from pme_airflow.targets.base import ShownLink
 from tests.support.clocks import FakeClock
 from tests.support.rooms import CLIENT, Shelf, rows, sweep
+from tests.support.schedules import shipped_schedules
 
 DAY = 86_400.0
-KEEPER, SWEEP, NIGHTLY = 900.0, 180.0, 2 * 3600.0
-#: How often the slots are watched: with the shipped schedule after each sweep.
-WATCH = 15 * 60.0
+#: What the simulated installation shows, for the schedules and the renewal rules that follow from it.
+PLACEMENTS = """
+audience: intranet
+valid_for: 24h
+models: [yyHDFKzPzvN]
+targets: [{kind: object_storage, path: "file:///srv/embeds"}]
+"""
 #: Monitoring warns when the slots were not read for so long: the rule PMESlotsNotRead.
 STALE = 45 * 60.0
 LOST_RATE, DENIED_RATE, KILL_RATE = 0.01, 0.01, 0.01
@@ -210,8 +215,6 @@ class Simulation:
         models: int = 67,
         targets: int = 3,
         longest: float = 11 * 3600,
-        keeper: float = KEEPER,
-        sweep: float = SWEEP,
         models_per_token: int = 1,
     ) -> None:
         self.chance = random.Random(seed)
@@ -226,13 +229,10 @@ class Simulation:
         self.sealer = Sealer.of_connection(SecretStr("a secret of the simulation"))
         self.runs = 0
         self.runs_watched = 0
-        self.watched_at = -WATCH
         self.days = days
         self.longest = longest
-        self.every = (keeper, sweep)
-        slack, run = timedelta(minutes=5), timedelta(minutes=1)
-        length = timedelta(seconds=keeper)
-        self.rules = Rules({"intranet": RenewalRule(0.5, 2 * length + slack, length + run)})
+        self.schedules = shipped_schedules(PLACEMENTS)
+        self.rules = rules_of(self.schedules.placements, self.truth.now())
         self.forecasts: Sequence[Forecast] = ()
         self.models_per_token = models_per_token
         self.report.outages = self._outages()
@@ -281,9 +281,9 @@ class Simulation:
     # -------------------------------------------------------------------- work
 
     def run(self) -> Report:
-        ticks = [(at, name) for name, every, first in (("sweep", self.every[1], 60.0),
-                 ("keeper", self.every[0], 0.0),
-                 ("nightly", DAY, NIGHTLY)) for at in _every(first, every, self.days * DAY)]  # fmt: skip
+        ticks = [(at, name) for name, every, first in (("sweep", self.schedules.sweep, 60.0),
+                 ("keeper", self.schedules.keeper, 0.0),
+                 ("nightly", DAY, self.schedules.nightly)) for at in _every(first, every, self.days * DAY)]  # fmt: skip
         for at, name in sorted(ticks):
             self.truth.advance(max(0.0, at - self.now))
             if self.chance.random() < 0.02:
@@ -319,7 +319,7 @@ class Simulation:
         return Services(client, self.database, self.sealer, self.machine)  # type: ignore[arg-type]
 
     def _keeper(self) -> None:
-        self._rotate("keeper", timedelta(hours=12))
+        self._rotate("keeper", self.schedules.placements[0].renew_before)
 
     def _nightly(self) -> None:
         self._rotate("nightly", None)
@@ -361,9 +361,7 @@ class Simulation:
 
     def _sweep(self) -> None:
         self._guarded(lambda: sweep(self._services()))
-        if self.now - self.watched_at >= WATCH:
-            self.watched_at = self.now
-            self._watch()
+        self._watch()
 
     def _watch(self) -> None:
         """What the task after the sweep does."""
