@@ -7,6 +7,8 @@ from enum import Enum
 
 __all__ = ["CheckResult", "Verdict"]
 
+#: How errors of the ledger end. It says what did not happen, not what to do.
+_ASSURANCES = (" What was not committed was not done.", " Nothing was changed.")
 _NO_CURE = "Run `pme-airflow doctor` again; if it stays, look into the log of the place that is named."
 
 
@@ -67,6 +69,8 @@ class CheckResult:
 def _split(message: str) -> tuple[str, str]:
     """Split an error's message into what happened and what to do."""
     message = message.strip()
+    for assurance in _ASSURANCES:
+        message = message.removesuffix(assurance)
     finding, dot, cure = message.partition(". ")
     if dot:
         return f"{finding}.", cure

@@ -12,7 +12,7 @@ from pme_airflow.api.messages import Model
 from pme_airflow.api.outcomes import NetworkFailure, NoResponse
 from pme_airflow.checks import CheckResult
 from pme_airflow.clock import Clock
-from pme_airflow.errors import PMEError
+from pme_airflow.errors import PMEError, PMEUnavailableError
 
 __all__ = ["CLOCK_WARNING", "MAX_LISTED", "check_connection", "judge_clock", "list_some_models"]
 
@@ -20,6 +20,10 @@ __all__ = ["CLOCK_WARNING", "MAX_LISTED", "check_connection", "judge_clock", "li
 CLOCK_WARNING = timedelta(seconds=30)
 _CLOCK_BAD = timedelta(minutes=10)
 _SET_CLOCK = "Set the clocks by NTP (timedatectl set-ntp true)."
+_BUSY = (
+    "Try again in some minutes. If it stays, ask the vendor whether the API is available, and whether another client "
+    "uses up the account's rate limit."
+)
 #: How many models are listed: ten pages.
 MAX_LISTED = 1000
 _CURES = {
@@ -47,17 +51,21 @@ def check_connection(client: PMEClient, clock: Clock, models: int = MAX_LISTED) 
     try:
         client.check_credentials()
     except PMEError as error:
-        yield CheckResult.of_error("credentials", error)
+        yield CheckResult.of_error("credentials", error, _busy(error))
         return
     yield CheckResult.good("credentials", "The API accepts the client id and secret.")
     yield _check_clock(client, clock)
     try:
         client.check_enabled()
     except PMEError as error:
-        yield CheckResult.of_error("PME", error)
+        yield CheckResult.of_error("PME", error, _busy(error))
         return
     yield CheckResult.good("PME", "The account may use Private Model Embed.")
     yield _check_models(client, models)
+
+
+def _busy(error: PMEError) -> str:
+    return _BUSY if isinstance(error, PMEUnavailableError) else ""
 
 
 def list_some_models(client: PMEClient, most: int = MAX_LISTED) -> list[Model]:

@@ -25,7 +25,7 @@ def check_ledger(database: Database, clock: Clock) -> Iterator[CheckResult]:
     try:
         found = database.revision()
     except PMEError as error:
-        yield CheckResult.of_error("reach", error, _cure_of(error))
+        yield CheckResult.of_error("reach", error)
         return
     yield CheckResult.good("reach", f"The ledger's database {place} answers.")
     if found is None:
@@ -38,7 +38,7 @@ def check_ledger(database: Database, clock: Clock) -> Iterator[CheckResult]:
     try:
         trial = try_writing(database)
     except PMEError as error:
-        yield CheckResult.of_error("write", error, _cure_of(error))
+        yield CheckResult.of_error("write", error)
         return
     yield from _judged(trial)
     yield judge_clock("clock", "this machine", trial.now - clock.now(), "the ledger")
@@ -48,7 +48,7 @@ def _check_missing(database: Database) -> Iterator[CheckResult]:
     try:
         check_creatable(database)
     except PMEError as error:
-        yield CheckResult.of_error("write", error, _cure_of(error))
+        yield CheckResult.of_error("write", error)
         return
     yield CheckResult.good("version", "There are no tables yet: the first mint makes them, and it may.")
 
@@ -74,9 +74,3 @@ def _judged(trial: LedgerTrial) -> Iterator[CheckResult]:
     else:
         pooler = "; a pooler stands in between" if trial.pooled else ""
         yield CheckResult.good("isolation", f"Transactions are {trial.isolation}{pooler}.")
-
-
-def _cure_of(error: PMEError) -> str:
-    """Return what the error of a database says to do; its message puts that after the last colon."""
-    message = str(error).removesuffix(" What was not committed was not done.").rstrip(".")
-    return f"{message.rpartition(': ')[2][:1].upper()}{message.rpartition(': ')[2][1:]}." if ": " in message else ""

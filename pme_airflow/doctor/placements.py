@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -13,11 +14,13 @@ from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.placements import Placement, plan
 from pme_airflow.targets.base import Target
 
-__all__ = ["check_placements", "check_target", "items_of", "unreadable"]
+__all__ = ["check_other_connection", "check_placements", "check_target", "items_of", "unreadable"]
 
 #: The outage that the shipped schedule survives with links of 24 h (11 h 44 min) is more than this.
 _SHORT_OUTAGE = timedelta(hours=1)
 _MAX_NAMED = 5
+#: How Airflow names a connection that it does not find; an id is no secret.
+_CONN_ID = re.compile(r"conn_id `([\w.-]{1,250})`")
 _MAX_ITEMS = 100
 
 
@@ -32,6 +35,23 @@ def check_placements(placements: Sequence[Placement], listed: Mapping[str, Model
     for placement in placements:
         yield _check_schedule(placement)
         yield from _check_models(placement, listed)
+
+
+def check_other_connection(placement: Placement, find: Callable[[str], object]) -> CheckResult:
+    """Check that the connection of a placement that is not of the examined one exists.
+
+    :param find: returns a connection; it raises an error of this package where there is none.
+    """
+    conn_id = placement.pme_conn_id
+    try:
+        find(conn_id)
+    except PMEError as error:
+        cure = f"Define the connection, or correct pme_conn_id of the placement {placement.audience}."
+        return CheckResult.of_error("connection", error, cure)
+    finding = (
+        f"{placement.audience} is of the connection {conn_id}; `pme-airflow doctor --conn-id {conn_id}` checks it."
+    )
+    return CheckResult.good("connection", finding)
 
 
 def unreadable(error: PMEInputError) -> Iterator[CheckResult]:
@@ -82,7 +102,11 @@ def _unexpected(what: str, error: Exception) -> CheckResult:
     """Return the result for an exception of another package, whose text may contain a secret."""
     kind = type(error).__name__
     if kind == "AirflowNotFoundException":
-        return CheckResult.bad("set-up", "Its Airflow connection is not defined.", "Define it, or correct its id.")
+        named = _CONN_ID.search(str(error))
+        which = f" ({named[1]})" if named else ""
+        return CheckResult.bad(
+            "set-up", f"Its Airflow connection is not defined{which}.", "Define it, or correct its id."
+        )
     return CheckResult.bad("set-up", f"{what} ({kind}).", "Check its connection and its options in the placement.")
 
 

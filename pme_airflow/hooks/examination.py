@@ -15,9 +15,10 @@ from pme_airflow.doctor.connection import MAX_LISTED, check_connection, list_som
 from pme_airflow.doctor.keys import check_keys
 from pme_airflow.doctor.ledger import check_ledger
 from pme_airflow.doctor.mint_trial import try_minting
-from pme_airflow.doctor.placements import check_placements, check_target, items_of, unreadable
+from pme_airflow.doctor.placements import check_other_connection, check_placements, check_target, items_of, unreadable
 from pme_airflow.errors import PMEError, PMEInputError, PMEUnavailableError
 from pme_airflow.hooks.airflow_state import SHIPPED_DAGS, airflow_state
+from pme_airflow.hooks.connection_lookup import find_connection
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.model_ids import model_id_of
 from pme_airflow.placements import Placement, TargetSpec, check, load, transfer_for
@@ -85,8 +86,17 @@ class Examination:
         try:
             placements = self._placements
         except PMEInputError as error:
-            return unreadable(error)
-        return check_placements(placements, self._models)
+            yield from unreadable(error)
+            return
+        own = [placement for placement in placements if self._is_own(placement)]
+        if own or not placements:
+            yield from check_placements(own, self._models)
+        for placement in placements:
+            if not self._is_own(placement):
+                yield check_other_connection(placement, find_connection)
+
+    def _is_own(self, placement: Placement) -> bool:
+        return placement.pme_conn_id == self._hook.pme_conn_id
 
     @cached_property
     def _placements(self) -> list[Placement]:
@@ -116,7 +126,7 @@ class Examination:
             placements = self._placements
         except PMEInputError:
             return
-        for placement in placements:
+        for placement in filter(self._is_own, placements):
             for number, spec in enumerate(placement.targets):
                 yield Section(f"target {number} ({spec.kind}) of {placement.audience}", self._target(placement, spec))
 

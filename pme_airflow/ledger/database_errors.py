@@ -57,6 +57,8 @@ _CONNECTION_CODE = re.compile(r"08|57P0[123]|20\d\d$|1053$|1152$|1153$|1158$|115
 #: No code, or the one that PgBouncer gives to whatever is wrong.
 _SAYS_NOTHING = ("", "08P01")
 _AWAY = ("InterfaceError", "InternalError", "AdminShutdown")
+#: What SQLite calls a file that it did not write, or not wholly.
+_DAMAGED = re.compile("file is not a database|disk image is malformed")
 _OPTION = re.compile(r'invalid (?:URI query parameter|connection option|connection parameter)[^"]*"([\w.-]{1,60})"')
 
 
@@ -79,6 +81,11 @@ def in_words(error: SQLAlchemyError, engine: Engine) -> LedgerError | LedgerUnav
     if option is not None:
         return LedgerError(
             f"ledger_conn_id: the extra {plain_names([option[1]])} is no option of the database's driver. Remove it."
+        )
+    if _DAMAGED.search(text):
+        return LedgerError(
+            f"The ledger at {place}: it is damaged, or no database: restore it from a backup, or correct "
+            "ledger_conn_id."
         )
     cure = _cure_by_text(text) if code in _SAYS_NOTHING else _cure_by_code(code)
     if cure is None and not _may_pass(error):

@@ -148,6 +148,31 @@ def own(name: str) -> Plant:
     return lambda setup: setup.targets.update(http=options)
 
 
+def api(status: int) -> Plant:
+    """The API answers every request with a status."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _any(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = _any  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    return lambda setup: setup.fields.update(host=setup.stack.enter_context(serving_handler(Handler)))
+
+
+def database_away(setup: SetUp) -> None:
+    setup.connection("gone", conn_type="postgres", host="127.0.0.1", port=1, login="pme", schema="pme")
+    setup.fields["extra"] = {"ledger_conn_id": "gone"}
+
+
 def unwritable_bucket(setup: SetUp) -> None:
     """S3 denies every request that writes; moto knows no rights."""
 
@@ -192,6 +217,12 @@ FAULTS = {
     "account without PME": Fault(
         world(licensed=False), "connection", "PME", "may not use Private Model Embed", "sales team"
     ),
+    "API that is down": Fault(api(503), "connection", "credentials", "HTTP 503", "ask the vendor"),
+    "API that limits": Fault(api(429), "connection", "credentials", "HTTP 429", "another client uses up"),
+    "address with a path": Fault(
+        lambda setup: setup.fields.update(host=f"{setup.fields['host']}/api/models/graph"), "connection", "credentials",
+        "HTTP 404", "the vendor's is https://api.matterport.com",
+    ),
     "host without TLS": Fault(
         fields(host="http://api.example.com"), "connection", "set-up", "plain http", "https://api.example.com"
     ),
@@ -219,6 +250,17 @@ FAULTS = {
     "ledger of a newer version": Fault(version("9999"), "ledger", "version", "newer than this package", "Upgrade"),
     "ledger of an older version": Fault(version("0001"), "ledger", "version", "0001", "ledger migrate"),
     "ledger that cannot be written": Fault(read_only, "ledger", "write", "cannot be opened or written", "rights"),
+    "ledger that is damaged": Fault(
+        lambda setup: (setup.home / LEDGER_FILE).write_bytes(b"no database " * 999), "ledger", "reach", "is damaged",
+        "Restore it from a backup",
+    ),
+    "SQLite for several machines": Fault(
+        lambda setup: setup.monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor"), "ledger", "set-up",
+        "CeleryExecutor spreads tasks", "postgres or mysql",
+    ),
+    "keys in a ledger that is away": Fault(
+        database_away, "keys", "set-up", "cannot be reached", "Check that it runs and that ledger_conn_id names it"
+    ),
     "lost key": Fault(lost_key, "keys", "live links", "1 live links are sealed with a key", "open:SECRET"),
     "short seal key": Fault(
         fields(extra={"seal_keys": ["short"]}), "keys", "set-up", "shorter than 16", "Use a random key"
@@ -228,6 +270,13 @@ FAULTS = {
     "unknown key in the placements": Fault(
         placements("audience: a\nmodels: []\nmodles: []\ntargets: [{kind: slack, channel: x}]"), "placements", "file",
         "modles: is unknown", "choose-models.md",
+    ),
+    "placement of a connection that is missing": Fault(
+        lambda setup: setup.more.update(pme_conn_id="pme_brokers"), "placements", "connection",
+        "connection pme_brokers is not defined", "correct pme_conn_id of the placement intranet",
+    ),
+    "longer than the API grants": Fault(
+        lambda setup: setup.more.update(valid_for="48h"), "placements", "file", "Give at most 24h", "Correct this key"
     ),
     "no placements": Fault(placements("[]"), "placements", "placements", "no placements", "PME_PLACEMENTS", WARNING),
     "schedule with a gap": Fault(
@@ -273,6 +322,12 @@ FAULTS = {
         lambda setup: setup.cms.items.clear(), HTTP, "read", f"no entry for {ONE}", "Create the entries"
     ),
     "CMS that is down": Fault(lambda setup: setattr(setup.cms, "down", True), HTTP, "read", "HTTP 503", "running"),
+    "CMS that refuses the login": Fault(
+        lambda setup: setattr(setup.cms, "refuses", True), HTTP, "read", "HTTP 401", "credentials of the connection"
+    ),
+    "CMS's connection missing": Fault(
+        target("http", http_conn_id="nowhere"), HTTP, "set-up", "is not defined (nowhere)", "correct its id"
+    ),
     "nothing that is read back": Fault(
         lambda setup: setup.targets["http"].pop("read_endpoint"), HTTP, "read", "only written to", "read_endpoint", WARNING
     ),
@@ -379,6 +434,15 @@ def test_own_check_that_finds_nothing_is_good(setup: SetUp) -> None:
     own("Quiet")(setup)
     report = setup.report(["placements"])
     assert report.exit_status == 0, report
+
+
+def test_placement_of_another_connection_is_left_to_the_examination_of_that_one(setup: SetUp) -> None:
+    setup.connection("pme_brokers", conn_type="pme", login="another", password="another secret of some length")
+    setup.more["pme_conn_id"] = "pme_brokers"
+    setup.models.append("TheirModel0")
+    report = setup.report(["placements"])
+    (entry,) = report.entries
+    assert (entry.result.verdict, "--conn-id pme_brokers" in entry.result.finding) == (Verdict.GOOD, True)
 
 
 def test_missing_extra_is_named(setup: SetUp, monkeypatch: pytest.MonkeyPatch) -> None:

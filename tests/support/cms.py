@@ -12,11 +12,12 @@ from tests.support.handlers import serving_handler
 
 
 class Cms:
-    """Items by path; ``down`` makes every request fail."""
+    """Items by path; ``down`` makes every request fail, ``refuses`` the login of every one."""
 
     def __init__(self) -> None:
         self.items: dict[str, dict[str, Any]] = {}
         self.down = False
+        self.refuses = False
         self.requests: list[tuple[str, str, int]] = []
         self.history: list[tuple[str, dict[str, Any]]] = []
         self.address = ""
@@ -24,6 +25,8 @@ class Cms:
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         if self.down:
             return 503, {"error": "down"}
+        if self.refuses:
+            return 401, {"error": "log in"}
         if method == "GET":
             return (200, self.items[path]) if path in self.items else (404, {"error": "no such item"})
         self.items[path] = json.loads(body)
