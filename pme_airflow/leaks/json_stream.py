@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MAX_FINDING_CHARACTERS", "Broken", "Element", "End", "Event", "Text", "read_events"]
+__all__ = ["MAX_FINDING_CHARACTERS", "Broken", "Element", "EmptyDocuments", "End", "Event", "Text", "read_events"]
 
 #: A finding, or all other fields of a report, with more characters than this are not read.
 MAX_FINDING_CHARACTERS = 4 << 20
@@ -29,8 +29,14 @@ _LISTS = frozenset({
     ("vulnerabilities",),
 })  # fmt: skip
 _OBJECTS = frozenset({(), ("runs", "*"), ("results",)})
+#: The brackets of what is read element by element, by path.
+_ENTERED = {path: "[" * (path in _LISTS) + "{" * (path in _OBJECTS) for path in _LISTS | _OBJECTS}
 
 _SPACE = re.compile(r"(?:[\s\ufeff]+|\x1b\][^\x07\x1b]{0,64}(?:\x07|\x1b\\)|\x1b\[[0-9;?]{0,32}[A-Za-z])*")
+#: Characters that :data:`_SPACE` cannot match.
+_STRUCTURE = frozenset('{}[],:"')
+#: Documents without content, one after the other: a megabyte holds half a million of them.
+_EMPTY_DOCUMENTS = re.compile(r"(?:(?:\{\}|\[\])[ \t\r\n]{0,16}){2,100000}")
 _JSON_START = re.compile(r"\{\s{0,1000}[\"}]|\[\s{0,1000}[\[{\"\]]")
 _NEXT_JSON_LINE = re.compile(r"\n[ \t\r]{0,1000}(?=\x1b|\ufeff|\{\s{0,1000}[\"}]|\[\s{0,1000}[\[{\"\]])")
 _SCALAR_LIST = re.compile(r"\[[^\n]{0,10000}\]\s*\Z")
@@ -62,6 +68,14 @@ class End:
 
 
 @dataclass(frozen=True)
+class EmptyDocuments:
+    """Several documents without content, one after the other."""
+
+    lists: int
+    objects: int
+
+
+@dataclass(frozen=True)
 class Text:
     """Text that is no JSON, a few lines or a part of a long one."""
 
@@ -79,7 +93,7 @@ class Broken:
     reason: str
 
 
-Event = Element | End | Text | Broken
+Event = Element | End | EmptyDocuments | Text | Broken
 
 
 def read_events(raw: bytes) -> Iterator[Event]:
@@ -151,6 +165,9 @@ class _Window:
 
     def skip_space(self) -> str:
         """Skip space, byte order marks and terminal sequences, and return the character behind; empty at the end."""
+        character = self.text[self.position : self.position + 1]
+        if character in _STRUCTURE and (self.at_end or self.left > _LOOKAHEAD):
+            return character
         while True:
             match = _SPACE.match(self.text, self.position)
             self.position = match.end() if match else self.position
@@ -168,6 +185,9 @@ class _Reader:
         try:
             yield from self._scalars()
             while window.skip_space():
+                if empty := self._empty_documents():
+                    yield empty
+                    continue
                 if not _JSON_START.match(window.text, window.position):
                     yield Text(self._text())
                     continue
@@ -196,6 +216,14 @@ class _Reader:
             yield from (Element(("*",), item) for item in value)
             yield End((), is_list=True)
 
+    def _empty_documents(self) -> EmptyDocuments | None:
+        window = self._window
+        match = _EMPTY_DOCUMENTS.match(window.text, window.position)
+        if match is None:
+            return None
+        window.position = match.end()
+        return EmptyDocuments(match[0].count("["), match[0].count("{"))
+
     def _text(self) -> str:
         """Take the text up to the next line that begins with JSON, at least to the end of this line."""
         window = self._window
@@ -218,14 +246,21 @@ class _Reader:
             yield Element(path, self._value())
 
     def _list(self, path: tuple[str, ...]) -> Iterator[Event]:
-        self._window.position += 1
-        while self._window.skip_space() != "]":
-            yield from self._walk((*path, "*"))
-            if self._window.skip_space() == ",":
-                self._window.position += 1
-            elif self._window.skip_space() != "]":
+        window = self._window
+        child = (*path, "*")
+        entered = _ENTERED.get(child, "")
+        window.position += 1
+        while (character := window.skip_space()) != "]":
+            if character in entered:
+                yield from self._walk(child)
+            else:
+                yield Element(child, self._value())
+            character = window.skip_space()
+            if character == ",":
+                window.position += 1
+            elif character != "]":
                 raise _UnreadableError("is broken or cut off. Run the scanner again")
-        self._window.position += 1
+        window.position += 1
         yield End(path, is_list=True)
 
     def _fields(self, path: tuple[str, ...]) -> Iterator[Event]:

@@ -28,7 +28,7 @@ class Secret:
     sha1: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Format:
     """A format of reports.
 
@@ -51,7 +51,11 @@ def format_of(path: tuple[str, ...], entry: object) -> Format | None:
     if not isinstance(entry, Mapping):
         return None
     flat = ("*",) if path in ((), ("*", "*")) else path
-    return next((form for form in FORMATS if form.path == flat and entry.keys() >= form.keys), None)
+    keys = entry.keys()
+    for form in _FORMATS_AT.get(flat, ()):
+        if keys >= form.keys:
+            return form
+    return None
 
 
 def secrets_in(form: Format, entry: Entry) -> list[Secret]:
@@ -83,12 +87,17 @@ def _fields(secret: tuple[str, ...], context: tuple[str, ...] = ()) -> Callable[
     """Return a reader of formats that hold each secret in fields of its own."""
 
     def secrets(entry: Entry) -> Iterator[Secret]:
-        yield Secret(
-            tuple(text for key in secret for text in _texts(entry.get(key))),
-            tuple(text for key in context for text in _texts(entry.get(key))),
-        )
+        yield Secret(_texts_at(entry, secret), _texts_at(entry, context))
 
     return secrets
+
+
+def _texts_at(entry: Entry, keys: tuple[str, ...]) -> tuple[str, ...]:
+    texts: tuple[str, ...] = ()
+    for key in keys:
+        if key in entry:
+            texts += _texts(entry[key])
+    return texts
 
 
 def _kingfisher(entry: Entry) -> Iterator[Secret]:
@@ -168,3 +177,4 @@ FORMATS: tuple[Format, ...] = (
     Format("GitLab secret detection", ("vulnerabilities", "*"), frozenset(),
            _fields(("raw_source_code_extract",), ("message", "description"))),
 )  # fmt: skip
+_FORMATS_AT = {path: [form for form in FORMATS if form.path == path] for path in {form.path for form in FORMATS}}

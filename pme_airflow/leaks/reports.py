@@ -13,7 +13,7 @@ from typing import Any
 from pme_airflow.errors import PMEReportError
 from pme_airflow.leaks.encodings import SHORTEST_TOKEN, candidates_in, has_masked_token, is_masked, tokens_in
 from pme_airflow.leaks.findings import Findings, PartialReportError, merged
-from pme_airflow.leaks.json_stream import Element, End, Text, read_events
+from pme_airflow.leaks.json_stream import Element, EmptyDocuments, End, Text, read_events
 from pme_airflow.leaks.report_formats import FORMATS, Format, Secret, format_of, secrets_in, strings_in
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
@@ -96,9 +96,11 @@ class _Reader:
                 self._end(event)
             elif isinstance(event, Text):
                 self._text(event.text)
+            elif isinstance(event, EmptyDocuments):
+                self._empty_documents(event)
             else:
                 self._problems.append(f"line {event.line} {event.reason}")
-            if self._is_full:
+            if self._seen > MAX_ENTRIES or len(self._fingerprints) > MAX_CANDIDATES:
                 self._problems.append(
                     f"the report contains over {MAX_ENTRIES} entries or {MAX_CANDIDATES} words that may be tokens, and "
                     "was not read further. Split it"
@@ -140,7 +142,8 @@ class _Reader:
 
     def _entry(self, path: tuple[str, ...], entry: Any) -> None:
         self._entries += 1
-        self._add(strings_in(entry))
+        if entry:
+            self._add(strings_in(entry))
         form = format_of(path, entry)
         if form is None:
             self._unknown += 1
@@ -153,12 +156,15 @@ class _Reader:
             self._add_secret(secret)
 
     def _is_readable(self, secret: Secret) -> bool:
+        if not secret.texts and not secret.context:
+            return bool(secret.sha1)
         if secret.sha1 or any(text.strip() and not is_masked(text) for text in secret.texts):
             return True
         return any(tokens_in(text) for text in (*secret.texts, *secret.context))
 
     def _add_secret(self, secret: Secret) -> None:
-        self._sha1.update([secret.sha1] if secret.sha1 else [])
+        if secret.sha1:
+            self._sha1.add(secret.sha1)
         for text in secret.texts:
             self._add([text])
 
@@ -171,21 +177,27 @@ class _Reader:
         found += [fingerprint(AccessToken(token)) for token in candidates_in(text)]
         self._fingerprints.update(dict.fromkeys(found))
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self._fingerprints) > MAX_CANDIDATES or self._seen > MAX_ENTRIES
-
     # ------------------------------------------------------------ documents
 
     def _end(self, event: End) -> None:
         if event.path == ("runs", "*"):
             self._sarif_run(event)
         elif event.path == () and event.is_list:
-            self._totals.update({} if self._entries else {"an empty list of findings": 0})
+            if not self._entries:
+                self._totals["an empty list of findings"] += 0
             self._entries = 0
         elif event.path == ():
             self._document(event)
             self._entries = 0
+
+    def _empty_documents(self, event: EmptyDocuments) -> None:
+        self._seen += event.lists + event.objects - 1
+        self._entries = 0
+        if event.lists:
+            self._end(End((), is_list=True))
+        if event.objects:
+            self._unknown += event.objects - 1
+            self._end(End((), is_list=False))
 
     def _document(self, event: End) -> None:
         """Read the fields of an object other than its findings."""
@@ -243,6 +255,8 @@ class _Reader:
         block = self._tail + text
         self._tail = "" if text.endswith("\n") else text[-_TAIL:]
         self._lines += sum(1 for _ in _LINE.finditer(text))
+        if len(block) < SHORTEST_TOKEN:  # a report may consist of a million short texts between documents
+            return
         self._is_table = self._is_table or bool(_TABLE.search(block))
         masked = sum(bool(_MASKED_VALUE.search(line)) for line in text.splitlines()) if self._is_table else 0
         self._masked_lines += masked or len(_MASKED_LINE.findall(block)) or has_masked_token(block)

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import yaml
-
 from pme_airflow.durations import SHORT_VALIDITY, Validity, parse_duration
 from pme_airflow.embed_params import EmbedParams
 from pme_airflow.errors import PMEInputError
@@ -22,9 +20,10 @@ from pme_airflow.leaks.encodings import redact
 from pme_airflow.model_ids import model_id_of
 from pme_airflow.placements.outage import plan
 from pme_airflow.placements.placement import DEFAULT_TIMEZONE, Placement
-from pme_airflow.placements.problems import ProblemCollector, shown
+from pme_airflow.placements.problems import MAX_PROBLEMS, ProblemCollector, TooManyProblemsError, shown
 from pme_airflow.placements.target_specs import read_targets
 from pme_airflow.placements.token_sharing import read_sharing
+from pme_airflow.placements.yaml_text import read_yaml
 from pme_airflow.printable import printable
 
 __all__ = ["check", "connections", "load"]
@@ -47,8 +46,6 @@ _KEYS = frozenset(
         "valid_for",
     }
 )
-#: The safe loader in C where PyYAML has it: 10,000 model ids take a tenth of the time.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 #: Others, such as a thousand dots, are module names to ``zoneinfo``.
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,3}")
@@ -84,7 +81,7 @@ def connections(dag_file: str | Path) -> list[str]:
 def _named_connections(dag_file: str | Path) -> set[str]:
     with suppress(PMEInputError):
         path = _path_of(dag_file)
-        raw = _read_yaml(_text_of(path), str(path))
+        raw = read_yaml(_text_of(path), str(path))
         entries = [entry for entry in (raw if isinstance(raw, list) else [raw]) if isinstance(entry, Mapping)]
         named = [entry.get("pme_conn_id", _DEFAULT_CONNECTION) for entry in entries]
         return {conn_id for conn_id in named if isinstance(conn_id, str) and conn_id}
@@ -107,34 +104,32 @@ def _text_of(path: Path) -> str:
 def check(text: str, name: str = "placements.yaml") -> list[Placement]:
     """Read and check placements. A file that holds none, or an empty list, publishes nothing.
 
-    :raises PMEInputError: with a line for each thing that is wrong.
+    :raises PMEInputError: with a line for each thing that is wrong, of the first hundred.
     """
-    raw = _read_yaml(text, name)
+    raw = read_yaml(text, name)
     entries = raw if isinstance(raw, list) else [] if raw is None else [raw]
     problems = ProblemCollector()
-    read = [
-        _read_placement(entry, problems.at(f"[{index}]" if len(entries) > 1 else ""))
-        for index, entry in enumerate(entries)
-    ]
-    placements = [placement for placement in read if placement is not None]
-    _check_together(placements, problems)
+    placements: list[Placement] = []
+    with suppress(TooManyProblemsError):
+        placements = _read_placements(entries, problems)
     if problems.problems:
         lines = "\n".join(f"  - {printable(redact(problem))}" for problem in problems.problems)
+        if len(problems.problems) >= MAX_PROBLEMS:
+            lines += f"\n  - it was not read further after {MAX_PROBLEMS} mistakes"
         raise PMEInputError(f"placements: {name} cannot be used:\n{lines}")
     if not placements:
         log.info("placements: %s names none, so nothing is published.", name)
     return placements
 
 
-def _read_yaml(text: str, name: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 - both are safe loaders
-    except yaml.YAMLError as error:
-        position = getattr(error, "problem_mark", None)
-        where = f" at line {position.line + 1}" if position else ""
-    except (ValueError, RecursionError) as error:  # a date such as 2026-13-45, or lists nested thousands deep
-        where = f" ({type(error).__name__})"
-    raise PMEInputError(f"placements: {name} is no YAML{where}.")
+def _read_placements(entries: Sequence[Any], problems: ProblemCollector) -> list[Placement]:
+    read = [
+        _read_placement(entry, problems.at(f"[{index}]" if len(entries) > 1 else ""))
+        for index, entry in enumerate(entries)
+    ]
+    placements = [placement for placement in read if placement is not None]
+    _check_together(placements, problems)
+    return placements
 
 
 def _read_placement(entry: Any, problems: ProblemCollector) -> Placement | None:
@@ -168,8 +163,10 @@ def _placement_of(entry: Mapping[str, Any], problems: ProblemCollector) -> Place
     schedule = _read_schedule(entry, problems)
     exclude = _read_ids(entry["exclude"], "exclude", problems) if entry.get("exclude") is not None else []
     models = _read_models(entry.get("models"), problems)
-    ids = None if models.query is not None else [model_id for model_id in models.ids if model_id not in exclude]
-    targets = read_targets(entry.get("targets"), audience, ids, exclude, problems)
+    left_out = frozenset(exclude)
+    ids = None if models.query is not None else [model_id for model_id in models.ids if model_id not in left_out]
+    listed = None if ids is None else dict.fromkeys(ids)  # each is looked up for each page and parameter
+    targets = read_targets(entry.get("targets"), audience, listed, left_out, problems)
     allow_clearing = _read_flag(entry, "allow_clearing", problems)
     return Placement(
         audience,
@@ -183,7 +180,7 @@ def _placement_of(entry: Mapping[str, Any], problems: ProblemCollector) -> Place
         tuple(exclude),
         allow_clearing,
         _read_timezone(entry, problems),
-        _read_params(entry.get("params"), ids, exclude, problems),
+        _read_params(entry.get("params"), listed, left_out, problems),
         read_sharing(entry, problems),
     )
 
@@ -295,7 +292,7 @@ def _read_ids(raw: Any, key: str, problems: ProblemCollector) -> list[str]:
     if not isinstance(raw, list):
         problems.add(key, "give a list of model ids")
         return []
-    found: list[str] = []
+    found: dict[str, None] = {}  # in the order given
     for index, value in enumerate(raw):
         try:
             model_id = model_id_of(value)
@@ -304,8 +301,8 @@ def _read_ids(raw: Any, key: str, problems: ProblemCollector) -> list[str]:
             continue
         if model_id in found:
             problems.add(f"{key}[{index}]", f"{model_id} is listed twice")
-        found.append(model_id)
-    return found
+        found[model_id] = None
+    return list(found)
 
 
 def _check_together(placements: Sequence[Placement], problems: ProblemCollector) -> None:

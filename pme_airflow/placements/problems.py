@@ -6,7 +6,14 @@ from dataclasses import dataclass, field, replace
 
 from pme_airflow.errors import PMEInputError
 
-__all__ = ["ProblemCollector", "shown"]
+__all__ = ["MAX_PROBLEMS", "ProblemCollector", "TooManyProblemsError", "shown"]
+
+#: A file with so many problems is not read further: it is of another kind, or one mistake is in every line.
+MAX_PROBLEMS = 100
+
+
+class TooManyProblemsError(Exception):
+    """A file is not read further; the collector has its first problems."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,13 @@ class ProblemCollector:
         return replace(self, where=where)
 
     def add(self, key: str, problem: str) -> None:
-        """Add what is wrong with a key."""
+        """Add what is wrong with a key.
+
+        :raises TooManyProblemsError: for the last one that is collected.
+        """
         self.problems.append(f"{self.where}{'.' if self.where and key else ''}{key}: {problem}")
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise TooManyProblemsError
 
     def add_error(self, key: str, error: PMEInputError) -> None:
         """Add an error under a key of the file, whatever its own field is called."""

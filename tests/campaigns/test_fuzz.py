@@ -9,12 +9,14 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from pme_airflow.errors import PMEError
 from tests.support.fuzzing.campaign import Campaign
 from tests.support.fuzzing.mutations import HOSTILE, SCALARS, json_bytes
 from tests.support.fuzzing.parsers import Parser, all_parsers
@@ -40,6 +42,10 @@ inputs = st.lists(pieces, max_size=12).map(b"".join) | values.map(json_bytes)
 @pytest.fixture(scope="module")
 def parsers() -> Iterator[dict[str, Parser]]:
     with all_parsers() as made:
+        for parser in made.values():
+            for sample in parser.samples:  # what is imported and compiled at the first use is not counted
+                with suppress(PMEError):
+                    parser.run(parser.make(random.Random(1), sample, parser.samples))
         yield made
 
 

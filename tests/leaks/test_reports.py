@@ -381,6 +381,25 @@ def test_a_report_with_too_many_possible_tokens_is_an_error(monkeypatch: pytest.
         read_report("\n".join(f"word-{number:05}" for number in range(11)).encode())
 
 
+def test_empty_documents_one_after_the_other_are_each_counted() -> None:
+    assert read_report(b"[]\n [] []") == read_report(b"[]")
+    for report, count in ((b"{} {}{}", 3), (b"{}[]{}\n[]", 2), (b"[]{}{}x\n{}", 3)):
+        with pytest.raises(PMEReportError, match=rf"\({count} of them\) is no known report format"):
+            read_report(report)
+
+
+def test_empty_documents_before_findings_hide_none() -> None:
+    findings = json.dumps(SAMPLES["gitleaks"]).encode()
+    assert read_report(b"[][]\n" + findings + b"[][]").fingerprints == read_report(findings).fingerprints
+
+
+def test_too_many_empty_documents_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "MAX_ENTRIES", 9)
+    assert read_report(b"[]" * 9).total == 0
+    with pytest.raises(PMEReportError, match="over 9 entries"):
+        read_report(b"[]" * 10)
+
+
 def test_a_report_with_too_many_entries_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reports, "MAX_ENTRIES", 10)
     with pytest.raises(PMEReportError, match="was not read further"):

@@ -341,3 +341,28 @@ def test_the_id_of_a_view_is_taken_for_a_model_although_a_token_may_look_like_it
     view = "k3f9x0a8q7w6e5r4t3y2u1i0p"
     (placement,) = check(f"models: [yyHDFKzPzvN, {view}]\ntargets: [{{kind: slack, channel: '#tours'}}]")
     assert placement.listed_models == ["yyHDFKzPzvN", view]
+
+
+def test_a_file_with_a_hundred_mistakes_is_not_read_further() -> None:
+    with pytest.raises(PMEInputError) as refused:
+        check(changed(models=["no"] * 5000))
+    lines = str(refused.value).splitlines()
+    assert "models[0]: 'no' is not a model id" in lines[1]
+    assert "models[99]: " in lines[100]
+    assert lines[101:] == ["  - it was not read further after 100 mistakes"]
+
+
+def test_mistakes_are_counted_over_all_placements_of_a_file() -> None:
+    with pytest.raises(PMEInputError) as refused:
+        check("\n".join(f"- {{audience: a{index}, models: [no], targets: []}}" for index in range(80)))
+    assert "[49].targets" in str(refused.value)
+    assert "[50]" not in str(refused.value)
+
+
+def test_49_000_models_and_their_pages_are_read() -> None:
+    models = [f"M{index:010}" for index in range(49_000)]
+    pages = "{" + ", ".join(f"{model}: 1" for model in models) + "}"
+    (placement,) = check(
+        f"models: [{', '.join(models)}]\nexclude: [{models[0]}]\ntargets: [{{kind: wordpress, pages: {pages}}}]"
+    )
+    assert placement.listed_models == models[1:]
