@@ -13,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: docs links screenshots dependencies audit matrix release demo up test mutants lint bench campaign fuzz hour node strapi ghost simulate constraints clean
+.PHONY: docs links screenshots dependencies audit matrix release demo up test mutants lint bench campaign fuzz hour reads node php strapi ghost simulate constraints clean
 
 demo: $(INSTALLED)  ## the whole path once, on embedded parts
 	@$(BIN)/pme-airflow demo
@@ -30,6 +30,9 @@ mutants: $(INSTALLED)  ## change details at random, and name the changes that no
 
 campaign: $(INSTALLED)  ## every campaign in full: hours
 	PME_FULL=1 $(BIN)/python -m pytest tests/campaigns tests/airflow $(PYTEST_ARGS)
+
+reads: $(INSTALLED)  ## a million reads of the WordPress plugin's endpoint
+	PME_FULL=1 $(BIN)/python -m pytest -n 0 tests/targets/test_wordpress_plugin_slots.py -k million $(PYTEST_ARGS)
 
 simulate: $(INSTALLED)  ## a fortnight in virtual time; SEEDS=20 for more
 	$(BIN)/python -m tests.support.simulation $(or $(SEEDS),1)
@@ -91,6 +94,10 @@ strapi: $(INSTALLED)  ## a Strapi for the campaigns, which takes a minute or two
 	@mkdir -p .venv/strapi && cp tests/strapi/package.json .venv/strapi/
 	@npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts --omit=dev --legacy-peer-deps \
 	  --fetch-retries 1 --prefix .venv/strapi
+
+php: $(INSTALLED)  ## PHP 7.4 to 8.3 as WebAssembly, which load the WordPress plugin; 470 MB
+	@npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts --omit=dev --fetch-retries 1 \
+	  --prefix .venv/php @php-wasm/node@3.1.56 @php-wasm/universal@3.1.56
 
 ghost: $(INSTALLED)  ## a Ghost for its recipe's nights, which takes some minutes and 600 MB; SQLite is compiled for it
 	@rm -rf .venv/ghost && mkdir -p .venv/ghost

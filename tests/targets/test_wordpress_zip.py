@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,9 +17,12 @@ import pme_airflow
 from pme_airflow.shipped_files import shipped
 from pme_airflow.targets.pages import source
 from pme_airflow.targets.wordpress_zip import plugin_files, plugin_zip
+from tests.support.home import ROOT
 
 PLUGIN = shipped("extras/wordpress/pme-embed")
 PHP = sorted(PLUGIN.rglob("*.php"))
+WASM = ROOT / ".venv" / "php"
+PROBES = ROOT / "tests" / "support" / "php_versions"
 
 
 def test_the_same_files_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +83,22 @@ def test_php_is_that_of_7_4(file: Path) -> None:
     newer = r"\?->|\bmatch\s*\(|\bstr_(?:contains|starts_with|ends_with)\(|\breadonly\b|\benum\s|\bnever\b|__construct\(\s*(?:public|private)"
     assert re.findall(newer, code) == []
     assert re.findall(r"\)\s*:\s*\??\w+\|\w+|\bfn\s*\([^)]*\)\s*:\s*static", code) == []
+
+
+@pytest.mark.skipif(not (WASM / "node_modules").is_dir(), reason="needs PHP's versions as WebAssembly: make php")
+@pytest.mark.parametrize("version", ["7.4", "8.3"])
+def test_the_oldest_and_the_newest_php_load_the_plugin(tmp_path: Path, version: str) -> None:
+    files = {name: text.decode("utf-8", "replace") for name, text in plugin_files().items()}
+    (tmp_path / "files.json").write_text(json.dumps(files))
+    probe = (PROBES / "probe.php").read_text()
+    words = ["node", str(PROBES / "run.mjs"), version, str(tmp_path / "files.json")]
+    done = subprocess.run(words, input=probe, capture_output=True, text=True, env={**os.environ, "PHP_WASM": str(WASM)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found.pop("version").startswith(f"{version}.")
+    assert found.pop("parsed") == len(PHP)
+    assert found.pop("hooks") > 0
+    assert found == {"outside": True, "known": True, "other": False, "model": [True, False, False]}
 
 
 def test_every_text_can_be_translated() -> None:
