@@ -3,55 +3,102 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
+from sqlalchemy import update
 
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.samples import sample_models
-from pme_airflow.dev.emulator.server import serving
+from pme_airflow.dev.emulator.server import serving, serving_app
 from pme_airflow.dev.emulator.world import IssuedToken
 from pme_airflow.dev.playground.home import SECRET, environment
+from pme_airflow.dev.playground.live import USER
 from pme_airflow.hooks.ledger_engines import LEDGER_FILE
+from pme_airflow.ledger import audit
+from pme_airflow.ledger.links import LinkRow
+from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.states import State
+from pme_airflow.ledger.tables import links
+from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.support.live import DrivenAirflow
-from tests.support.rooms import demand, mint, services_at
+from tests.support.rooms import demand, mint, rows, services_at
 from tests.support.scale import scaled
+from tests.support.showcase import CHROMIUM, SDK, Opened, events, site
 
 LINKS = scaled(100, 1000)
 LEAKS = scaled(4, 50)
 SHOWN = 3
+#: Models of one shared token.
+SHARED = 4
+#: Models whose links are killed outside of Airflow, and how many of them stay alive.
+KILLED, SPARED = scaled((6, 1), (50, 10))
+#: All models that are shown on pages; the first ones of the account.
+OTHERS = SHOWN + SHARED + KILLED + SPARED
+PLACEMENTS = """
+- audience: intranet
+  models: [{intranet}]
+  targets: [{{kind: object_storage, path: 'file://{home}/published'}}]
+- audience: portal
+  token: shared
+  models: [{portal}]
+  targets: [{{kind: object_storage, path: 'file://{home}/portal', sdk_url: '/sdk/index.esm.js', sdk_key: a-key}}]
+- audience: resale
+  models: [{resale}]
+  targets: [{{kind: object_storage, path: 'file://{home}/resale'}}]
+"""
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return World(Settings(client_secret=SECRET, models=sample_models(LINKS + SHOWN), latency=0.05))
+    models = sample_models(LINKS + OTHERS)
+    return World(Settings(client_secret=SECRET, models=models, latency=0.05, shared_tokens=True))
+
+
+def models_of(world: World) -> dict[str, list[str]]:
+    """The models of each audience."""
+    models = list(world.models)
+    ends = (0, SHOWN, SHOWN + SHARED, OTHERS)
+    parts = [models[begin:end] for begin, end in pairwise(ends)]
+    return dict(zip(("intranet", "portal", "resale"), parts, strict=True))
+
+
+@pytest.fixture(scope="module")
+def services(world: World, live: DrivenAirflow) -> Iterator[Services]:
+    """The ledger as this process reads it."""
+    host = json.loads(live.env["AIRFLOW_CONN_PME_DEFAULT"])["host"]
+    made = services_at(host, f"sqlite:///{live.home / LEDGER_FILE}", SECRET)
+    yield made
+    made.client.close()
 
 
 @pytest.fixture(scope="module")
 def live(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DrivenAirflow]:
     """A live Airflow with a thousand live links, three of them shown on pages."""
     home = tmp_path_factory.mktemp("leaks")
-    shown = list(world.models)[:SHOWN]
-    placements = (
-        f"audience: intranet\nvalid_for: 24h\nmodels: [{', '.join(shown)}]\n"
-        f"targets:\n  - {{kind: object_storage, path: 'file://{home}/published'}}\n"
-    )
+    named = {audience: ", ".join(models) for audience, models in models_of(world).items()}
+    placements = PLACEMENTS.format(home=home, **named)
     with serving(world) as address:
         env = environment(home, address, placements, PME_REPORTS=f"file://{home}/reports")
         (home / "reports").mkdir()
         services = services_at(address, f"sqlite:///{home / LEDGER_FILE}", SECRET)
-        mint(services, "bulk", list(world.models)[SHOWN:], demand(audience="bulk"))
+        mint(services, "bulk", list(world.models)[OTHERS:], demand(audience="bulk"))
         with DrivenAirflow(home, env) as running:
             running.wait_until_parsed(
                 "pme_nightly_rotation", "pme_link_keeper", "pme_leak_response", "pme_revocation_sweep"
             )
-            assert running.wait_for("pme_nightly_rotation", running.trigger("pme_nightly_rotation")) == "success"
+            running.seconds("pme_nightly_rotation")
             yield running
 
 
@@ -64,16 +111,16 @@ def until(true: Callable[[], bool], seconds: float, what: str) -> float:
     return time.monotonic() - begun
 
 
-def shown_token(live: DrivenAirflow, model_id: str) -> str:
-    return str(json.loads((live.home / "published" / model_id / "link.json").read_text())["access_token"])
+def shown_token(live: DrivenAirflow, model_id: str, folder: str = "published") -> str:
+    return str(json.loads((live.home / folder / model_id / "link.json").read_text())["access_token"])
 
 
 def bulk(world: World) -> list[IssuedToken]:
-    shown = set(list(world.models)[:SHOWN])
+    shown = set(list(world.models)[:OTHERS])
     return [issued for issued in world.alive() if issued.model_id not in shown]
 
 
-@pytest.mark.timeout(scaled(400, 1800))
+@pytest.mark.timeout(scaled(900, 1800))
 def test_a_leak_handed_in_by_rest_dies_within_seconds(live: DrivenAirflow, world: World) -> None:
     exposures = []
     for issued in bulk(world)[:LEAKS]:
@@ -155,3 +202,117 @@ def test_a_report_dropped_in_a_folder_starts_the_response(live: DrivenAirflow, w
     until(lambda: (live.home / "reports" / "handled" / "gitleaks.json").exists(), 30, "the move")
     events = json.dumps(live.call("GET", "assets/events"))
     assert issued.token not in events
+
+
+def shared_token(live: DrivenAirflow, world: World) -> str | None:
+    """The token that all models of the shared placement show, if it is one."""
+    shown = {shown_token(live, model_id, "portal") for model_id in models_of(world)["portal"]}
+    return shown.pop() if len(shown) == 1 else None
+
+
+def opens_all(live: DrivenAirflow, world: World, token: str | None) -> bool:
+    return token is not None and all(world.opens(token, model_id) for model_id in models_of(world)["portal"])
+
+
+@pytest.mark.timeout(1200)
+def test_a_leak_of_one_model_of_a_shared_token_heals_all_of_its_slots(
+    live: DrivenAirflow, world: World, services: Services
+) -> None:
+    models = models_of(world)["portal"]
+    leaked = shared_token(live, world)
+    assert opens_all(live, world, leaked)
+    live.trigger("pme_leak_response", {"models": [models[2]], "reason": "seen in a ticket"})
+
+    def healed() -> bool:
+        now = shared_token(live, world)
+        return now != leaked and opens_all(live, world, now)
+
+    print(json.dumps({"slots": SHARED, "healed after": round(until(healed, 180, "the healing"), 1)}))
+    assert leaked is not None
+    assert not world.tokens[leaked].alive(world.now())
+
+    old = shared_token(live, world)
+    with services.database.write(RunContext("cli")) as tx:
+        made = services.server_now() - timedelta(hours=14)
+        ours = links.c.audience == "portal", links.c.state == State.LIVE
+        tx.execute(update(links).where(*ours).values(minted_at=made, valid_until=made + timedelta(hours=24)))
+    live.seconds("pme_link_keeper")
+    until(
+        lambda: shared_token(live, world) != old and opens_all(live, world, shared_token(live, world)), 120, "renewal"
+    )
+    (row,) = [row for row in rows(services, "live") if row.audience == "portal" and not row.retire_at]
+    assert row.opens == tuple(sorted(models))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+@pytest.mark.skipif(not SDK.exists(), reason="needs the vendor's SDK, which make node installs")
+def test_the_page_names_the_slots_of_a_shared_token_and_the_vendors_sdk_opens_each_of_its_models(
+    live: DrivenAirflow, world: World
+) -> None:
+    models = models_of(world)["portal"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(live.address)
+        page.locator("input[name=username]").fill(USER)
+        page.locator("input[name=password]").fill(live.password)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{live.address}/")
+        page.goto(f"{live.address}/pme/?view=now&audience=portal")
+        expect(page.locator("tbody .badge.live")).to_have_count(SHARED, timeout=60_000)
+        page.get_by_role("link", name=world.models[models[0]]["name"]).first.click()
+        for model_id in models:
+            expect(
+                page.get_by_text(re.compile(f"{model_id}|{re.escape(world.models[model_id]['name'])}")).first
+            ).to_be_visible()
+        with serving_app(lambda _: site(live.home / "portal")) as address:
+            for model_id in models[:2]:
+                opened = Opened(browser, f"{address}/{model_id}/embed.html", [])
+                opened.wait(events("connected", 1))
+                opened.wait("!events.some(t => t[0] === 'failed')")
+                assert model_id in opened.showcase.url
+                assert (opened.state, opened.breaks) == ("live", 0)
+
+
+@pytest.mark.timeout(scaled(600, 1800))
+def test_tokens_killed_outside_of_airflow_are_all_found_and_healed_by_one_run_of_the_keeper(
+    live: DrivenAirflow, world: World, services: Services
+) -> None:
+    def ours() -> list[LinkRow]:
+        return [row for row in rows(services, "live") if row.audience == "resale" and row.usable]
+
+    def probes(work: Callable[[], Any]) -> int:
+        before = world.counts.get("requests:probe", 0)
+        work()
+        return world.counts.get("requests:probe", 0) - before
+
+    quiet = []
+    while len([row for row in ours() if row.verified]) <= SPARED:
+        quiet.append(probes(lambda: live.seconds("pme_link_keeper")))
+    live.call("PATCH", "dags/pme_link_keeper", {"is_paused": True})
+    until(
+        lambda: not live.call("GET", "dags/pme_link_keeper/dagRuns", state="running")["dag_runs"], 120, "the runs' end"
+    )
+    asked = sorted(row.fingerprint or "" for row in ours() if row.verified)
+    spared = set(asked[:SPARED])
+    by_digest = {fingerprint(AccessToken(token)): token for token in world.tokens}
+    dead = {row.fingerprint or "" for row in ours()} - spared
+    for digest in dead:
+        world.revoke(by_digest[digest])
+    assert len(dead) == KILLED
+    live.call("PATCH", "dags/pme_link_keeper", {"is_paused": False})
+    took = []
+    busy = probes(lambda: took.append(live.seconds("pme_link_keeper")))
+    shown = {shown_token(live, model_id, "resale") for model_id in models_of(world)["resale"]}
+    alive = {issued.token for issued in world.alive()}
+    with services.database.read() as tx:
+        found = {event["fingerprint"] for event in audit.export_events(tx) if event["event"] == "found_dead"}
+    print(json.dumps({"killed": KILLED, "seconds": took, "requests of the run": busy, "of quiet runs": quiet}))
+    assert found == dead
+    assert shown <= alive
+    assert {by_digest[digest] for digest in spared} <= shown
+    assert (
+        max(quiet, default=0) <= 3 * 3
+    )  # three audiences: a link each, and two requests to find out what can be asked
+    assert busy <= KILLED + SPARED + 3 + 4  # each link once, one of each other audience, and the trial of the probe
