@@ -101,7 +101,7 @@ def test_an_airflow_left_alone_starts_few_runs(tmp_path: Path) -> None:
         env = environment(tmp_path / "home", address, placements)
         with DrivenAirflow(tmp_path / "home", env) as live:
             live.wait_until_parsed("pme_nightly_rotation", *WATCHED)
-            assert live.wait_for("pme_nightly_rotation", live.trigger("pme_nightly_rotation")) == "success"
+            assert live.wait_for("pme_nightly_rotation", live.trigger("pme_nightly_rotation"), 400) == "success"
             wait_until_idle(live)
             before = runs_of(live)
             report["triggerer's share of a core, watching"] = share_of_a_core(live, IDLE_SECONDS)
