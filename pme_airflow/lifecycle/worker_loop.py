@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 
 from pme_airflow.api.limiter import Limiter
 from pme_airflow.clock import Clock
-from pme_airflow.lifecycle.garbage import fewer_collections
+from pme_airflow.garbage import fewer_collections
 
 __all__ = ["KEEP_ALIVE_SECONDS", "Landed", "Limits", "RequestLimits", "SlotLimits", "Worker", "WorkerLoop"]
 

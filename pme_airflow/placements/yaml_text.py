@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from pme_airflow.errors import PMEInputError
+from pme_airflow.garbage import fewer_collections
 
 __all__ = ["MAX_ENTRIES", "read_yaml"]
 
@@ -28,7 +29,8 @@ def read_yaml(text: str, name: str) -> Any:
             'query (models: {query: "*"}).'
         )
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - both are safe loaders
+        with fewer_collections():
+            return yaml.load(text, _Loader)  # noqa: S506 - both are safe loaders
     except yaml.YAMLError as error:
         position = getattr(error, "problem_mark", None)
         where = f" at line {position.line + 1}" if position else ""

@@ -339,6 +339,8 @@ def conversations() -> Iterator[Conversations]:
             mock.patch.dict(os.environ, {"AIRFLOW_HOME": str(home), "AIRFLOW_CONN_PME_DEFAULT": connection})
         )
         stack.enter_context(mock.patch("time.sleep"))
+        # with a clock that a pause does not move, waiting for a host's rate would be a busy loop
+        stack.enter_context(mock.patch("pme_airflow.targets.host_limits._CLOCK", FakeClock()))
         yield {
             "WordPress answers": (_wordpress, ["wordpress"], "seed"),
             "Slack answers": (_slack, ["slack"], "seed"),

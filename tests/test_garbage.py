@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pme_airflow.lifecycle.garbage import fewer_collections
+from pme_airflow.garbage import fewer_collections
 
 
 @pytest.fixture(autouse=True)
