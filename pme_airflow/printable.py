@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["MAX_PRINTED_CHARACTERS", "csv_cell", "plain_names", "printable"]
+__all__ = ["MAX_PRINTED_CHARACTERS", "csv_cell", "plain_names", "printable", "shape_of"]
 
 #: Longer texts are cut when they are printed.
 MAX_PRINTED_CHARACTERS = 1000
@@ -41,6 +41,17 @@ def plain_names(names: Iterable[object]) -> str:
     """Return names of settings for an error message; one that is no plain word may be a secret, and is not shown."""
     plain = [name for name in map(str, names) if _PLAIN_NAME.fullmatch(name)]
     return ", ".join(plain) or "a name that is not shown here"
+
+
+def shape_of(value: object) -> str:
+    """Return a description of a value of JSON for an error message, without a text that may be a secret."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}" if abs(value) < 1e15 else "a number that is too large"
+    if isinstance(value, str):
+        return f"{len(value)} characters of text"
+    return {"NoneType": "nothing", "dict": "an object", "list": "a list", "bool": "true or false"}.get(
+        type(value).__name__, f"a {type(value).__name__}"
+    )
 
 
 def csv_cell(value: object) -> object:

@@ -148,7 +148,7 @@ class _Refresh:
         if inspect.isawaitable(granted):
             granted = await granted
         if isinstance(granted, str):
-            return granted if granted.strip() else None
+            return granted if any(map(_is_visible, granted)) else None
         if granted is not None and type(granted) not in self._wrong_answers:
             self._wrong_answers.add(type(granted))
             log.error(
@@ -200,6 +200,10 @@ class _Refresh:
 
 
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
+
+
+def _is_visible(character: str) -> bool:
+    return character.isprintable() and not character.isspace()
 
 
 def _error_response(message: str, status: int, headers: dict[str, str] | None = None) -> Response:

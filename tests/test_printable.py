@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pme_airflow.printable import MAX_PRINTED_CHARACTERS, csv_cell, plain_names, printable
+from pme_airflow.printable import MAX_PRINTED_CHARACTERS, csv_cell, plain_names, printable, shape_of
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,12 @@ def test_names_that_are_no_plain_words_are_not_shown(names: list[str], shown: st
 def test_a_formula_behind_spaces_is_disarmed_too(space: str) -> None:
     assert str(csv_cell(f"{space}=1+1")).startswith("'")
     assert csv_cell(f"{space}text") == printable(f"{space}text", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [("a secret", "8 characters of text"), (1.5, "1.5"), (10**20, "a number that is too large"), (None, "nothing"),
+     ({"a": 1}, "an object"), ([1], "a list"), (True, "true or false"), ((), "a tuple")],
+)  # fmt: skip
+def test_the_shape_of_a_value_has_nothing_of_its_text(value: object, shape: str) -> None:
+    assert shape_of(value) == shape

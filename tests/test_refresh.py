@@ -206,7 +206,7 @@ def test_only_a_name_grants_access_and_what_is_none_is_logged_once(
         assert type(granted).__name__ in messages[0]
 
 
-@pytest.mark.parametrize("refused", [None, "", " ", "\n", False, 0])
+@pytest.mark.parametrize("refused", [None, "", " ", "\n", "\u200b", "\u2060\ufeff \u00ad", "\0", False, 0])
 def test_no_name_and_a_blank_one_grant_nothing(services: Services, refused: object) -> None:
     mint(services, "monday", [ONE])
     app = create_refresh_app(authorize=lambda *_: refused, audience="intranet", services=lambda: services)  # type: ignore[arg-type,return-value]

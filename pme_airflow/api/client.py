@@ -49,6 +49,7 @@ from pme_airflow.errors import (
     PMENotEnabledError,
     PMESharedTokenError,
 )
+from pme_airflow.printable import shape_of
 from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = ["DEFAULT_HOST", "NEVER_ISSUED", "ClientSettings", "PMEClient", "limiter_of"]
@@ -261,9 +262,9 @@ class PMEClient:
                     yield model
         if skipped:
             log.warning(
-                "The API listed %d models without a model id (%s first). They are skipped.",
+                "The API listed %d models without a model id; in place of the first is %s. They are skipped.",
                 len(skipped),
-                ascii(skipped[0])[:60],
+                shape_of(skipped[0]),
             )
 
     def model_names(self, model_ids: Sequence[str], seconds: float = 5.0) -> dict[str, str]:

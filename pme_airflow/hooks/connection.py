@@ -13,7 +13,7 @@ from pme_airflow.addresses import checked_base_url
 from pme_airflow.api.settings import DEFAULT_HOST, ClientSettings
 from pme_airflow.errors import PMEInputError
 from pme_airflow.hooks.connection_fields import API_ADDRESS, CLIENT_ID, CLIENT_SECRET, EXTRAS, PORT, extra_label
-from pme_airflow.printable import plain_names
+from pme_airflow.printable import plain_names, shape_of
 from pme_airflow.secrets import SecretStr
 
 __all__ = ["CONN_TYPE", "ConnectionSettings", "Extras"]
@@ -115,14 +115,14 @@ class ConnectionSettings:
 
 def _credential(value: object, label: str) -> str:
     if value is not None and not isinstance(value, str):
-        raise PMEInputError(f"{label}: expected a string, got {_shape(value)}. Write it in quotes.")
+        raise PMEInputError(f"{label}: expected a string, got {shape_of(value)}. Write it in quotes.")
     return value or ""
 
 
 def _host(connection: Any) -> str:
     host = connection.host or ""
     if not isinstance(host, str):
-        raise PMEInputError(f"{API_ADDRESS}: expected a string, got {_shape(host)}.")
+        raise PMEInputError(f"{API_ADDRESS}: expected a string, got {shape_of(host)}.")
     port = _port(connection.port)
     if not host.strip():
         return DEFAULT_HOST
@@ -164,7 +164,7 @@ def _json_object(value: object) -> Mapping[str, Any]:
             value = _json(value)
     if not isinstance(value, Mapping):
         raise PMEInputError(
-            f'Extra: expected a JSON object, got {_shape(value)}. Write it as {{"ledger_conn_id": "…"}}, or leave it '
+            f'Extra: expected a JSON object, got {shape_of(value)}. Write it as {{"ledger_conn_id": "…"}}, or leave it '
             "empty."
         )
     return value
@@ -180,7 +180,7 @@ def _json(text: str) -> object:
 def _text(given: Mapping[str, Any], name: str) -> str | None:
     value = given.get(name)
     if value is not None and not isinstance(value, str):
-        raise PMEInputError(f"{extra_label(name)}: expected a string, got {_shape(value)}.")
+        raise PMEInputError(f"{extra_label(name)}: expected a string, got {shape_of(value)}.")
     return value.strip() or None if value is not None else None
 
 
@@ -196,7 +196,7 @@ def _number(given: Mapping[str, Any], name: str, default: float) -> float:
     if number is None or not field.least <= number <= field.most or (whole and number != int(number)):
         kind = "a whole number" if whole else "a number"
         raise PMEInputError(
-            f"{extra_label(name)}: expected {kind} from {field.least:g} to {field.most:g}, got {_shape(value)}."
+            f"{extra_label(name)}: expected {kind} from {field.least:g} to {field.most:g}, got {shape_of(value)}."
         )
     return number
 
@@ -214,13 +214,3 @@ def _keys(given: Mapping[str, Any]) -> tuple[SecretStr, ...]:
             f"{extra_label('seal_keys')}: expected a list of strings, newest first (or strings separated by commas)."
         )
     return tuple(SecretStr(key.strip()) for key in value)
-
-
-def _shape(value: object) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:g}" if abs(value) < 1e15 else "a number that is too large"
-    if isinstance(value, str):
-        return f"{len(value)} characters of text"
-    return {"NoneType": "nothing", "dict": "an object", "list": "a list", "bool": "true or false"}.get(
-        type(value).__name__, f"a {type(value).__name__}"
-    )

@@ -56,7 +56,7 @@ _BEARER_MASKED = re.compile(
     re.IGNORECASE,
 )
 
-#: Escapes of URLs, JSON, JavaScript and HTML, colours of terminals, and invisible characters.
+#: Escapes of URLs, JSON, JavaScript and HTML, full-width forms, colours of terminals, and invisible characters.
 _ESCAPE = re.compile(
     r"%(?P<percent>[0-9A-Fa-f]{2})"
     r"|(?:\\u|%u)(?P<unicode>[0-9A-Fa-f]{4})"
@@ -65,9 +65,12 @@ _ESCAPE = re.compile(
     r"|&#0*(?P<decimal>[0-9]{1,7});?"
     r"|&(?P<named>[A-Za-z][A-Za-z0-9]{1,31};)"
     r"|\\(?P<escaped>[/\"'+])"
+    r"|(?P<wide>[\uff01-\uff5e])"
     r"|\x1b\[[0-9;]{0,32}[A-Za-z]"
     r"|[\0\u00ad\u200b-\u200d\u2060\ufeff]"
 )
+#: How far the full-width form of a character of ASCII is from it.
+_WIDE = 0xFEE0
 _QUOTED_PRINTABLE = re.compile(r"=(?:(?P<percent>[0-9A-F]{2})|\r?\n)")
 #: A link in JSON in HTML in a URL is decoded three times.
 _MAX_LEVELS = 4
@@ -166,6 +169,8 @@ def _character(match: re.Match[str]) -> str:
         return ""
     if kind == "escaped":
         return value
+    if kind == "wide":
+        return chr(ord(value) - _WIDE)
     if kind == "named":
         return html.entities.html5.get(value, match[0])
     code = int(value, 10 if kind == "decimal" else 16)

@@ -107,7 +107,7 @@ def test_decodings_begin_with_the_text_itself_and_end_once_nothing_is_left_to_de
     ("escaped", "plain"),
     [("%2b", "+"), ("\\u002B", "+"), ("%u002b", "+"), ("\\x2b", "+"), ("&#43;", "+"), ("&#043", "+"), ("&#x2B;", "+"),
      ("&#X02b;", "+"), ("&plus;", "+"), ("&nbsp;", "\u00a0"), ("\\/", "/"), ("\x1b[1;31m", ""), ("\0", ""),
-     ("\u200b", ""), ("=2B", "+"), ("=\r\n", ""), ("=\n", "")],
+     ("\u200b", ""), ("=2B", "+"), ("\uff0b", "+"), ("=\r\n", ""), ("=\n", "")],
 )  # fmt: skip
 def test_each_escape_is_decoded(escaped: str, plain: str) -> None:
     assert f"a{plain}b" in list(decodings(f"a{escaped}b"))
@@ -127,6 +127,7 @@ _WRAPPERS: list[Callable[[str], str]] = [
     lambda text: base64.b64encode(text.encode()).decode(),
     lambda text: f"<p>{text}</p>",
     lambda text: "\0".join(text),
+    lambda text: "".join(chr(ord(character) + 0xFEE0) if "!" <= character <= "~" else character for character in text),
 ]
 
 
