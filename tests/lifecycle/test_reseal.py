@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 
 from pme_airflow.dev.emulator import World
-from pme_airflow.ledger import audit
+from pme_airflow.durations import Validity
+from pme_airflow.ledger import audit, flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle import reseal as module
 from pme_airflow.lifecycle.reseal import ResealResult, reseal
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.viewer_links import ViewerLinkRequest, mint_for_viewer
 from pme_airflow.sealing import Sealer
 from pme_airflow.secrets import SecretStr
 from tests.conftest import MODELS, SECRET
+from tests.lifecycle.conftest import SHARED_MODELS
 from tests.support.rooms import Shelf, mint, publish, rows, sweep
 
 ALL = list(MODELS)[:5]
@@ -72,13 +75,28 @@ def test_a_rotation_leaves_nothing_dark_or_unrevocable_at_any_step(services: Ser
         assert mint(now, f"keeper{number}", ALL).links == len(ALL)
         assert all(world.tokens[token].alive(world.now()) for token in shelf.shown.values())
     last = with_keys(services, ROTATIONS[name][-1][0], *ROTATIONS[name][-1][1:])
-    from pme_airflow.ledger import flags
-
     with services.database.write(RunContext("cli")) as tx:
         flags.flag(tx, "leaked", audiences=["intranet"])
     result = sweep(last)
     assert not result.unopened
     assert world.alive() == []
+
+
+def test_tokens_of_several_models_and_of_viewers_move_with_the_others(
+    shared_services: Services, shared_world: World
+) -> None:
+    before, models = shared_services, SHARED_MODELS[:6]
+    mint(before, "monday", models, models_per_token=3)
+    viewers = ViewerLinkRequest(models[0], "intranet", "ada", Validity(600))
+    mint_for_viewer(before, viewers)
+    assert resealed(with_keys(before, NEW, f"open:{SECRET}")).moved == 3
+    after = with_keys(before, NEW)
+    assert opens_all(after)
+    assert not list(filter(None, (opened for _, opened in before.live_links())))
+    with after.database.write(RunContext("cli")) as tx:
+        flags.flag(tx, "leaked", audiences=["intranet"])
+    assert not sweep(after).unopened
+    assert shared_world.alive() == []
 
 
 def test_links_that_no_key_opens_are_named_by_their_key(services: Services, caplog: pytest.LogCaptureFixture) -> None:

@@ -43,6 +43,8 @@ def port_of(address: str) -> int | None:
         "evil.example", "evil.example:{port}", "127.0.0.1.evil.example:{port}", "localhost.evil.example:{port}",
         "evil-localhost:{port}", "user@127.0.0.1:{port}", "127.0.0.1:{port}@evil.example", "0.0.0.0:{port}",
         "169.254.169.254", "[::2]:{port}", "[::1].evil.example", "::1", "127.0.0.1:port", "127.0.0.1, evil.example", "",
+        "evil.example.", "localhost%00.evil.example", "localhost\tevil.example", "xn--localhost-:{port}",
+        "127.0.0.1%2eevil.example", "[::ffff:169.254.169.254]:{port}",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/_emulator/truth", "/show", "/models/x"])
