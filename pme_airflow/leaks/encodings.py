@@ -9,7 +9,7 @@ import base64
 import html.entities
 import re
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "MASK",
@@ -90,9 +90,13 @@ def tokens_in(text: str, *, bare: bool = False) -> list[str]:
     :param bare: whether a text that is nothing but one word counts as a token; a token followed by punctuation is
         then returned without it as well, since only the ledger can say which of the two it is.
     """
+    return _tokens_in(text, decodings(text), bare=bare)
+
+
+def _tokens_in(text: str, forms: Iterable[str], *, bare: bool) -> list[str]:
     word = text.strip().strip("<>\"'`")
     is_word = bare and bool(_WORD.match(word))
-    found = [word] if is_word else [token for decoded in decodings(text) for token in _bearer_tokens(decoded)]
+    found = [word] if is_word else [token for form in forms for token in _bearer_tokens(form)]
     if bare:
         found += _decoded_words(word)
     if bare:
@@ -106,8 +110,9 @@ def candidates_in(text: str) -> list[str]:
     These are the tokens that :func:`tokens_in` returns for a text that may be a token itself, and the words that have
     the shape of one.
     """
-    shaped = (match[0] for decoded in decodings(text) for match in _TOKEN_SHAPE.finditer(decoded))
-    return list(dict.fromkeys([*tokens_in(text, bare=True), *shaped]))
+    forms = list(decodings(text))
+    shaped = (match[0] for form in forms for match in _TOKEN_SHAPE.finditer(form))
+    return list(dict.fromkeys([*_tokens_in(text, forms, bare=True), *shaped]))
 
 
 def is_masked(text: str) -> bool:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pme_airflow.leaks.encodings import decodings, redact, tokens_in
+from pme_airflow.leaks.encodings import candidates_in, decodings, redact, tokens_in
 from pme_airflow.leaks.token_matcher import TokenMatcher
 from pme_airflow.secrets import AccessToken
 from tests.support.leaked import ENCODINGS, TOKEN, link
@@ -119,6 +119,13 @@ def test_what_is_no_escape_is_left_as_it_is(text: str) -> None:
     assert TOKEN in tokens_in(f"{text} {link()}")
 
 
+@pytest.mark.parametrize("written", [link(), f"auth=Bearer+{TOKEN}", TOKEN])
+def test_a_token_in_full_width_is_found_and_masked(written: str) -> None:
+    wide = "".join(chr(ord(character) + 0xFEE0) if "!" <= character <= "~" else character for character in written)
+    assert TOKEN in candidates_in(f"see {wide} there")
+    assert not candidates_in(redact(f"see {wide} there"))
+
+
 _WRAPPERS: list[Callable[[str], str]] = [
     lambda text: quote(text, safe=""),
     html.escape,
@@ -127,7 +134,6 @@ _WRAPPERS: list[Callable[[str], str]] = [
     lambda text: base64.b64encode(text.encode()).decode(),
     lambda text: f"<p>{text}</p>",
     lambda text: "\0".join(text),
-    lambda text: "".join(chr(ord(character) + 0xFEE0) if "!" <= character <= "~" else character for character in text),
 ]
 
 

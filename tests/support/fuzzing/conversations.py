@@ -233,7 +233,7 @@ def _api(data: bytes) -> str:
     messages: list[str] = []
     wanted = [MintRequest(MODEL, Validity(600)), MintRequest("yyHDFKzPzvN", Validity(600))]
     for call in (
-        client.check_credentials, client.check_enabled, lambda: list(client.models()), lambda: client.mint(wanted),
+        client.check_credentials, client.check_enabled, lambda: len(list(client.models())), lambda: client.mint(wanted),
         lambda: client.revoke([AccessToken(TOKEN), AccessToken("r" * 25)]),
     ):  # fmt: skip
         outcome = _attempt(messages, call)
