@@ -47,6 +47,12 @@ def test_options_of_the_connection_are_returned(define: Define) -> None:
     assert options == {"ServerSideEncryption": "aws:kms"}
 
 
+@pytest.mark.parametrize("scheme", ["abc", "https", "s4"])
+def test_a_store_that_airflow_does_not_know_is_named_with_a_cure(scheme: str) -> None:
+    with pytest.raises(PMEInputError, match=rf"path: this Airflow knows no store {scheme}://. Use file, s3"):
+        storage_root(f"{scheme}://bucket/out")
+
+
 @pytest.mark.parametrize(
     "extra",
     [
