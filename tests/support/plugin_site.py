@@ -176,9 +176,6 @@ class PluginPlace(BehindProxy):
         and editors use the REST API alone.
     """
 
-    #: Whether somebody saves in the block editor.
-    in_editor = True
-
     def __init__(
         self, proxy: Proxy, site: PluginSite, models: Sequence[str], world: World, browser: Browser | None = None
     ) -> None:
@@ -194,7 +191,7 @@ class PluginPlace(BehindProxy):
         for model, page in self.built.items():
             site.build(page, f'[pme model="{model}" height="300"]')
         self.browser = browser
-        self.editor = signed_in(browser, site.site) if browser and self.in_editor else None
+        self.editor = signed_in(browser, site.site) if browser else None
         self.days = 0
 
     def _keep_time(self) -> None:
@@ -258,8 +255,6 @@ class PluginPlace(BehindProxy):
 
 class SecondSitePlace(PluginPlace):
     """The second site of a network: each day a visitor without the right is shown a notice in place of the spaces."""
-
-    in_editor = False
 
     def live_on(self) -> None:
         super().live_on()

@@ -45,6 +45,18 @@ def test_an_account_has_its_role(site: Site) -> None:
         author.call("POST", f"pages/{page}", {"content": "mine"})
 
 
+@pytest.mark.parametrize("pretty", [False, True])
+def test_signing_in_leads_to_the_dashboard(site: Site, pretty: bool) -> None:
+    site.set_up(revisions_plugin=False, pretty=pretty)
+    browser = requests.Session()
+    browser.get(f"{site.address}/wp-login.php", timeout=60)
+    answer = browser.post(
+        f"{site.address}/wp-login.php", data={"log": site.user, "pwd": site.login_password, "testcookie": 1}, timeout=60
+    )
+    assert answer.url == f"{site.address}/wp-admin/"
+    assert "<title>Dashboard" in answer.text
+
+
 def test_the_set_up_is_what_was_asked_for(site: Site) -> None:
     assert requests.get(f"{site.address}/wp-json/wp/v2/types", timeout=60).status_code == 200
     assert not (site.root / "wp-content" / "mu-plugins" / "pme-revisions.php").exists()
