@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from pme_airflow.clock import SystemClock
 from pme_airflow.dev.emulator import Settings, World
@@ -24,11 +24,12 @@ from pme_airflow.ledger.tables import links
 from tests.support.live import DrivenAirflow
 from tests.support.scale import scaled
 
-IDLE_SECONDS = scaled(30, 3600)
+IDLE_SECONDS = scaled(20, 3600)
 PAUSED_SECONDS = scaled(0, 900)
 MODELS = scaled(5, 200)
 #: The links fall due one after the other within this time.
-DUE_SECONDS = scaled(10, 600)
+DUE_SECONDS = scaled(0, 600)
+DAY = timedelta(days=1)
 WATCHED = ("pme_revocation_sweep", "pme_link_keeper")
 PLACEMENTS = """
 - audience: intranet
@@ -64,6 +65,18 @@ def wait_until_idle(live: DrivenAirflow) -> None:
         quiet = quiet + 1 if not any(active) else 0
 
 
+def wait_until_retired(home: Path) -> None:
+    """In the full form: wait until no replaced link is left. Airflow starts the nightly DAG that is due by itself too."""
+    database = Database(sqlite_engine(home / LEDGER_FILE), SystemClock())
+    waiting = select(func.count()).where(links.c.state == "live", links.c.retire_at.is_not(None))
+    until = time.monotonic() + scaled(0, 1500)
+    while time.monotonic() < until:
+        time.sleep(10)
+        with database.read() as tx:
+            if not tx.scalar(waiting):
+                return
+
+
 def triggerer_seconds(live: DrivenAirflow) -> float:
     """The processor time of the triggerer and the processes below it."""
     total = 0.0
@@ -88,10 +101,21 @@ def make_due(home: Path, seconds: float) -> None:
         found = tx.scalars(select(links.c.seq).where(links.c.state == "live").order_by(links.c.seq)).all()
         for place, seq in enumerate(found):
             end = tx.now() + timedelta(hours=12) - timedelta(minutes=15, seconds=-seconds * place / len(found))
-            tx.execute(update(links).where(links.c.seq == seq).values(valid_until=end))
+            tx.execute(update(links).where(links.c.seq == seq).values(valid_until=end, minted_at=end - DAY))
 
 
-@pytest.mark.timeout(IDLE_SECONDS + PAUSED_SECONDS + 2 * DUE_SECONDS + 900)
+def renewed_in(live: DrivenAirflow, world: World) -> dict[str, int]:
+    """Let all links fall due one after the other; how many runs of the keeper renew them."""
+    minted, before = world.counts["minted"], runs_of(live)
+    make_due(live.home, DUE_SECONDS)
+    until = time.monotonic() + DUE_SECONDS + 1200
+    while world.counts["minted"] < minted + MODELS and time.monotonic() < until:
+        time.sleep(1)
+    renewing = [run for run in runs_of(live) if run not in before and run[0] == "pme_link_keeper"]
+    return {"renewed": world.counts["minted"] - minted, "keeper runs for them": len(renewing)}
+
+
+@pytest.mark.timeout(IDLE_SECONDS + PAUSED_SECONDS + 2 * DUE_SECONDS + scaled(600, 3600))
 def test_an_airflow_left_alone_starts_few_runs(tmp_path: Path) -> None:
     world = World(Settings(client_secret=SECRET, models=sample_models(MODELS)))
     first, second = list(world.models)[: MODELS // 2], list(world.models)[MODELS // 2 :]
@@ -102,11 +126,13 @@ def test_an_airflow_left_alone_starts_few_runs(tmp_path: Path) -> None:
         with DrivenAirflow(tmp_path / "home", env) as live:
             live.wait_until_parsed("pme_nightly_rotation", *WATCHED)
             assert live.wait_for("pme_nightly_rotation", live.trigger("pme_nightly_rotation"), 400) == "success"
+            wait_until_retired(live.home)
             wait_until_idle(live)
             before = runs_of(live)
             report["triggerer's share of a core, watching"] = share_of_a_core(live, IDLE_SECONDS)
             idle = Counter(kind for run, kind in runs_of(live).items() if run not in before)
             report["runs of sweep and keeper while idle"] = dict(idle)
+            print(report, flush=True)
             if PAUSED_SECONDS:
                 for dag_id in WATCHED:
                     live.call("PATCH", f"dags/{dag_id}", {"is_paused": True})
@@ -115,18 +141,11 @@ def test_an_airflow_left_alone_starts_few_runs(tmp_path: Path) -> None:
                 for dag_id in WATCHED:
                     live.call("PATCH", f"dags/{dag_id}", {"is_paused": False})
                 wait_until_idle(live)
-            minted, before = world.counts["minted"], runs_of(live)
-            make_due(live.home, DUE_SECONDS)
-            until = time.monotonic() + DUE_SECONDS + 1200
-            while world.counts["minted"] < minted + MODELS and time.monotonic() < until:
-                time.sleep(1)
-            renewing = [run for run in runs_of(live) if run not in before and run[0] == "pme_link_keeper"]
-            report["links that fell due"] = MODELS
-            report["renewed"] = world.counts["minted"] - minted
-            report["keeper runs for them"] = len(renewing)
+            if DUE_SECONDS:
+                report |= renewed_in(live, world)
     print(report)
     # By time both DAGs run seldom: at the hours' quarters and halves. Nothing wakes them while nothing is due.
     assert set(idle) <= {"scheduled"}
     assert idle.total() <= scaled(2, 7)
-    assert report["renewed"] == MODELS
-    assert len(renewing) <= 3
+    assert report.get("renewed", MODELS) == MODELS
+    assert report.get("keeper runs for them", 0) <= 3
