@@ -82,7 +82,7 @@ def read_bool(value: object, name: str) -> bool:
 def _literal(text: str, default: Any) -> Any:
     """Parse JSON or a Python literal."""
     for parse in (json.loads, ast.literal_eval):
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+        with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             return parse(text)
     return default
 

@@ -27,6 +27,12 @@ def test_model_ids_are_read_in_each_form(models: object) -> None:
     assert read_models(models) == IDS
 
 
+@pytest.mark.parametrize("text", ["{[]}", "{{}: 1}", "[{[]}]"])
+def test_a_literal_that_python_cannot_make_is_refused_by_name(text: str) -> None:
+    with pytest.raises(PMEInputError, match="models"):
+        read_models(text)
+
+
 def test_a_set_of_ids_is_read() -> None:
     assert set(read_models(frozenset(IDS))) == set(IDS)
 
