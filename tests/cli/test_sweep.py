@@ -38,7 +38,7 @@ def test_a_link_that_is_alive_after_the_sweep_is_named_and_ends_with_one(
     connection: dict[str, Any],
 ) -> None:  # fmt: skip
     run("ledger", "flag", "--stdin", stdin=tokens[0])
-    monkeypatch.setattr("pme_airflow.cli.deadlines.MAX_WAIT", timedelta(seconds=0.5))
+    monkeypatch.setattr("pme_airflow.cli.deadlines.MAX_WAIT", timedelta(seconds=3))
     pme_in_environment(monkeypatch, tmp_path / "home", **{**connection, "host": "http://127.0.0.1:1"})
     done = run("sweep", *words)
     assert done.exit_code == 1
