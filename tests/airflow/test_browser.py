@@ -13,10 +13,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.playground.home import environment
-from pme_airflow.dev.playground.live import USER
 from tests.conftest import MODELS, SECRET
 from tests.support.home import ROOT, AirflowHome
-from tests.support.live import DrivenAirflow
+from tests.support.live import DrivenAirflow, sign_in
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
@@ -52,11 +51,7 @@ def test_the_form_and_its_test_button(browser: Browser, address: str, world: Wor
     )
     with DrivenAirflow(tmp_path / "home", env) as live:
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(live.address)
-        page.locator("input[name=username]").fill(USER)
-        page.locator("input[name=password]").fill(live.password)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{live.address}/")
+        sign_in(page, live)
         good = {"login": world.settings.client_id, "password": SECRET, "host": address, "port": urlsplit(address).port}
         _add(page, live, "pme_good", good)
         _add(page, live, "pme_wrong", {**good, "password": "not-the-secret"})

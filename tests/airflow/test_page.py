@@ -27,7 +27,7 @@ from pme_airflow.ledger.tables import links, models
 from pme_airflow.ledger.tables import publications as slots
 from tests.support.databases import fields_of
 from tests.support.ledgers import change, ledger_at, mint, task
-from tests.support.live import DrivenAirflow
+from tests.support.live import DrivenAirflow, sign_in
 from tests.support.postgres import KillablePostgres, killable_postgres
 
 CHROMIUM = shutil.which("chromium")
@@ -126,11 +126,7 @@ class Visit:
         self.page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
         self.page.on("console", lambda message: self._note(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(live.address)
-        self.page.locator("input[name=username]").fill(user)
-        self.page.locator("input[name=password]").fill(password)
-        self.page.get_by_role("button", name="Sign in").click()
-        self.page.wait_for_url(f"{live.address}/")
+        sign_in(self.page, live, user, password)
 
     def _note(self, text: str) -> None:
         if "Content Security Policy" in text:

@@ -12,15 +12,13 @@ import psutil
 import pytest
 from sqlalchemy import func, select, update
 
-from pme_airflow.clock import SystemClock
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.dev.emulator.server import serving
 from pme_airflow.dev.playground.home import SECRET, environment
 from pme_airflow.hooks.ledger_engines import LEDGER_FILE
-from pme_airflow.ledger.database import Database
-from pme_airflow.ledger.engines import sqlite_engine
 from pme_airflow.ledger.tables import links
+from tests.support.ledgers import ledger_at
 from tests.support.live import DrivenAirflow
 from tests.support.scale import scaled
 
@@ -67,7 +65,7 @@ def wait_until_idle(live: DrivenAirflow) -> None:
 
 def wait_until_retired(home: Path) -> None:
     """In the full form: wait until no replaced link is left. Airflow starts the nightly DAG that is due by itself too."""
-    database = Database(sqlite_engine(home / LEDGER_FILE), SystemClock())
+    database = ledger_at(f"sqlite:///{home / LEDGER_FILE}")
     waiting = select(func.count()).where(links.c.state == "live", links.c.retire_at.is_not(None))
     until = time.monotonic() + scaled(0, 1500)
     while time.monotonic() < until:
@@ -96,7 +94,7 @@ def share_of_a_core(live: DrivenAirflow, seconds: float) -> float:
 
 def make_due(home: Path, seconds: float) -> None:
     """Give the live links ends that bring them below the margin one after the other, within some time."""
-    database = Database(sqlite_engine(home / LEDGER_FILE), SystemClock())
+    database = ledger_at(f"sqlite:///{home / LEDGER_FILE}")
     with database.write() as tx:
         found = tx.scalars(select(links.c.seq).where(links.c.state == "live").order_by(links.c.seq)).all()
         for place, seq in enumerate(found):

@@ -22,7 +22,6 @@ from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.dev.emulator.server import serving, serving_app
 from pme_airflow.dev.emulator.world import IssuedToken
 from pme_airflow.dev.playground.home import SECRET, environment
-from pme_airflow.dev.playground.live import USER
 from pme_airflow.hooks.ledger_engines import LEDGER_FILE
 from pme_airflow.ledger import audit
 from pme_airflow.ledger.links import LinkRow
@@ -32,7 +31,7 @@ from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
-from tests.support.live import DrivenAirflow
+from tests.support.live import DrivenAirflow, sign_in
 from tests.support.rooms import demand, mint, rows, services_at
 from tests.support.scale import scaled
 from tests.support.showcase import CHROMIUM, SDK, Opened, events, site
@@ -254,11 +253,7 @@ def test_the_page_names_the_slots_of_a_shared_token_and_the_vendors_sdk_opens_ea
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.goto(live.address)
-        page.locator("input[name=username]").fill(USER)
-        page.locator("input[name=password]").fill(live.password)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{live.address}/")
+        sign_in(page, live)
         page.goto(f"{live.address}/pme/?view=now&audience=portal")
         expect(page.locator("tbody .badge.live")).to_have_count(SHARED, timeout=60_000)
         page.get_by_role("link", name=world.models[models[0]]["name"]).first.click()

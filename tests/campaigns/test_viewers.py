@@ -20,9 +20,10 @@ from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.conftest import MODELS, SECRET
+from tests.support.clocks import SharedClock
 from tests.support.rooms import rows, services_at, sweep
 from tests.support.scale import scaled
-from tests.support.viewers import FileClock, RefreshWorker
+from tests.support.viewers import START, RefreshWorker
 
 VIEWERS = scaled(100, 1000)
 #: Seconds between two viewers: 1,000 come in an hour.
@@ -38,7 +39,7 @@ SPACES = list(MODELS)[:10]
 class Portal:
     """Two workers of the refresh app, and what each viewer was given."""
 
-    def __init__(self, services: Services, world: World, clock: FileClock, where: tuple[str, str, str, Path]) -> None:
+    def __init__(self, services: Services, world: World, clock: SharedClock, where: tuple[str, str, str, Path]) -> None:
         self.services, self.world, self.clock, self.where = services, world, clock, where
         self.workers = [RefreshWorker(where) for _ in range(2)]
         self.chance = random.Random(16)
@@ -110,7 +111,7 @@ class Portal:
 
 @pytest.fixture
 def portal(world: World, address: str, tmp_path: Path) -> Iterator[Portal]:
-    clock = FileClock(tmp_path / "clock")
+    clock = SharedClock(START, tmp_path / "clock")
     world.now = clock.now  # type: ignore[method-assign]
     ledger = f"sqlite:///{tmp_path}/ledger.db"
     services = services_at(address, ledger, SECRET, clock)

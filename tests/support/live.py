@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pme_airflow.dev.playground.home import PlaygroundError
-from pme_airflow.dev.playground.live import LiveAirflow
+from pme_airflow.dev.playground.live import USER, LiveAirflow
 
-__all__ = ["DrivenAirflow"]
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+__all__ = ["DrivenAirflow", "sign_in"]
 
 
 class DrivenAirflow(LiveAirflow):
@@ -39,3 +43,12 @@ class DrivenAirflow(LiveAirflow):
         run = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")
         begun, ended = (datetime.fromisoformat(run[at].replace("Z", "+00:00")) for at in ("start_date", "end_date"))
         return (ended - begun).total_seconds()
+
+
+def sign_in(page: Page, live: LiveAirflow, user: str = USER, password: str | None = None) -> None:
+    """Sign in to a running Airflow in a browser, as its administrator by default."""
+    page.goto(live.address)
+    page.locator("input[name=username]").fill(user)
+    page.locator("input[name=password]").fill(live.password if password is None else password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{live.address}/")

@@ -16,10 +16,9 @@ from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.samples import sample_models
 from pme_airflow.dev.emulator.server import serving
 from pme_airflow.dev.playground.home import ROOT, SECRET, all_published, environment
-from pme_airflow.dev.playground.live import USER
 from pme_airflow.dev.playground.places import serving_places, serving_showroom
 from pme_airflow.dev.playground.wordpress import Site
-from tests.support.live import DrivenAirflow
+from tests.support.live import DrivenAirflow, sign_in
 
 __all__ = ["PICTURES", "main"]
 
@@ -169,11 +168,7 @@ def main() -> int:
         )
         page = browser.new_page(viewport={"width": WIDTH, "height": 900}, locale="en-GB", timezone_id="UTC")
         page.set_default_timeout(60_000)
-        page.goto(live.address)
-        page.locator("input[name=username]").fill(USER)
-        page.locator("input[name=password]").fill(live.password)
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{live.address}/")
+        sign_in(page, live)
         stage = Stage(page, live, world, showroom, run_id)
         for name, take in PICTURES.items():
             take(stage)

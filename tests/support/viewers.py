@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 import multiprocessing
 import os
 import signal
 import socket
-import struct
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,10 @@ import requests
 import uvicorn
 
 from pme_airflow.refresh import MintLimits, create_refresh_app
+from tests.support.clocks import SharedClock
 from tests.support.rooms import services_at
 
-__all__ = ["FileClock", "RefreshWorker"]
+__all__ = ["START", "RefreshWorker"]
 
 START = datetime(2026, 5, 1, 9, tzinfo=timezone.utc)
 _UNLIMITED = 1_000_000
@@ -28,30 +27,8 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([__name__])
 
 
-class FileClock:
-    """Virtual time in a file, for several processes: what sleeps moves it on."""
-
-    def __init__(self, path: Path) -> None:
-        if not path.exists():
-            path.write_bytes(bytes(8))
-        with path.open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), 8)
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.monotonic())
-
-    def monotonic(self) -> float:
-        return float(struct.unpack("d", self._memory[:8])[0])
-
-    def sleep(self, seconds: float) -> None:
-        self.advance(max(0.0, seconds))
-
-    def advance(self, seconds: float) -> None:
-        self._memory[:8] = struct.pack("d", self.monotonic() + seconds)
-
-
 def _serve(api: str, ledger: str, secret: str, clock: Path, ready: Connection) -> None:
-    services = services_at(api, ledger, secret, FileClock(clock))
+    services = services_at(api, ledger, secret, SharedClock(START, clock))
     app = create_refresh_app(
         authorize=lambda request, model_id: request.headers.get("X-User"), audience="intranet", mint="10m",
         requests_per_minute=_UNLIMITED, mint_limits=MintLimits(_UNLIMITED, _UNLIMITED, _UNLIMITED),

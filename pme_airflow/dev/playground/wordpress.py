@@ -69,8 +69,9 @@ clean_blog_cache($id);
 #: Drops a second site's folder from a file's path, as a web server's rewrite rules do for a multisite in folders, and
 #: gives a folder's address to the folder's own script: without it /wp-admin/ is sent to itself, or to the theme.
 _ROUTER = """<?php
-$path = preg_replace('#^/second(?=/)#', '', parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH));
-$own = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH) === $path;
+$asked = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH);
+$path = preg_replace('#^/second(?=/)#', '', $asked);
+$own = $asked === $path;
 if (substr($path, -1) === '/' && is_file(__DIR__ . $path . 'index.php')) $path .= 'index.php';
 if ($path !== '/' && is_file(__DIR__ . $path) && substr($path, -4) !== '.php') {
     if ($own) return false;

@@ -34,7 +34,7 @@ from pme_airflow.secrets import SecretStr
 from pme_airflow.targets.base import ShownLink, Target
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from tests.support.crashes.seam import Seam, Strike
-from tests.support.crashes.truth import HOST, SECRET, SharedClock, Truth, VirtualTransport
+from tests.support.crashes.truth import HOST, SECRET, StageClock, Truth, VirtualTransport
 from tests.support.rooms import CLIENT
 
 MODELS = ("ModelAAAAAA", "ModelBBBBBB", "ModelCCCCCC")
@@ -148,7 +148,7 @@ class Stage:
     def __init__(self, address: str, folder: Path) -> None:
         self.address = address
         self.kind = make_url(address).get_backend_name()
-        self.clock = SharedClock()
+        self.clock = StageClock()
         self.seam = Seam()
         self.truth = Truth(folder / "truth", dict.fromkeys(MODELS, "a space"), self.clock)
         self.pages, self.site = folder / "shown" / "pages", folder / "shown" / "site"

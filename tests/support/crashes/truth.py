@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import mmap
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -24,6 +22,7 @@ from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.schema import make_schema, root_value
 from pme_airflow.dev.emulator.world import IssuedToken
 from pme_airflow.secrets import SecretStr
+from tests.support.clocks import SharedClock
 from tests.support.crashes.seam import Seam
 
 HOST = "http://127.0.0.1:1"
@@ -34,29 +33,17 @@ LATENCY = 0.05
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-class SharedClock:
-    """Virtual time that all processes of a campaign share: what sleeps moves it on."""
+class StageClock(SharedClock):
+    """The time of a stage, which begins at :data:`START` and lets another process run while one sleeps."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 8)
+        super().__init__(START)
         #: Called in place of sleeping without another process running meanwhile.
         self.on_sleep = lambda: None
 
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.monotonic())
-
-    def monotonic(self) -> float:
-        return float(struct.unpack("d", self._memory[:8])[0])
-
     def sleep(self, seconds: float) -> None:
-        self.advance(max(0.0, seconds))
+        super().sleep(seconds)
         self.on_sleep()
-
-    def advance(self, seconds: float) -> None:
-        self.set(self.monotonic() + seconds)
-
-    def set(self, monotonic: float) -> None:
-        self._memory[:8] = struct.pack("d", monotonic)
 
 
 class Truth(World):
@@ -65,7 +52,7 @@ class Truth(World):
     :ivar denials: how often the API answers ``false`` before it revokes a token; 0 for never, -1 for always.
     """
 
-    def __init__(self, path: Path, models: dict[str, str], clock: SharedClock) -> None:
+    def __init__(self, path: Path, models: dict[str, str], clock: StageClock) -> None:
         super().__init__(Settings(client_secret=SECRET, models=models))
         self.path = path
         self.clock = clock
