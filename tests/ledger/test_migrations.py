@@ -171,10 +171,22 @@ def test_a_migration_that_another_process_keeps_from_its_lock_says_so(
     if not ledger_address.startswith("mysql"):
         pytest.skip("elsewhere the database lets the second wait")
     monkeypatch.setattr(migrations, "_LOCK_SECONDS", 0)
-    with create_engine(ledger_address).connect() as other:
-        other.execute(text(f"SELECT GET_LOCK('{migrations._LOCK_NAME}', 0)"))
+    with create_engine(ledger_address, poolclass=NullPool).connect() as other:
+        assert other.scalar(text("SELECT GET_LOCK(:name, 0)"), {"name": migrations.lock_name(engine.url.database)})
         with pytest.raises(LedgerUnavailableError, match="another process is migrating"):
             migrate(engine)
+
+
+def test_a_migration_does_not_wait_for_that_of_another_ledger_on_the_server(
+    engine: Engine, ledger_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not ledger_address.startswith("mysql"):
+        pytest.skip("elsewhere a lock is the database's own")
+    monkeypatch.setattr(migrations, "_LOCK_SECONDS", 0)
+    with create_engine(ledger_address, poolclass=NullPool).connect() as other:
+        assert other.scalar(text("SELECT GET_LOCK(:name, 0)"), {"name": migrations.lock_name("another")})
+        migrate(engine)
+    assert "pme_links" in inspect(engine).get_table_names()
 
 
 def killing_itself(engine: Engine, killer: Engine, statement: str) -> None:
@@ -202,7 +214,8 @@ def test_a_migration_that_dies_after_each_statement_ends_and_keeps_no_lock(ledge
         except OperationalError:
             died += 1
             with killer.connect() as other:
-                assert other.scalar(text(f"SELECT IS_FREE_LOCK('{migrations._LOCK_NAME}')")) == 1
+                name = {"name": migrations.lock_name(dying.url.database)}
+                assert other.scalar(text("SELECT IS_FREE_LOCK(:name)"), name) == 1
     assert 30 < died < 100
     insert(killer, "pme_links", link(1, "live", RUNS[0]))
     database = ledger_at(ledger_address)

@@ -18,7 +18,6 @@ __all__ = ["known_revisions", "migrate"]
 
 _HERE = Path(__file__).parent
 _LOCK = 7_306_914
-_LOCK_NAME = "pme_airflow_migration"
 _LOCK_SECONDS = 60
 
 
@@ -44,14 +43,20 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         command.upgrade(config, revision)
 
 
+def lock_name(database: str | None) -> str:
+    """Return the name of MySQL's lock on a database's migration: its locks are the whole server's."""
+    return f"pme_migration:{database or ''}"[:64]
+
+
 @contextmanager
 def _migration_lock(connection: Connection) -> Iterator[None]:
     """Keep other processes from migrating MySQL meanwhile; there a migration's statements commit one by one."""
     if connection.dialect.name not in ("mysql", "mariadb"):
         yield
         return
+    name = {"name": lock_name(connection.engine.url.database)}
     with connection.begin():
-        taken = connection.scalar(text(f"SELECT GET_LOCK('{_LOCK_NAME}', {_LOCK_SECONDS})"))
+        taken = connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), name | {"seconds": _LOCK_SECONDS})
     if taken != 1:
         raise LedgerUnavailableError(
             f"The ledger's tables: another process is migrating them, for over {_LOCK_SECONDS} s. Try again."
@@ -60,4 +65,4 @@ def _migration_lock(connection: Connection) -> Iterator[None]:
         yield
     finally:
         with suppress(DBAPIError), connection.begin():
-            connection.execute(text(f"SELECT RELEASE_LOCK('{_LOCK_NAME}')"))
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), name)
