@@ -192,11 +192,51 @@ def test_a_modules_own_tests_are_run_before_all_others() -> None:
         "tests/test_other.py::test_it": 1.0,
         "tests/a/test_b.py::test_it": 2.0,
         "tests/a/test_b.py::test_more": 3.0,
+        "tests/a/test_c.py::test_it": 4.0,
     }
     by_line = {"toy/a/b.py": {line: set(tests) for line in range(1, 40)}}
     outcome = runner.attempt(source, mutant, CoverageMap(tests, by_line), Passing(), 10)  # type: ignore[arg-type]
     assert outcome.result == "survived"
-    assert asked == [["tests/a/test_b.py::test_it", "tests/a/test_b.py::test_more"], ["tests/test_other.py::test_it"]]
+    own = ["tests/a/test_b.py::test_it", "tests/a/test_b.py::test_more"]
+    assert asked == [own, ["tests/a/test_c.py::test_it"], ["tests/test_other.py::test_it"]]
+
+
+def test_a_mutant_is_undecided_where_the_budget_leaves_out_a_test() -> None:
+    asked: list[str] = []
+
+    class Passing:
+        def do(self, **job: Any) -> dict[str, Any]:
+            asked.extend(job["run"])
+            return {"exit": 0, "failed": ""}
+
+    source = TOY.encode()
+    mutant = next(mutant for mutant in mutants_of("toy/a/b.py", source) if not mutant.at_import)
+    seconds = {
+        "tests/a/test_b.py::test_it": 50.0,
+        "tests/a/test_c.py::test_it": 9.0,
+        "tests/test_other.py::test_it": 1.0,
+    }
+    coverage = CoverageMap(seconds, {"toy/a/b.py": {line: set(seconds) for line in range(1, 40)}})
+
+    def result(budget: float) -> str:
+        asked.clear()
+        return runner.attempt(source, mutant, coverage, Passing(), 10, budget).result  # type: ignore[arg-type]
+
+    assert result(10) == "survived"
+    assert asked == ["tests/a/test_b.py::test_it", "tests/a/test_c.py::test_it", "tests/test_other.py::test_it"]
+    assert result(9) == "undecided"
+    assert asked == ["tests/a/test_b.py::test_it", "tests/test_other.py::test_it"]
+
+
+def test_a_test_file_is_measured_again_when_what_it_imports_from_the_tests_changes(toy: Path) -> None:
+    (toy / "tests" / "__init__.py").write_text("")
+    (toy / "tests" / "shared.py").write_text("AGE = 40\n")
+    (toy / "tests" / "test_shared.py").write_text(
+        "from tests.shared import AGE\n\n\ndef test_it():\n    assert AGE == 40\n"
+    )
+    assert trial(toy, "toy/__init__.py:16", "-n", "1", "--threshold", "0") == 0
+    imports = json.loads((toy / runner.CACHE).read_text())["files"]["tests/test_shared.py"]["imports"]
+    assert "tests/shared.py" in imports
 
 
 def test_a_named_equivalent_mutant_is_left_out(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import queue
 import random
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from tests.support.mutation.coverage_map import CoverageMap, measure, on_all
@@ -32,7 +35,8 @@ Sources = Mapping[str, bytes]
 class Outcome:
     """What became of a mutant.
 
-    :ivar result: ``caught``, ``timeout`` (which counts as caught), ``survived`` or ``not executed``.
+    :ivar result: ``caught``, ``timeout`` (which counts as caught), ``survived``, ``undecided`` (no test that was run
+        failed, and the budget left out others) or ``not executed``.
     :ivar by: the test that failed.
     """
 
@@ -96,17 +100,42 @@ def draw(root: Path, sources: Sources, parts: list[Part], number: int, seed: int
     return drawn
 
 
-def attempt(source: bytes, mutant: Mutant, coverage: CoverageMap, worker: Copy, grace: float) -> Outcome:
-    """Run the tests that execute a mutant until one fails: those of the module's own test file, then the others."""
+def attempt(
+    source: bytes, mutant: Mutant, coverage: CoverageMap, worker: Copy, grace: float, budget: float = math.inf
+) -> Outcome:
+    """Run the tests that execute a mutant until one fails: the nearest to the module first.
+
+    :param budget: how many seconds, as measured, the tests outside the module's own test file may take; the slowest are
+        left out.
+    """
     tests = coverage.tests_for(mutant)
     if not tests:
         return Outcome(mutant, "not executed")
-    own = [test for test in tests if test.startswith(f"{test_file_of(mutant.path)}::")]
-    for some in (own, [test for test in tests if test not in own]):
+    own, *others = nearest_first(tests, mutant.path)
+    affordable = within(budget, [test for some in others for test in some], coverage)
+    for some in (own, *([test for test in some if test in affordable] for some in others)):
         outcome = attempt_with(some, source, mutant, coverage, worker, grace) if some else None
         if outcome is not None:
             return outcome
-    return Outcome(mutant, "survived")
+    return Outcome(mutant, "survived" if len(own) + len(affordable) == len(tests) else "undecided")
+
+
+def nearest_first(tests: list[str], path: str) -> list[list[str]]:
+    """Split tests into those of a module's own test file, those in the folder of that file, and the others."""
+    file = test_file_of(path)
+    near = (f"{file}::", f"{file.removesuffix('.py')}_"), (f"{Path(file).parent}/",)
+    found, left = [], tests
+    for prefixes in near:
+        found.append([test for test in left if test.startswith(prefixes)])
+        left = [test for test in left if not test.startswith(prefixes)]
+    return [*found, left]
+
+
+def within(budget: float, tests: list[str], coverage: CoverageMap) -> set[str]:
+    """Return the fastest tests that take no longer than the budget together."""
+    fastest = sorted(tests, key=lambda test: coverage.seconds[test])
+    spent = accumulate(coverage.seconds[test] for test in fastest)
+    return {test for test, total in zip(fastest, spent, strict=True) if total <= budget}
 
 
 def test_file_of(path: str) -> str:
@@ -143,7 +172,7 @@ def diff_of(source: bytes, mutant: Mutant) -> str:
 
 
 def try_all(
-    sources: Sources, drawn: list[Mutant], coverage: CoverageMap, workers: list[Copy], grace: float
+    sources: Sources, drawn: list[Mutant], coverage: CoverageMap, workers: list[Copy], options: argparse.Namespace
 ) -> list[Outcome]:
     """Try every mutant, one at a time in each copy; print what becomes of it."""
     todo: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
@@ -157,7 +186,7 @@ def try_all(
                 mutant = todo.get_nowait()
             except queue.Empty:
                 return
-            outcome = attempt(sources[mutant.path], mutant, coverage, worker, grace)
+            outcome = attempt(sources[mutant.path], mutant, coverage, worker, options.grace, options.budget)
             outcomes.append(outcome)
             at = f"{mutant.path}:{mutant.first_line}"
             log(f"[{len(outcomes)}/{len(drawn)}] {outcome.result}: {at}: {mutant.change[:100]}  {outcome.by}")
@@ -175,9 +204,12 @@ def report(sources: Sources, outcomes: list[Outcome], threshold: float) -> int:
             f"\n{mutant.path}:{mutant.first_line}: {outcome.result}: {mutant.change}\n{diff_of(sources[mutant.path], mutant)}"
         )
     caught = len(outcomes) - len(survivors)
-    timeouts = sum(outcome.result == "timeout" for outcome in outcomes)
+    counts = Counter(outcome.result for outcome in outcomes)
     score = 100 * caught / len(outcomes) if outcomes else 100.0
-    print(f"\n{caught} of {len(outcomes)} mutants caught ({timeouts} of them by the time limit): {score:.1f} %")
+    by_limit, undecided = counts["timeout"], counts["undecided"]
+    print(f"\n{caught} of {len(outcomes)} mutants caught ({by_limit} of them by the time limit): {score:.1f} %")
+    if undecided:
+        print(f"{undecided} of the others are undecided: the budget left out tests that execute them")
     return int(score < threshold)
 
 
@@ -206,7 +238,7 @@ def run(root: Path, package: str, options: argparse.Namespace) -> int:
             coverage = measure(folders[0], package, files, workers, root / CACHE, log)
             for test in coverage.failing:
                 log(f"fails without any change, and is left out: {test}")
-            outcomes = try_all(sources, drawn, coverage, workers, options.grace)
+            outcomes = try_all(sources, drawn, coverage, workers, options)
     return report(sources, outcomes, options.threshold)
 
 
@@ -232,6 +264,10 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--grace", type=float, default=15, help="seconds that a test may take beyond four times its usual"
     )
+    parser.add_argument(
+        "--budget", type=float, default=math.inf, metavar="SECONDS",
+        help="how long the tests outside a module's own file may take for one mutant; it is undecided where some are left out",
+    )  # fmt: skip
     parser.add_argument("--threshold", type=float, default=95, help="exit with 1 below this percentage")
     parser.add_argument("--list", action="store_true", help="only list the mutants that would be tried")
     return parser

@@ -94,12 +94,13 @@ def measure(
 ) -> CoverageMap:
     """Measure what each test file executes, or read it where nothing has changed since it was measured.
 
-    A test file is measured again when it changes, or a module of the package that it imports, or what tests share.
+    A test file is measured again when it changes, or a module that it imports of the package or of the tests, or a
+    ``conftest.py`` above it.
 
     :param kept: the file that what was measured is kept in.
     """
     known = json.loads(kept.read_text()) if kept.exists() else {}
-    base = _digest(root, _shared(root))
+    base = _digest(root, [root / "tests" / "support" / "mutation" / "worker.py"])
     if known.get("base") != base:
         known = {"base": base, "files": {}, "modules": []}
     missing = [file for file in files if not _is_measured(root, package, file, known["files"].get(file))]
@@ -109,7 +110,7 @@ def measure(
 
         def keep(file: str, result: dict[str, Any]) -> None:
             imports = result.get("imports")
-            digest = _digest(root, [root / file, *_sources(root, package, imports)])
+            digest = _digest(root, _sources(root, package, file, imports))
             known["files"][file] = {"digest": digest, "imports": imports, "tests": result.get("tests", {})}
             known["modules"] = list(dict.fromkeys([*known["modules"], *result.get("modules", [])]))
             if "tests" not in result:
@@ -130,15 +131,19 @@ def _is_measured(root: Path, package: str, file: str, entry: dict[str, Any] | No
     """Return whether neither a test file nor the modules that it imports have changed since it was measured."""
     if entry is None:
         return False
-    return entry["digest"] == _digest(root, [root / file, *_sources(root, package, entry["imports"])])
+    return entry["digest"] == _digest(root, _sources(root, package, file, entry["imports"]))
 
 
-def _sources(root: Path, package: str, imports: list[str] | None) -> set[Path]:
-    """Return the modules that a test file imports, with the packages around them; all modules where they are unknown."""
+def _sources(root: Path, package: str, file: str, imports: list[str] | None) -> set[Path]:
+    """Return what a test file executes: itself, what it imports, the packages around and each ``conftest.py`` above it.
+
+    Where the imports are unknown, that is every module of the package and all that tests share.
+    """
     if imports is None:
-        return set((root / package).rglob("*.py"))
-    found = {Path(name) for name in imports}
+        return {root / file, *(root / package).rglob("*.py"), *_shared(root)}
+    found = {Path(name) for name in (file, *imports)}
     found |= {parent / "__init__.py" for name in found for parent in name.parents if parent.parts}
+    found |= {parent / "conftest.py" for parent in Path(file).parents}
     return {root / name for name in found}
 
 
@@ -182,12 +187,11 @@ def on_all(workers: list[Copy], work: Callable[[Copy], None]) -> None:
 
 
 def _shared(root: Path) -> list[Path]:
-    """Return what tests share; of the mutation runner, what measures."""
+    """Return what tests share, without the mutation runner."""
     tests = root / "tests"
     runner = tests / "support" / "mutation"
     shared = [path for path in (tests / "support").rglob("*.py") if not path.name.startswith("test_")]
-    shared = [path for path in shared if not path.is_relative_to(runner)]
-    return [*tests.rglob("conftest.py"), *shared, *runner.glob("worker.py")]
+    return [*tests.rglob("conftest.py"), *(path for path in shared if not path.is_relative_to(runner))]
 
 
 def _digest(root: Path, paths: Iterable[Path]) -> str:

@@ -99,7 +99,17 @@ class Recorder:
             if name.partition(".")[0] not in ("tests", "__main__", "__mp_main__", "airflow")
         ]
         # another process may import whatever it likes
-        return {"tests": self._tests, "modules": libraries, "imports": None if Processes.started else imports}
+        return {
+            "tests": self._tests,
+            "modules": libraries,
+            "imports": None if Processes.started else imports + _imported_tests(),
+        }
+
+
+def _imported_tests() -> list[str]:
+    """Return the files that were imported from the package ``tests``."""
+    files = [module.__file__ for name, module in sys.modules.items() if name.startswith("tests.")]
+    return [os.path.relpath(file) for file in files if file]
 
 
 class Processes:
