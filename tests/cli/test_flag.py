@@ -29,8 +29,8 @@ def named(token: str) -> str:
 
 @pytest.fixture
 def api_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tokens: list[str], connection: dict[str, Any]) -> None:
-    """The API cannot be reached any more, and a command waits for it for half a second."""
-    monkeypatch.setattr(deadlines, "MAX_WAIT", timedelta(seconds=0.5))
+    """The API cannot be reached any more, and a command waits for it for three seconds."""
+    monkeypatch.setattr(deadlines, "MAX_WAIT", timedelta(seconds=3))
     pme_in_environment(monkeypatch, tmp_path / "home", **{**connection, "host": "http://127.0.0.1:1"})
 
 

@@ -143,7 +143,7 @@ def test_an_api_that_is_away_is_named(
 
     from tests.support.home import pme_in_environment
 
-    monkeypatch.setattr("pme_airflow.cli.deadlines.MAX_WAIT", timedelta(seconds=0.5))
+    monkeypatch.setattr("pme_airflow.cli.deadlines.MAX_WAIT", timedelta(seconds=3))
     pme_in_environment(monkeypatch, tmp_path / "home", **{**connection, "host": "http://127.0.0.1:1"})
     place(tmp_path, published, ["yyHDFKzPzvN"])
     done = run("retire", "--placement", "intranet")

@@ -123,7 +123,7 @@ def test_a_wrong_part_fails_the_task_and_the_rest_is_revoked(tokens: list[str], 
 def test_an_api_that_is_away_fails_the_task_for_a_retry_after_its_result_is_pushed(
     tokens: list[str], task: FakeTask, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flag, "_DEADLINE", timedelta(seconds=0.5))
+    monkeypatch.setattr(flag, "_DEADLINE", timedelta(seconds=3))
     connect(host="http://127.0.0.1:1")
     listen = listener()
     with pytest.raises(AirflowException, match=r"NOT revoked.*was not reached.*may live until") as caught:

@@ -301,14 +301,24 @@ def _command_line(data: bytes) -> str:
         ["ledger", "show", text], ["ledger", "flag", "--model", text], ["ledger", "flag", "--audience", text, "--reason", text],
         ["ledger", "list", "--audience", text, "--format", "json"], ["plan", text], ["scan", _below(text)], ["retire", "--model", text], [text],
     )  # fmt: skip
-    runner = CliRunner()
-    with runner.isolated_filesystem():
-        result = runner.invoke(main, list(rng.choice(commands)), input=data)
+    with _in_an_empty_folder():
+        result = CliRunner().invoke(main, list(rng.choice(commands)), input=data)
     assert "This is a defect" not in result.output, result.output[-300:]
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code in (0, 1, 2), result.exit_code
     return result.output
+
+
+@contextmanager
+def _in_an_empty_folder() -> Iterator[None]:
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
 
 
 def _below(path: str) -> str:
