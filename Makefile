@@ -45,12 +45,16 @@ crashes: $(INSTALLED)  ## a kill and a failure at each boundary of a run, each f
 	$(BIN)/python -m tests.support.crashes $(DATABASES) --points $(or $(POINTS),10000)
 	PME_FULL=1 $(BIN)/python -m pytest -n 0 tests/campaigns/test_crashes.py -k "exposed or migration" $(PYTEST_ARGS)
 
-hour: $(INSTALLED)  ## an hour of links of ten minutes in a live Airflow, a fault a minute
-	PME_FULL=1 $(BIN)/python -m pytest -s tests/campaigns/test_live_hour.py $(PYTEST_ARGS)
+hour: $(INSTALLED)  ## an hour of links of ten minutes in a live Airflow, a fault a minute: TRIGGERER=kept|none|killed
+	PME_FULL=1 PME_TRIGGERER=$(or $(TRIGGERER),kept) $(BIN)/python -m pytest -s tests/campaigns/test_live_hour.py $(PYTEST_ARGS)
 
 .PHONY: idle
 idle: $(INSTALLED)  ## an Airflow left alone for an hour: its runs, and what watching the ledger costs
 	PME_FULL=1 $(BIN)/python -m pytest -n 0 -s tests/campaigns/test_live_idle.py $(PYTEST_ARGS)
+
+.PHONY: due
+due: $(INSTALLED)  ## flags, a night's retirements and an API that refuses for MINUTES=60, in a live Airflow
+	PME_FULL=1 PME_MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -n 0 -s tests/campaigns/test_live_due.py $(PYTEST_ARGS)
 
 lint: $(INSTALLED)  ## style, types, the direction of imports, sizes and words
 	$(BIN)/ruff check .

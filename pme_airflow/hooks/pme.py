@@ -305,6 +305,7 @@ class PMEHook(BaseHook):
         verify: bool = False,
         flagged_only: bool = False,
         deadline: timedelta | None = None,
+        next_within: timedelta | None = None,
         run_context: RunContext | None = None,
     ) -> SweepResult:
         """Revoke what is due, and return the result.
@@ -313,6 +314,8 @@ class PMEHook(BaseHook):
         :param verify: whether to request each revoked link itself, and record the answer.
         :param flagged_only: whether to revoke leaked links alone.
         :param deadline: how long to go on while no revocation is confirmed; ``None`` for two minutes.
+        :param next_within: how long to wait for the next retirement, so that one sweep revokes several;
+            ``None`` not to wait.
         """
-        request = SweepRequest(max_attempts, verify, flagged_only, deadline)
+        request = SweepRequest(max_attempts, verify, flagged_only, deadline, next_within)
         return sweep(self.services, run_context or run_context_of(), request)

@@ -21,6 +21,8 @@ __all__ = ["DueWork", "RenewalDemand", "dark_slots", "renewals_due", "sweep_due"
 #: How long an ended or abandoned link is left to the sweeps of every 15 minutes before it starts one of its own:
 #: nothing is alive any more, and where viewers have links of ten minutes one ends every few seconds.
 _CLOSE_DELAY = timedelta(minutes=45)
+#: A retirement is left for so long to the sweep that may be waiting for it, which needs no further run.
+_SWEEP_TAKES = timedelta(seconds=1)
 #: How many links below their margin are read in one look. The soonest come first.
 _PAGE = 1000
 #: A link minted longer ago than this that no slot shows is left to the scheduled renewals.
@@ -37,7 +39,9 @@ class DueWork:
     """How much is due.
 
     :param count: links and slots; at most as many as one look reads.
-    :param since: when the newest of them became due; ``None`` if nothing is.
+    :param since: when it became due; ``None`` if nothing is. Of what is to be done at once, a flag or a dark slot, the
+        newest counts. Of renewals and publications the oldest does: while one is left that a run did not help, the
+        others that fall due after it start no runs of their own, which the same API or target would refuse too.
     """
 
     count: int = 0
@@ -73,7 +77,10 @@ def sweep_due(tx: ReadTransaction, client_id: str) -> DueWork:
     return (
         _counted(tx, select(func.count(), func.max(links.c.flagged_at)).where(base, is_flagged))
         + _counted(
-            tx, select(func.count(), func.max(links.c.retire_at)).where(base, is_not_flagged, links.c.retire_at <= now)
+            tx,
+            select(func.count(), func.max(links.c.retire_at)).where(
+                base, is_not_flagged, links.c.retire_at <= now - _SWEEP_TAKES
+            ),
         )
         + _to_close(tx, now)
     )
@@ -104,7 +111,7 @@ def _below_margin(tx: ReadTransaction, demand: RenewalDemand, now: datetime) -> 
     )
     due_at = [row.valid_until - margin * _share(row) for row in rows]
     reached = [timestamp for timestamp in due_at if timestamp <= now]
-    return DueWork(len(reached), max(reached, default=None))
+    return DueWork(len(reached), min(reached, default=None))
 
 
 def _share(row: Any) -> float:
@@ -130,7 +137,7 @@ def _unpublished(tx: ReadTransaction, demand: RenewalDemand, now: datetime) -> D
     )
     owner = links.c.audience == demand.audience, links.c.client_id == demand.client_id
     usable = links.c.state == State.LIVE, is_not_flagged, links.c.retire_at.is_(None)
-    query = select(func.count(), func.max(links.c.minted_at)).select_from(_OPENED)
+    query = select(func.count(), func.min(links.c.minted_at)).select_from(_OPENED)
     found = _counted(tx, query.where(*owner, *recent, *usable, or_(~shown, behind), ~_superseded()))
     return found if found.since is None else DueWork(found.count, found.since + demand.slack)
 

@@ -26,6 +26,7 @@ __all__ = [
     "lock_free",
     "may_be_tried",
     "next_due_at",
+    "next_retirement_in",
     "release",
     "take_due",
 ]
@@ -109,6 +110,14 @@ def next_due_at(tx: ReadTransaction, client_id: str) -> timedelta | None:
         for row in timestamps
     ]
     return min(waits, default=None)
+
+
+def next_retirement_in(tx: ReadTransaction, client_id: str) -> timedelta | None:
+    """Return how long until the grace of the next replaced link is over; ``None`` where none waits for that."""
+    now = tx.now()
+    mine = links.c.state == State.LIVE, links.c.client_id == client_id, is_not_flagged, links.c.retire_at > now
+    found = tx.scalar(select(func.min(links.c.retire_at)).where(*mine))
+    return None if found is None else found - now
 
 
 def _is_past(column: ColumnElement[Any], now: datetime, longest: timedelta) -> ColumnElement[bool]:

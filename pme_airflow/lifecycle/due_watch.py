@@ -90,8 +90,9 @@ class Decision(Enum):
 class HoldOff:
     """Decides whether to start a run for what is due.
 
-    A run is started for what became due after the last run was started for it. For the rest, which that run may not
-    have been able to help, a run is started again after 20 s, then 40 s, and so on up to half an hour.
+    A run is started for what became due, by :attr:`.DueWork.since`, after the last run was started for it. For the
+    rest, which that run may not have been able to help, a run is started again after 20 s, then 40 s, and so on up to
+    half an hour.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -31,6 +31,10 @@ __all__ = ["SweepRequest", "SweepResult", "summary", "sweep"]
 _KEY_MISSING_WAIT = timedelta(minutes=5)
 #: A sweep waits at most this long for its next attempt; later attempts are left to the next sweep.
 _PATIENCE = timedelta(seconds=60)
+#: How many seconds a waiting sweep lets pass before it looks for new flags.
+_LOOK_EVERY = 1.0
+#: How long a sweep goes on for retirements that fall due one after the other: what follows a sweep waits for its end.
+_MAX_STAY = timedelta(minutes=5)
 #: The longest wait in seconds before the next attempt, after a denial and after no response. The latter is
 #: short, so that the next sweep tries at once when the API is back.
 _MAX_DENIED_BACKOFF = 30.0
@@ -55,12 +59,16 @@ class SweepRequest:
     :param flagged_only: whether to revoke leaked links alone and leave retirements to the next sweep.
     :param deadline: how long to go on without a confirmed revocation; ``None`` to go on as long as anything is due
         within a minute.
+    :param next_within: how long to wait for the next retirement, so that one sweep revokes those that fall due one
+        after the other; for five minutes in all, and no longer once a leaked link was revoked or anything failed.
+        ``None`` not to wait.
     """
 
     max_attempts: int = 6
     verify: bool = False
     flagged_only: bool = False
     deadline: timedelta | None = None
+    next_within: timedelta | None = None
 
 
 def sweep(services: Services, run_context: RunContext, request: SweepRequest) -> SweepResult:
@@ -149,7 +157,7 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
                 self._probe = known_probe(services)
         self._unreached = self._unanswered = 0
         self._refused: PMECredentialsError | None = None
-        self._confirmed_at = self._answered_at = services.clock.monotonic()
+        self._begun = self._confirmed_at = self._answered_at = services.clock.monotonic()
 
     def run(self) -> None:
         """Revoke until nothing is due.
@@ -276,16 +284,31 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         self._services.database.run(self._run_context, sweep_queue.extend)
 
     def idle(self) -> bool:
-        """Wait for what is to be tried again soon; return whether there is any."""
+        """Wait for what is to be revoked soon; return whether there is any. A new flag ends the wait."""
+        while (wait := self._time_to_next()) is not None and not self._ended():
+            pause = min(wait.total_seconds() + 0.01, _LOOK_EVERY)
+            self._services.clock.sleep(min(pause, self._remaining()) if self._request.deadline else pause)
+            if wait.total_seconds() < _LOOK_EVERY:
+                return True
+        return False
+
+    def _time_to_next(self) -> timedelta | None:
+        """Return how long until something is to be revoked that this sweep waits for."""
         services = self._services
-        left: timedelta | None = None
+        turns: list[timedelta] = []
         with suppress(LedgerUnavailableError), services.database.read() as tx:
-            left = sweep_queue.next_due_at(tx, services.client.client_id)
-        if left is None or left > _PATIENCE or self._ended():
-            return False
-        wait = left.total_seconds() + 0.01
-        services.clock.sleep(min(wait, self._remaining()) if self._request.deadline else wait)
-        return True
+            retry = sweep_queue.next_due_at(tx, services.client.client_id)
+            turns += [retry] if retry is not None and retry <= _PATIENCE else []
+            within = self._waits_for_retirements()
+            retirement = sweep_queue.next_retirement_in(tx, services.client.client_id) if within else None
+            turns += [retirement] if retirement is not None and within and retirement <= within else []
+        return min(turns, default=None)
+
+    def _waits_for_retirements(self) -> timedelta | None:
+        """Return how long to wait for the next retirement; ``None`` once its caller should know of something."""
+        result, stayed = self.result, self._services.clock.monotonic() - self._begun
+        eventful = result.exposure_seconds or result.reasons or result.irrevocable or result.unopened
+        return None if eventful or stayed >= _MAX_STAY.total_seconds() else self._request.next_within
 
     def _ended(self) -> bool:
         """Whether nothing more is to be sent."""

@@ -17,10 +17,14 @@ __all__ = ["PMERevocationSweepOperator"]
 
 #: How many links the task's error names; the ledger and the alarms contain all of them.
 _MOST_NAMED = 20
+#: A night's links were published one after the other, and fall due so: one run revokes them, rather than one each.
+_NEXT_WITHIN = timedelta(seconds=20)
 
 
 class PMERevocationSweepOperator(BaseOperator):
     """Revoke what is due: leaked links first, then those that no slot shows any more; close those that have ended.
+
+    Where the next retirement falls due within 20 s it waits for that, for five minutes in all.
 
     :param max_attempts: after this many answers that are not ``true`` a link is irrevocable: it is alarmed once by
         failing the task, listed, and tried every 30 minutes until it expires. (templated)
@@ -64,7 +68,12 @@ class PMERevocationSweepOperator(BaseOperator):
 
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
-            result = hook.sweep(int(self.max_attempts), verify=self.verify, run_context=run_context_of(context))
+            result = hook.sweep(
+                int(self.max_attempts),
+                verify=self.verify,
+                next_within=_NEXT_WITHIN,
+                run_context=run_context_of(context),
+            )
         self._log(result)
         return end_task(
             context,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import sqlite3
@@ -28,6 +29,8 @@ from tests.support.scale import scaled
 SECONDS = scaled(200, 3600)
 ROTATION_SECONDS = scaled(100, 1200)
 FAULT_EVERY = 60
+#: ``kept`` runs on, ``killed`` is killed once a minute and started again, ``none`` is not there.
+TRIGGERER = os.environ.get("PME_TRIGGERER", "kept")
 _TASK = re.compile(r"airflow worker -- [0-9a-f]{8}-")
 MODELS_HERE = list(MODELS)[:10]
 PLACEMENTS = """
@@ -84,7 +87,7 @@ class Faults:
             self.kill_the_scheduler,
         ]  # fmt: skip
         self.done: list[str] = []
-        self.killed = 0
+        self.killed = self.triggerers_killed = 0
 
     def strike(self, kind: Callable[[], Any]) -> None:
         self.done.append(kind.__name__)
@@ -140,6 +143,11 @@ class Faults:
         time.sleep(10)
         self.live.start_part("scheduler")
 
+    def kill_the_triggerer(self) -> None:
+        self.live.kill_part("triggerer")
+        self.live.start_part("triggerer")
+        self.triggerers_killed += 1
+
     def schedulers(self) -> list[psutil.Process]:
         """This Airflow's processes, found by their environment, since their titles are overwritten."""
         found = []
@@ -175,6 +183,8 @@ def test_every_slot_is_live_at_every_second(address: str, world: World, tmp_path
         }
         with DrivenAirflow(home, env) as live:
             live.wait_until_parsed("pme_nightly_rotation", "pme_link_keeper", "pme_revocation_sweep")
+            if TRIGGERER == "none":
+                live.kill_part("triggerer")
             live.trigger("pme_nightly_rotation")
             reader = Reader(world, cms, published)
             until = time.monotonic() + 120
@@ -183,7 +193,7 @@ def test_every_slot_is_live_at_every_second(address: str, world: World, tmp_path
             assert reader.all_live()
             reader.start()
             faults = Faults(world, cms, live)
-            _run(live, faults)
+            _run(live, faults, reader)
             reader.ended.set()
             reader.join()
     report = {
@@ -191,6 +201,8 @@ def test_every_slot_is_live_at_every_second(address: str, world: World, tmp_path
         "dark": len(reader.dark),
         "faults": faults.done,
         "killed": faults.killed,
+        "triggerer": TRIGGERER,
+        "triggerers killed": faults.triggerers_killed,
         "counts": world.counts,
     }
     print(json.dumps(report))
@@ -198,9 +210,9 @@ def test_every_slot_is_live_at_every_second(address: str, world: World, tmp_path
     assert reader.dark == []
 
 
-def _run(live: DrivenAirflow, faults: Faults) -> None:
+def _run(live: DrivenAirflow, faults: Faults, reader: Reader) -> None:
     begun = time.monotonic()
-    rotation, fault, struck = begun + ROTATION_SECONDS, begun + 10, 0
+    rotation, fault, struck, minute = begun + ROTATION_SECONDS, begun + 10, 0, begun + FAULT_EVERY
     workers: list[threading.Thread] = []
     kinds = list(faults.kinds)
     random.Random(7).shuffle(kinds)
@@ -213,6 +225,13 @@ def _run(live: DrivenAirflow, faults: Faults) -> None:
             workers.append(threading.Thread(target=faults.strike, args=(kinds[struck % len(kinds)],), daemon=True))
             workers[-1].start()
             struck += 1
+        if time.monotonic() >= minute:
+            print(
+                f"{minute - begun:.0f} s: {reader.checks} checks, {len(reader.dark)} dark, {struck} faults", flush=True
+            )
+            minute += FAULT_EVERY
+            if TRIGGERER == "killed":
+                faults.kill_the_triggerer()
         time.sleep(0.5)
     for worker in workers:
         worker.join(120)

@@ -93,10 +93,11 @@ def share_of_a_core(live: DrivenAirflow, seconds: float) -> float:
 
 
 def make_due(home: Path, seconds: float) -> None:
-    """Give the live links ends that bring them below the margin one after the other, within some time."""
+    """Give the live links that are not replaced ends that bring them below the margin one after the other, within some time."""
     database = ledger_at(f"sqlite:///{home / LEDGER_FILE}")
     with database.write() as tx:
-        found = tx.scalars(select(links.c.seq).where(links.c.state == "live").order_by(links.c.seq)).all()
+        wanted = links.c.state == "live", links.c.retire_at.is_(None)
+        found = tx.scalars(select(links.c.seq).where(*wanted).order_by(links.c.seq)).all()
         for place, seq in enumerate(found):
             end = tx.now() + timedelta(hours=12) - timedelta(minutes=15, seconds=-seconds * place / len(found))
             tx.execute(update(links).where(links.c.seq == seq).values(valid_until=end, minted_at=end - DAY))

@@ -76,13 +76,16 @@ def test_a_link_that_a_sweep_holds_is_not_due(ledger: Database, clock: FakeClock
     assert sweep_due(ledger) == NOTHING
 
 
-def test_a_retirement_is_due_at_its_end(ledger: Database, clock: FakeClock) -> None:
+def test_a_retirement_is_due_a_second_after_its_end_unless_a_waiting_sweep_took_it(
+    ledger: Database, clock: FakeClock
+) -> None:
     row = mint(ledger)
-    change(ledger, row.link_id, retire_at=clock.now() + MINUTE)
-    clock.advance(59)
+    end = clock.now() + MINUTE
+    change(ledger, row.link_id, retire_at=end)
+    clock.advance(60.9)
     assert sweep_due(ledger) == NOTHING
-    clock.advance(1)
-    assert sweep_due(ledger) == DueWork(1, clock.now())
+    clock.advance(0.1)
+    assert sweep_due(ledger) == DueWork(1, end)
 
 
 @pytest.mark.parametrize("state", ["live", "unaccounted"])
@@ -114,6 +117,15 @@ def test_a_link_is_due_below_its_margin_by_the_slack(ledger: Database, clock: Fa
     assert renewals_due(ledger) == NOTHING
     clock.advance(1)
     assert renewals_due(ledger) == DueWork(1, row.valid_until - (HALF_DAY - SLACK))
+
+
+def test_renewals_are_due_since_the_oldest_of_them(ledger: Database, clock: FakeClock) -> None:
+    oldest = mint(ledger)
+    show(ledger, oldest)
+    clock.advance(60)
+    show(ledger, mint(ledger, model_id="ModelBBBBBB"), slot="another")
+    clock.advance(13 * 3600)
+    assert renewals_due(ledger) == DueWork(2, oldest.valid_until - (HALF_DAY - SLACK))
 
 
 def test_the_margin_shrinks_where_the_api_gives_less_than_was_requested(ledger: Database, clock: FakeClock) -> None:

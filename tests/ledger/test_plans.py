@@ -80,6 +80,7 @@ def due(tx: WriteTransaction) -> Any:
     assert len(found) == 130
     sweep_queue.extend(tx)
     sweep_queue.next_due_at(tx, CLIENT)
+    sweep_queue.next_retirement_in(tx, CLIENT)
     revocations.anything_to_close(tx, NOW)
     return revocations.expire(tx, NOW)
 

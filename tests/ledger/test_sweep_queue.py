@@ -41,6 +41,26 @@ def flagged(ledger: Database, link_id: str = "lnk", **values: Any) -> None:
     insert_link(ledger, link_id, NOW, **{"state": "live", "flagged_at": NOW, **values})
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, None),
+        ({"retire_at": NOW}, None),
+        ({"retire_at": NOW + MOMENT}, MOMENT),
+        ({"retire_at": NOW + MOMENT, "flagged_at": NOW}, None),
+        ({"retire_at": NOW + MOMENT, "client_id": OTHER}, None),
+        ({"retire_at": NOW + MOMENT, "state": "revoked"}, None),
+    ],
+)
+def test_the_next_retirement_is_that_of_a_replaced_link_whose_grace_is_not_over(
+    ledger: Database, values: dict[str, Any], expected: timedelta | None
+) -> None:
+    insert_link(ledger, "lnk", NOW, **{"state": "live", **values})
+    insert_link(ledger, "later", NOW, state="live", retire_at=NOW + timedelta(days=1), client_id=OTHER)
+    with ledger.read() as tx:
+        assert sweep_queue.next_retirement_in(tx, CLIENT) == expected
+
+
 # ---------------------------------------------------------------- what is due
 
 

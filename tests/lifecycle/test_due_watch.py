@@ -91,6 +91,23 @@ def test_a_sweep_is_due_for_a_flagged_link_of_the_watched_client(ledger: Databas
     assert SweepWatch("another").look(ledger) == NOTHING
 
 
+def test_an_api_that_refuses_for_an_hour_while_links_fall_due_starts_few_runs(
+    ledger: Database, clock: FakeClock
+) -> None:
+    for number in range(20):  # one each half minute
+        row = mint(ledger, model_id=f"Model{number:06d}")
+        with ledger.write(task("publish")) as tx:
+            publications.publish(tx, "site", [Shown(row.model_id, row.link_id, {}, timedelta(0))], claimed=False)
+        end = clock.now() + DEMAND.renew_before + timedelta(seconds=30 * number)
+        change(ledger, row.link_id, valid_until=end, minted_at=end - timedelta(days=1))
+    watch, hold_off = RenewalWatch(DEMAND, clock.monotonic), HoldOff(clock.monotonic)
+    decisions = []
+    for _ in range(2 * 75):  # the slack of 15 minutes, and an hour
+        decisions.append(hold_off.decide(watch.look(ledger)))
+        clock.advance(30)
+    assert decisions.count(Decision.START) == 8
+
+
 def test_every_slot_is_looked_at_first_every_ten_minutes_and_while_one_is_dark(
     ledger: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,8 @@ __all__ = ["FakeClock", "SharedClock", "Waiting"]
 class Waiting(FakeClock):
     """Calls after each sleep what another run does meanwhile."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, start: datetime | None = None) -> None:
+        super().__init__(*([] if start is None else [start]))
         self.meanwhile: Callable[[], None] = lambda: None
 
     def sleep(self, seconds: float) -> None:

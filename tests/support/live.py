@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -31,6 +34,13 @@ class DrivenAirflow(LiveAirflow):
                 return state
             time.sleep(0.5)
         raise PlaygroundError(f"{dag_id} {run_id} has not ended after {seconds} s.")
+
+    def kill_part(self, component: str) -> None:
+        """Kill a component of Airflow and its children as a loss of power would."""
+        process = self._processes.pop(component)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
     def seconds(self, dag_id: str, most: float = 600) -> float:
         """Run a DAG, which must succeed; return how long the run took by Airflow's own clock.
