@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from graphql.language.print_string import print_string
 
 from pme_airflow.api.dialect import OPTIONAL_FIELDS, SHARED_MINT, Dialect
 from pme_airflow.api.messages import MintRequest
+from pme_airflow.durations import Validity
 from pme_airflow.errors import PMEInputError, PMESharedTokenError
 from pme_airflow.secrets import AccessToken, SecretStr
 
@@ -100,13 +102,18 @@ def mint_document(
 
 
 def _mint_field(request: MintRequest, credentials: str, dialect: Dialect) -> str:
-    valid_for = f"validFor: {_literal(str(request.validity), 'valid_for')}"
+    valid_for = _valid_for(request.validity)
     if not request.models:
         return f"{dialect.names.mint}(modelId: {_literal(request.model_id, 'model id')}, {credentials}, {valid_for})"
     if not dialect.shares_tokens:
         raise PMESharedTokenError("The PME API makes no tokens for several models. Each model gets a link of its own.")
     ids = ", ".join(_literal(model_id, "model id") for model_id in request.models)
     return f"{SHARED_MINT}({credentials}, modelIds: [{ids}], {valid_for})"
+
+
+@lru_cache(maxsize=16)
+def _valid_for(validity: Validity) -> str:
+    return f"validFor: {_literal(str(validity), 'valid_for')}"
 
 
 def revoke_document(

@@ -200,7 +200,7 @@ def _judge_alias(
     graph: GraphResponse, alias: str, request: MintRequest, status: int, reader: _LinkReader
 ) -> MintVerdict:
     value = graph.value(alias)
-    errors = graph.errors_at(alias)
+    errors = graph.errors_at(alias) if graph.errors else []
     if isinstance(value, dict) and (token := checked_token(value.get("accessToken"))) is not None:
         return Made(reader.read(value, token, request), is_complete=not request.models or not _may_lack_models(errors))
     if value is None and status < 500 and errors and all(error.is_client_error for error in errors):
