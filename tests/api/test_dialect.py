@@ -266,3 +266,12 @@ def test_a_token_for_several_models_does_not_show_by_which_names_the_api_knows_t
         assert isinstance(several, Made)
         assert isinstance(single, Made)
         assert [type(v) for v in client.revoke([several.link.access_token])] == [Revoked]
+
+
+def test_a_limit_of_one_model_for_a_token_is_kept_as_a_refusal() -> None:
+    memory = DialectMemory(None)
+    assert (memory.models_per_token, memory.dialect.shares_tokens) == (None, True)
+    memory.limit_models_per_token(2)
+    assert (memory.models_per_token, memory.dialect.shares_tokens) == (2, True)
+    memory.limit_models_per_token(1)
+    assert (memory.models_per_token, memory.dialect.shares_tokens) == (1, False)

@@ -155,6 +155,46 @@ def test_a_bomb_takes_less_than_200_mb(tmp_path: Path, name: str) -> None:
     assert ("memory" in "".join(reasons)) == (name in {"a large dictionary", "nested dictionaries"})
 
 
+_TEXT = b"lorem " * 300 + link(TOKEN).encode()
+_SMALL, _LARGE = 4 << 20, 32 << 20
+
+
+def tar_of(*contents: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for number, content in enumerate(contents):
+            entry = tarfile.TarInfo(f"{number}.xz")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
+
+
+def lzma_zip_of(content: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("0.xz", content)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "is_read"),
+    [
+        pytest.param(xz_of(_TEXT, _LARGE), True, id="large"),
+        pytest.param(gzip.compress(xz_of(_TEXT, _LARGE)), True, id="large in gzip"),
+        pytest.param(xz_of(xz_of(_TEXT, _SMALL), _LARGE), True, id="small in large"),
+        pytest.param(xz_of(xz_of(_TEXT, _LARGE), _SMALL), False, id="large in small"),
+        pytest.param(tar_of(xz_of(b"", _SMALL), xz_of(_TEXT, _LARGE)), True, id="large behind small"),
+        pytest.param(lzma_zip_of(xz_of(_TEXT, _LARGE)), False, id="large in a zip of LZMA"),
+        pytest.param(tar_of(lzma_zip_of(b""), xz_of(_TEXT, _LARGE)), True, id="large behind a zip of LZMA"),
+    ],
+)
+def test_a_large_dictionary_is_read_unless_another_one_is_held(tmp_path: Path, data: bytes, is_read: bool) -> None:
+    (tmp_path / "archive").write_bytes(data)
+    hits, unread = scanned(tmp_path / "archive")
+    assert {hit.fingerprint for hit in hits} == ({FINGERPRINT} if is_read else set())
+    assert ["memory" in part.reason for part in unread] == ([] if is_read else [True])
+
+
 @pytest.mark.parametrize("kinds", [["gz", "zip"], ["zip", "tar"], ["tar", "gz"], ["gz", "gz"], ["xz", "tar", "xz"]])
 def test_the_limit_holds_for_all_members_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: list[str]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pme_airflow.leaks import git_history
 from pme_airflow.leaks.archives import ScanReader
 from pme_airflow.leaks.files import Source, Unread, files_under
 from pme_airflow.leaks.git_history import git_folder, git_sources
@@ -293,3 +294,48 @@ def test_what_is_no_repository_is_not_taken_for_one(tmp_path: Path) -> None:
 def test_sources_and_problems_alone_are_yielded(repository: Repository) -> None:
     folder = git_folder(str(repository.path)) or ""
     assert {type(source) for source in git_sources(folder, None)} <= {Source, Unread}
+
+
+@pytest.mark.parametrize("days", [0, 30])
+def test_unreachable_objects_are_searched_by_the_time_when_git_packed_them(repository: Repository, days: int) -> None:
+    then = time.time() - 30 * DAY
+    repository.commit("tour", LINK, at=then)
+    repository.git("reset", "-q", "--hard", "HEAD~1")
+    repository.git("reflog", "expire", "--expire=now", "--all")
+    repository.git("repack", "-q", "-a", "-d", "--cruft")
+    (times,) = (repository.path / ".git" / "objects" / "pack").glob("*.mtimes")
+    os.utime(times, (time.time() - days * DAY,) * 2)
+    hits = history(repository, recent())
+    assert [hit.path.endswith(" (object)") for hit in hits] == ([] if days else [True])
+
+
+def test_objects_that_are_too_large_to_be_held_are_read_as_a_stream(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_history, "_HELD_BYTES", 10)
+    repository.commit("tour", LINK)
+    assert [hit.path.endswith(":tour") for hit in history(repository)] == [True]
+
+
+def test_an_object_that_is_not_read_does_not_disturb_the_next(repository: Repository) -> None:
+    for number in range(3):
+        repository.commit(f"{number}", f"line {number}\n" * 1000)
+    sources = list(git_sources(git_folder(str(repository.path)) or "", None))
+    assert [source for source in sources if isinstance(source, Unread)] == []
+    assert sum(source.path.endswith((":0", ":1", ":2")) for source in sources) == 3
+
+
+def test_a_repository_of_many_broken_objects_is_given_up(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        repository.commit(f"broken{number}", f"to be broken {number}\n")
+        name = repository.git("rev-parse", f"HEAD:broken{number}")
+        path = repository.path / ".git" / "objects" / name[:2] / name[2:]
+        path.chmod(0o600)
+        path.write_bytes(zlib.compress(b"blob 13\0to be") + b"?")
+    assert sum("git cannot read it whole" in line for line in unread_of(repository)) == 3
+    monkeypatch.setattr(git_history, "_MAX_BROKEN_OBJECTS", 2)
+    lines = unread_of(repository)
+    assert sum("git cannot read it whole" in line for line in lines) == 2
+    assert any(line.startswith(f"{repository.path}/.git: has over 2 objects") for line in lines), lines

@@ -7,12 +7,14 @@ import random
 import string
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pme_airflow.leaks.stream_search import Hit, chunks_of, search
-from pme_airflow.leaks.token_matcher import TokenMatcher
+from pme_airflow.leaks.stream_search import Chunk, Hit, chunks_of, search
+from pme_airflow.leaks.token_matcher import Match, TokenMatcher
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.support.leaked import ENCODINGS, FINGERPRINT, TOKEN, link
@@ -106,3 +108,27 @@ def test_a_thousand_planted_links_are_found_among_similar_ones_in_constant_memor
     )
     assert sorted(done.stdout.split()) == sorted(fingerprint(AccessToken(token)) for token in tokens)
     assert int(done.stderr.split()[-1]) < 200
+
+
+def test_no_more_chunks_are_read_ahead_than_the_workers_need() -> None:
+    """The first chunk is searched until the fifth has been: two workers hold five chunks at the most."""
+    fifth_is_searched, first_is_searched = threading.Event(), threading.Event()
+    taken: list[int] = []
+
+    class Slow:
+        def find(self, data: bytes) -> list[Match]:
+            if data == b"0":
+                assert fifth_is_searched.wait(60)
+                first_is_searched.set()
+            elif data == b"4":
+                fifth_is_searched.set()
+            return []
+
+    def chunks() -> Iterator[Chunk]:
+        for number in range(40):
+            if not first_is_searched.is_set():
+                taken.append(number)
+            yield Chunk("x", number, str(number).encode())
+
+    assert list(search(Slow(), chunks(), 2)) == []  # type: ignore[arg-type]
+    assert taken == [0, 1, 2, 3, 4]

@@ -300,3 +300,12 @@ def test_what_is_left_of_a_member_is_read_without_a_size() -> None:
     assert stream.read(2) == b"12"
     assert stream.read() == b"345"
     assert stream.read() == b""
+
+
+def test_every_byte_but_the_checksum_itself_is_counted_in_it() -> None:
+    """Old programs end the time of a file, just before the checksum, with a blank."""
+    assert is_tar(edited(header(b"0", 1), b147=b" "))
+    for place in (0, 147, 156, 511):
+        block = bytearray(header(b"0", 1))
+        block[place] += 1
+        assert not is_tar(bytes(block)), place

@@ -13,6 +13,7 @@ from functools import partial
 import pytest
 
 from pme_airflow.errors import PMEScanError
+from pme_airflow.leaks import zip_reader
 from pme_airflow.leaks.decompression import deflated
 from pme_airflow.leaks.zip_reader import ZipEntry, ZipSection, zip_entries
 
@@ -264,3 +265,22 @@ def test_random_content_in_lzma_is_read_whatever_the_steps() -> None:
         data = lzma_member(content[:size], end=True)
         stream = deflated(io.BytesIO(data), 14, lambda _: None, size)
         assert b"".join(iter(partial(stream.read, 5000), b"")) == content[:size]
+
+
+def test_a_directory_is_read_in_steps_and_not_beyond_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zip_reader, "_STEP_BYTES", 64)
+    data = zip_of({f"{number}.txt": b"" for number in range(50)})
+    end = data.rindex(b"PK\x05\x06")
+    reads: list[tuple[int, int]] = []
+
+    class Recorded(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            start = self.tell()
+            found = super().read(size)
+            reads.append((start, start + len(found)))
+            return found
+
+    assert [entry.name for entry in zip_entries(Recorded(data))] == [f"{number}.txt" for number in range(50)]
+    in_directory = reads[2:]  # the first two look for the end of the directory
+    assert all(stop - start <= 64 and stop <= end for start, stop in in_directory)
+    assert sum(stop - start for start, stop in in_directory) == end - in_directory[0][0]

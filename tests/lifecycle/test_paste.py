@@ -42,3 +42,9 @@ def test_nothing_and_too_much_are_refused(text: str, words: str) -> None:
 def test_what_could_not_be_read_is_named() -> None:
     masked = json.dumps([{"Secret": "REDACTED", "RuleID": "x", "File": "f", "StartLine": 1}])
     assert "masked" in read_paste(masked).problems[0]
+
+
+@pytest.mark.parametrize(("lines", "is_named"), [(500, True), (501, False)])
+def test_a_text_of_over_500_lines_is_a_log_whose_words_are_not_all_tokens(lines: int, is_named: bool) -> None:
+    paste = read_paste("\n".join([TOKEN, *["a line of a log"] * (lines - 1)]))
+    assert (PRINT in paste.named) is is_named

@@ -16,6 +16,8 @@ from tests.support.links import TOKEN_A
         ("\ufeff[1]", [1]),
         ('<b>Notice</b>: [x] in {y}\n{"a": {"b": [1, 2]}}', {"a": {"b": [1, 2]}}),
         ('{"a": 1}<!-- cached -->', {"a": 1}),
+        ('{"a": {"b": 1}}\n{"c": 1}', {"a": {"b": 1}}),
+        ('{"a": 1}\n{"b": 1}', {"b": 1}),
         ("<html></html>", None),
         ("", None),
     ],
