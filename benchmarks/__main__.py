@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import celery, keeper, ledger, limits, minting, processor, scanning, starting, targets, usual
+from benchmarks import celery, idle, keeper, ledger, limits, minting, processor, scanning, starting, targets, usual
 from benchmarks.measure import Figure
 
 BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "processor": processor.figures,
     "publishing": processor.publishing,
     "keeper": keeper.figures,
+    "idle": idle.figures,
     "limits": limits.figures,
     "targets": targets.figures,
     "usual": usual.figures,

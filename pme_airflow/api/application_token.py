@@ -11,8 +11,6 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 
-from oauthlib.oauth2 import BackendApplicationClient
-
 from pme_airflow.api.fields import checked_token
 from pme_airflow.api.graph_response import parse_graph_response, parse_json
 from pme_airflow.api.network import Network
@@ -114,6 +112,8 @@ class ApplicationTokenCache:
         return self._read_token(attempt.exchange)
 
     def _attempt(self) -> Attempt:
+        from oauthlib.oauth2 import BackendApplicationClient  # slow to import, and an idle keeper requests nothing
+
         form = BackendApplicationClient(self._client_id).prepare_request_body(
             include_client_id=True, client_secret=self._client_secret.reveal()
         )

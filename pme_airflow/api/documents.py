@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from graphql.language.print_string import print_string
-
 from pme_airflow.api.dialect import OPTIONAL_FIELDS, SHARED_MINT, Dialect
 from pme_airflow.api.messages import MintRequest
 from pme_airflow.durations import Validity
@@ -56,6 +54,12 @@ def aliases_of(count: int) -> tuple[str, ...]:
     return tuple(f"a{index}" for index in range(count))
 
 
+def _printed(text: str) -> str:
+    from graphql.language.print_string import print_string  # slow to import, and few texts need it
+
+    return print_string(text)
+
+
 def _literal(text: str, field: str) -> str:
     if text.isascii() and text.isalnum():  # nearly all: nothing in it is escaped
         return f'"{text}"'
@@ -63,7 +67,7 @@ def _literal(text: str, field: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise PMEInputError(f"{field}: holds half of a character (a lone surrogate). Enter it anew.") from None
-    return print_string(text)
+    return _printed(text)
 
 
 def _credentials(client_id: str, client_secret: SecretStr) -> str:
@@ -138,7 +142,7 @@ def models_document(query: str, page_size: int, offset: str | int | None, dialec
     :param offset: the ``nextOffset`` of the page before; ``None`` for the first page.
     :raises PMEInputError: for a query that cannot be encoded as UTF-8.
     """
-    where = "" if offset is None else f", offset: {offset if isinstance(offset, int) else print_string(offset)}"
+    where = "" if offset is None else f", offset: {offset if isinstance(offset, int) else _printed(offset)}"
     arguments = f"query: {_literal(query, 'query')}, pageSize: {page_size}{where}"
     wanted = dialect.select("id", "name", "state", ("accessVisibility", "visibility"))
     text = f"query {{\n  models({arguments}) {{ results {{ {wanted} }} nextOffset }}\n}}"
@@ -148,5 +152,5 @@ def models_document(query: str, page_size: int, offset: str | int | None, dialec
 def names_document(model_ids: Sequence[str], dialect: Dialect) -> Document:
     """Build one query for the name of each model under an alias of its own."""
     wanted = dialect.select("id", "name")
-    fields = [f"model(id: {print_string(model_id)}) {{ {wanted} }}" for model_id in model_ids]
+    fields = [f"model(id: {_printed(model_id)}) {{ {wanted} }}" for model_id in model_ids]
     return _aliased(fields, "query", wanted)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from graphql.language.print_string import print_string
-
 from pme_airflow.api.graph_response import parse_graph_response
 from pme_airflow.api.outcomes import Exchange, HttpResponse
 
@@ -49,6 +47,8 @@ def probe_fact(method: ProbeMethod | None) -> dict[str, str]:
 
 def probe_query(model_id: str) -> str:
     """Return the query that a model's own token is allowed to ask."""
+    from graphql.language.print_string import print_string  # slow to import, and most tasks ask nothing
+
     return f"query {{ model(id: {print_string(model_id)}) {{ id }} }}"
 
 
