@@ -165,12 +165,13 @@ class _LinkReader:
         self._now = now
         self._api_base_url = api_base_url
         self._replaced: list[str] = []
+        self._last_end: tuple[object, datetime | None] = (None, None)
 
     def read(self, value: Mapping[str, Any], token: AccessToken, request: MintRequest) -> EmbedLink:
         url = checked_link(value.get("link"), self._api_base_url)
         if url is None and value.get("link") is not None:
             self._replaced.append(request.model_id)
-        valid_until = checked_valid_until(value.get("validUntil"), self._now)
+        valid_until = self._valid_until(value.get("validUntil"))
         return EmbedLink(
             model_id=request.model_id,
             access_token=token,
@@ -181,6 +182,12 @@ class _LinkReader:
             issued_at=self._now,
             requested=request.validity,
         )
+
+    def _valid_until(self, value: object) -> datetime | None:
+        """Read ``validUntil``; once where the links of a request share it, as most do."""
+        if value != self._last_end[0]:
+            self._last_end = (value, checked_valid_until(value, self._now))
+        return self._last_end[1]
 
     def log_replaced(self) -> None:
         if self._replaced:

@@ -92,6 +92,26 @@ def test_many_rows_are_one_statement_and_no_text_is_cut(servers: Callable[[str],
         update_rows(tx, claims, "claim_key", {"claim_key": names[:1], "owner": ["x" * 41]})
 
 
+def test_rows_are_updated_by_few_statements_on_mysql(servers: Callable[[str], str]) -> None:
+    database = _fresh(servers, "mysql")
+    names = [f"key {index}" for index in range(bulk._MYSQL_ROWS + 1)]
+    times = [EPOCH + timedelta(microseconds=index) for index in range(len(names))]
+    sent: list[str] = []
+    with database.write() as tx:
+        insert_rows(tx, claims, {"claim_key": [*names, "other"]}, SHARED)
+        event.listen(tx.connection, "before_cursor_execute", lambda *args: sent.append(args[2]))
+        update_rows(tx, claims, "claim_key", {"claim_key": names, "owner": ["new"] * len(names), "expires_at": times})
+    assert len([text for text in sent if text.startswith("UPDATE pme_claims")]) == 2
+    with database.read() as tx:
+        found = tx.execute(select(claims.c.claim_key, claims.c.owner, claims.c.expires_at)).all()
+    assert {row.claim_key: (row.owner, row.expires_at) for row in found} == {
+        **{name: ("new", at) for name, at in zip(names, times, strict=True)},
+        "other": ("uid", EPOCH),
+    }
+    with pytest.raises(LedgerError), database.write() as tx:
+        update_rows(tx, claims, "claim_key", {"claim_key": names[:2], "owner": ["x" * 41, "y"]})
+
+
 def test_a_statement_is_compiled_once(ledger: Database) -> None:
     with ledger.write() as tx, mock.patch.object(bulk._SQLITE, "statement_compiler") as compiler:
         compiler.side_effect = AssertionError("compiled again")
