@@ -111,3 +111,18 @@ def test_a_refused_query_is_not_repeated(scripted: PMEClient, api: mocking.Mocke
     with pytest.raises(PMEProtocolError):
         list(scripted.models())
     assert len(graph_requests(api)) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_field_is_still_asked_for_after_a_request_that_the_account_was_denied(
+    scripted: PMEClient, api: mocking.Mocker, status: int
+) -> None:
+    errors = [
+        *FIRST["json"]["errors"],
+        *unknown_field("validUntil")["json"]["errors"],
+        {"message": "no", "httpStatus": status},
+    ]
+    api.post(GRAPH, [{"status_code": 400, "json": {"errors": errors}}, made()])
+    (verdict,) = scripted.mint(requests_for(1))
+    assert isinstance(verdict, Made)
+    assert [text.count("validUntil") for text in graph_requests(api)] == [1, 1]

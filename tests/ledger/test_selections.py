@@ -119,3 +119,13 @@ def test_no_more_links_are_retired_at_once_than_the_limit(ledger: Database) -> N
         with ledger.write(RUN) as tx:
             pages.append(selections.retire_unshown_links(tx, Selection(CLIENT), "x", limit=2))
     assert pages == [["first", "second"], ["third"], []]
+
+
+def test_links_that_no_slot_shows_are_retired_by_their_models(ledger: Database) -> None:
+    for name in ("first", "second"):
+        insert_link(ledger, name, NOW, state="live", audience="a", model_id=f"Model-{name}")
+    selection = Selection(CLIENT, frozenset({"a"}), frozenset({"Model-second"}))
+    with ledger.write(RUN) as tx:
+        assert selections.retire_unshown_links(tx, selection, "x") == ["second"]
+        assert selections.retired_links(tx, selection) == ["second"]
+        assert selections.retired_links(tx, Selection(CLIENT, models=frozenset({"Model-first"}))) == []

@@ -236,6 +236,7 @@ NOT_EMBEDS: dict[str, str] = {
     "an address in a list": f"<ul><li>{SHOW}</li></ul>",
     "a thumbnail": f'<img src="https://my.matterport.com/api/v1/player/models/{MODEL}/thumb">',
     "a pop-up": f'<a data-fancybox data-type="iframe" data-src="{SHOW}">Tour</a>',
+    "a pop-up of the vendor's name": f'<a class="matterport" data-src="{SHOW}">Tour</a>',
     "a comment": f"<!-- {FRAME} -->",
     "a script": f"<script>document.write('{FRAME}')</script>",
     "code": f'<code>&lt;iframe src="{SHOW}"&gt;&lt;/iframe&gt;</code>',

@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 from pme_airflow.embed_params import EmbedParams, with_params
 from pme_airflow.secrets import AccessToken, SecretStr
 from pme_airflow.targets.base import ShownLink
+from pme_airflow.targets.html_tokens import Tag, tokens
 from pme_airflow.targets.wordpress_content import link_embed, placed
 from pme_airflow.targets.wordpress_frames import default_frame, renewed_frame
 from tests.support.frames import FRAMES
@@ -180,3 +181,14 @@ def test_what_was_taken_over_looks_the_same_in_a_browser() -> None:
     shown_now = [url for url in opened if TOKEN_A in url]
     assert len(shown_now) >= 20
     assert all("lang=de" in url for url in shown_now)
+
+
+@pytest.mark.parametrize("mark", ["&quot;", "&#34;", "&#x22;", "&#39;"])
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_a_quote_in_a_parameter_that_is_kept_does_not_end_the_address(mark: str, quote: str) -> None:
+    source = f"https://my.eu.example/show?m={MODEL}&amp;title=a{mark} onload={mark}x"
+    renewed = renewed_frame(f"<iframe src={quote}{source}{quote} width={quote}5{quote}></iframe>", link()) or ""
+    (tag, _) = tokens(renewed)
+    assert isinstance(tag, Tag)
+    assert set(tag.attributes) == {"src", "width"}
+    assert "title=a" in tag.attributes["src"]

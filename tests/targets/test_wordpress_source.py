@@ -135,6 +135,7 @@ def test_children_are_the_blocks_in_a_block_except_those_in_a_unit() -> None:
     [
         (f"[pme model={MODEL}]", True),
         (f"<!-- wp:html -->x<!-- /wp:html -->\n[pme model={MODEL}]", False),
+        (f"<!-- wp:html -->x<!-- /wp:html -->\n{place('x', OTHER)}\n[pme model={MODEL}]", False),
         (f"<!-- wp:html -->x<!-- /wp:html --><p>a [pme model={MODEL}]</p>", True),
     ],
 )
