@@ -34,8 +34,9 @@ campaign: $(INSTALLED)  ## every campaign in full: hours
 reads: $(INSTALLED)  ## a million reads of the WordPress plugin's endpoint
 	PME_FULL=1 $(BIN)/python -m pytest -n 0 tests/targets/test_wordpress_plugin_slots.py -k million $(PYTEST_ARGS)
 
-simulate: $(INSTALLED)  ## a fortnight in virtual time; SEEDS=20 for more
-	$(BIN)/python -m tests.support.simulation $(or $(SEEDS),1)
+simulate: $(INSTALLED)  ## days in virtual time, and the page of the docs: SEEDS=5 YEAR=1, or DAYS=14 MODELS=67; JOBS=2
+	$(BIN)/python -m tests.support.simulation --seeds $(or $(SEEDS),1) $(if $(YEAR),--year,--days $(or $(DAYS),14) \
+		--models $(or $(MODELS),67)) --jobs $(or $(JOBS),1)
 
 fuzz: $(INSTALLED)  ## hostile input for every parser, MINUTES=60; what finds something is kept in .fuzz/
 	PME_FULL=1 PME_FUZZ_MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -n 0 -s tests/campaigns/test_fuzz.py $(PYTEST_ARGS)

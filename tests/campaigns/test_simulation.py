@@ -2,29 +2,70 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 import pytest
 
 from tests.support.scale import scaled
-from tests.support.simulation import Simulation
+from tests.support.schedules import nights, shipped_schedules
+from tests.support.simulation import Simulation, Size
+from tests.support.simulation.run import PLACEMENTS
 
 DAYS, MODELS = scaled((3, 8), (14, 67))
+HOURS = 3600.0
 
 
 @pytest.mark.timeout(scaled(200, 1200))
 @pytest.mark.parametrize("models_per_token", [1, 5])
 @pytest.mark.parametrize("seed", range(1, scaled(3, 21)))
 def test_a_fortnight_of_outages_up_to_eleven_hours_leaves_nothing_dark(seed: int, models_per_token: int) -> None:
-    report = Simulation(seed, days=DAYS, models=MODELS, models_per_token=models_per_token).run()
+    report = Simulation(seed, Size(DAYS, MODELS), models_per_token).run()
     assert report.outages
     assert report.dark == []
     assert report.unknown == 0
     assert report.mints_per_slot_and_day < 1.5
 
 
+@pytest.mark.timeout(scaled(200, 600))
+@pytest.mark.parametrize(
+    ("seed", "start", "models_per_token"),
+    [
+        pytest.param(1, datetime(2026, 3, 27, tzinfo=timezone.utc), 1, id="spring-without-a-seal-key"),
+        pytest.param(2, datetime(2026, 10, 23, tzinfo=timezone.utc), 5, id="autumn-with-a-seal-key"),
+    ],
+)
+def test_clocks_a_reset_secret_and_another_client_leave_nothing_dark_or_unrevocable(
+    seed: int, start: datetime, models_per_token: int
+) -> None:
+    size = Size(days=5, models=5, longest=None, changes=True)
+    report = Simulation(seed, size, models_per_token, start).run()
+    assert report.longest > 11 * HOURS
+    assert len(report.clock_changes) == 1
+    assert report.has_seal_key == (seed == 2)
+    assert report.dark == []
+    assert (report.unknown, report.unopened) == (0, 0)
+    assert report.reset_at is not None
+    assert report.resealed is not None
+    assert report.former_revoked
+    assert report.former_alive == 0
+    assert report.left_out > report.runs / 2  # each of them ran, and was checked to write nothing
+
+
+def test_the_nightly_run_follows_the_clock_of_its_time_zone() -> None:
+    """On the night without a 02:00 it runs at 03:00; the night with two is an hour longer."""
+    spring, autumn = (_nights(datetime(2026, month, day, tzinfo=timezone.utc)) for month, day in ((3, 28), (10, 24)))
+    assert spring == [1.0, 25.0, 48.0]
+    assert autumn == [0.0, 24.0 + 1.0, 48.0 + 1.0]
+
+
+def _nights(start: datetime) -> list[float]:
+    return [at / HOURS for at in nights(shipped_schedules(PLACEMENTS), start, 2.2 * 24 * HOURS)]
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(1, scaled(3, 11)))
 def test_longer_outages_darken_what_is_predicted(seed: int) -> None:
-    report = Simulation(seed, days=4, models=6, longest=26 * 3600).run()
+    report = Simulation(seed, Size(days=4, models=6, longest=26 * HOURS)).run()
     assert report.dark_seconds > 0
     assert report.dark_seconds == pytest.approx(report.predicted, rel=0.001)  # the healing run takes some seconds too
     ahead = [report.warned_ahead(*dark) for dark in report.dark_links]
@@ -33,6 +74,6 @@ def test_longer_outages_darken_what_is_predicted(seed: int) -> None:
 
 @pytest.mark.timeout(scaled(200, 3600))
 def test_a_quiet_time_warns_of_nothing() -> None:
-    report = Simulation(1, days=scaled(8, 365), models=2, targets=2, longest=0).run()
+    report = Simulation(1, Size(days=scaled(8, 365), models=2, targets=2, longest=0.0)).run()
     assert (report.outages, report.dark, report.warnings) == ([], [], [])
     assert report.minted
