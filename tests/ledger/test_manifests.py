@@ -77,3 +77,10 @@ def test_a_list_that_is_used_often_is_touched_once_a_day(ledger: Database, clock
         keep(ledger, MANY)
         with ledger.read() as tx:
             assert set(tx.scalars(select(manifest_table.c.seen_at))) == {expected}
+
+
+def test_the_audience_of_a_list_stands_where_other_versions_of_this_package_look_for_it(ledger: Database) -> None:
+    keep(ledger, ["a"], "intranet")
+    with ledger.read() as tx:
+        rows = tx.execute(select(manifest_table.c.page, manifest_table.c.models).order_by(manifest_table.c.page)).all()
+    assert [tuple(row) for row in rows] == [(-1, ["intranet"]), (0, ["a"])]

@@ -363,3 +363,22 @@ def test_the_link_of_an_earlier_version_is_retired_by_who_takes_its_slot(ledger:
         tx.execute(update(table).values(client_id=None))
     publish(ledger, new)
     assert row_of(ledger, old.link_id).retire_at is not None
+
+
+def test_slots_are_kept_under_another_name_of_their_target(ledger: Database) -> None:
+    for slot in ("moved", "later", "taken"):
+        publish(ledger, mint(ledger), slot, "former", details={"of": slot})
+    publish(ledger, mint(ledger), "taken")
+    former = [shown(ledger, slot, "former") for slot in ("moved", "later", "taken")]
+    newer = mint(ledger)
+    publish(ledger, newer, "later", "former")
+    with events_of(ledger) as events, ledger.write(RUN) as tx:
+        publications.move_to_target(tx, former, SITE)
+    assert (shown(ledger, "moved").link_id, shown(ledger, "moved").details) == (former[0].link_id, {"of": "moved"})
+    assert shown(ledger, "taken").link_id != former[2].link_id
+    assert shown(ledger, "later", "former").link_id == newer.link_id
+    with ledger.read() as tx:
+        assert set(publications.publications_in(tx, SITE, ["moved", "later", "taken"])) == {"moved", "taken"}
+        assert set(publications.publications_in(tx, "former", ["moved", "later", "taken"])) == {"later", "taken"}
+    assert (events[0]["event"], events[0]["target"], events[0]["slot"]) == ("published", SITE, "moved")
+    assert events[0]["reason"] == f"{SITE} is the name of former now; it shows it at moved"

@@ -188,6 +188,7 @@ def test_old_versions_that_cannot_be_deleted_remain_and_are_named(
     bucket.proxy.denies = denied
     assert files.write("m/link.json", "b") is True
     assert files.delete("m/link.json") is True
+    assert files.remove_trace("m/link.json") is True
     assert advice in caplog.text
 
 
