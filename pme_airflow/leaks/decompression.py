@@ -37,6 +37,8 @@ _MIN_DICTIONARY = 4096
 #: Small, because the rest of it is copied for each of the streams that follow each other.
 _INPUT_BYTES = 16 << 10
 _OUTPUT_BYTES = 256 << 10
+#: What a block of bzip2 is decompressed to at most, before its checksum is compared: some ten bytes are enough for it.
+_BZIP2_BLOCK = 900_000
 
 
 class _Zlib:
@@ -67,15 +69,18 @@ class DecompressedStream:
     :param make: makes a decompressor for each of the streams that follow each other in it.
     :param on_output: called with the number of bytes of each step; may raise to stop.
     :param magic: the first bytes of each such stream.
+    :param block: how many bytes a stream may be decompressed to before it turns out to be broken; they count as output.
     """
 
     def __init__(
-        self, stream: Readable, make: Callable[[], Any], on_output: Callable[[int], None], magic: bytes = b""
-    ) -> None:
+        self, stream: Readable, make: Callable[[], Any], on_output: Callable[[int], None], magic: bytes = b"",
+        block: int = 0,
+    ) -> None:  # fmt: skip
         self._stream = stream
         self._make = make
         self._on_output = on_output
         self._magic = magic
+        self._block = block
         self._decompressor = make()
         self._pending = b""
         self._output = b""
@@ -105,12 +110,21 @@ class DecompressedStream:
                 self._output, self._at = self._step(), 0
                 self._on_output(len(self._output))
         except Exception as error:  # noqa: BLE001 - raised again, after the bytes that come before it
-            self._error = error
+            self._error = self._broken(error)
         if self._at < len(self._output):
             return True
         if self._error is not None and not is_error_later:
             raise self._error
         return False
+
+    def _broken(self, error: Exception) -> Exception:
+        """Count the work on a block that gave nothing; return the error, or that of the limit that this goes beyond."""
+        if isinstance(error, OSError) and self._block:
+            try:
+                self._on_output(self._block)
+            except PMEScanError as limit:
+                return limit
+        return error
 
     def _step(self) -> bytes:
         if self._decompressor.eof:
@@ -145,7 +159,7 @@ def gunzip(stream: Readable, on_output: Callable[[int], None]) -> DecompressedSt
 
 def bunzip2(stream: Readable, on_output: Callable[[int], None]) -> DecompressedStream:
     """Decompress bzip2."""
-    return DecompressedStream(stream, bz2.BZ2Decompressor, on_output, b"BZh")
+    return DecompressedStream(stream, bz2.BZ2Decompressor, on_output, b"BZh", _BZIP2_BLOCK)
 
 
 class _Lzma:
@@ -251,7 +265,9 @@ def deflated(
     }
     if method not in makers:
         raise PMEScanError(f"is compressed with method {method}, which is not supported. Unpack it and scan the files")
-    return _Counted(stream, on_output) if method == 0 else DecompressedStream(stream, makers[method], on_output)
+    if method == 0:
+        return _Counted(stream, on_output)
+    return DecompressedStream(stream, makers[method], on_output, block=_BZIP2_BLOCK if method == 12 else 0)
 
 
 class _Counted:

@@ -82,6 +82,24 @@ def test_other_data_behind_the_end_is_an_error(pack: Callable[[bytes], bytes], u
         stream.read(100)
 
 
+@pytest.mark.parametrize("unpack", [bunzip2, lambda stream, on_output: deflated(stream, 12, on_output)])
+def test_a_broken_block_of_bzip2_counts_as_what_it_may_be_unpacked_to(unpack: Callable[..., Any]) -> None:
+    """A few bytes cost as much as a whole block, so an archive of such streams has to reach a limit."""
+    packed = bytearray(bz2.compress(b"a" * 900_000))
+    packed[10] ^= 1  # the block's checksum
+    counted: list[int] = []
+    with pytest.raises(OSError, match="Invalid data"):
+        read_all(unpack(io.BytesIO(packed), counted.append))
+    assert counted[-1] == 900_000
+
+    def limit(size: int) -> None:
+        if size == 900_000:
+            raise PMEScanError("is larger unpacked than 1 GiB")
+
+    with pytest.raises(PMEScanError, match="larger unpacked"):
+        read_all(unpack(io.BytesIO(packed), limit))
+
+
 def test_the_next_stream_is_found_in_a_stream_that_gives_single_bytes() -> None:
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:

@@ -153,11 +153,16 @@ def _check_events(services: Services, known: list[LinkRow]) -> None:
         assert _ENDS[last[row.link_id]] == row.state.value, "a state was written without its event"
 
 
-def _came_late(row: LinkRow) -> bool:
+def _came_late(row: LinkRow, shown: set[str]) -> bool:
     """Return whether a link was retired before any slot showed it: its owner was asleep for longer than a claim lasts."""
-    return (
-        row.retire_at is not None and row.minted_at is not None and row.retire_at - row.minted_at < timedelta(seconds=5)
-    )
+    return row.retire_at is not None and row.link_id not in shown
+
+
+def _ever_shown(services: Services) -> set[str]:
+    """Return the links that a slot showed at some time."""
+    query = select(events.c.link_id).where(events.c.event == "published")
+    with services.database.read() as tx:
+        return set(tx.scalars(query))
 
 
 def check_minted_once(stage: Stage, was: Before) -> None:
@@ -165,7 +170,8 @@ def check_minted_once(stage: Stage, was: Before) -> None:
     stage.truth.refresh()
     new = Counter(t.model_id for t in stage.truth.tokens.values() if t.token not in was.tokens)
     known = rows(stage.services())
-    named = {row.fingerprint for row in known if not _came_late(row)}
+    shown = _ever_shown(stage.services())
+    named = {row.fingerprint for row in known if not _came_late(row, shown)}
     lost = Counter(t.model_id for t in stage.truth.tokens.values()
                    if t.token not in was.tokens and mark(t.token) not in named)  # fmt: skip
     for model_id, count in new.items():
