@@ -17,7 +17,7 @@ from typing import Any
 
 import urllib3
 
-__all__ = ["MAX_BODY_BYTES", "BoundedHTTPResponse", "bound_response", "bounded_reader", "read_body"]
+__all__ = ["MAX_BODY_BYTES", "BoundedHTTPResponse", "bound_response", "read_body"]
 
 #: The longest body in bytes. The largest expected one, 1,000 links, is 0.4 MB; 2 MB of ``[]`` take 75 MB parsed.
 MAX_BODY_BYTES = 2 * 1024 * 1024
@@ -36,31 +36,25 @@ def bound_response(seconds: float, max_body: int = MAX_BODY_BYTES) -> None:
     _BOUNDS.max_wire = max_body + _MAX_HEADER_BYTES
 
 
-def bounded_reader(sock: socket.socket) -> io.BufferedReader:
-    """Return a reader of a socket that keeps the bounds of its thread."""
-    max_wire = getattr(_BOUNDS, "max_wire", MAX_BODY_BYTES + _MAX_HEADER_BYTES)
-    return io.BufferedReader(_BoundedReader(sock, getattr(_BOUNDS, "until", None), max_wire))
-
-
 class BoundedHTTPResponse(HTTPResponse):
-    """A response that is read within the bounds of its thread; used as ``response_class`` of a connection.
+    """A response that is read within the bounds of its thread; used as ``response_class`` of a connection."""
 
-    :param sock: the socket, or a :func:`bounded_reader` of it.
-    """
-
-    def __init__(self, sock: socket.socket | io.BufferedReader, *args: object, **kwargs: object) -> None:
-        reader = sock if isinstance(sock, io.BufferedReader) else bounded_reader(sock)
-        super().__init__(_BoundedFile(reader), *args, **kwargs)  # type: ignore[arg-type]
+    def __init__(self, sock: socket.socket, *args: object, **kwargs: object) -> None:
+        max_wire = getattr(_BOUNDS, "max_wire", MAX_BODY_BYTES + _MAX_HEADER_BYTES)
+        files = _BoundedFiles(sock, getattr(_BOUNDS, "until", None), max_wire)
+        super().__init__(files, *args, **kwargs)  # type: ignore[arg-type]
 
 
-class _BoundedFile:
+class _BoundedFiles:
     """Stands for a socket in ``HTTPResponse``, which only calls its ``makefile``."""
 
-    def __init__(self, reader: io.BufferedReader) -> None:
-        self._reader = reader
+    def __init__(self, sock: socket.socket, until: float | None, max_wire: int) -> None:
+        self._sock = sock
+        self._until = until
+        self._max_wire = max_wire
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return self._reader
+        return io.BufferedReader(_BoundedReader(self._sock, self._until, self._max_wire))
 
 
 class _BoundedReader(io.RawIOBase):

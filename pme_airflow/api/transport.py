@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar
+from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pme_airflow.addresses import checked_base_url
-from pme_airflow.api.bounded import bound_response, read_body
+from pme_airflow.api.bounded import BoundedHTTPResponse, bound_response, read_body
 from pme_airflow.api.bounded_session import ignore_redirects
 from pme_airflow.api.outcomes import Exchange, HttpResponse, NetworkFailure, NoResponse
-from pme_airflow.api.recording_adapter import RecordingAdapter, forget_request, was_written
 from pme_airflow.secrets import SecretStr
 
 __all__ = ["Transport"]
@@ -23,6 +27,78 @@ __all__ = ["Transport"]
 #: The time for a whole response, headers included, as a multiple of the timeout of one read.
 _TOTAL_TIMEOUTS = 2.0
 _HEADERS = {"Accept-Encoding": "gzip"}
+#: Whether the thread's current request was written: false before its first byte, ``None`` where nothing recorded it.
+_sent = threading.local()
+
+
+class _WriteRecorder:
+    """Records that a request may have reached the server, just before it is written, headers and body at once."""
+
+    _unsent: list[bytes] | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if getattr(self, "sock", None) is None:
+            self.connect()  # type: ignore[attr-defined]
+        _sent.written = True
+        unsent = self._unsent = []
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            self._unsent = None
+        self.send(b"".join(unsent))
+
+    def send(self, data: Any) -> None:
+        if self._unsent is None:
+            super().send(data)  # type: ignore[misc]
+        else:
+            self._unsent.append(data)
+
+
+class _RecordingHTTP(_WriteRecorder, HTTPConnection):
+    response_class = BoundedHTTPResponse
+
+
+class _RecordingHTTPS(_WriteRecorder, HTTPSConnection):
+    response_class = BoundedHTTPResponse
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _RecordingHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _RecordingHTTPS
+
+
+class _RecordingAdapter(HTTPAdapter):
+    """Sends requests, and looks the connections of an address up once: the same address is posted to all the time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._pools: dict[str | None, Any] = {}
+        super().__init__(*args, **kwargs)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        _sent.written = False
+        return super().send(*args, **kwargs)
+
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        if request.method != "POST":  # its address may hold a token, which is not to be kept
+            return super().get_connection_with_tls_context(request, *args, **kwargs)
+        pool = self._pools.get(request.url)
+        if pool is None or pool.pool is None:  # closed: more hosts were asked than pools are kept
+            pool = self._pools[request.url] = super().get_connection_with_tls_context(request, *args, **kwargs)
+        return pool
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Make what :class:`Transport` reads of a response, without its text's encoding and its cookies."""
+        response = requests.Response()
+        response.status_code, response.headers = resp.status, CaseInsensitiveDict(resp.headers)
+        response.raw, response.request, response.connection = resp, req, self
+        return response
 
 
 class _NoAuth(AuthBase):
@@ -45,9 +121,7 @@ class _Route:
 
     def request(self, body: SecretStr, token: SecretStr | None, cookies: RequestsCookieJar) -> requests.PreparedRequest:
         """Return a request with a body, and with a bearer token where one is given."""
-        prepared = requests.PreparedRequest()
-        prepared.__dict__.update(self.template.__dict__)  # its own copy() copies a jar of cookies that stays empty
-        prepared.headers = self.template.headers.copy()
+        prepared = self.template.copy()
         prepared.body = body.reveal().encode()
         prepared.headers["Content-Length"] = str(len(prepared.body))
         if token is not None:
@@ -73,7 +147,7 @@ class Transport:
         self._timeout = timeout
         self.session = session or requests.Session()
         ignore_redirects(self.session)
-        adapter = RecordingAdapter(pool_maxsize=connections, pool_block=False)
+        adapter = _RecordingAdapter(pool_maxsize=connections, pool_block=False)
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, adapter)
         self._routes: dict[str, _Route] = {}
@@ -118,22 +192,21 @@ class Transport:
         headers = {**_HEADERS, "Accept": "application/json", "Content-Type": content_type}
         template = self.session.prepare_request(requests.Request("POST", url, headers, auth=_NoAuth()))
         template.headers.pop("Cookie", None)
-        template.headers.setdefault("Host", str(urllib3.util.parse_url(url).netloc))
         route = _Route(template, self.session.merge_environment_settings(url, {}, True, None, None))
         self._routes[path] = route
         return route
 
     def _exchange(self, send: Callable[[], requests.Response]) -> Exchange:
-        forget_request()
+        _sent.written = None
         bound_response(self._timeout * _TOTAL_TIMEOUTS)
         try:
             response = send()
         except requests.exceptions.ConnectTimeout:
             timed_out = NetworkFailure.CONNECT_TIMEOUT
-            return NoResponse(bool(was_written()), timed_out.value, timed_out)
+            return NoResponse(bool(_sent.written), timed_out.value, timed_out)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             failure = _failure(error)
-            return NoResponse(was_written() is not False, failure.value, failure)
+            return NoResponse(_sent.written is not False, failure.value, failure)
         return _received(response)
 
 

@@ -12,8 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from pme_airflow.api.outcomes import HttpResponse, NoResponse
-from pme_airflow.api.recording_adapter import _RecordingHTTP
-from pme_airflow.api.transport import Transport
+from pme_airflow.api.transport import Transport, _RecordingHTTP
 from pme_airflow.secrets import SecretStr
 from tests.support.handlers import serving_handler
 
