@@ -10,6 +10,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH
 
 PYTHON ?= python3
+# Where node's header files are: what is compiled for node asks the network for them else.
+NODE_HOME = $(patsubst %/bin/node,%,$(realpath $(shell command -v node)))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -93,7 +95,8 @@ bench: $(INSTALLED)  ## ratios against the usual way, side by side
 node: $(INSTALLED)  ## the JavaScript that tests run where it is here: secretlint, the vendor's SDK, Directus
 	@npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts --omit=dev --fetch-retries 1 \
 	  --fetch-timeout 20000 --prefix .venv/node $$(cat tests/node.txt)
-	@cd .venv/node && npm rebuild --silent --ignore-scripts=false --foreground-scripts isolated-vm argon2 >/dev/null
+	@cd .venv/node && npm_config_nodedir=$(NODE_HOME) npm rebuild --silent --ignore-scripts=false --foreground-scripts \
+	  isolated-vm argon2 >/dev/null
 
 strapi: $(INSTALLED)  ## a Strapi for the campaigns, which takes a minute or two and 700 MB
 	@mkdir -p .venv/strapi && cp tests/strapi/package.json .venv/strapi/
@@ -109,7 +112,7 @@ ghost: $(INSTALLED)  ## a Ghost for its recipe's nights, which takes some minute
 	@cd .venv/ghost && npm pack --silent ghost@5.130.5 >/dev/null && tar xzf ghost-*.tgz && rm ghost-*.tgz
 	@cd .venv/ghost/package && npm pkg delete devDependencies && npm install --silent --no-package-lock --no-audit \
 	  --no-fund --ignore-scripts --omit=dev --legacy-peer-deps --fetch-retries 1
-	@cd .venv/ghost/package && npm_config_nodedir=$(patsubst %/bin/node,%,$(shell command -v node)) \
+	@cd .venv/ghost/package && npm_config_nodedir=$(NODE_HOME) \
 	  npm_config_build_from_source=true npm rebuild --silent --ignore-scripts=false --foreground-scripts sqlite3 >/dev/null
 
 constraints: $(INSTALLED)  ## pin what is newest today
