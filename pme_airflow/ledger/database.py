@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, inspect, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from pme_airflow.clock import Clock
@@ -22,6 +22,7 @@ from pme_airflow.errors import (
 from pme_airflow.ledger.database_errors import in_words
 from pme_airflow.ledger.engines import BUSY_SECONDS, sqlite_path
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.server_locks import server_lock
 from pme_airflow.ledger.tables import EPOCH, HEAD_REVISION
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
@@ -37,16 +38,6 @@ _NOW = {
 }
 
 T = TypeVar("T")
-
-
-def _release_writer_lock(connection: Connection, name: str) -> None:
-    """Release MySQL's lock, or close the connection: in a pool it would keep the lock for as long as it is open."""
-    try:
-        with connection.begin():
-            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
-    except DBAPIError:
-        with suppress(DBAPIError):
-            connection.invalidate()
 
 
 class Database:
@@ -124,21 +115,9 @@ class Database:
 
         SQLite has one writer at a time anyway, and on PostgreSQL rows are locked in one order everywhere.
         """
-        if self.engine.dialect.name not in ("mysql", "mariadb"):
+        refusal = f"The ledger's other writers held it for over {BUSY_SECONDS} s: try again."
+        with server_lock(connection, "pme_ledger", BUSY_SECONDS, refusal):
             yield
-            return
-        name = f"pme_ledger:{self.engine.url.database or ''}"[:64]
-        try:
-            with connection.begin():
-                wanted = {"name": name, "seconds": BUSY_SECONDS}
-                taken = connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), wanted)
-            if taken != 1:
-                raise LedgerUnavailableError(
-                    f"The ledger's other writers held it for over {BUSY_SECONDS} s: try again."
-                )
-            yield
-        finally:
-            _release_writer_lock(connection, name)
 
     def shared_now(self, connection: Connection) -> datetime:
         """Return the time all workers of this ledger share: the database server's, or this machine's for SQLite."""

@@ -17,6 +17,7 @@ from pme_airflow.ledger import audience_models, audit, migrations
 from pme_airflow.ledger.keys import slot_key
 from pme_airflow.ledger.migrations import known_revisions, migrate
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.server_locks import lock_name
 from pme_airflow.ledger.tables import HEAD_REVISION, metadata
 from pme_airflow.ledger.tables import events as event_table
 from pme_airflow.ledger.tables import links as link_table
@@ -172,7 +173,9 @@ def test_a_migration_that_another_process_keeps_from_its_lock_says_so(
         pytest.skip("elsewhere the database lets the second wait")
     monkeypatch.setattr(migrations, "_LOCK_SECONDS", 0)
     with create_engine(ledger_address, poolclass=NullPool).connect() as other:
-        assert other.scalar(text("SELECT GET_LOCK(:name, 0)"), {"name": migrations.lock_name(engine.url.database)})
+        assert other.scalar(
+            text("SELECT GET_LOCK(:name, 0)"), {"name": lock_name(migrations._LOCK_KIND, engine.url.database)}
+        )
         with pytest.raises(LedgerUnavailableError, match="another process is migrating"):
             migrate(engine)
 
@@ -184,7 +187,7 @@ def test_a_migration_does_not_wait_for_that_of_another_ledger_on_the_server(
         pytest.skip("elsewhere a lock is the database's own")
     monkeypatch.setattr(migrations, "_LOCK_SECONDS", 0)
     with create_engine(ledger_address, poolclass=NullPool).connect() as other:
-        assert other.scalar(text("SELECT GET_LOCK(:name, 0)"), {"name": migrations.lock_name("another")})
+        assert other.scalar(text("SELECT GET_LOCK(:name, 0)"), {"name": lock_name(migrations._LOCK_KIND, "another")})
         migrate(engine)
     assert "pme_links" in inspect(engine).get_table_names()
 
@@ -214,7 +217,7 @@ def test_a_migration_that_dies_after_each_statement_ends_and_keeps_no_lock(ledge
         except OperationalError:
             died += 1
             with killer.connect() as other:
-                name = {"name": migrations.lock_name(dying.url.database)}
+                name = {"name": lock_name(migrations._LOCK_KIND, dying.url.database)}
                 assert other.scalar(text("SELECT IS_FREE_LOCK(:name)"), name) == 1
     assert 30 < died < 100
     insert(killer, "pme_links", link(1, "live", RUNS[0]))

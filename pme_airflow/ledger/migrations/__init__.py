@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
 
-from pme_airflow.errors import LedgerUnavailableError
+from pme_airflow.ledger.server_locks import server_lock
 
 __all__ = ["known_revisions", "migrate"]
 
 _HERE = Path(__file__).parent
 _LOCK = 7_306_914
+_LOCK_KIND = "pme_migration"
 _LOCK_SECONDS = 60
 
 
@@ -43,26 +43,9 @@ def migrate(engine: Engine, revision: str = "head") -> None:
         command.upgrade(config, revision)
 
 
-def lock_name(database: str | None) -> str:
-    """Return the name of MySQL's lock on a database's migration: its locks are the whole server's."""
-    return f"pme_migration:{database or ''}"[:64]
-
-
 @contextmanager
 def _migration_lock(connection: Connection) -> Iterator[None]:
     """Keep other processes from migrating MySQL meanwhile; there a migration's statements commit one by one."""
-    if connection.dialect.name not in ("mysql", "mariadb"):
+    refusal = f"The ledger's tables: another process is migrating them, for over {_LOCK_SECONDS} s. Try again."
+    with server_lock(connection, _LOCK_KIND, _LOCK_SECONDS, refusal):
         yield
-        return
-    name = {"name": lock_name(connection.engine.url.database)}
-    with connection.begin():
-        taken = connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), name | {"seconds": _LOCK_SECONDS})
-    if taken != 1:
-        raise LedgerUnavailableError(
-            f"The ledger's tables: another process is migrating them, for over {_LOCK_SECONDS} s. Try again."
-        )
-    try:
-        yield
-    finally:
-        with suppress(DBAPIError), connection.begin():
-            connection.execute(text("SELECT RELEASE_LOCK(:name)"), name)
