@@ -105,6 +105,7 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
         self._progress = Progress(log, "minting", len(model_ids), services.clock)
         limits = RequestLimits(services.client.limiter, services.client.settings.batch_size)
         self._loop = WorkerLoop(self, limits, services.clock, "mint")
+        self._jitter = 1.0
         self.stopped: PMEError | None = None
 
     def run(self) -> None:
@@ -188,6 +189,7 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
             ),
         )
         now = services.server_now()
+        self._jitter = random.uniform(0.5, 1.0)  # noqa: S311 - needs no secure source
         for (staged, verdict), result in zip(outcomes, results, strict=True):
             self._conclude(staged.job, verdict, result, now)
 
@@ -266,7 +268,7 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
             verdict.reason,
         )
         if job.lost < MAX_LOST_RESPONSES:
-            self._loop.postpone(job, _backoff(job.lost))
+            self._loop.postpone(job, self._backoff(job.lost))
             return
         message = f"{job.lost} responses were lost; tokens that nobody has may work until they expire. See the ledger."
         self._fail(job, PMELostAnswerError(message))
@@ -284,7 +286,11 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
         if not verdict.resend or exhausted or self.stopped is not None:
             self._fail(job, error)
         else:
-            self._loop.postpone(job, verdict.retry_after or min(_backoff(job.refused - 1), _MAX_REFUSAL_SECONDS))
+            self._loop.postpone(job, verdict.retry_after or min(self._backoff(job.refused - 1), _MAX_REFUSAL_SECONDS))
+
+    def _backoff(self, tries: int) -> float:
+        """Return a pause in seconds. Jobs settled together have the same jitter, and share a request again."""
+        return self._jitter * 0.25 * float(2**tries)
 
     def _finish(self, model_id: str, link: Reuse | Settled) -> None:
         self._tally.add(model_id, link.row if self._tally.keeps_items else None)
@@ -309,7 +315,3 @@ def _verdicts(request: _Landed) -> list[MintVerdict]:
 def _stops_run(error: PMEError) -> bool:
     """Whether no other request of the run would fare better."""
     return isinstance(error, PMEUnreachableError | PMECredentialsError)
-
-
-def _backoff(tries: int) -> float:
-    return random.uniform(0.5, 1.0) * 0.25 * float(2**tries)  # noqa: S311

@@ -222,6 +222,7 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         revoked: list[LinkRow] = []
         answers: list[NotRevokedAnswer] = []
         verified: dict[str, str] = {}
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - needs no secure source
         for request in landed:
             sent = self._sent(request)
             verified |= sent.verified
@@ -229,7 +230,7 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
                 if isinstance(verdict, Revoked):
                     revoked.append(staged.row)
                 else:
-                    answers.append(_answer(staged.row, verdict, self._unanswered))
+                    answers.append(_answer(staged.row, verdict, self._unanswered, jitter))
                     self.result.note_reason(staged.row, verdict.reason)
         if landed:
             self._record(revoked, verified, answers)
@@ -322,11 +323,14 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         return limit - (self._services.clock.monotonic() - self._confirmed_at)
 
 
-def _answer(row: LinkRow, verdict: NotRevoked, unanswered: int) -> NotRevokedAnswer:
-    """Return what is recorded of a link that was not revoked, with the wait before its next try."""
+def _answer(row: LinkRow, verdict: NotRevoked, unanswered: int, jitter: float) -> NotRevokedAnswer:
+    """Return what is recorded of a link that was not revoked, with the wait before its next try.
+
+    :param jitter: the same for all links settled together, which then share a request again.
+    """
     if verdict.denied:
         backoff = min(_MAX_DENIED_BACKOFF, 0.5 * 2.0 ** min(row.revoke_attempts, 10))
     else:
         backoff = min(_MAX_UNANSWERED_BACKOFF, 0.5 * 2.0 ** min(unanswered, 10))
-    wait = timedelta(seconds=max(backoff * random.uniform(0.5, 1.0), verdict.retry_after or 0.0))  # noqa: S311
+    wait = timedelta(seconds=max(backoff * jitter, verdict.retry_after or 0.0))
     return NotRevokedAnswer(row, verdict.reason, verdict.denied, wait)

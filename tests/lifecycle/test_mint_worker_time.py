@@ -25,7 +25,7 @@ from pme_airflow.lifecycle.mint_worker import _MintWorker, _Staged
 from pme_airflow.lifecycle.services import UNKNOWN_CLOCK_ERROR, Services
 from tests.conftest import MODELS, SECRET
 from tests.support.clocks import FakeClock
-from tests.support.rooms import demand, mint, rows, services_at
+from tests.support.rooms import demand, known_spaces, mint, rows, services_at
 
 ALL = list(MODELS)
 DAY = timedelta(hours=24)
@@ -142,6 +142,24 @@ def test_a_model_that_is_refused_is_tried_fifteen_times_a_second_apart_at_most(
     assert api.pauses(ALL[0]) == pytest.approx([0.25, 0.5, *[1.0] * 12], abs=0.03)
     assert [failure.model_id for failure in outcome.failures] == [ALL[0]]
     assert [item["model_id"] for item in outcome.items] == [ALL[1]]
+
+
+def test_models_that_are_refused_together_are_sent_together_again(
+    services: Services, clock: FakeClock, world: World
+) -> None:
+    """An API in trouble is not sent more requests because the models of one would wait for times of their own."""
+    models = known_spaces(world, 60)
+    api = Answers(services, clock, {model_id: NotMade(PMEModelError("busy"), resend=True) for model_id in models})
+    requests = []
+
+    def counted(batch: list[MintRequest]) -> list[MintVerdict]:
+        requests.append(len(batch))
+        return api.mint(batch)
+
+    with mock.patch.object(services.client, "mint", counted):
+        mint(services, "run", models)
+    assert sum(requests) == 60 * 15
+    assert len(requests) <= 60 / 10 * 15 * 1.5
 
 
 def test_a_model_that_is_refused_for_good_is_tried_once(services: Services, clock: FakeClock) -> None:

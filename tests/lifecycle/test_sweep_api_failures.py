@@ -24,7 +24,7 @@ from pme_airflow.sealing import Sealer, fingerprint
 from pme_airflow.secrets import AccessToken, SecretStr
 from tests.conftest import MODELS, SECRET
 from tests.support.clocks import FakeClock
-from tests.support.rooms import mint, rows, services_at, sweep
+from tests.support.rooms import known_spaces, mint, rows, services_at, sweep
 
 ALL = list(MODELS)
 BUSY = NotRevoked("busy")
@@ -87,6 +87,20 @@ def test_a_revocation_is_not_tried_before_retry_after_has_passed(services: Servi
     first, second = api.asked_at
     assert 40.0 <= second - first < 42.0
     assert result.revoked.total == 1
+
+
+@pytest.mark.parametrize("verdict", [NotRevoked("false", denied=True), BUSY], ids=["denied", "unanswered"])
+def test_links_that_are_refused_together_are_sent_together_again(
+    services: Services, clock: FakeClock, world: World, verdict: NotRevoked
+) -> None:
+    models = known_spaces(world, 60)
+    mint(services, "run", models)
+    with services.database.write(RunContext("cli")) as tx:
+        flags.flag(tx, "leaked", models=models)
+    api = Api(services, clock, [verdict] * 18)
+    with mock.patch.object(services.client, "revoke", api.revoke):
+        assert sweep(services).revoked.total == 60
+    assert len(api.batches) <= (18 + 6) * 1.5
 
 
 def test_a_try_that_is_over_a_minute_away_is_left_to_the_next_sweep(services: Services, clock: FakeClock) -> None:
