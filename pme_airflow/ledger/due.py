@@ -9,10 +9,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Executable, and_, distinct, exists, func, or_, select
 
+from pme_airflow.ledger.conditions import is_flagged, is_not_flagged, is_not_retiring
 from pme_airflow.ledger.link_models import opens, opens_model
 from pme_airflow.ledger.links import given_share
 from pme_airflow.ledger.states import State
-from pme_airflow.ledger.sweep_queue import is_flagged, is_not_flagged, may_be_tried
+from pme_airflow.ledger.sweep_queue import may_be_tried
 from pme_airflow.ledger.tables import events, link_models, links, publications
 from pme_airflow.ledger.transaction import ReadTransaction
 
@@ -75,11 +76,11 @@ def sweep_due(tx: ReadTransaction, client_id: str) -> DueWork:
     now = tx.now()
     base = and_(links.c.state == State.LIVE, links.c.client_id == client_id, may_be_tried(now))
     return (
-        _counted(tx, select(func.count(), func.max(links.c.flagged_at)).where(base, is_flagged))
+        _counted(tx, select(func.count(), func.max(links.c.flagged_at)).where(base, is_flagged()))
         + _counted(
             tx,
             select(func.count(), func.max(links.c.retire_at)).where(
-                base, is_not_flagged, links.c.retire_at <= now - _SWEEP_TAKES
+                base, is_not_flagged(), links.c.retire_at <= now - _SWEEP_TAKES
             ),
         )
         + _to_close(tx, now)
@@ -136,7 +137,7 @@ def _unpublished(tx: ReadTransaction, demand: RenewalDemand, now: datetime) -> D
         publications.c.link_seq < links.c.seq,
     )
     owner = links.c.audience == demand.audience, links.c.client_id == demand.client_id
-    usable = links.c.state == State.LIVE, is_not_flagged, links.c.retire_at.is_(None)
+    usable = links.c.state == State.LIVE, is_not_flagged(), is_not_retiring()
     query = select(func.count(), func.min(links.c.minted_at)).select_from(_OPENED)
     found = _counted(tx, query.where(*owner, *recent, *usable, or_(~shown, behind), ~_superseded()))
     return found if found.since is None else DueWork(found.count, found.since + demand.slack)
@@ -150,7 +151,7 @@ def dark_slots(tx: ReadTransaction, demand: RenewalDemand, since: datetime | Non
     now = tx.now()
     owner = publications.c.audience == demand.audience, publications.c.client_id == demand.client_id
     if since is None:
-        dark = or_(links.c.link_id.is_(None), links.c.state != State.LIVE, is_flagged, links.c.valid_until <= now)
+        dark = or_(links.c.link_id.is_(None), links.c.state != State.LIVE, is_flagged(), links.c.valid_until <= now)
         slots = publications.outerjoin(links, links.c.link_id == publications.c.link_id)
         became_dark = func.coalesce(links.c.flagged_at, links.c.revoked_at, links.c.valid_until)
         return _counted(tx, select(func.count(), func.max(became_dark)).select_from(slots).where(*owner, dark))
@@ -170,8 +171,8 @@ def _usable(demand: RenewalDemand) -> ColumnElement[bool]:
         links.c.state == State.LIVE,
         func.coalesce(links.c.audience, "") == demand.audience,
         links.c.client_id == demand.client_id,
-        is_not_flagged,
-        links.c.retire_at.is_(None),
+        is_not_flagged(),
+        is_not_retiring(),
     )
 
 
@@ -185,8 +186,8 @@ def _superseded() -> ColumnElement[bool]:
             newer.c.state == State.LIVE,
             newer.c.client_id == links.c.client_id,
             newer.c.seq > links.c.seq,
-            newer.c.flagged_at.is_(None),
-            newer.c.retire_at.is_(None),
+            is_not_flagged(newer),
+            is_not_retiring(newer),
         )
     )
 

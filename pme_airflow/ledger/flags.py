@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select, text, update
 
 from pme_airflow.ledger.bulk import insert_missing, one_of
+from pme_airflow.ledger.conditions import is_not_flagged
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.keys import viewer_audience
 from pme_airflow.ledger.link_models import opening
@@ -105,7 +106,7 @@ def _flag_links(tx: WriteTransaction, rows: Sequence[LinkRow], reason: str, now:
     for part in chunked(rows):
         named = links.c.link_id.in_([row.link_id for row in part])
         tx.execute(update(links).where(named).values(_TRY_NOW))
-        tx.execute(update(links).where(named, links.c.flagged_at.is_(None)).values(flagged_at=now, flag_reason=reason))
+        tx.execute(update(links).where(named, is_not_flagged()).values(flagged_at=now, flag_reason=reason))
         again = [{**row.subject, "reason": f"again: {reason}"} for row in part if row.flagged_at is not None]
         record_events(tx, "flagged", [row.subject for row in part if row.flagged_at is None] + again, now, reason)
 
@@ -128,7 +129,7 @@ def apply_tombstones(tx: WriteTransaction, fingerprints: Sequence[str], now: dat
     for chunk in chunked(sorted(fingerprints)):
         query = select(flags.c.fingerprint, flags.c.reason).where(one_of(tx, flags.c.fingerprint, chunk))
         for fingerprint, reason in tx.execute(query.order_by(flags.c.fingerprint)).all():
-            unflagged = links.c.fingerprint == fingerprint, links.c.flagged_at.is_(None)
+            unflagged = links.c.fingerprint == fingerprint, is_not_flagged()
             tx.execute(update(links).where(*unflagged).values(flagged_at=now, flag_reason=reason))
             tx.execute(update(flags).where(flags.c.fingerprint == fingerprint).values(hit_at=now))
             flagged[fingerprint] = now

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Executable, Row, Select, and_, select
 from pme_airflow.iso_times import iso_text
 from pme_airflow.ledger import keys
 from pme_airflow.ledger.bulk import insert_rows, one_of, update_rows
+from pme_airflow.ledger.conditions import is_not_flagged, is_not_retiring
 from pme_airflow.ledger.events import record_link_events
 from pme_airflow.ledger.link_models import SHARED, models_of, named_models, opening
 from pme_airflow.ledger.states import Event, State, next_state
@@ -206,10 +207,11 @@ def newest_live(tx: ReadTransaction, client_id: str, audience: str, model_id: st
 def newest_live_of(tx: ReadTransaction, client_id: str, audience: str, model_ids: Sequence[str]) -> dict[str, LinkRow]:
     """Return each model's newest live link that is neither flagged nor retiring."""
     ours = and_(links.c.client_id == client_id, links.c.audience == audience, opening(model_ids, tx))
-    live = and_(links.c.state == State.LIVE, links.c.flagged_at.is_(None), links.c.retire_at.is_(None))
-    held = query().where(ours, live, links.c.sealed.is_not(None)).order_by(links.c.seq)
+    live = and_(links.c.state == State.LIVE, is_not_flagged(), is_not_retiring())
+    held = query().where(ours, live, links.c.sealed.is_not(None))  # in any order: SQLite would read all live by seq
+    rows = sorted(fetch(tx, held), key=lambda row: row.seq)
     wanted = set(model_ids)
-    return {model_id: row for row in fetch(tx, held) for model_id in row.opens if model_id in wanted}
+    return {model_id: row for row in rows for model_id in row.opens if model_id in wanted}
 
 
 def lock(tx: WriteTransaction, link_ids: Iterable[str]) -> dict[str, LinkRow]:

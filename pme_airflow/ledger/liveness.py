@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, func, select, update
 
+from pme_airflow.ledger.conditions import is_not_flagged, is_not_retiring
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.links import LinkRow, chunked, fetch, lock, query
 from pme_airflow.ledger.states import State
-from pme_airflow.ledger.sweep_queue import is_not_flagged
 from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
@@ -43,8 +43,8 @@ def reusable(tx: ReadTransaction, client_id: str, audience: str) -> list[LinkRow
 
 def _reusable(client_id: str, audience: str) -> tuple[ColumnElement[bool], ...]:
     return (
-        links.c.state == State.LIVE, links.c.audience == audience, links.c.client_id == client_id, is_not_flagged,
-        links.c.retire_at.is_(None), links.c.sealed.is_not(None),
+        links.c.state == State.LIVE, links.c.audience == audience, links.c.client_id == client_id, is_not_flagged(),
+        is_not_retiring(), links.c.sealed.is_not(None),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, Unknown
 from pme_airflow.errors import PMEModelError
 from pme_airflow.ledger import claims
 from pme_airflow.ledger.bulk import one_of
+from pme_airflow.ledger.conditions import found_live
 from pme_airflow.ledger.flags import apply_tombstones, keep_flags_out
 from pme_airflow.ledger.links import LinkRow, advance, advance_all, fetch, lock, query
 from pme_airflow.ledger.mint_requests import Demand, PendingMint, record
@@ -123,7 +124,7 @@ def _repeated(tx: WriteTransaction, answers: Sequence[MintAnswer], rows: Mapping
     """
     made = [(answer, answer.verdict) for answer in answers if isinstance(answer.verdict, Made)]
     wanted = [answer.fingerprint for answer, _ in made if answer.fingerprint is not None]
-    live = query().where(links.c.state == State.LIVE, one_of(tx, links.c.fingerprint, wanted))
+    live = query().where(found_live(), one_of(tx, links.c.fingerprint, wanted))
     holders = {row.fingerprint: row for row in (fetch(tx, live) if wanted else ())}
     repeated: dict[str, LinkRow] = {}
     for answer, verdict in made:

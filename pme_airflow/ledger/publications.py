@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, select, update
 
 from pme_airflow.ledger import claims, keys
+from pme_airflow.ledger.conditions import found_live, is_not_flagged
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.link_models import SHARED
 from pme_airflow.ledger.links import LinkRow, chunked, lock
 from pme_airflow.ledger.retirements import DEFAULT_GRACE, Retirement, retire_unshown
-from pme_airflow.ledger.states import State
 from pme_airflow.ledger.tables import links, publications
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
@@ -162,9 +162,7 @@ def still_live(tx: ReadTransaction, link_ids: Sequence[str]) -> set[str]:
     """Return which links are live and not flagged."""
     live: set[str] = set()
     for chunk in chunked(link_ids):
-        query = select(links.c.link_id).where(
-            links.c.link_id.in_(chunk), links.c.state == State.LIVE, links.c.flagged_at.is_(None)
-        )
+        query = select(links.c.link_id).where(links.c.link_id.in_(chunk), found_live(), is_not_flagged())
         live.update(tx.scalars(query))
     return live
 
@@ -275,7 +273,7 @@ def _record(
     now = tx.now()
     _write(tx, [_row(tx, target, entry, known[entry.link_id], now) for entry in taken], set(previous))
     for chunk in chunked(entry.link_id for entry in taken):
-        wanted_again = links.c.link_id.in_(chunk), links.c.flagged_at.is_(None), links.c.retire_at.is_not(None)
+        wanted_again = links.c.link_id.in_(chunk), is_not_flagged(), links.c.retire_at.is_not(None)
         tx.execute(update(links).where(*wanted_again).values(retire_at=None))
     subjects = [
         {**known[e.link_id].subject, "model_id": e.model_of(known[e.link_id]), "target": target, "slot": e.slot,

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, update
 
+from pme_airflow.ledger.conditions import is_not_flagged, is_not_retiring
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.link_models import opening
@@ -82,7 +83,7 @@ def live_audiences(tx: ReadTransaction, client_id: str) -> list[str]:
 
 def retired_links(tx: ReadTransaction, selection: Selection) -> list[str]:
     """Return the ids of the selected links that are retired, not flagged, due to be revoked and still live."""
-    due = links.c.state == State.LIVE, links.c.flagged_at.is_(None), links.c.retire_at <= tx.now()
+    due = links.c.state == State.LIVE, is_not_flagged(), links.c.retire_at <= tx.now()
     return list(tx.scalars(select(links.c.link_id).where(*selection.where(links), *due).order_by(links.c.seq)))
 
 
@@ -93,8 +94,8 @@ def retire_unshown_links(tx: WriteTransaction, selection: Selection, reason: str
     unwanted = query().where(
         *selection.where(links),
         links.c.state == State.LIVE,
-        links.c.flagged_at.is_(None),
-        (links.c.retire_at.is_(None)) | (links.c.retire_at > now),
+        is_not_flagged(),
+        is_not_retiring() | (links.c.retire_at > now),
         ~is_shown,
     )
     rows = fetch(tx, unwanted.order_by(links.c.seq).limit(limit).with_for_update())

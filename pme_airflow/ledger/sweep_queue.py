@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from pme_airflow.ledger.bulk import one_of
+from pme_airflow.ledger.conditions import NEVER, is_flagged, is_not_flagged
 from pme_airflow.ledger.engines import BUSY_SECONDS
 from pme_airflow.ledger.links import LinkRow, chunked, fetch, query
 from pme_airflow.ledger.states import State
-from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, links
+from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 
 __all__ = [
@@ -21,8 +22,6 @@ __all__ = [
     "Due",
     "due_links",
     "extend",
-    "is_flagged",
-    "is_not_flagged",
     "lock_free",
     "may_be_tried",
     "next_due_at",
@@ -38,11 +37,6 @@ LONGEST_WAIT = timedelta(minutes=30)
 #: How much earlier a transaction's time can be than that of another one that was committed before it reads: it may
 #: have asked for the time first, and waited since.
 _SPREAD = timedelta(seconds=BUSY_SECONDS)
-#: Written as a range, which every database answers from the index of flags; SQLite would not for "is not null".
-is_flagged = links.c.flagged_at > EPOCH
-#: Written so that no database reads all that is not flagged from that index, where few are due.
-_never = literal(EPOCH, UTCTimestamp())
-is_not_flagged = func.coalesce(links.c.flagged_at, _never) == _never
 
 
 @dataclass(frozen=True)
@@ -66,10 +60,10 @@ def take_due(tx: WriteTransaction, client_id: str, limit: int, *, flagged_only: 
         may_be_tried(now),
     )
     # Ordered by a value, not by the column: else SQLite reads all that is live in this order to find the few due.
-    newest = (func.coalesce(links.c.valid_until, _never).desc(), links.c.seq.desc())
-    taken = lock_free(tx, and_(base, is_flagged), newest, limit)
+    newest = (func.coalesce(links.c.valid_until, NEVER).desc(), links.c.seq.desc())
+    taken = lock_free(tx, and_(base, is_flagged()), newest, limit)
     if len(taken) < limit and not flagged_only:
-        due = and_(base, is_not_flagged, links.c.retire_at <= now)
+        due = and_(base, is_not_flagged(), links.c.retire_at <= now)
         taken += lock_free(tx, due, newest, limit - len(taken))
     if taken:
         tx.execute(
@@ -83,7 +77,7 @@ def take_due(tx: WriteTransaction, client_id: str, limit: int, *, flagged_only: 
 def due_links(tx: ReadTransaction, client_id: str) -> list[LinkRow]:
     """Return the links that a sweep would take now, in the order of :func:`take_due`, without taking them."""
     now = tx.now()
-    due = or_(is_flagged, links.c.retire_at <= now)
+    due = or_(is_flagged(), links.c.retire_at <= now)
     mine = links.c.state == State.LIVE, links.c.client_id == client_id, may_be_tried(now), due
     rows = fetch(tx, query().where(*mine).order_by(links.c.seq.desc()))
     return sorted(rows, key=lambda row: row.flagged_at is None)
@@ -102,7 +96,7 @@ def next_due_at(tx: ReadTransaction, client_id: str) -> timedelta | None:
             links.c.state == State.LIVE,
             links.c.client_id == client_id,
             links.c.irrevocable.is_(False),
-            or_(is_flagged, links.c.retire_at <= now),
+            or_(is_flagged(), links.c.retire_at <= now),
         )
     ).all()
     waits = [
@@ -115,7 +109,7 @@ def next_due_at(tx: ReadTransaction, client_id: str) -> timedelta | None:
 def next_retirement_in(tx: ReadTransaction, client_id: str) -> timedelta | None:
     """Return how long until the grace of the next replaced link is over; ``None`` where none waits for that."""
     now = tx.now()
-    mine = links.c.state == State.LIVE, links.c.client_id == client_id, is_not_flagged, links.c.retire_at > now
+    mine = links.c.state == State.LIVE, links.c.client_id == client_id, is_not_flagged(), links.c.retire_at > now
     found = tx.scalar(select(func.min(links.c.retire_at)).where(*mine))
     return None if found is None else found - now
 
@@ -140,7 +134,7 @@ def lock_free(tx: WriteTransaction, where: ColumnElement[bool], order: Sequence[
 def extend(tx: WriteTransaction) -> None:
     """Keep other sweeps away from the rows that this run took, for as long again."""
     now = tx.now()
-    due = or_(is_flagged, links.c.retire_at <= now)  # read by index: no other link was taken
+    due = or_(is_flagged(), links.c.retire_at <= now)  # read by index: no other link was taken
     ours = links.c.state == State.LIVE, due, links.c.sweep_owner == tx.run_context.uid
     tx.execute(update(links).where(*ours).values(sweep_until=now + _SWEEP_TTL))
 

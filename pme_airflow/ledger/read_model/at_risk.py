@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, and_, exists, literal, select
 
+from pme_airflow.ledger.conditions import is_not_flagged, is_not_retiring
 from pme_airflow.ledger.link_models import opens_model
 from pme_airflow.ledger.read_model.rules import Classification, Rules
 from pme_airflow.ledger.states import State
@@ -48,7 +49,7 @@ def is_at_risk(classified: Classification, now: datetime) -> ColumnElement[bool]
 
     A link that is flagged, retiring or revoked is not meant to last, so its slot is no risk of the plan.
     """
-    kept = links.c.flagged_at.is_(None) & links.c.retire_at.is_(None)
+    kept = is_not_flagged() & is_not_retiring()
     ended_by_itself = links.c.state.in_([State.LIVE, State.EXPIRED])
     return and_(ended_by_itself, kept, classified.at_risk_at <= literal((now - EPOCH) // _MICROSECOND, BigInteger))
 
@@ -97,6 +98,6 @@ def _newer_link(now: datetime) -> ColumnElement[bool]:
             newer.c.client_id == links.c.client_id,
             newer.c.seq > links.c.seq,
             newer.c.valid_until > now,
-            newer.c.flagged_at.is_(None),
+            is_not_flagged(newer),
         )
     )
