@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -50,6 +51,7 @@ LISTING = audience_models.Listing(CLIENT, AUDIENCE, "*")
 DEMAND = Demand(CLIENT, AUDIENCE, Validity.parse("24h"), timedelta(hours=12))
 RENEWAL = RenewalDemand(CLIENT, AUDIENCE, timedelta(hours=12), timedelta(minutes=15))
 NOW = SystemClock().now()
+_numbers = count()
 #: A step of SQLite's that reads all links of a state or of an audience, which are most of them: "is null" stands as "=?".
 _NEARLY_ALL = re.compile(r"SEARCH (\w+) .*\((?:state|audience)=\?(?: AND (?:retire_at|flagged_at)=\?)?\)$")
 #: Tables that grow with the years; the others hold what is under way.
@@ -176,10 +178,13 @@ def undone(ledger: Database) -> Iterator[WriteTransaction]:
         transaction.rollback()
 
 
-def plans_of(tx: WriteTransaction, ask: Ask) -> Plans:
+def plans_of(tx: WriteTransaction, ask: Ask, without: Sequence[str] = ()) -> Plans:
+    """Ask, and return how the database would answer the same without some indexes, which could take minutes."""
     with tx.connection.begin_nested() as asking, recorded(tx.connection) as asked:
         ask(tx)
         asking.rollback()
+    for index in without:
+        tx.connection.exec_driver_sql(f"DROP INDEX {index}")
     whole: dict[str, list[str]] = {}
     indexes: set[str] = set()
     for statement, parameters in asked:
@@ -204,8 +209,7 @@ def test_a_dropped_index_is_noticed(ledger: Database, ask: Ask) -> None:
     """The check above fails without any one of the indexes that it names: the plans are the database's own."""
     for index in sorted(INDEXES[ask.__name__] - {"pme_publications_pkey"}):
         with undone(ledger) as tx:
-            tx.connection.exec_driver_sql(f"DROP INDEX {index}")
-            assert index not in plans_of(tx, ask).indexes
+            assert index not in plans_of(tx, ask, [index]).indexes
 
 
 @pytest.mark.parametrize(
@@ -215,9 +219,7 @@ def test_a_dropped_index_is_noticed(ledger: Database, ask: Ask) -> None:
 )  # fmt: skip
 def test_a_table_that_is_read_whole_is_noticed(ledger: Database, indexes: str, ask: Ask) -> None:
     with undone(ledger) as tx:
-        for index in indexes.split():
-            tx.connection.exec_driver_sql(f"DROP INDEX {index}")
-        assert plans_of(tx, ask).whole
+        assert plans_of(tx, ask, indexes.split()).whole
 
 
 #: One live link, which neither has ended nor is due, and what makes it due or ended.
@@ -282,7 +284,8 @@ def recorded(connection: Connection) -> Iterator[list[tuple[str, Any]]]:
 def how(connection: Connection, statement: str, parameters: Any) -> tuple[list[str], set[str]]:
     """The large tables that a statement would read from end to end, and the indexes it would go by."""
     if connection.dialect.name == "sqlite":
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        # The comment makes each text another: an "explain" of the driver's cache does not notice a dropped index.
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement} -- {next(_numbers)}", parameters).all()
         lines = [str(row[3]) for row in plan]
         named = {match[1] for line in lines if (match := re.search(r"INDEX (\w+)", line))}
         keyed = {"pme_publications_pkey"} if "sqlite_autoindex_pme_publications_1" in named else set()
