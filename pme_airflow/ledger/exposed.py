@@ -8,11 +8,12 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, case, func, select
 
+from pme_airflow.ledger.conditions import is_flagged
 from pme_airflow.ledger.keys import viewer_audience
 from pme_airflow.ledger.link_models import opening
 from pme_airflow.ledger.links import LinkRow, chunked, fetch, load_unsealed, query
 from pme_airflow.ledger.states import ALIVE, State
-from pme_airflow.ledger.tables import EPOCH, links
+from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction
 
 __all__ = ["FlaggedAlive", "flagged_alive", "flagged_links", "links_matching"]
@@ -45,14 +46,14 @@ def flagged_alive(tx: ReadTransaction) -> list[FlaggedAlive]:
         func.count(),
         func.sum(case((links.c.irrevocable, 1), else_=0)),
         func.max(links.c.valid_until),
-    ).where(links.c.state == State.LIVE, links.c.flagged_at > EPOCH)
+    ).where(links.c.state == State.LIVE, is_flagged())
     grouped = tx.execute(flagged.group_by(links.c.client_id).order_by(links.c.client_id))
     return [FlaggedAlive(client_id, int(count), int(never or 0), until) for client_id, count, never, until in grouped]
 
 
 def flagged_links(tx: ReadTransaction, limit: int) -> list[LinkRow]:
     """Return the flagged links that may be alive, of any client, newest first."""
-    flagged = query().where(links.c.state.in_(sorted(ALIVE)), links.c.flagged_at > EPOCH)
+    flagged = query().where(links.c.state.in_(sorted(ALIVE)), is_flagged())
     return fetch(tx, flagged.order_by(links.c.seq.desc()).limit(limit))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 from sqlalchemy import ColumnElement, FromClause, select
@@ -12,7 +11,8 @@ from sqlalchemy import ColumnElement, FromClause, select
 from pme_airflow.ledger.conditions import found_live, is_flagged, is_not_flagged, is_not_retiring
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.tables import links
-from tests.support.ledgers import insert_link, ledger_at
+from tests.support.clocks import FakeClock
+from tests.support.ledgers import insert_link, ledger_in_memory
 
 NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
 LINKS = {
@@ -24,9 +24,8 @@ LINKS = {
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    folder: Path = tmp_path_factory.mktemp("ledger")
-    database = ledger_at(f"sqlite:///{folder}/ledger.db")
+def ledger() -> Database:
+    database = ledger_in_memory(FakeClock(NOW))
     for name, values in LINKS.items():
         insert_link(database, name, NOW, **{"state": "live", **values})
     return database

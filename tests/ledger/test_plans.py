@@ -49,6 +49,7 @@ NIGHTS, MODELS = 60, 4000
 TONIGHT = RunContext("pme_nightly_rotation/tonight/mint/0")
 LISTING = audience_models.Listing(CLIENT, AUDIENCE, "*")
 DEMAND = Demand(CLIENT, AUDIENCE, Validity.parse("24h"), timedelta(hours=12))
+RENEW = Demand(CLIENT, AUDIENCE, DEMAND.validity)
 RENEWAL = RenewalDemand(CLIENT, AUDIENCE, timedelta(hours=12), timedelta(minutes=15))
 NOW = SystemClock().now()
 _numbers = count()
@@ -56,6 +57,7 @@ _numbers = count()
 _NEARLY_ALL = re.compile(r"SEARCH (\w+) .*\((?:state|audience)=\?(?: AND (?:retire_at|flagged_at)=\?)?\)$")
 #: Tables that grow with the years; the others hold what is under way.
 LARGE = ("pme_links", "pme_events", "pme_publications")
+_WHOLE = re.compile(rf"SCAN ({'|'.join(LARGE)})\b(?!.*USING)")
 #: What asks for all that an audience is shown, or looks there for many links at once, may read all publications.
 READS_ALL_SHOWN = ("known", "purge")
 
@@ -104,15 +106,15 @@ def watch(tx: WriteTransaction) -> Any:
 def ensure(tx: WriteTransaction) -> Any:
     wanted = [model(index) for index in range(80)]
     assert len(mint_requests.look(tx, DEMAND, wanted, NOW, lambda _: True)) == 80
-    mint_run = mint_runs.begin(tx)
-    renew = Demand(CLIENT, AUDIENCE, DEMAND.validity)
-    return mint_requests.prepare(tx, mint_run, renew, wanted, NOW, lambda _: True)
+    return renewed(tx, wanted)
+
+
+def renewed(tx: WriteTransaction, wanted: Sequence[str]) -> Sequence[Any]:
+    return mint_requests.prepare(tx, mint_runs.begin(tx), RENEW, wanted, NOW, lambda _: True)
 
 
 def settle(tx: WriteTransaction) -> Any:
-    mint_run = mint_runs.begin(tx)
-    renew = Demand(CLIENT, AUDIENCE, DEMAND.validity)
-    pending = mint_requests.prepare(tx, mint_run, renew, [model(index) for index in range(80)], NOW, lambda _: True)
+    pending = renewed(tx, [model(index) for index in range(80)])
     answers = [
         MintAnswer(
             entry, made(token(), NOW + timedelta(days=1), entry.model_id), "a sealed text", f"sha256:{number:064x}"
@@ -120,7 +122,7 @@ def settle(tx: WriteTransaction) -> Any:
         for number, entry in enumerate(pending, NIGHTS * MODELS)
         if isinstance(entry, PendingMint)
     ]
-    assert len(mint_answers.settle(tx, renew, answers, NOW)) == 80
+    assert len(mint_answers.settle(tx, RENEW, answers, NOW)) == 80
 
 
 def flag(tx: WriteTransaction) -> Any:
@@ -289,8 +291,7 @@ def how(connection: Connection, statement: str, parameters: Any) -> tuple[list[s
         lines = [str(row[3]) for row in plan]
         named = {match[1] for line in lines if (match := re.search(r"INDEX (\w+)", line))}
         keyed = {"pme_publications_pkey"} if "sqlite_autoindex_pme_publications_1" in named else set()
-        scan = re.compile(rf"SCAN ({'|'.join(LARGE)})\b(?!.*USING)")
-        found = [match for line in lines if (match := scan.match(line))]
+        found = [match for line in lines if (match := _WHOLE.match(line))]
         if not {State.MINTING, State.UNACCOUNTED}.intersection(parameters):  # few links are in these states
             found += [match for line in lines if (match := _NEARLY_ALL.match(line))]
         return [match[1] for match in found], named | keyed

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, select
 
+from pme_airflow.ledger.conditions import is_flagged
 from pme_airflow.ledger.read_model.at_risk import is_at_risk
 from pme_airflow.ledger.read_model.rules import Classification, Rules, SlotState
 from pme_airflow.ledger.states import State
@@ -70,7 +71,7 @@ def slot_gauges(tx: ReadTransaction, client_id: str, rules: Rules, target: str |
     now = tx.now()
     classified = Classification(rules, now)
     is_over = classified.state == SlotState.DARK.value
-    flag = case((and_(~is_over, links.c.flagged_at > EPOCH), links.c.flagged_at))
+    flag = case((and_(~is_over, is_flagged()), links.c.flagged_at))
     names = (publications.c.audience, publications.c.target)
     query = select(
         *names,
@@ -99,7 +100,7 @@ def _slot_gauges(row: dict[str, Any]) -> SlotGauges:
 def link_gauges(tx: ReadTransaction, client_id: str) -> list[LinkGauges]:
     """Return the figures of a client's links by audience; of an audience without a live link, nothing."""
     now = tx.now()
-    live, flagged = links.c.state == State.LIVE, links.c.flagged_at > EPOCH
+    live, flagged = links.c.state == State.LIVE, is_flagged()
     unaccounted = links.c.state == State.UNACCOUNTED
     alive = links.c.state.in_([State.LIVE, State.UNACCOUNTED]), links.c.valid_until > now
     irrevocable = and_(live, links.c.irrevocable.is_(True))

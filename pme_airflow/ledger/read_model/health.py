@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, case, func, select
 
-from pme_airflow.ledger.conditions import is_not_flagged
+from pme_airflow.ledger.conditions import is_flagged, is_not_flagged
 from pme_airflow.ledger.states import State
-from pme_airflow.ledger.tables import EPOCH, links
+from pme_airflow.ledger.tables import links
 from pme_airflow.ledger.transaction import ReadTransaction
 from pme_airflow.sealing import PREFIX
 
@@ -46,7 +46,7 @@ def overdue(tx: ReadTransaction, client_id: str) -> list[Overdue]:
     live, minting = links.c.state == State.LIVE, links.c.state == State.MINTING
     at_end = links.c.state.in_([State.LIVE, State.UNACCOUNTED])
     kinds = (
-        ("leaks", links.c.flagged_at, (live, links.c.flagged_at > EPOCH), _LEAK_LATE),
+        ("leaks", links.c.flagged_at, (live, is_flagged()), _LEAK_LATE),
         ("retirements", links.c.retire_at, (live, is_not_flagged()), _RETIREMENT_LATE),
         ("ends", links.c.valid_until, (at_end,), _END_LATE),
         ("mints", links.c.requested_at, (minting,), _MINT_LATE),

@@ -9,10 +9,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
+from pme_airflow.ledger.conditions import is_flagged
 from pme_airflow.ledger.links import LinkRow, load, query, with_models
 from pme_airflow.ledger.read_model.listing import Listing, listing
 from pme_airflow.ledger.states import ALIVE, State
-from pme_airflow.ledger.tables import EPOCH, flags, links, publications
+from pme_airflow.ledger.tables import flags, links, publications
 from pme_airflow.ledger.transaction import ReadTransaction
 
 __all__ = ["Exposure", "ExposureTimes", "LeakReport", "Tombstone", "leak_report", "shown_counts"]
@@ -96,7 +97,7 @@ def leak_report(tx: ReadTransaction, client_id: str, limit: int = 200) -> LeakRe
     """Report a client's leaks; tombstones are of all clients, since nobody knows whose they are."""
     now = tx.now()
     own = links.c.client_id == client_id
-    flagged = links.c.flagged_at > EPOCH  # a range, which every database answers from the index of flags
+    flagged = is_flagged()
     alive = (own, links.c.state.in_(sorted(ALIVE)), flagged)
     revoked = (own, links.c.state == State.REVOKED, flagged, links.c.revoked_at >= now - _EXPOSURE_PERIOD)
     irrevocable = (own, links.c.state == State.LIVE, links.c.irrevocable.is_(True))
