@@ -171,8 +171,8 @@ def _error_in_success(body: Any, status: int) -> SlotError | None:
     if not isinstance(body, dict) or not (body.get("errors") or body.get("error") or body.get("ok") is False):
         return None
     error = body.get("error")
-    code = str(error.get("code") if isinstance(error, dict) else error)
-    named = f" ({code})" if error and _CODE.match(code) else ""
+    code = error.get("code") if isinstance(error, dict) else error
+    named = f" ({code})" if isinstance(code, str) and _CODE.match(code) else ""
     return WebRefusal(f"HTTP {status}, but the response's body reports an error{named}", status, code=named[2:-1])
 
 
