@@ -66,6 +66,8 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(ledger_address: str)
                 c.name: c.type.length for c in table.columns if getattr(c.type, "length", None)
             }
             assert found.get_pk_constraint(name)["constrained_columns"] == table.primary_key.columns.keys()
+            unique = {tuple(constraint["column_names"]) for constraint in found.get_unique_constraints(name)}
+            assert unique == {(column.name,) for column in table.columns if column.unique}
             indexes = {index["name"]: index["column_names"] for index in found.get_indexes(name)}
             assert {index.name: index.columns.keys() for index in table.indexes}.items() <= indexes.items()
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import literal, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, metadata
@@ -34,6 +35,18 @@ def test_a_time_comes_back_exactly_and_in_utc(value: datetime) -> None:
 def test_every_database_is_sent_the_same_number(dialect: object) -> None:
     assert stored(EPOCH + timedelta(days=20_000, microseconds=1), dialect) == 1_728_000_000_000_001
     assert stored(EPOCH - timedelta(microseconds=1), dialect) == -1
+
+
+def test_times_are_counted_from_1970() -> None:
+    assert stored(datetime(2026, 1, 1, tzinfo=timezone.utc)) == 1_767_225_600_000_000
+    assert loaded(0) == datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize("name", metadata.tables)
+def test_statements_over_every_table_are_compiled_once(name: str) -> None:
+    table = metadata.tables[name]
+    query = select(table).where(*(column == literal(None, column.type) for column in table.c))
+    assert query._generate_cache_key() is not None
 
 
 def test_no_time_is_stored_as_null() -> None:

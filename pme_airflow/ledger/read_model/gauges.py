@@ -116,7 +116,7 @@ def link_gauges(tx: ReadTransaction, client_id: str) -> list[LinkGauges]:
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+    return func.coalesce(func.sum(case((condition, 1))), 0)
 
 
 def _timestamp(microseconds: Any) -> datetime | None:

@@ -36,7 +36,7 @@ class ExposureTimes:
         """Return what of them is shown."""
         ordered = sorted(self.ended)
         worst = max([*ordered, *self.running], default=None)
-        return Exposure(len(ordered), _percentile(ordered, 0.5), _percentile(ordered, 0.95), worst)
+        return Exposure(len(ordered), _percentile(ordered, 50), _percentile(ordered, 95), worst)
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Exposure:
     worst: float | None
 
 
-def _percentile(ordered: Sequence[float], part: float) -> float | None:
-    """Return the smallest value that at least this part of all values do not exceed."""
+def _percentile(ordered: Sequence[float], percent: int) -> float | None:
+    """Return the smallest value that at least so many percent of all values do not exceed."""
     if not ordered:
         return None
-    return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * round(part * 100) // 100) - 1))]
+    return ordered[-(-len(ordered) * percent // 100) - 1]
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+from pme_airflow.ledger import slot_claims
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.read_model.at_risk import slots_at_risk
 from pme_airflow.ledger.read_model.gauges import LinkGauges, link_gauges, slot_gauges
 from pme_airflow.ledger.read_model.rules import Rules
 from pme_airflow.ledger.states import State
+from pme_airflow.ledger.tables import publications
 from tests.ledger.read_model.conftest import TARGET, Show, show_in
 from tests.support.clocks import FakeClock
 from tests.support.ledgers import AUDIENCE, CLIENT, OTHER, change, insert_link, ledger_at
@@ -49,12 +51,38 @@ def test_links_are_counted_whether_or_not_a_slot_shows_them(ledger: Database, sh
             {"state": State.UNACCOUNTED},
             {"state": State.UNACCOUNTED, "valid_until": now},
             {"state": State.REVOKED, "flagged_at": now - 9 * HOUR},
+            {"state": State.UNACCOUNTED, "irrevocable": True, "audience": "a portal"},
         ]
     ):
         insert_link(ledger, f"lnk_{number}", now, **values)
     with ledger.read() as tx:
-        assert link_gauges(tx, CLIENT) == [LinkGauges(AUDIENCE, 2, 1, 1, now - 2 * HOUR)]
+        assert link_gauges(tx, CLIENT) == [
+            LinkGauges("a portal", 0, 1, 0, None), LinkGauges(AUDIENCE, 2, 1, 1, now - 2 * HOUR)
+        ]  # fmt: skip
         assert link_gauges(tx, OTHER) == []
+
+
+def test_what_a_dark_slot_showed_is_neither_flagged_nor_irrevocable_any_more(
+    ledger: Database, show: Show, clock: FakeClock
+) -> None:
+    dark = show("page 1")
+    show("page 2", "ModelBBBBBB")
+    change(ledger, dark.link_id, flagged_at=clock.now(), irrevocable=True, valid_until=clock.now())
+    with ledger.write() as tx:
+        slot_claims.set_uncertain(tx, TARGET, ["page 2"])
+    with ledger.read() as tx:
+        (found,) = slot_gauges(tx, CLIENT, Rules())
+    assert (found.dark, found.unaccounted, found.irrevocable, found.oldest_flag) == (1, 1, 0, None)
+
+
+def test_figures_are_in_the_order_of_audiences_and_targets(ledger: Database, show: Show) -> None:
+    for target, audience in (("b", "y"), ("a", "y"), ("c", "x")):
+        row = show(f"page {target}", target=target)
+        with ledger.write() as tx:
+            tx.execute(publications.update().where(publications.c.link_id == row.link_id).values(audience=audience))
+    with ledger.read() as tx:
+        found = [(gauges.audience, gauges.target) for gauges in slot_gauges(tx, CLIENT, Rules())]
+    assert found == [("x", "c"), ("y", "a"), ("y", "b")]
 
 
 def test_every_database_counts_alike(ledger_address: str) -> None:

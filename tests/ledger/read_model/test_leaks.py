@@ -5,12 +5,16 @@ from datetime import timedelta
 import pytest
 
 from pme_airflow.ledger import flags, revocations
+from pme_airflow.ledger.bulk import insert_rows
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.read_model.leaks import Exposure, ExposureTimes, LeakReport, leak_report, shown_counts
+from pme_airflow.ledger.tables import links
 from tests.ledger.read_model.conftest import Show
 from tests.support.clocks import FakeClock
-from tests.support.ledgers import CLIENT, OTHER, begin_mint, change, mint, task
+from tests.support.ledgers import CLIENT, OTHER, begin_mint, change, insert_link, mint, task
+
+MINUTE = timedelta(minutes=1)
 
 
 def report(ledger: Database, **limit: int) -> LeakReport:
@@ -93,3 +97,44 @@ def test_a_long_list_is_cut_and_counted(ledger: Database) -> None:
     flag(ledger, *(row.fingerprint for row in rows))
     alive = report(ledger, limit=2).flagged
     assert (len(alive.rows), alive.total) == (2, 5)
+
+
+def test_a_revocation_of_30_days_ago_is_still_shown_and_exposure_is_never_negative(
+    ledger: Database, clock: FakeClock
+) -> None:
+    row = mint(ledger)
+    change(ledger, row.link_id, flagged_at=clock.now() + MINUTE, state="revoked", revoked_at=clock.now())
+    clock.advance(30 * 86400)
+    assert report(ledger).exposure_times.ended == (0.0,)
+    assert report(ledger).revoked.total == 1
+
+
+def test_each_list_has_its_order_and_ended_links_are_not_irrevocable(ledger: Database, clock: FakeClock) -> None:
+    now = clock.now()
+    for number, minutes in enumerate((2, 3, 1)):
+        end = now + minutes * MINUTE
+        insert_link(ledger, f"lost {minutes}", now, state="unaccounted", valid_until=end)
+        insert_link(ledger, f"never {minutes}", now, state="live", irrevocable=True, valid_until=end)
+        insert_link(ledger, f"leaked {minutes}", now, state="live", flagged_at=now - minutes * MINUTE)
+        insert_link(ledger, f"ended {minutes}", now, state="expired", irrevocable=True)
+        for name in "ba":
+            with ledger.write(task()) as tx:
+                flags.flag(tx, "on a forum", fingerprints=[f"sha256:{number}{name}"])
+        clock.advance(1)
+    found = report(ledger)
+    assert [row.link_id for row in found.unaccounted.rows] == ["lost 3", "lost 2", "lost 1"]
+    assert [row.link_id for row in found.irrevocable.rows] == ["never 3", "never 2", "never 1"]
+    assert [row.link_id for row in found.flagged.rows] == ["leaked 3", "leaked 2", "leaked 1"]
+    assert [stone.fingerprint for stone in found.tombstones.rows] == [
+        f"sha256:{number}{name}" for number in (2, 1, 0) for name in "ab"
+    ]
+
+
+def test_200_links_of_a_list_are_returned_unless_another_limit_is_given(ledger: Database, clock: FakeClock) -> None:
+    row = {"client_id": CLIENT, "model_id": "m", "audience": "a", "state": "live", "run": "r", "run_uid": "u",
+           "valid_for": 60, "requested_at": clock.now(), "valid_until": clock.now() + MINUTE, "revoke_attempts": 0,
+           "irrevocable": False, "flagged_at": clock.now()}  # fmt: skip
+    with ledger.write() as tx:
+        insert_rows(tx, links, {"link_id": [f"lnk_{number}" for number in range(201)]}, row)
+    found = report(ledger).flagged
+    assert (len(found.rows), found.total) == (200, 201)

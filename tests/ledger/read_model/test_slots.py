@@ -7,6 +7,7 @@ from sqlalchemy import insert
 
 from pme_airflow.ledger import slot_claims
 from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.keys import slot_key
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.read_model.rules import RenewalRule, Rules, SlotState
 from pme_airflow.ledger.read_model.slots import (
@@ -18,13 +19,14 @@ from pme_airflow.ledger.read_model.slots import (
     count_slots,
     find_slots,
 )
-from pme_airflow.ledger.tables import models
+from pme_airflow.ledger.tables import links, models, publications
 from tests.ledger.read_model.conftest import TARGET, Show, show_in
 from tests.support.clocks import FakeClock
 from tests.support.ledgers import AUDIENCE, CLIENT, OTHER, change, ledger_at
 
 NO_RULES = Rules()
 HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 
 
 def found(ledger: Database, which: SlotFilter = ALL_SLOTS, rules: Rules = NO_RULES, **page: int) -> list[SlotRow]:
@@ -130,11 +132,85 @@ def test_pages_in_every_order_hold_every_slot_once(ledger: Database, show: Show,
     assert len({row.slot for page in pages for row in page}) == 5
 
 
+def test_slots_are_in_the_order_that_was_asked_for(ledger: Database, clock: FakeClock) -> None:
+    """The names, models and times run against each other, so that no two orders are alike."""
+    for slot, target, model_id, name, minted, ends, audience in (
+        ("1", "c", "ModelCCCCCC", "A hall", 3, 2, "y"),
+        ("2", "a", "ModelBBBBBB", None, 2, 1, "z"),
+        ("3", "b", "ModelAAAAAA", "Z hall", 1, 3, "x"),
+    ):
+        row = show_in(ledger, slot, model_id, target)
+        change(ledger, row.link_id, minted_at=clock.now() + minted * MINUTE, valid_until=clock.now() + ends * HOUR)
+        with ledger.write() as tx:
+            tx.execute(publications.update().where(publications.c.slot == slot).values(audience=audience))
+            if name:
+                tx.execute(insert(models), {"client_id": CLIENT, "model_id": model_id, "name": name})
+    orders = {"model": "123", "audience": "312", "target": "231", "slot": "123", "minted_at": "321",
+              "valid_until": "213", "renews_at": "213"}  # fmt: skip
+    for order, expected in orders.items():
+        assert "".join(row.slot for row in found(ledger, SlotFilter(order=order))) == expected, order
+        reverse = found(ledger, SlotFilter(order=order, descending=True))
+        assert "".join(row.slot for row in reverse) == expected[::-1], order
+    assert [row.model_name for row in found(ledger, SlotFilter(order="slot"))] == ["A hall", None, "Z hall"]
+
+
+def test_a_models_name_is_that_of_the_slots_client(ledger: Database, show: Show) -> None:
+    row = show("page 1")
+    with ledger.write() as tx:
+        names = [{"client_id": OTHER, "model_id": row.model_id, "name": "Theirs"},
+                 {"client_id": CLIENT, "model_id": "ModelBBBBBB", "name": "Another"}]  # fmt: skip
+        tx.execute(insert(models), names)
+    assert [slot.model_name for slot in found(ledger)] == [None]
+
+
+def test_counts_have_the_first_times_of_each_audience_target_and_state(
+    ledger: Database, each_state: dict[str, LinkRow], clock: FakeClock
+) -> None:
+    with ledger.write() as tx:
+        tx.execute(links.delete().where(links.c.link_id == each_state["dark"].link_id))
+    with ledger.read() as tx:
+        counts = count_slots(tx, CLIENT, NO_RULES)
+    assert [(count.audience, count.target, count.state.value) for count in counts] == [
+        (AUDIENCE, TARGET, state) for state in ("dark", "due", "live", "retiring", "unaccounted")
+    ]
+    dark, due, *_ = counts
+    assert (due.slots, due.overdue, due.at_risk) == (2, 1, 1)
+    assert (due.first_end, due.first_renewal) == (clock.now() + 10 * HOUR, clock.now() - 2 * HOUR)
+    assert due.first_at_risk == due.first_renewal + timedelta(minutes=65)  # type: ignore[operator]
+    assert (dark.slots, dark.first_end) == (2, clock.now())
+
+
+def test_a_slot_whose_link_is_purged_has_no_times(ledger: Database, show: Show) -> None:
+    row = show("page 1")
+    with ledger.write() as tx:
+        tx.execute(links.delete().where(links.c.link_id == row.link_id))
+    with ledger.read() as tx:
+        (count,) = count_slots(tx, CLIENT, NO_RULES)
+    assert (count.first_end, count.first_renewal, count.first_at_risk) == (None, None, None)
+
+
+def test_a_page_has_200_slots_unless_another_size_is_asked_for(ledger: Database, clock: FakeClock) -> None:
+    row = {"target": "site", "link_id": "x", "link_seq": 1, "model_id": "m", "audience": "a", "run": "r",
+           "published_at": clock.now(), "details": {}, "client_id": CLIENT}  # fmt: skip
+    with ledger.write() as tx:
+        tx.execute(insert(publications), [{**row, "slot_key": f"{n:064}", "slot": f"{n:03}"} for n in range(201)])
+    assert [slot.slot for slot in found(ledger)] == [f"{n:03}" for n in range(200)]
+
+
+def test_a_name_as_long_as_its_column_is_found(ledger: Database, show: Show) -> None:
+    show("s" * 700)
+    assert len(found(ledger, SlotFilter(search="S" * 700))) == 1
+
+
 def test_filters_are_combined(ledger: Database, each_state: dict[str, LinkRow], show: Show) -> None:
     show("elsewhere", target="slack:x")
     dark = SlotFilter(states=frozenset({SlotState.DARK}))
     assert {row.slot for row in found(ledger, dark)} == {"dark", "ended"}
     assert [row.slot for row in found(ledger, SlotFilter(targets=frozenset({"slack:x"})))] == ["elsewhere"]
+    assert [row.slot for row in found(ledger, SlotFilter(models=frozenset({each_state["due"].model_id})))] == ["due"]
+    keys = frozenset({slot_key(TARGET, "live")})
+    assert [row.slot for row in found(ledger, SlotFilter(slot_keys=keys))] == ["live"]
+    assert found(ledger, SlotFilter(audiences=frozenset({"portal"}))) == []
     assert found(ledger, SlotFilter(states=dark.states, targets=frozenset({"slack:x"}))) == []
     assert [row.slot for row in found(ledger, SlotFilter(overdue=True))] == ["overdue"]
     assert counted(ledger, which=dark)["total"] == 2
