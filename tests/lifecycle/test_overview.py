@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.read_model.gauges import slot_gauges
 from pme_airflow.ledger.read_model.rules import Rules, SlotState
 from pme_airflow.ledger.read_model.slots import ALL_SLOTS, SlotFilter
+from pme_airflow.ledger.tables import publications
 from pme_airflow.lifecycle import overview
 from pme_airflow.lifecycle.overview import LedgerView, TimelineRequest
-from pme_airflow.sealing import Sealer
-from pme_airflow.secrets import SecretStr
+from pme_airflow.sealing import OpenedLink, Sealer
+from pme_airflow.secrets import AccessToken, SecretStr
 from tests.ledger.read_model.conftest import show_in
 from tests.support.clocks import FakeClock
 from tests.support.ledgers import CLIENT, OTHER, change, ledger_in_memory, mint, task
@@ -146,3 +148,82 @@ def test_the_last_page_of_a_timeline_may_be_short(
     found = [overview.timeline(view, TimelineRequest(page=page)) for page in (1, 2)]
     assert [answer["pages"] for answer in found] == [2, 2]
     assert sorted(slot["slot"] for answer in found for slot in answer["slots"]) == ["page 0", "page 1", "page 2"]
+
+
+def test_a_page_has_200_slots_and_a_timeline_50_of_the_last_two_days(view: LedgerView) -> None:
+    assert (overview.PAGE_SIZE, overview.TIMELINE_SIZE) == (200, 50)
+    assert TimelineRequest() == TimelineRequest(ALL_SLOTS, timedelta(hours=48), 1)
+    empty = overview.slots(view, ALL_SLOTS)
+    assert (empty["page"], empty["pages"], empty["page_size"], empty["matching"]) == (1, 1, 200, 0)
+    history = overview.timeline(view, TimelineRequest())
+    assert (history["page"], history["pages"], history["slots"], history["runs"]) == (1, 1, [], [])
+    assert (history["start"], history["end"]) == ("2026-04-29T12:00:00Z", "2026-05-01T12:00:00Z")
+
+
+def test_the_order_of_slots_does_not_change_how_many_match(ledger: Database, view: LedgerView) -> None:
+    for number in range(2):
+        show_in(ledger, f"page {number}", f"Model{number:06d}")
+    found = overview.slots(view, SlotFilter(order="slot", descending=True))
+    assert ([slot["slot"] for slot in found["slots"]], found["matching"]) == (["page 1", "page 0"], 2)
+    assert found["groups"][0]["slots"] == 2
+
+
+def test_an_exposure_ends_with_the_link_and_is_never_negative(
+    ledger: Database, view: LedgerView, clock: FakeClock
+) -> None:
+    ended, early = mint(ledger), mint(ledger, model_id="ModelBBBBBB")
+    change(ledger, ended.link_id, flagged_at=clock.now(), valid_until=clock.now() + timedelta(seconds=30))
+    change(ledger, early.link_id, flagged_at=clock.now(), revoked_at=clock.now() - timedelta(seconds=9))
+    clock.advance(60)
+    rows = {row["link_id"]: row for row in overview.leaks(view)["flagged"]["rows"]}
+    assert (rows[ended.link_id]["exposure_seconds"], rows[ended.link_id]["slots"]) == (30.0, 0)
+    assert rows[early.link_id]["exposure_seconds"] == 0.0
+    assert {row["conn_id"] for row in rows.values()} == {"pme_default"}
+    assert overview.leaked_link(mint(ledger, model_id="ModelCCCCCC"), clock.now())["exposure_seconds"] is None
+
+
+def test_an_audience_is_judged_by_its_own_slots_that_are_not_dark(
+    ledger: Database, view: LedgerView, clock: FakeClock
+) -> None:
+    dark = show_in(ledger, "page 1")
+    show_in(ledger, "page 2", "ModelBBBBBB")
+    other = show_in(ledger, "page 3", "ModelCCCCCC")
+    change(ledger, dark.link_id, valid_until=clock.now() - timedelta(hours=1))
+    with ledger.write() as tx:
+        tx.execute(publications.update().where(publications.c.link_id == other.link_id).values(audience="brokers"))
+    change(ledger, other.link_id, valid_until=clock.now())
+    brokers, intranet = overview.health(view)["audiences"]
+    assert (brokers["audience"], brokers["counts"]["total"], brokers["counts"]["dark"]) == ("brokers", 1, 1)
+    assert (brokers["first_end"], brokers["first_at_risk"], brokers["budget_seconds"]) == (None, None, None)
+    assert (intranet["audience"], intranet["counts"]["total"], intranet["counts"]["dark"]) == ("intranet", 2, 1)
+    assert (intranet["first_end"], intranet["budget_seconds"]) == ("2026-05-02T12:00:00Z", 86400)
+    assert intranet["first_at_risk"] == "2026-05-02T01:05:00Z"
+    assert intranet["first_renewal"] == "2026-05-01T11:30:00Z"
+
+
+@pytest.mark.parametrize("late", ["dark", "at_risk", "overdue", "work"])
+def test_each_kind_of_trouble_alone_is_not_well(late: str) -> None:
+    counts = dict.fromkeys(("dark", "at_risk", "overdue"), 0)
+    assert overview.is_well({"counts": counts, "overdue": []})
+    work = [{"kind": "leaks"}] if late == "work" else []
+    assert not overview.is_well({"counts": {**counts, late: 1}, "overdue": work})
+
+
+def test_links_that_a_key_opens_are_not_counted_among_those_that_none_opens(ledger: Database, view: LedgerView) -> None:
+    opened = OpenedLink(SecretStr("https://x.test/"), AccessToken("t0ken" * 5))
+    row = mint(ledger)
+    change(ledger, row.link_id, sealed=view.sealer.seal(opened, row.link_id, row.model_id))
+    for number in range(2):
+        mint(ledger, model_id=f"Model{number:06d}")
+    assert overview.health(view)["links_that_no_key_opens"] == 2
+
+
+def test_values_become_json_however_deep_they_stand() -> None:
+    @dataclass(frozen=True)
+    class Found:
+        state: SlotState
+        times: tuple[datetime, ...]
+
+    found = Found(SlotState.DUE, (FakeClock().now(),))
+    assert overview.json_of([found, None, 1]) == [{"state": "due", "times": ["2026-05-01T12:00:00Z"]}, None, 1]
+    assert overview.json_of(Found) is Found

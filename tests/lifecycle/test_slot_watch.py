@@ -10,13 +10,14 @@ import pytest
 from pme_airflow.errors import LedgerUnavailableError
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.read_model.rules import Rules
+from pme_airflow.ledger.tables import links, publications
 from pme_airflow.lifecycle.overview import LedgerView
-from pme_airflow.lifecycle.slot_watch import Forecast, forecast_of, foresee, read_target, watch_slots
+from pme_airflow.lifecycle.slot_watch import Forecast, SlotReport, forecast_of, foresee, read_target, watch_slots
 from pme_airflow.sealing import Sealer
 from pme_airflow.secrets import SecretStr
 from tests.ledger.read_model.conftest import TARGET, show_in
 from tests.support.clocks import FakeClock
-from tests.support.ledgers import AUDIENCE, CLIENT, events_of, ledger_in_memory, mint, task
+from tests.support.ledgers import AUDIENCE, CLIENT, change, events_of, ledger_in_memory, mint, task
 
 
 @pytest.fixture
@@ -88,3 +89,57 @@ def test_without_a_ledger_a_watch_warns_once_by_what_the_last_one_expected(
     assert "The ledger cannot be read, so no link of audience intranet is renewed" in warning.message
     assert warning.first_end == forecast.first_end
     assert foresee(kept, clock.now(), problem)[0] == []
+
+
+def test_each_audience_is_warned_of_with_what_is_the_case_there(
+    ledger: Database, view: LedgerView, clock: FakeClock
+) -> None:
+    portal = show_in(ledger, "page 1", target="b")
+    show_in(ledger, "page 2", "ModelBBBBBB", target="a")
+    with ledger.write() as tx:
+        for table in (publications, links):
+            tx.execute(table.update().where(table.c.link_id == portal.link_id).values(audience="a portal"))
+    clock.advance(24 * 3600)
+    show_in(ledger, "page 3", "ModelCCCCCC", target="c")
+    mint(ledger, model_id="ModelBBBBBB")
+    alone, newer = watch_slots(view, task("noon")).warnings
+    assert (alone.audience, alone.slots, alone.first_end) == ("a portal", 1, clock.now())
+    assert (
+        "allows: 1 without a newer link (see the mint tasks' logs). The first one has been dark since" in alone.message
+    )
+    assert (newer.audience, newer.slots) == (AUDIENCE, 1)
+    assert "does not show (see the transfers' logs). The first one" in newer.message
+
+
+def test_a_forecast_is_of_the_first_slot_of_an_audience_that_is_not_dark(
+    ledger: Database, view: LedgerView, clock: FakeClock
+) -> None:
+    first = show_in(ledger, "page 1", target="a")
+    clock.advance(3600)
+    show_in(ledger, "page 2", "ModelBBBBBB", target="b")
+    dark = show_in(ledger, "page 3", "ModelCCCCCC", target="c")
+    change(ledger, dark.link_id, valid_until=clock.now())
+    other = show_in(ledger, "page 4", "ModelDDDDDD", target="d")
+    with ledger.write() as tx:
+        tx.execute(publications.update().where(publications.c.link_id == other.link_id).values(audience="portal"))
+    change(ledger, other.link_id, valid_until=clock.now())
+    (forecast,) = forecast_of(read_of(view))
+    assert (forecast.audience, forecast.first_end) == (AUDIENCE, first.valid_until)
+    assert forecast.at_risk_at == first.valid_until - timedelta(hours=12) + timedelta(minutes=65)
+    assert not forecast.warned
+    clock.advance(13 * 3600)
+    assert [forecast.warned for forecast in forecast_of(read_of(view))] == [True]
+
+
+def read_of(view: LedgerView) -> SlotReport:
+    return watch_slots(view, task("a look"))
+
+
+def test_a_forecast_is_due_at_its_time_and_says_so_once(clock: FakeClock) -> None:
+    now, later = clock.now(), clock.now() + timedelta(seconds=1)
+    due, to_come, warned = (
+        Forecast("a", now, later), Forecast("b", later, later), Forecast("c", now, later, warned=True)
+    )  # fmt: skip
+    warnings, kept = foresee([due, to_come, warned], now, LedgerUnavailableError("away"))
+    assert [(warning.audience, warning.slots, warning.named) for warning in warnings] == [("a", 0, ())]
+    assert kept == [Forecast("a", now, later, warned=True), to_come, warned]
