@@ -18,8 +18,7 @@ _DRAFT = ".pme-tmp"
 #: The most symbolic links in one path; Linux's own limit.
 _MAX_LINKS = 40
 #: Opening a folder on the way to another one needs the right to search it, not to list it.
-_PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class LocalFiles:
@@ -46,7 +45,7 @@ class LocalFiles:
         with self._folder_of(path, create=True) as (folder, name):
             _remove_drafts(folder, name)
             draft = f".{name}.{uuid.uuid4().hex}{_DRAFT}"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # which follow no symbolic link
             try:
                 with open(os.open(draft, flags, 0o666, dir_fd=folder), "w", encoding="utf-8") as stream:
                     stream.write(text)
@@ -63,7 +62,7 @@ class LocalFiles:
         """Return a file's text, or its first ``limit`` bytes; ``None`` if there is no such file."""
         try:
             with self._folder_of(path) as (folder, name):
-                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         except FileNotFoundError:
             return None
         try:
@@ -118,7 +117,7 @@ class LocalFiles:
         whole = self._root / path
         passed = _open_folder(whole.parent, create=create)
         try:
-            folder = os.open(".", _LIST, dir_fd=passed)
+            folder = os.open(".", os.O_RDONLY, dir_fd=passed)
         finally:
             os.close(passed)
         try:

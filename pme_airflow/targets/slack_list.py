@@ -61,7 +61,7 @@ class SlackList:
             try:
                 progress = self._show_all(document, pages, slots)
             except _TooLongError as error:
-                self._entries = max(1, error.entries // 2)
+                self._entries = error.entries // 2  # of several
                 continue
             return {**_results(pages, slots, progress), **failed}
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -123,6 +126,74 @@ def test_failed_write_leaves_the_old_file_and_no_draft(root: Path, monkeypatch: 
     assert names(root) == ["link.json"]
 
 
+def test_a_file_is_on_the_disk_whole_before_it_has_its_name_and_its_name_is_then(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        done.append("folder" if stat.S_ISDIR(found.st_mode) else f"file of {found.st_size} bytes")
+        fsync(descriptor)
+
+    def replaced(*names: Any, **folders: Any) -> None:
+        done.append("name")
+        replace(*names, **folders)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    LocalFiles(str(root)).write("link.json", "ünï")
+    assert done == ["file of 5 bytes", "name", "folder"]
+
+
+def test_a_file_is_written_as_utf8_whatever_the_locale(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ascii_open(*args: Any, **options: Any) -> Any:
+        return open(*args, **{"encoding": "ascii", **options})
+
+    monkeypatch.setattr(local_files, "open", ascii_open, raising=False)
+    LocalFiles(str(root)).write("link.json", "ünï")
+    assert (root / "link.json").read_bytes() == "ünï".encode()
+
+
+def test_a_draft_is_a_file_of_its_own(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who knew its name would otherwise have the link written to another file."""
+    victim = tmp_path / "victim.json"
+    victim.write_text("precious")
+    root.mkdir()
+    monkeypatch.setattr(uuid, "uuid4", lambda: SimpleNamespace(hex="0123"))
+    monkeypatch.setattr(
+        local_files, "_remove_drafts", lambda folder, name: (root / f".{name}.0123.pme-tmp").symlink_to(victim)
+    )
+    with pytest.raises(FileExistsError):
+        LocalFiles(str(root)).write("link.json", "text")
+    assert victim.read_text() == "precious"
+
+
+def test_every_trace_of_a_file_goes_with_the_folders_that_were_made_for_it(tmp_path: Path) -> None:
+    files = LocalFiles(str(tmp_path / "a" / "b"))
+    files.write("check.json", "text")
+    files.write("check.json", "again")
+    assert files.remove_trace("check.json") is False
+    assert names(tmp_path) == []
+    files = LocalFiles(str(tmp_path / "a" / "b"))
+    files.write("check.json", "text")
+    (tmp_path / "a" / "other").write_text("x")
+    files.remove_trace("check.json")
+    assert names(tmp_path) == ["a", "a/other"]
+
+
+def test_folders_that_were_there_stay_although_they_are_empty(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for root in (tmp_path / "a" / "b", tmp_path / "a" / "b" / "c"):
+        files = LocalFiles(str(root))
+        files.write("check.json", "text")
+        files.remove_trace("check.json")
+        assert names(tmp_path) == ["a", "a/b"]
+    LocalFiles(str(tmp_path / "a" / "b")).remove_trace("check.json")
+    assert names(tmp_path) == ["a", "a/b"]
+
+
 def test_many_writes_leave_no_descriptor_open(root: Path) -> None:
     files = LocalFiles(str(root))
     before = len(os.listdir("/proc/self/fd"))
@@ -131,6 +202,23 @@ def test_many_writes_leave_no_descriptor_open(root: Path) -> None:
         files.read("a/link.json", 10)
         files.signatures(["a/link.json", "b/link.json"])
         files.delete("a/link.json")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@as_root
+def test_many_refusals_leave_no_descriptor_open(shared: Path) -> None:
+    for name in ("folder", "link"):
+        (shared / name).mkdir() if name == "folder" else (shared / name).symlink_to("folder")
+        os.lchown(shared / name, OTHER, OTHER)
+    (shared / "file").write_text("x")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        for name in ("folder", "link"):
+            with pytest.raises(SlotError):
+                LocalFiles(str(shared / name)).read("link.json", 10)
+        with pytest.raises(NotADirectoryError):
+            LocalFiles(str(shared / "file")).read("link.json", 10)
+        LocalFiles(str(shared / "missing")).delete("link.json")
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -186,6 +274,39 @@ def test_folder_of_another_user_in_a_shared_one_is_refused(shared: Path) -> None
 
 
 @as_root
+@pytest.mark.parametrize("uid", [1, OTHER])
+def test_folder_of_any_user_but_this_one_and_root_is_refused(shared: Path, uid: int) -> None:
+    folder = shared / "embeds"
+    folder.mkdir()
+    os.chown(folder, uid, uid)
+    with pytest.raises(SlotError, match=rf"another user \(uid {uid}\) in a folder that anybody may write to"):
+        LocalFiles(str(folder)).write("link.json", "text")
+
+
+@as_root
+def test_link_of_ones_own_may_lead_up_through_a_folder_of_another_user(tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    (outer / "shared").mkdir(parents=True)
+    (outer / "shared").chmod(0o1777)
+    os.chown(outer, OTHER, OTHER)
+    (outer / "shared" / "embeds").symlink_to("../data")
+    LocalFiles(str(outer / "shared" / "embeds")).write("link.json", "text")
+    assert (outer / "data" / "link.json").read_text() == "text"
+
+
+def test_folder_that_becomes_a_link_after_its_check_is_not_followed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    root.symlink_to(victim)
+    monkeypatch.setattr(local_files, "_link_in", lambda *_: None)
+    with pytest.raises(OSError, match="Not a directory"):
+        LocalFiles(str(root)).write("link.json", "text")
+    assert names(victim) == []
+
+
+@as_root
 def test_folder_of_another_user_elsewhere_is_accepted(tmp_path: Path) -> None:
     """Root may publish into a folder of the web server's user: nobody else can exchange it."""
     folder = tmp_path / "embeds"
@@ -210,6 +331,20 @@ def test_links_that_lead_nowhere_but_to_each_other_are_refused(tmp_path: Path) -
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(SlotError, match="more than 40 symbolic links"):
         LocalFiles(str(tmp_path / "a")).write("link.json", "text")
+
+
+@pytest.mark.parametrize(("links", "fits"), [(40, True), (41, False)])
+def test_a_path_may_have_as_many_links_as_linux_follows(tmp_path: Path, links: int, fits: bool) -> None:
+    (tmp_path / "end").mkdir()
+    for number in range(links):
+        (tmp_path / f"l{number}").symlink_to(f"l{number + 1}" if number + 1 < links else "end")
+    files = LocalFiles(str(tmp_path / "l0"))
+    if fits:
+        files.write("link.json", "text")
+        assert (tmp_path / "end" / "link.json").exists()
+        return
+    with pytest.raises(SlotError, match="more than 40 symbolic links"):
+        files.write("link.json", "text")
 
 
 def test_file_that_is_a_link_is_replaced_and_not_followed(root: Path, tmp_path: Path) -> None:
