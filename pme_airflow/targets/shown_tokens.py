@@ -41,7 +41,7 @@ def tokens_of(text: str, model_id: str) -> set[str]:
 
 def all_tokens(text: str) -> set[str]:
     """Return the tokens of all links in a text of any length."""
-    stretches = (text[start : start + _STRETCH + _OVERLAP] for start in range(0, max(len(text), 1), _STRETCH))
+    stretches = (text[start : start + _STRETCH + _OVERLAP] for start in range(0, len(text), _STRETCH))
     return {token for stretch in stretches for token in tokens_in(stretch)}
 
 

@@ -106,10 +106,7 @@ class SlackList:
     ) -> Message:
         """Show a page in its message, or in another one if that cannot be edited any more."""
         if existing is not None:
-            if page.is_shown_in(existing):
-                progress.settled.add(existing)
-                return existing
-            refusal = self._channel.edit(existing, page.content)
+            refusal = None if page.is_shown_in(existing) else self._channel.edit(existing, page.content)
             if refusal in (None, Refusal.GONE):
                 progress.settled.add(existing)
             else:
@@ -143,7 +140,6 @@ class _TooLongError(Exception):
     """Slack finds a message too long."""
 
     def __init__(self, entries: int) -> None:
-        super().__init__()
         self.entries = entries
 
 

@@ -7,7 +7,10 @@ import json
 
 import pytest
 
-from pme_airflow.targets.shown_tokens import tokens_of
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
+from pme_airflow.targets import shown_tokens
+from pme_airflow.targets.shown_tokens import all_tokens, fingerprints_in, tokens_of
 
 MODEL, OTHER = "SxQL3iGyoDo", "yyHDFKzPzvN"
 TOKEN = "tok3n" * 5
@@ -56,3 +59,28 @@ def test_all_tokens_of_several_links_are_found() -> None:
 def test_a_parameter_that_looks_like_an_escape_parts_no_link(parameter: str) -> None:
     page = f'<iframe src="https://my.matterport.com/show/?m=Mi11Street4&{parameter}&auth=Bearer+t0ken0t0ken"></iframe>'
     assert tokens_of(page, "Mi11Street4") == {"t0ken0t0ken"}
+
+
+def test_a_link_is_found_wherever_it_stands_in_a_long_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shown_tokens, "_STRETCH", 500)
+    monkeypatch.setattr(shown_tokens, "_OVERLAP", len(URL) + 5)
+    for before in (0, 400, *range(495, 505), 990, 1000, 1700):
+        for after in ("", " " * 600):
+            assert all_tokens("." * before + f" {URL}{after}") == {TOKEN}, before
+
+
+def test_no_text_holds_no_token() -> None:
+    assert all_tokens("") == set()
+
+
+def test_a_token_in_a_field_of_its_own_is_compared_too() -> None:
+    digest = fingerprint(AccessToken(TOKEN))
+    assert digest in fingerprints_in(json.dumps({"token": TOKEN}), MODEL)
+    assert digest in fingerprints_in(json.dumps({"url": html.escape(URL)}), MODEL)
+    assert digest not in fingerprints_in(json.dumps({"token": f"{TOKEN}x"}), MODEL)
+
+
+def test_the_first_20000_fields_are_compared() -> None:
+    digest = fingerprint(AccessToken(TOKEN))
+    for fields, found in ((19_999, True), (20_000, False)):
+        assert (digest in fingerprints_in("aaaaaaaa " * fields + TOKEN, MODEL)) is found

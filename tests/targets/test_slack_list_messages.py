@@ -118,6 +118,14 @@ def test_slots_that_are_to_go_are_recorded_with_nothing(api: ChannelApi) -> None
     assert api.channel.messages == {}
 
 
+def test_a_slot_that_is_to_go_and_is_not_in_its_message_any_more_is_done(api: ChannelApi) -> None:
+    """Its former task died between editing the message and recording that."""
+    known = start(api, "A")
+    api.channel.calls.clear()
+    assert write(api, *stay(known), slot("X", gone=True, **known["A"])) == {"intranet/X": SlotResult({})}
+    assert api.channel.calls == []
+
+
 # ------------------------------------------------------------------ the order of messages
 
 
@@ -169,8 +177,9 @@ def test_a_message_that_cannot_be_edited_keeps_links_that_stay_and_is_replaced_f
     results = write(api, *renamed)
     assert api.log == []
     assert shown(results, "A", "B", remains=True)["A"]["ts"] == known["A"]["ts"]
+    api.channel.calls.clear()
     results = write(api, slot("A", token=TOKEN_B, **known["A"]), *stay(known)[1:])
-    assert [method for method, _ in api.log] == [POST]
+    assert api.channel.calls == [UPDATE, "conversations.history", POST]
     assert shown(results, "A", "B", remains=True)["A"]["ts"] != known["A"]["ts"]
 
 
@@ -304,6 +313,8 @@ def test_a_list_is_read_back_once_a_message(api: ChannelApi) -> None:
     known = start(api, "A", "B", "C")
     assert read(api, *(slot(model, **known[model]) for model in "ABC")) == {}
     assert len(api.channel.calls) == 2
+    read(api, slot("A", **known["A"], stale=[known["C"]]))
+    assert len(api.channel.calls) == 1
     assert read(api, slot("X")) == {}
     assert api.channel.calls == []
 
