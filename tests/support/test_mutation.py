@@ -201,6 +201,12 @@ def test_a_modules_own_tests_are_run_before_all_others() -> None:
     assert asked == [own, ["tests/a/test_c.py::test_it"], ["tests/test_other.py::test_it"]]
 
 
+def test_a_default_is_tried_with_the_modules_own_tests_which_execute_none_of_its_lines() -> None:
+    (mutant, *_) = mutants_of("toy/a/b.py", b"class Made:\n    is_complete: bool = True\n")
+    tests = {"tests/a/test_b.py::test_it": 1.0, "tests/a/test_bc.py::test_it": 1.0}
+    assert CoverageMap(tests).tests_for(mutant) == ["tests/a/test_b.py::test_it"]
+
+
 def test_a_mutant_is_undecided_where_the_budget_leaves_out_a_test() -> None:
     asked: list[str] = []
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from tests.support.mutation.coverage_map import CoverageMap, measure, on_all
+from tests.support.mutation.coverage_map import CoverageMap, measure, on_all, test_file_of
 from tests.support.mutation.equivalent import is_named, read_equivalent
 from tests.support.mutation.mutants import Mutant, is_valid, mutants_of
 from tests.support.mutation.tree import Copy, copy_project, workers_in
@@ -136,12 +136,6 @@ def within(budget: float, tests: list[str], coverage: CoverageMap) -> set[str]:
     fastest = sorted(tests, key=lambda test: coverage.seconds[test])
     spent = accumulate(coverage.seconds[test] for test in fastest)
     return {test for test, total in zip(fastest, spent, strict=True) if total <= budget}
-
-
-def test_file_of(path: str) -> str:
-    """Return the test file that mirrors a module: ``tests/ledger/test_mints.py`` of ``pme_airflow/ledger/mints.py``."""
-    module = Path(path)
-    return str(Path("tests", *module.parts[1:-1], f"test_{module.name}"))
 
 
 def attempt_with(
