@@ -10,8 +10,6 @@ from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = ["EmbedLink", "MintRequest", "Model"]
 
-_ROUNDING = timedelta(minutes=1)
-
 
 @dataclass(frozen=True)
 class EmbedLink:
@@ -38,13 +36,6 @@ class EmbedLink:
     def granted(self) -> timedelta | None:
         """How long the API lets the link live from when it was issued; ``None`` where that is not known."""
         return None if self.issued_at is None else self.valid_until - self.issued_at
-
-    @property
-    def is_shortened(self) -> bool:
-        """Whether the API granted less than was requested, by more than a minute of rounding and transport."""
-        if self.granted is None or self.requested is None:
-            return False
-        return self.granted < self.requested.duration - _ROUNDING
 
 
 @dataclass(frozen=True)

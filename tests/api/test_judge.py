@@ -31,7 +31,6 @@ from pme_airflow.errors import (
     PMEUnavailableError,
     PMEUnreachableError,
 )
-from pme_airflow.secrets import AccessToken, SecretStr
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
 ASKED = {"a0": MintRequest("yyHDFKzPzvN", Validity(600)), "a1": MintRequest("SxQL3iGyoDo", Validity(600))}
@@ -306,31 +305,21 @@ def test_a_missing_link_is_built_and_the_vendors_is_kept_without_a_line(caplog: 
 
 
 @pytest.mark.parametrize(
-    ("until", "granted", "shortened"),
+    ("until", "granted"),
     [
-        ("2026-05-01T12:10:00Z", 600, False),
-        ("2026-05-01T12:09:00Z", 540, False),
-        ("2026-05-01T12:08:59Z", 539, True),
-        ("2026-05-01T13:00:00Z", 3600, False),
-        ("2026-05-02T12:05:00Z", 86_700, False),
-        ("2099-01-01T00:00:00Z", 600, False),
-        (None, 600, False),
-        ("2026-05-01T11:00:00Z", -3600, True),
+        ("2026-05-01T12:10:00Z", 600),
+        ("2026-05-01T12:08:59Z", 539),
+        ("2026-05-01T13:00:00Z", 3600),
+        ("2026-05-02T12:05:00Z", 86_700),
+        ("2099-01-01T00:00:00Z", 600),
+        (None, 600),
+        ("2026-05-01T11:00:00Z", -3600),
     ],
 )
-def test_what_the_api_granted_is_known_beside_what_was_requested(
-    until: str | None, granted: int, shortened: bool
-) -> None:
+def test_what_the_api_granted_is_known_beside_what_was_requested(until: str | None, granted: int) -> None:
     link = made({"validUntil": until})
     assert link.granted == timedelta(seconds=granted)
     assert link.requested == Validity(600)
-    assert link.is_shortened is shortened
-
-
-def test_a_link_of_unknown_origin_is_not_called_shortened() -> None:
-    link = EmbedLink("yyHDFKzPzvN", AccessToken("t"), "showcase", SecretStr("https://x"), NOW)
-    assert link.granted is None
-    assert not link.is_shortened
 
 
 WHOLE = json.dumps({"data": {"a0": LINK}}).encode()
