@@ -23,6 +23,7 @@ class ScriptedTransport:
 
     def __init__(self, exchange: Exchange | BaseException) -> None:
         self.exchange = exchange
+        self.is_closed = False
 
     def post_form(self, *_: Any) -> Exchange:
         if isinstance(self.exchange, BaseException):
@@ -30,6 +31,9 @@ class ScriptedTransport:
         return self.exchange
 
     post_json = get = post_form
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 class RecordingLimiter(Limiter):
@@ -85,3 +89,28 @@ def test_a_link_is_requested_outside_of_the_limits() -> None:
     sent, limiter = network(HttpResponse(200, {}, b""))
     sent.get(SecretStr("https://x"))
     assert limiter.results == []
+
+
+def test_headers_about_rate_limits_are_kept_until_others_come() -> None:
+    transport = ScriptedTransport(
+        HttpResponse(200, {"RateLimit": "limit=5", "X-RateLimit-Reset": "17", "Server": "9"}, b"")
+    )
+    clock = FakeClock()
+    sent = Network(transport, Limiter(1, 1, clock), clock)  # type: ignore[arg-type]
+    assert sent.rate_limit_headers == {}
+    sent.post_form("/token", SecretStr(""))
+    assert sent.rate_limit_headers == {"RateLimit": "limit=5", "X-RateLimit-Reset": "17"}
+    for headers in ({}, {"RateLimit": "x" * 81}, {"X-RateLimit-Reset": "<b>"}):
+        transport.exchange = HttpResponse(200, headers, b"")
+        sent.post_form("/token", SecretStr(""))
+        assert len(sent.rate_limit_headers) == 2
+    transport.exchange = HttpResponse(429, {"Retry-After": "3"}, b"")
+    sent.post_form("/token", SecretStr(""))
+    assert sent.rate_limit_headers == {"Retry-After": "3"}
+
+
+def test_the_connections_are_closed() -> None:
+    transport = ScriptedTransport(NoResponse(True, "x"))
+    clock = FakeClock()
+    Network(transport, Limiter(1, 1, clock), clock).close()  # type: ignore[arg-type]
+    assert transport.is_closed

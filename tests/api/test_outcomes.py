@@ -4,7 +4,9 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pme_airflow.api.outcomes import HttpResponse
+from pme_airflow.api.messages import EmbedLink
+from pme_airflow.api.outcomes import HttpResponse, Made, NetworkFailure, NoResponse, NotRevoked
+from pme_airflow.secrets import AccessToken, SecretStr
 
 DATE = "Fri, 01 May 2026 12:00:00 GMT"
 
@@ -50,3 +52,24 @@ def test_the_date_header_is_the_servers_time() -> None:
 def test_a_response_shows_neither_its_body_nor_its_headers() -> None:
     shown = repr(HttpResponse(302, {"Location": "https://x/?auth=Bearer+token1"}, b"token2"))
     assert "token" not in shown
+
+
+def test_what_was_parsed_is_neither_shown_nor_compared() -> None:
+    parsed, fresh = HttpResponse(200, {}, b"{}"), HttpResponse(200, {}, b"{}")
+    parsed.parsed["graph"] = "hunter2"
+    assert parsed == fresh
+    assert "hunter2" not in repr(parsed)
+    with pytest.raises(TypeError):
+        HttpResponse(200, {}, b"{}", parsed={})  # type: ignore[call-arg]
+
+
+def test_what_is_left_out_is_the_usual_case() -> None:
+    link = EmbedLink("M", AccessToken("t"), "showcase", SecretStr("https://x"), datetime.now(timezone.utc))
+    assert HttpResponse(200, {}, b"").complete
+    assert Made(link).is_complete
+    assert NotRevoked("no") == NotRevoked("no", sent=True, retry_after=None, denied=False)
+    assert NoResponse(True, "timed out").failure is None
+
+
+def test_a_network_failure_with_the_same_reason_is_the_same() -> None:
+    assert NoResponse(True, "timed out", NetworkFailure.TIMEOUT) == NoResponse(True, "timed out")
