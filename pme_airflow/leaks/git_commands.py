@@ -99,7 +99,8 @@ class GitRepository:
         except OSError:
             raise PMEScanError("git is not installed, so its history was not searched. Install git") from None
         errors: list[bytes] = []
-        threads = [threading.Thread(target=_collect, args=(process, errors), daemon=True)]
+        collector = threading.Thread(target=_collect, args=(process, errors), daemon=True)
+        threads = [collector]
         if process.stdin is not None:
             threads.append(threading.Thread(target=_write, args=(process.stdin, stdin), daemon=True))
         for thread in threads:
@@ -108,6 +109,7 @@ class GitRepository:
             assert process.stdout is not None
             yield process.stdout
             if process.wait() != 0:
+                collector.join()  # the process may end before its message is read
                 raise PMEScanError(f"git {arguments[0]} failed ({_first_line(errors)}). Run git fsck")
         finally:
             process.kill()

@@ -94,6 +94,12 @@ def test_a_command_that_fails_is_an_error_with_gits_first_line(script: Script, e
         next(lines)
 
 
+def test_a_message_that_is_read_after_git_has_ended_is_shown(script: Script) -> None:
+    script("(sleep 0.05; echo 'fatal: late' >&2) >&- & exit 3")
+    with pytest.raises(PMEScanError, match="fatal: late"):
+        list(REPOSITORY.lines("log"))
+
+
 def test_an_error_of_git_shows_no_token(script: Script) -> None:
     script(f"echo 'fatal: auth=Bearer+{TOKEN}' >&2; exit 3")
     with pytest.raises(PMEScanError, match="fatal") as failed:
