@@ -296,7 +296,6 @@ class PMEClient:
         :raises PMENotEnabledError: where the API forbids it, or knows no such mutation.
         :raises PMEError: where the credentials or the host are wrong, or the API is unavailable.
         """
-        self.check_credentials()
         attempt = self._revoke_once([NEVER_ISSUED])
         if attempt.refusal is not None and attempt.refusal.kind is RefusalKind.UNKNOWN_MUTATION:
             raise PMENotEnabledError(

@@ -6,6 +6,7 @@ import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,7 +113,7 @@ class GraphResponse:
 
     data: Mapping[str, Any] | None = field(repr=False)
     errors: tuple[GraphError, ...]
-    oauth_error: str | None = field(default=None, repr=False)
+    oauth_error: str | None = field(repr=False)
 
     def value(self, alias: str) -> Any:
         """The value under an alias; ``None`` where it is null or absent."""
@@ -141,7 +142,7 @@ def parse_graph_response(response: HttpResponse) -> GraphResponse | None:
 
 
 def _parse_graph(response: HttpResponse) -> GraphResponse | None:
-    body = parse_json(response.body, cut=not response.complete)
+    body = parse_json(response.body)
     if not isinstance(body, dict):
         return None
     data = body.get("data")
@@ -151,19 +152,14 @@ def _parse_graph(response: HttpResponse) -> GraphResponse | None:
     return GraphResponse(data if isinstance(data, dict) else None, errors, oauth if isinstance(oauth, str) else None)
 
 
-def parse_json(body: bytes, *, cut: bool = False) -> object:
+def parse_json(body: bytes) -> object:
     """Parse a JSON text, or what precedes the place where it breaks off; ``None`` where it is no JSON.
 
     A byte order mark before it and half a surrogate pair inside it do not hide the rest, which may hold a live token.
-
-    :param cut: whether the text is known to break off.
     """
     text = body.removeprefix(codecs.BOM_UTF8)
-    for allow_partial in (True,) if cut else (False, True):
-        try:
-            return from_json(text, allow_partial=allow_partial)
-        except ValueError:
-            continue
+    with suppress(ValueError):
+        return from_json(text, allow_partial=True)
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -57,7 +57,7 @@ _CHECK_MODEL = (
 log = logging.getLogger(__name__)
 
 
-def refusal_of(exchange: Exchange, fields: int = 1) -> Refusal | None:
+def refusal_of(exchange: Exchange, fields: int) -> Refusal | None:
     """Decide whether a request was refused as a whole, so that it certainly had no effect.
 
     Facts: ``400 invalid_grant`` stands for an expired application token (the vendor's OAuth use-case page); the other
@@ -96,10 +96,10 @@ def refusal_of(exchange: Exchange, fields: int = 1) -> Refusal | None:
 
 
 def _refused_query(graph: GraphResponse, status: int, fields: int) -> Refusal | None:
-    """Decide the same for a response without data, by its errors alone."""
+    """Decide the same for a response below 500 without data, by its errors alone."""
     if any(error.path for error in graph.errors):
         return None
-    whole_4xx = 400 <= status < 500
+    whole_4xx = status >= 400
     if not all(e.validation or e.is_client_error or (whole_4xx and e.status is None) for e in graph.errors):
         return None
     first = graph.errors[0]

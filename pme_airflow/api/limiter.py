@@ -102,8 +102,8 @@ class Limiter:
         self._first_concurrency = self._concurrency = float(concurrency)
         self._decreased_at = self._paused_until = clock.monotonic()
         self._rate: float | None = None
-        self._first_rate = 0.0
-        self._next = 0.0
+        self._first_rate: float  # set with the rate, as is the next start
+        self._next: float
         self._accepted: deque[float] = deque()
         self._refused: deque[float] = deque()
         self._lowest_latency: dict[object, float] = {}

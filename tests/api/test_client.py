@@ -11,8 +11,10 @@ import requests
 import requests_mock as mocking
 
 from pme_airflow.api.client import ClientSettings, PMEClient
+from pme_airflow.api.dialect import DialectMemory, MutationNames
 from pme_airflow.api.messages import MintRequest, Model
-from pme_airflow.api.outcomes import Made, NotMade, NotRevoked, Revoked, Unknown
+from pme_airflow.api.outcomes import HttpResponse, Made, NotMade, NotRevoked, Revoked, Unknown
+from pme_airflow.api.token_probe import Liveness, ProbeMethod
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.server import serving
 from pme_airflow.errors import (
@@ -120,6 +122,96 @@ def test_a_client_with_a_deadline_waits_no_longer_for_one_response(seconds: floa
         hurried.close()
 
 
+def test_a_client_with_a_deadline_repeats_what_had_no_effect_until_then(
+    scripted: PMEClient, api: mocking.Mocker, clock: FakeClock
+) -> None:
+    busy = {"status_code": 503, "headers": {"Retry-After": "2"}}
+    api.post(GRAPH, [busy, made()])
+    with scripted.with_deadline(10.0) as brief:
+        assert isinstance(brief.mint(requests_for(1))[0], Made)
+        clock.advance(9.0)
+        api.post(GRAPH, [busy, made()])
+        assert isinstance(brief.mint(requests_for(1))[0], NotMade)
+
+
+def test_names_are_requested_for_five_seconds_and_none_once_they_are_over(
+    scripted: PMEClient, api: mocking.Mocker
+) -> None:
+    api.post(GRAPH, json={"data": {"a0": {"name": "one"}}})
+    with mock.patch.object(scripted, "with_deadline", wraps=scripted.with_deadline) as brief:
+        assert scripted.model_names(["Model000000"]) == {"Model000000": "one"}
+    brief.assert_called_once_with(5.0)
+    sent = api.call_count
+    assert scripted.model_names(["Model000000"], 0.0) == {}
+    assert api.call_count == sent
+
+
+def test_a_client_closes_its_connections() -> None:
+    class Session(requests.Session):
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    session = Session()
+    with PMEClient("id", SecretStr(SECRET), HOST, session=session):
+        assert session.closed == 0
+    assert session.closed == 1
+
+
+def test_what_a_client_learned_of_the_api_can_be_read(scripted: PMEClient, api: mocking.Mocker) -> None:
+    assert (scripted.mutation_names, scripted.models_per_token, scripted.rate_limit_headers) == (None, None, {})
+    api.post(GRAPH, **made("a0", "a1"), headers={"X-RateLimit-Limit": "60"})
+    scripted.mint([*requests_for(1), MintRequest("Model000001", TEN_MINUTES, ("Model000001", "Model000002"))])
+    assert scripted.mutation_names is MutationNames.EMBED_LINK
+    assert scripted.rate_limit_headers == {"X-RateLimit-Limit": "60"}
+    scripted.limit_models_per_token(20)
+    assert scripted.models_per_token == 20
+
+
+def test_tokens_for_several_models_confirm_no_names(scripted: PMEClient, api: mocking.Mocker) -> None:
+    api.post(GRAPH, **made())
+    scripted.mint([MintRequest("Model000001", TEN_MINUTES, ("Model000001", "Model000002"))])
+    assert scripted.mutation_names is None
+
+
+def test_a_host_that_gives_any_response_is_reached(scripted: PMEClient, api: mocking.Mocker) -> None:
+    api.get(f"{HOST}/", status_code=404)
+    exchange = scripted.reach()
+    assert isinstance(exchange, HttpResponse)
+    assert exchange.status == 404
+
+
+def test_a_token_is_probed_in_each_way_with_its_model_and_its_own_link(
+    scripted: PMEClient, api: mocking.Mocker
+) -> None:
+    api.post(GRAPH, json={"data": {"model": {"id": "Model000000"}}})
+    api.get("https://my.matterport.com/show", status_code=404)
+    url, token = SecretStr("https://my.matterport.com/show?m=Model000000"), AccessToken("t" * 25)
+    probed = scripted.probe_each("Model000000", token, url)
+    assert probed == {ProbeMethod.QUERY: Liveness.ALIVE, ProbeMethod.PAGE: Liveness.DEAD}
+    query = next(request for request in api.request_history if request.url == GRAPH)
+    assert query.headers["Authorization"] == f"Bearer {'t' * 25}"
+    assert '"Model000000"' in json.loads(query.text)["query"]
+    assert TOKEN not in [request.url for request in api.request_history]
+
+
+def test_the_way_to_probe_tokens_is_kept_for_other_processes() -> None:
+    class Store:
+        def __init__(self) -> None:
+            self.facts: dict[str, str] = {}
+
+        def load(self) -> dict[str, str]:
+            return {}
+
+        def save(self, facts: dict[str, str]) -> None:
+            self.facts.update(facts)
+
+    store = Store()
+    PMEClient("id", SecretStr(SECRET), HOST, memory=DialectMemory(store)).remember_probe(ProbeMethod.PAGE)
+    assert store.facts == {"token_probe": "page"}
+
+
 @pytest.mark.parametrize("status", [404, 403])
 def test_a_token_refused_alone_is_a_denial_also_where_the_whole_query_fails(
     scripted: PMEClient, api: mocking.Mocker, status: int
@@ -151,14 +243,18 @@ def test_a_batch_with_a_refused_model_does_not_end_batches(scripted: PMEClient, 
     refused = {"json": {"errors": [{"message": "x", "httpStatus": 400}]}}
     api.post(GRAPH, [refused, made(), refused, made("a0", "a1")])
     assert [type(verdict) for verdict in scripted.mint(requests_for(2))] == [Made, NotMade]
+    assert scripted.takes_batches
     assert [type(verdict) for verdict in scripted.mint(requests_for(2))] == [Made, Made]
 
 
 def test_a_pair_is_sent_singly_too_where_the_server_takes_no_batches(scripted: PMEClient, api: mocking.Mocker) -> None:
     refused = {"json": {"errors": [{"message": "x", "httpStatus": 400}]}}
     true = {"json": {"data": {"a0": True}}}
-    api.post(GRAPH, [refused, made(), made(), true, true])
-    assert [type(verdict) for verdict in scripted.mint(requests_for(2))] == [Made, Made]
+    api.post(GRAPH, [refused, *[made()] * 5, true, true])
+    assert scripted.takes_batches
+    for count in (2, 2, 1):
+        assert [type(verdict) for verdict in scripted.mint(requests_for(count))] == [Made] * count
+    assert not scripted.takes_batches
     verdicts = scripted.revoke([AccessToken("a" * 25), AccessToken("b" * 25)])
     assert [type(verdict) for verdict in verdicts] == [Revoked, Revoked]
     assert api.request_history[-1].text.count("a0") == 1
@@ -202,7 +298,7 @@ def test_pme_is_enabled_unless_the_revocation_of_no_token_is_forbidden(
     else:
         with pytest.raises(PMENotEnabledError, match="403"):
             scripted.check_enabled()
-    assert json.loads(api.last_request.text)["query"].count("0" * 25) == 1
+    assert json.loads(api.last_request.text)["query"].count(f'"{"0" * 25}"') == 1
 
 
 def test_a_host_that_takes_no_json_is_not_called_an_organisation_without_pme(

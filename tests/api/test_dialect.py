@@ -142,6 +142,13 @@ def test_a_field_is_left_out_while_the_other_names_are_tried(scripted: PMEClient
     assert len(queries(api)) == 4
 
 
+def test_names_are_not_asked_for_once_the_api_refused_the_field(scripted: PMEClient, api: mocking.Mocker) -> None:
+    api.post(GRAPH, [refused('Cannot query field "name"'), {"json": {"data": {"a0": {"id": "Model000000"}}}}])
+    for _ in range(2):
+        assert scripted.model_names(["Model000000"]) == {}
+        assert len(queries(api)) == 2
+
+
 def test_visibility_is_asked_for_by_its_newer_name_first(scripted: PMEClient, api: mocking.Mocker) -> None:
     results = [{"id": "Model000000", "visibility": "unlisted"}]
     api.post(GRAPH, [refused('Cannot query field "accessVisibility"'),

@@ -36,9 +36,26 @@ def test_status_and_code_are_read_at_the_top_level_and_in_extensions(place: Any)
     assert (error.status, error.code) == (404, "model.inactive")
 
 
-@pytest.mark.parametrize("status", [True, 99, 600, "4x4", "٤٠٤", None, [], 4.5, "40000"])
+@pytest.mark.parametrize("status", [True, 99, 600, "4x4", "٤٠٤", None, [], 4.5, "40000", "00404"])
 def test_what_is_no_http_status_is_left_out(status: object) -> None:
     assert error_of({"httpStatus": status}).status is None
+
+
+@pytest.mark.parametrize("status", [100, "100", 599, "0599"])
+def test_every_http_status_is_read(status: object) -> None:
+    assert error_of({"httpStatus": status}).status == int(str(status))
+
+
+def test_locations_that_are_no_numbers_are_left_out() -> None:
+    places = [{"line": 1, "column": "x"}, {"line": None, "column": 1}, {"line": 2, "column": 3}, "x", {}]
+    assert error_of({"locations": places}).locations == ((2, 3),)
+    assert error_of({"locations": "x"}).locations == ()
+
+
+@pytest.mark.parametrize(("length", "field"), [(500, "link"), (501, None)])
+def test_the_first_five_hundred_characters_of_a_message_are_read(length: int, field: str | None) -> None:
+    message = 'Cannot query field "link"'
+    assert error_of({"message": " " * (length - len(message)) + message}).refused_field == field
 
 
 @pytest.mark.parametrize(
@@ -59,6 +76,7 @@ def test_a_code_that_is_more_than_a_few_words_is_left_out_since_it_could_repeat_
         ({"httpStatus": 425}, True, True, False),
         ({"httpStatus": 429}, True, True, False),
         ({"httpStatus": 399}, False, False, False),
+        ({"httpStatus": 499}, True, False, False),
         ({"httpStatus": 500}, False, False, False),
         ({"httpStatus": 500, "code": "request.invalid"}, False, False, False),
         ({"code": "model.inactive"}, True, False, True),
@@ -100,6 +118,9 @@ def test_an_errors_status_decides_and_its_code_where_there_is_none(
         ({"classification": "InvalidSyntax"}, True),
         ({"locations": [{"line": 1, "column": 1}]}, True),
         ({"locations": [{"line": 1, "column": 1}], "httpStatus": 422}, True),
+        ({"locations": [{"line": 1, "column": 1}], "httpStatus": 399}, False),
+        ({"locations": [{"line": 1, "column": 1}], "httpStatus": 400}, True),
+        ({"locations": [{"line": 1, "column": 1}], "httpStatus": 499}, True),
         ({"locations": [{"line": 1, "column": 1}], "httpStatus": 500}, False),
         ({"locations": [{"line": 1, "column": 1}], "path": ["a0"]}, False),
         ({"locations": []}, False),

@@ -93,6 +93,8 @@ BARE = {"message": "x", "path": ["a1"]}
             response({"data": {"a0": {"accessToken": "t" * 25, "link": None, "validUntil": None}, "a1": LINK}}),
             "made", "made", id="link and validUntil null",
         ),
+        pytest.param(response({"data": {"a0": LINK}, "errors": [ERROR_4XX]}, 499), "made", "not", id="alias 4xx of 499"),
+        pytest.param(response({"data": {"a0": LINK}, "errors": [ERROR_4XX]}, 500), "made", "maybe", id="alias 4xx of 500"),
         pytest.param(response({"data": {"a0": LINK}}, 500), "made", "maybe", id="made whatever the status"),
         pytest.param(
             response({"data": {"a0": LINK}}, 429), "made", "maybe", id="made although the status asks for patience"
@@ -195,6 +197,13 @@ def test_a_refused_alias_is_resent_unless_it_is_about_the_model(
         ([{"httpStatus": 429}, {"httpStatus": 400}], 2, RefusalKind.RETRY_LATER, PMEUnavailableError),
         ([{"httpStatus": 400}, {"httpStatus": 401}], 2, RefusalKind.RENEW_TOKEN, PMECredentialsError),
         ([{"httpStatus": 403}], 2, RefusalKind.GIVE_UP, PMENotEnabledError),
+        ([{"httpStatus": 400}, {"httpStatus": 403}], 2, RefusalKind.GIVE_UP, PMENotEnabledError),
+        (
+            [{"httpStatus": 400}, {"message": "createPrivateModelEmbedLink", "httpStatus": 400}],
+            2,
+            RefusalKind.OTHER_MUTATION_NAMES,
+            PMEProtocolError,
+        ),
         (
             [{"message": "createPrivateModelEmbedLink", "httpStatus": 429}],
             1,
@@ -210,6 +219,29 @@ def test_a_query_refused_whole_is_handled_by_its_errors(
     assert refusal is not None
     assert refusal.kind is kind
     assert type(refusal.error) is error
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ({"httpStatus": 401}, "(HTTP 401)"),
+        ({"httpStatus": 400}, "(status 400)"),
+        ({"code": "request.invalid"}, "(code request.invalid)"),
+        ({"message": "x"}, "(HTTP 400, a validation error)"),
+    ],
+)
+def test_a_refusal_names_the_status_and_the_code(error: dict[str, Any], shown: str) -> None:
+    refusal = refusal_of(response({"errors": [error]}, 400), 1)
+    assert refusal is not None
+    assert shown in str(refusal.error)
+
+
+@pytest.mark.parametrize(("complete", "reason"), [(True, "no JSON"), (False, "cut off")])
+def test_a_body_that_cannot_be_read_is_the_reason_of_an_unknown_result(complete: bool, reason: str) -> None:
+    exchange = HttpResponse(502, {}, b"<html>", complete)
+    reason = f"HTTP 502 with a body that is {reason}"
+    assert judge_mint(exchange, {"a0": ASKED["a0"]}, NOW) == {"a0": Unknown(reason)}
+    assert judge_revoke(exchange, ["a0"]) == {"a0": NotRevoked(reason)}
 
 
 @pytest.mark.parametrize(("status", "refused"), [(399, False), (400, True), (499, True), (500, False)])
@@ -245,6 +277,9 @@ def test_a_status_that_refuses_the_request_is_handled_by_its_kind(
     [
         response({}, 503), response({}, 500), response({}, 404), response({"error": "other"}, 400), response({}, 402),
         response({"data": {"a0": {"x": 1}}}, 403), NoResponse(True, "reset"),
+        response({"errors": [{"httpStatus": 400}]}, 500),
+        response({"errors": [{"httpStatus": 400, "path": ["a0"]}, {"httpStatus": 400}]}, 400),
+        response({"errors": [{"httpStatus": 400}, {"message": "x"}]}),
     ],
 )  # fmt: skip
 def test_a_status_that_may_have_acted_is_no_refusal(exchange: Exchange) -> None:
@@ -352,6 +387,7 @@ def test_a_token_that_is_no_token_may_hide_a_made_one(token: object) -> None:
         (response({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 429}]}), False),
         (response({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 500}]}), False),
         (response({"data": {"a0": None}, "errors": [{"path": ["a0"]}]}), False),
+        (response({"errors": [{"path": ["a0"], "httpStatus": 404}, {"path": ["a0"], "httpStatus": 500}]}), False),
         (response({"data": None}), False),
         (response(b"<html>", 502), False),
         (NoResponse(True, "timed out"), False),
@@ -363,6 +399,12 @@ def test_only_the_apis_own_refusal_of_the_token_is_a_denial(exchange: Exchange, 
     assert isinstance(verdict, NotRevoked)
     assert verdict.denied is denied
     assert verdict.sent is (exchange.written if isinstance(exchange, NoResponse) else True)
+
+
+def test_the_pause_that_the_api_asks_for_is_kept_where_a_token_was_not_revoked() -> None:
+    error = {"path": ["a0"], "httpStatus": 429}
+    (verdict,) = judge_revoke(response({"errors": [error]}, **{"Retry-After": "7"}), ["a0"]).values()
+    assert verdict == NotRevoked("refused (status 429)", retry_after=7.0)
 
 
 SEVERAL = {"a0": MintRequest("yyHDFKzPzvN", Validity(600), ("yyHDFKzPzvN", "SxQL3iGyoDo"))}

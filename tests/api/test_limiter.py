@@ -172,6 +172,16 @@ def test_a_latency_of_twice_the_lowest_and_a_tenth_of_a_second_takes_back_one_st
     assert limiter.at_once == (30 if slow else 32)
 
 
+def test_a_latency_of_just_twice_the_lowest_and_a_tenth_of_a_second_is_not_slow() -> None:
+    clock = FakeClock()
+    limiter = Limiter(1, 8, clock)
+    limiter.ended(limiter.start(), 200)
+    started = limiter.start()
+    clock.advance(0.1)
+    limiter.ended(started, 200)
+    assert limiter.at_once == 2
+
+
 def test_slow_requests_are_not_held_against_quick_ones_of_another_kind() -> None:
     clock = FakeClock()
     limiter = Limiter(8, 32, clock)
@@ -206,6 +216,20 @@ def test_a_request_waits_while_as_many_as_allowed_are_in_flight() -> None:
             third.result(0.1)
         limiter.ended(first, 200)
         third.result(30)
+        fourth = pool.submit(limiter.start)  # one that ended makes room for one
+        with pytest.raises(FutureTimeoutError):
+            fourth.result(0.1)
+        limiter.ended(first, 200)
+        fourth.result(30)
+
+
+def test_responses_of_more_than_a_second_ago_are_not_kept() -> None:
+    clock = FakeClock()
+    limiter = Limiter(8, 8, clock)
+    for _ in range(100):
+        clock.advance(0.5)
+        limiter.ended(limiter.start(), 200)
+    assert len(limiter._accepted) == 2
 
 
 # -------------------------------------------------------------------------------- each rule alone
