@@ -141,7 +141,7 @@ def test_a_slot_another_run_keeps_locked_is_left_to_it_and_named(
         claims.take(tx, [keys.slot_claim("board", ALL[0])])
     result = cleared(services, board, shown(services)[:1])
     assert result.removed.total == 0
-    assert [slot["slot"] for slot in result.failed] == ALL[:1]
+    assert [(slot["slot"], slot["permanent"]) for slot in result.failed] == [(ALL[0], False)]
     assert set(board.shown) == set(ALL)
 
 

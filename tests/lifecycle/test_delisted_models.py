@@ -96,3 +96,16 @@ def test_another_audiences_slots_are_left_alone(services: Services, clock: FakeC
     listed(services, ALL[1:])
     assert publisher.retire_delisted("brokers").removed.total == 0
     assert set(shelf.shown) == set(ALL)
+
+
+def test_a_model_that_was_found_missing_before_others_were_published_is_cleared(
+    services: Services, clock: FakeClock
+) -> None:
+    shelf = Shelf()
+    listed(services, ALL)
+    published(services, shelf, "monday", ALL)
+    clock.advance(60)
+    listed(services, ALL[1:])
+    clock.advance(60)
+    publisher = published(services, shelf, "tuesday", [TWO])
+    assert [slot["slot"] for slot in publisher.retire_delisted("intranet").removed] == [ONE]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import SlotError
-from pme_airflow.ledger import claims, flags, keys, publications
+from pme_airflow.ledger import audit, claims, flags, keys, publications
 from pme_airflow.ledger.links import by_ids, item_of
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
@@ -20,10 +22,11 @@ from pme_airflow.lifecycle.clearing import clear_slots
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.sealing import OpenedLink
 from pme_airflow.targets.base import DocumentSlot
 from tests.conftest import MODELS, MakeServices
 from tests.support.board import Board
-from tests.support.clocks import Waiting
+from tests.support.clocks import FakeClock, Waiting
 from tests.support.rooms import demand, mint, publish, rows, sweep
 from tests.support.together import at_once
 
@@ -170,6 +173,7 @@ def test_a_document_that_another_run_writes_is_waited_for_50_seconds(
     assert clock.slept - before == pytest.approx(waited, abs=0.01)
     assert (result.published.total, result.failed.total) == (shown, 5 - shown)
     assert all("another run kept this document locked" in failure["reason"] for failure in result.failed)
+    assert not any(failure["permanent"] for failure in result.failed)
 
 
 def test_a_late_writer_writes_the_document_again_with_the_newest_links(
@@ -256,3 +260,110 @@ def test_a_slot_in_another_form_is_written_anew_at_once(services: Services) -> N
     result = publish(services, "later", board, items)
     assert (result.published.total, result.unchanged.total) == (1, 4)
     assert board.written[-1] == [slot_of(ALL[0])]
+
+
+# ------------------------------------------------- what is the same on every database
+
+
+@pytest.mark.parametrize("grace", [None, timedelta(0)], ids=["usual", "none"])
+def test_a_link_that_is_cleared_is_retired_with_the_reason_and_the_grace_that_were_given(
+    shared_services: Services, grace: timedelta | None
+) -> None:
+    services, board = shared_services, Board()
+    publish(services, "monday", board, mint(services, "monday", ALL).items)
+    result = PublishResult("board")
+    going = [recorded(services)[slot_of(ALL[0])]]
+    clear_slots(services, RunContext("dag/x/y/-1"), board, going, "not wanted", result, grace)
+    assert [entry["slot"] for entry in result.removed] == [slot_of(ALL[0])]
+    (gone,) = [row for row in rows(services) if row.retire_at is not None]
+    with services.database.read() as tx:
+        withdrawn, retiring = audit.history(tx, gone.link_id)[-2:]
+    assert withdrawn["reason"] == f"board no longer shows it at {slot_of(ALL[0])}: not wanted"
+    assert gone.retire_at is not None
+    left = gone.retire_at - datetime.fromisoformat(str(retiring["at"]).replace("Z", "+00:00"))
+    assert abs(left - (timedelta(minutes=15) if grace is None else grace)) < timedelta(seconds=1)
+
+
+def test_an_old_link_that_remains_in_a_document_has_no_grace(shared_services: Services) -> None:
+    services, board = shared_services, Board()
+    board.remains = True
+    for run in ("monday", "tuesday"):
+        publish(services, run, board, mint(services, run, ALL[:1]).items)
+    _, oldest = rows(services)
+    assert oldest.retire_at == recorded(services)[slot_of(ALL[0])].published_at
+
+
+def test_a_leaked_link_is_put_into_no_document_and_one_that_shows_a_later_link_stays(
+    shared_services: Services,
+) -> None:
+    services, board = shared_services, Board()
+    monday, tuesday = (mint(services, run, ALL[:2]).items for run in ("monday", "tuesday"))
+    publish(services, "tuesday", board, tuesday)
+    result = publish(services, "monday", board, monday)
+    assert (result.published.total, result.unchanged.total, result.failed.total) == (0, 2, 0)
+    assert len(board.written) == 1
+    wednesday = mint(services, "wednesday", ALL[:2]).items
+    with services.database.write(RunContext("leak")) as tx:
+        flags.flag(tx, "leaked", link_ids=[wednesday[0]["link_id"]])
+    result = publish(services, "wednesday", board, wednesday)
+    assert [(failure["slot"], failure["permanent"]) for failure in result.failed] == [(slot_of(ALL[0]), True)]
+    assert "revoked, expired or flagged" in result.failed[0]["reason"]
+    assert [entry["slot"] for entry in result.published] == [slot_of(ALL[1])]
+    assert no_claims(services)
+
+
+def test_a_kept_link_that_is_over_is_dark_in_the_document(shared_services: Services, shared_world: World) -> None:
+    services, board = shared_services, Board()
+    publish(services, "monday", board, mint(services, "monday", ALL[:1], demand("1h")).items)
+    later = replace(services, clock=FakeClock(services.clock.now() + timedelta(hours=2)))
+    publish(later, "tuesday", board, mint(services, "tuesday", ALL[1:2]).items)
+    assert board.pages[PAGE][slot_of(ALL[0])] == ""
+    assert board.pages[PAGE][slot_of(ALL[1])]
+
+
+def test_a_document_whose_slot_another_run_writes_waits_for_it(shared_services: Services) -> None:
+    services, board, clock = shared_services, Board(), Waiting()
+    items = mint(services, "monday", ALL).items
+    other, claim = RunContext("other"), [keys.slot_claim("board", slot_of(ALL[2]))]
+    with services.database.write(other) as tx:
+        claims.take(tx, claim)
+
+    def release() -> None:
+        with services.database.write(other) as tx:
+            claims.release(tx, claim)
+
+    clock.meanwhile = release
+    result = publish(replace(services, clock=clock), "monday", board, items)
+    assert (result.published.total, result.failed.total) == (5, 0)
+    assert clock.slept == pytest.approx(0.5)
+    assert no_claims(services)
+
+
+def test_a_document_is_free_again_after_a_defect(shared_services: Services) -> None:
+    services, board = shared_services, Board()
+    items = mint(services, "monday", ALL).items
+
+    def opened(item: Mapping[str, Any]) -> OpenedLink:
+        raise RuntimeError("out of memory, say")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Publisher(services, RunContext("dag/monday/publish/-1"), board, opened).publish(items)
+    assert no_claims(services)
+    assert recorded(services) == {}
+
+
+def test_a_slot_that_another_dag_shows_stops_no_other_slot_of_the_document(shared_services: Services) -> None:
+    class Window(Board):
+        def slots(self, item: Mapping[str, Any]) -> list[str]:
+            return [f"{PAGE}{item['model_id']}"]
+
+    services, window = shared_services, Window()
+    publish(services, "monday", window, mint(services, "monday", ALL[:1]).items)
+    items = mint(services, "monday", ALL[:2], demand(audience="brokers")).items
+    result = Publisher(services, RunContext.of_task("other_dag", "x", "publish"), window).publish(items)
+    assert [failure["slot"] for failure in result.failed] == [slot_of(ALL[0])]
+    assert [entry["slot"] for entry in result.published] == [slot_of(ALL[1])]
+    assert {slot: shown.audience for slot, shown in recorded(services).items()} == {
+        slot_of(ALL[0]): "intranet", slot_of(ALL[1]): "brokers"
+    }  # fmt: skip
+    assert no_claims(services)

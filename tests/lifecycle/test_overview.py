@@ -188,14 +188,16 @@ def test_an_audience_is_judged_by_its_own_slots_that_are_not_dark(
     dark = show_in(ledger, "page 1")
     show_in(ledger, "page 2", "ModelBBBBBB")
     other = show_in(ledger, "page 3", "ModelCCCCCC")
+    later = show_in(ledger, "page 4", "ModelDDDDDD", target="another site")
     change(ledger, dark.link_id, valid_until=clock.now() - timedelta(hours=1))
+    change(ledger, later.link_id, valid_until=later.valid_until + timedelta(hours=2))
     with ledger.write() as tx:
         tx.execute(publications.update().where(publications.c.link_id == other.link_id).values(audience="brokers"))
     change(ledger, other.link_id, valid_until=clock.now())
     brokers, intranet = overview.health(view)["audiences"]
     assert (brokers["audience"], brokers["counts"]["total"], brokers["counts"]["dark"]) == ("brokers", 1, 1)
     assert (brokers["first_end"], brokers["first_at_risk"], brokers["budget_seconds"]) == (None, None, None)
-    assert (intranet["audience"], intranet["counts"]["total"], intranet["counts"]["dark"]) == ("intranet", 2, 1)
+    assert (intranet["audience"], intranet["counts"]["total"], intranet["counts"]["dark"]) == ("intranet", 3, 1)
     assert (intranet["first_end"], intranet["budget_seconds"]) == ("2026-05-02T12:00:00Z", 86400)
     assert intranet["first_at_risk"] == "2026-05-02T01:05:00Z"
     assert intranet["first_renewal"] == "2026-05-01T11:30:00Z"

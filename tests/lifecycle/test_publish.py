@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 from unittest import mock
 
+import pytest
 from sqlalchemy import update
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.embed_params import EmbedParams
 from pme_airflow.ledger import flags, publications
 from pme_airflow.ledger.model_names import known_names
+from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import claims, links
 from pme_airflow.lifecycle.publish import Publisher
@@ -22,8 +26,10 @@ from pme_airflow.lifecycle.retire import retire_targets
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
-from pme_airflow.targets.base import ShownLink
+from pme_airflow.targets.base import ShownLink, SlotResult
 from tests.conftest import MODELS, MakeServices
+from tests.lifecycle.conftest import SHARED_MODELS
+from tests.support.clocks import FakeClock
 from tests.support.rooms import Shelf, mint, publish, rows, sweep
 from tests.support.together import at_once
 
@@ -269,3 +275,74 @@ def test_parameters_are_appended_to_the_links_that_are_shown(services: Services)
     assert shown[ONE].url.reveal().endswith(f"&auth=Bearer+{shown[ONE].token.reveal()}&play=1")
     assert shown[TWO].url.reveal().endswith(f"&auth=Bearer+{shown[TWO].token.reveal()}&play=1&ss=3")
     assert (shown[ONE].params, shown[TWO].params) == ("play=1", "play=1&ss=3")
+
+
+# ------------------------------------------------- what is the same on every database
+
+
+class Indexed(Shelf):
+    """A shelf with an index, which can be written slowly or leave old links behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.indexes: list[int] = []
+        self.remains = False
+        self.before: Callable[[], object] = lambda: None
+
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> Any:
+        self.before()
+        return SlotResult(super().put(slot, link, previous), old_link_remains=self.remains)
+
+    def finish(self, shown: Sequence[Publication]) -> None:
+        self.indexes.append(len(shown))
+
+
+def test_models_are_asked_for_their_names_only_where_they_are_shown_and_something_is_put(
+    shared_services: Services,
+) -> None:
+    services, shelf = shared_services, Shelf()
+    items = mint(services, "monday", SHARED_MODELS[:1]).items
+    with mock.patch.object(services.client, "model_names", side_effect=AssertionError) as asked:
+        assert publish(services, "monday", shelf, items).published.total == 1
+        shelf.shows_names = True
+        assert publish(services, "later", shelf, items).unchanged.total == 1
+    assert not asked.called
+
+
+@pytest.mark.parametrize(("remains", "grace"), [(True, timedelta(0)), (False, timedelta(minutes=15))])
+def test_an_old_link_that_remains_at_the_target_has_no_grace(
+    shared_services: Services, remains: bool, grace: timedelta
+) -> None:
+    services, shelf = shared_services, Indexed()
+    shelf.remains = remains
+    for run in ("monday", "tuesday"):
+        publish(services, run, shelf, mint(services, run, SHARED_MODELS[:1]).items)
+    newest, oldest = rows(services)
+    with services.database.read() as tx:
+        (shown,) = publications.shown_at(tx, "shelf")
+    assert newest.retire_at is None
+    assert oldest.retire_at == shown.published_at + grace
+
+
+def test_an_index_is_written_where_something_was_put_or_a_finish_is_asked_for(shared_services: Services) -> None:
+    services, shelf = shared_services, Indexed()
+    items = mint(services, "monday", SHARED_MODELS[:2]).items
+    publish(services, "monday", shelf, items)
+    publish(services, "later", shelf, items)
+    assert shelf.indexes == [2]
+    run = RunContext.of_task("dag", "retry", "publish")
+    assert Publisher(services, run, shelf).publish(items, finish=True).unchanged.total == 2
+    assert shelf.indexes == [2, 2]
+
+
+def test_a_long_publication_logs_how_far_it_is(
+    make_shared: Callable[[], Services], caplog: pytest.LogCaptureFixture
+) -> None:
+    services = make_shared()
+    items = mint(services, "monday", SHARED_MODELS[:1]).items
+    clock = FakeClock(services.clock.now())
+    shelf = Indexed()
+    shelf.before = lambda: clock.advance(6)
+    with caplog.at_level(logging.INFO):
+        publish(replace(services, clock=clock), "monday", shelf, items)
+    assert "publishing: 1, 0 a second." in [record.message for record in caplog.records]

@@ -11,12 +11,13 @@ import pytest
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import PMEInputError, SlotError
-from pme_airflow.ledger import publications
+from pme_airflow.ledger import audit, publications
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.retire import PlacementSlots, RetireRequest, RetireResult, preview_retirement, retire
 from pme_airflow.lifecycle.services import Services
 from tests.conftest import MODELS, MakeServices
+from tests.lifecycle.conftest import SHARED_MODELS
 from tests.support.clocks import FakeClock
 from tests.support.rooms import Shelf, demand, mint, rows
 
@@ -207,8 +208,10 @@ def test_another_dags_slots_are_not_cleared_by_what_placements_leave_out(service
 
 def test_an_audience_that_no_placement_names_any_more_is_cleared_where_it_is_the_dags_own(services: Services) -> None:
     shelf = Shelf()
-    shown(services, shelf, [ONE, TWO], "gone")
-    assert retired(services, shelf, unnamed_only=True, publishers=frozenset({"dag"})).cleared.total == 2
+    shown(services, shelf, ALL[:6], "gone")
+    placement = PlacementSlots("intranet", frozenset({"shelf"}))
+    result = retired(services, shelf, unnamed_only=True, placements=(placement,), publishers=frozenset({"dag"}))
+    assert result.cleared.total == 6
 
 
 def test_what_a_command_published_is_cleared_as_nobodys(services: Services) -> None:
@@ -257,8 +260,6 @@ def test_a_token_in_a_reason_is_not_stored(services: Services) -> None:
     shelf = Shelf()
     shown(services, shelf, [ONE])
     retired(services, shelf, models=(ONE,), reason=f"leaked as Bearer {SECRET_TOKEN}")
-    from pme_airflow.ledger import audit
-
     with services.database.read() as tx:
         reasons = " ".join(str(event["reason"]) for event in audit.export_events(tx))
     assert SECRET_TOKEN not in reasons
@@ -308,3 +309,60 @@ def test_a_retired_model_is_logged(services: Services, caplog: pytest.LogCapture
         retired(services, shelf, models=(ONE,))
     assert "fixed" in caplog.text
     assert ONE in caplog.text
+
+
+# ------------------------------------------------- what is the same on every database
+
+
+def test_half_of_what_another_dag_shows_may_be_cleared(shared_services: Services) -> None:
+    services, shelf = shared_services, Shelf()
+    shown(services, shelf, SHARED_MODELS[:2], dag="their_dag")
+    placement = PlacementSlots("intranet", frozenset({"shelf"}), frozenset(SHARED_MODELS[:1]))
+    assert retired(services, shelf, unnamed_only=True, placements=(placement,)).cleared.total == 1
+    assert set(shelf.shown) == set(SHARED_MODELS[:1])
+
+
+def test_the_share_of_each_audience_is_its_own(shared_services: Services) -> None:
+    services, shelf, other = shared_services, Shelf(), Shelf("other")
+    shown(services, shelf, SHARED_MODELS[:10])
+    shown(services, other, SHARED_MODELS[:10], "brokers")
+    placements = tuple(
+        PlacementSlots(audience, frozenset({name}), frozenset(SHARED_MODELS[:5]))
+        for audience, name in (("intranet", "shelf"), ("brokers", "other"))
+    )
+    result = retired(services, shelf, other, unnamed_only=True, placements=placements, publishers=frozenset({"dag"}))
+    assert result.cleared.total == 10
+
+
+@pytest.mark.parametrize("criterion", [{"targets": ("shelf",)}, {"publishers": frozenset({"dag"})}],
+                         ids=["target", "publisher"])  # fmt: skip
+def test_links_that_no_slot_shows_are_left_alone_where_slots_are_named(
+    shared_services: Services, criterion: dict[str, Any]
+) -> None:
+    services, shelf = shared_services, Shelf()
+    shown(services, shelf, SHARED_MODELS[:1])
+    mint(services, "tuesday", SHARED_MODELS[1:2])
+    result = retired(services, shelf, audiences=("intranet",), **criterion)
+    assert (result.cleared.total, result.links) == (1, 1)
+    assert [row.model_id for row in rows(services, "live")] == SHARED_MODELS[1:2]
+
+
+def test_of_what_no_placement_names_the_audiences_given_are_retired_alone(shared_services: Services) -> None:
+    services = shared_services
+    for audience in ("gone", "lost"):
+        mint(services, "monday", SHARED_MODELS[:1], demand(audience=audience))
+    assert retired(services, unnamed_only=True, audiences=("gone",)).links == 1
+    assert [row.audience for row in rows(services, "live")] == ["lost"]
+    assert retired(services, unnamed_only=True).links == 1
+
+
+def test_a_slot_at_a_target_that_cannot_be_reached_is_recorded_with_the_reason(shared_services: Services) -> None:
+    services = shared_services
+    shown(services, Shelf("gone"), SHARED_MODELS[:1])
+    result = retired(services, targets=("gone",), reason="the contract ended")
+    assert list(result.dark) == [{"target": "gone", "slot": SHARED_MODELS[0], "model_id": SHARED_MODELS[0]}]
+    (row,) = rows(services)
+    with services.database.read() as tx:
+        reasons = [str(event["reason"]) for event in audit.history(tx, row.link_id)]
+    assert f"gone no longer shows it at {SHARED_MODELS[0]}: the contract ended" in reasons
+    assert retired(services, audiences=("intranet",)).links == 0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from unittest import mock
 
+import pytest
 from sqlalchemy import update
 
 from pme_airflow.api.outcomes import RevokeVerdict
+from pme_airflow.api.token_probe import Liveness
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import LedgerUnavailableError, PMEUnavailableError
 from pme_airflow.ledger import flags, sweep_queue
@@ -18,9 +22,11 @@ from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import SweepRequest
 from pme_airflow.lifecycle.sweep_result import SweepResult
+from pme_airflow.lifecycle.token_probe import find_probe
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.conftest import MODELS, MakeServices
+from tests.lifecycle.conftest import SHARED_MODELS
 from tests.support.clocks import FakeClock
 from tests.support.rooms import demand, mint, rows, sweep
 from tests.support.together import at_once
@@ -213,3 +219,54 @@ def test_a_sweep_whose_ledger_went_away_does_not_say_that_nothing_leaked_is_aliv
     assert asked
     assert not result.promise_kept
     assert "ledger went away" in result.lines()[0]
+
+
+def test_a_link_that_does_not_answer_or_still_works_is_recorded_as_such(
+    shared_services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    services = shared_services
+    mint(services, "run", SHARED_MODELS[:1])
+    flag(services, audiences=["intranet"])
+    with mock.patch.object(services.client, "probe_link", return_value=None):
+        sweep(services, verify=True)
+    assert [row.verified for row in rows(services)] == ["no answer"]
+    find_probe(services, RunContext("dag/run/probe/-1"), SHARED_MODELS[0])
+    mint(services, "run", SHARED_MODELS[1:2])
+    flag(services, audiences=["intranet"])
+    with mock.patch.object(services.client, "probe_token", return_value=Liveness.ALIVE):
+        sweep(services, verify=True)
+    newest, *_ = rows(services)
+    assert newest.verified == "alive (query)"
+    assert f"Link {newest.link_id} of model {SHARED_MODELS[1]} was confirmed revoked and still works." in caplog.text
+
+
+def test_a_sweep_of_leaks_alone_leaves_retirements_and_ended_links(shared_services: Services) -> None:
+    services = shared_services
+    leaked, replaced, ended = mint(services, "run", SHARED_MODELS[:3]).items
+    flag(services, link_ids=[leaked["link_id"]])
+    with services.database.write() as tx:
+        now = tx.now()
+        for item, values in ((replaced, {"retire_at": now}), (ended, {"valid_until": now - timedelta(hours=1)})):
+            tx.execute(update(links).where(links.c.link_id == item["link_id"]).values(values))
+    result = sweep(services, flagged_only=True)
+    assert (result.revoked.total, result.expired) == (1, 0)
+    assert {row.link_id for row in rows(services, "live")} == {replaced["link_id"], ended["link_id"]}
+    result = sweep(services)
+    assert (result.revoked.total, result.expired) == (1, 1)
+    assert rows(services, "live") == []
+
+
+def test_a_long_sweep_logs_how_many_it_revoked(shared_services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock(shared_services.clock.now())
+    services = replace(shared_services, clock=clock)
+    mint(services, "run", SHARED_MODELS[:2])
+    flag(services, audiences=["intranet"])
+    send = services.client.revoke
+
+    def slowly(tokens: list[AccessToken]) -> list[RevokeVerdict]:
+        clock.advance(10)
+        return send(tokens)
+
+    with caplog.at_level(logging.INFO), mock.patch.object(services.client, "revoke", slowly):
+        sweep(services)
+    assert "revoking: 2, 0 a second." in [record.message for record in caplog.records]

@@ -111,6 +111,11 @@ def test_a_try_that_is_over_a_minute_away_is_left_to_the_next_sweep(services: Se
     assert sweep(services).revoked.total == 1
 
 
+def test_a_try_that_is_a_minute_away_is_waited_for(services: Services, clock: FakeClock) -> None:
+    api, result = leak_and_sweep(services, clock, [NotRevoked("busy", retry_after=60.0)])
+    assert (len(api.asked_at), result.revoked.total) == (2, 1)
+
+
 def test_a_sweep_ends_after_three_requests_in_a_row_that_reached_nothing(services: Services, clock: FakeClock) -> None:
     api, result = leak_and_sweep(services, clock, [AWAY, AWAY, BUSY, AWAY, AWAY, AWAY, AWAY])
     assert len(api.asked_at) == 6
