@@ -66,7 +66,7 @@ def mint_missing(
     demand: Demand,
     model_ids: Sequence[str],
     tally: MintTally,
-    models_per_token: int = 1,
+    models_per_token: int,
 ) -> None:
     """Find or mint a link for each model, and add the results to a tally.
 
@@ -93,7 +93,7 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
         mint_run: MintRun,
         model_ids: Sequence[str],
         tally: MintTally,
-        models_per_token: int = 1,
+        models_per_token: int,
     ) -> None:
         self._services = services
         self._run_context = run_context

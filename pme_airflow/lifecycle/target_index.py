@@ -68,7 +68,7 @@ def retried(
         retry=retry_if_exception(lambda error: isinstance(error, SlotError) and not error.permanent)
         | retry_if_result(again),
         stop=stop_after_attempt(_TRIES),
-        wait=wait_random_exponential(multiplier=0.3, max=5),
+        wait=wait_random_exponential(multiplier=0.3),
         sleep=clock.sleep,
         retry_error_callback=_last_result,
     )

@@ -78,6 +78,8 @@ def test_a_purge_never_drops_a_publication_nor_the_link_it_shows(ledger: Databas
 def test_a_purge_drops_more_than_one_page(ledger: Database) -> None:
     for number in range(501):
         insert_link(ledger, f"lnk_{number}", NOW, **OVER)
+    with ledger.read() as tx:
+        assert (audit.count_ended(tx, BEFORE), audit.count_ended(tx, LONG_AGO)) == (501, 0)
     assert purge(ledger) == 501
     assert listed(ledger) == []
 
@@ -129,6 +131,8 @@ def test_links_are_listed_by_state_model_and_audience(ledger: Database) -> None:
     assert listed(ledger, models=["A"]) == ["b", "a"]
     assert listed(ledger, audiences=["y"]) == ["c", "b"]
     assert listed(ledger, states=["live"], models=["A", "B"], audiences=["y"]) == ["c"]
+    insert_link(ledger, "d", NOW, state="live", viewer="sha256:v")
+    assert listed(ledger, viewers=["sha256:v"]) == ["d"]
 
 
 def test_events_are_exported_oldest_first_each_once_however_many_pages(ledger: Database) -> None:
@@ -180,3 +184,10 @@ def test_a_text_that_was_erased_meanwhile_is_not_brought_back(ledger: Database, 
     assert row_of(ledger, erased.link_id).sealed is None
     assert history(ledger, kept.link_id)[-1] == "resealed"
     assert "resealed" not in history(ledger, erased.link_id)
+
+
+def test_mints_under_way_are_counted_for_their_client(ledger: Database) -> None:
+    for name, values in (("a", {}), ("b", {}), ("made", {"state": "live"}), ("theirs", {"client_id": "client-b"})):
+        insert_link(ledger, name, NOW, **values)
+    with ledger.read() as tx:
+        assert [audit.count_in_flight(tx, client) for client in ("client-a", "client-b", "nobody")] == [2, 1, 0]

@@ -15,7 +15,13 @@ from sqlalchemy.pool import NullPool
 
 from pme_airflow.clock import SystemClock
 from pme_airflow.dev.playground.mariadb import MISSING_MARIADB, program, serving_mariadb
-from pme_airflow.errors import LedgerError, LedgerMissingError, LedgerUnavailableError, LedgerVersionError
+from pme_airflow.errors import (
+    LedgerConflictError,
+    LedgerError,
+    LedgerMissingError,
+    LedgerUnavailableError,
+    LedgerVersionError,
+)
 from pme_airflow.ledger import audit, links
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import sqlite_engine, tuned
@@ -316,3 +322,35 @@ def test_the_writers_lock_of_mysql_does_not_outlast_a_transaction_that_failed_ar
         pass
     with create_engine(address).connect() as other:
         assert other.scalar(text(f"SELECT IS_FREE_LOCK('pme_ledger:{first.engine.url.database}')")) == 1
+
+
+# ------------------------------------------------------------- other writers
+
+
+def test_work_that_others_are_in_the_way_of_is_tried_twelve_times_a_second_apart_at_most(
+    ledger: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    tries: list[WriteTransaction] = []
+
+    def conflicting(tx: WriteTransaction) -> None:
+        tries.append(tx)
+        raise LedgerConflictError("another writer")
+
+    with pytest.raises(LedgerConflictError):
+        ledger.run(None, conflicting)
+    assert len(tries) == 12
+    assert clock.slept == pytest.approx(0.02 * (2**6 - 1) + 5 * 1.0)
+
+
+def test_only_conflicts_are_tried_again(ledger: Database, clock: FakeClock) -> None:
+    tries: list[WriteTransaction] = []
+
+    def failing(tx: WriteTransaction) -> None:
+        tries.append(tx)
+        raise LedgerUnavailableError("the disk is full")
+
+    with pytest.raises(LedgerUnavailableError):
+        ledger.run(None, failing)
+    assert (len(tries), clock.slept) == (1, 0)
+    assert ledger.run(None, lambda tx: 7) == 7

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pme_airflow.ledger import document_claims
 from pme_airflow.ledger.database import Database
+from pme_airflow.ledger.publications import Shown, publish
 from pme_airflow.ledger.run_context import RunContext
+from tests.support.ledgers import mint
 
 
 def test_a_document_is_claimed_by_one_run_until_it_releases_it(ledger: Database) -> None:
@@ -22,3 +24,13 @@ def test_a_document_is_claimed_by_one_run_until_it_releases_it(ledger: Database)
     with ledger.write(two) as tx:
         assert document_claims.take(tx, "board", ["a/"]) == {"a/"}
         assert document_claims.take(tx, "board", []) == set()
+
+
+def test_what_a_document_shows_is_found_by_the_beginning_of_its_slots_in_their_order(ledger: Database) -> None:
+    row = mint(ledger)
+    for target, slots in (("board", ["a/2", "a/1", "b/1", "a%/1"]), ("shelf", ["a/1"])):
+        with ledger.write(RunContext("run")) as tx:
+            assert publish(tx, target, [Shown(slot, row.link_id, {}) for slot in slots], claimed=False) == {}
+    with ledger.read() as tx:
+        assert [shown.slot for shown in document_claims.shown_from(tx, "board", "a/")] == ["a/1", "a/2"]
+        assert [shown.slot for shown in document_claims.shown_from(tx, "board", "a%")] == ["a%/1"]

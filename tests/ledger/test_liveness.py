@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from pme_airflow.ledger.bulk import insert_rows
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.liveness import DEAD, mints_of_last_day, note_alive, note_dead, reusable, unasked
+from pme_airflow.ledger.tables import links
 from tests.support.clocks import FakeClock
 from tests.support.ledgers import AUDIENCE, CLIENT, OTHER, change, events_of, insert_link, mint, row_of, task
 
@@ -96,3 +98,15 @@ def test_mints_of_the_last_day_are_those_of_an_audience_in_24_hours(ledger: Data
     with ledger.read() as tx:
         assert mints_of_last_day(tx, CLIENT, AUDIENCE) == 2
         assert mints_of_last_day(tx, CLIENT, "nobody") == 0
+
+
+def test_a_sample_is_drawn_among_the_newest_thousand(ledger: Database, clock: FakeClock) -> None:
+    now = clock.now()
+    same = {"client_id": CLIENT, "model_id": "m", "audience": AUDIENCE, "state": "live", "run": "r", "run_uid": "u",
+            "valid_for": 60, "requested_at": now, "valid_until": now, "revoke_attempts": 0, "irrevocable": False,
+            "sealed": "text"}  # fmt: skip
+    names = [f"lnk_{number}" for number in range(1001)]
+    with ledger.write() as tx:
+        insert_rows(tx, links, {"link_id": names}, same)
+    assert set(drawn(ledger, 2000)) == set(names[1:])
+    assert len(in_use(ledger)) == 1001

@@ -42,3 +42,11 @@ def test_the_link_minted_last_is_the_clients_and_audiences_own(ledger: Database)
     with ledger.read() as tx:
         assert lookup.newest_minted(tx, CLIENT, AUDIENCE) == first
         assert lookup.newest_minted(tx, CLIENT, "none") is None
+
+
+def test_links_that_may_be_alive_come_first_and_then_the_newest(ledger: Database) -> None:
+    for number, state in enumerate(("revoked", "live", "expired", "unaccounted", "live")):
+        insert_link(ledger, f"lnk_{number}", NOW, state=state, fingerprint=f"sha256:{number}")
+    with ledger.read() as tx:
+        found = lookup.links_of(tx, [f"sha256:{number}" for number in range(4)])
+    assert [row.link_id for row in found] == ["lnk_3", "lnk_1", "lnk_2", "lnk_0"]

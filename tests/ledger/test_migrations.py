@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -249,3 +250,10 @@ def test_a_migration_whose_statement_is_refused_gives_its_lock_back(
     with pytest.raises(DBAPIError):
         migrate(create_engine(ledger_address, poolclass=NullPool))
     pooled.dispose()
+
+
+def test_migrations_are_found_wherever_the_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrations, "_HERE", Path("/srv/50%off/migrations"))
+    config = migrations._config()
+    assert config.get_main_option("script_location") == "/srv/50%off/migrations"
+    assert config.get_main_option("path_separator") == "os"

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import psutil
+import pytest
 
 from pme_airflow.ledger.processes import host_name, process_is_dead, this_process
 
@@ -38,3 +42,27 @@ def test_nothing_is_known_of_another_machines_processes_or_of_a_name_that_is_non
     assert not process_is_dead("")
     assert not process_is_dead(f"{host_name()}|no number|1")
     assert not process_is_dead(f"{host_name()}|")
+
+
+def test_a_machine_is_named_by_its_host_boot_and_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "h" * 150)
+    host, boot, namespace = host_name.__wrapped__().split("|")
+    assert (host, len(boot)) == ("h" * 100, 13)
+    assert namespace.isdigit()
+
+
+def test_a_machine_without_a_boot_id_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(path: Path) -> str:
+        raise OSError
+
+    monkeypatch.setattr("socket.gethostname", lambda: "h")
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert host_name.__wrapped__() == "h||"
+
+
+def test_a_process_that_may_not_be_looked_at_is_not_called_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(pid: int) -> object:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "Process", denied)
+    assert not process_is_dead(f"{host_name()}|1|1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.run_context import RunContext, TaskInstanceKey
 
 TASK = RunContext.of_task("dag", "run", "mint", 3)
 
@@ -74,3 +74,23 @@ def test_what_a_dag_publishes_is_its_own() -> None:
 )
 def test_a_task_lists_for_itself_in_every_run(other: tuple[str, str, str, int], same: bool) -> None:
     assert (TASK.lister == RunContext.of_task(*other).lister) is same
+
+
+def test_a_task_that_is_not_mapped_has_no_map_index() -> None:
+    plain = RunContext.of_task("dag", "run", "mint")
+    assert (plain.run, plain.task) == ("dag/run/mint/-1", TaskInstanceKey("dag", "run", "mint"))
+    assert TaskInstanceKey("dag", "run", "mint").map_index == -1
+
+
+def test_a_command_is_named_for_who_runs_it_and_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "host")
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    command = RunContext.of_command("sweep")
+    assert command.run == f"cli/ada@host/sweep/{command.uid[:8]}"
+    for error in (OSError, KeyError):
+
+        def nobody(error: type[Exception] = error) -> str:
+            raise error
+
+        monkeypatch.setattr("getpass.getuser", nobody)
+        assert RunContext.of_command("sweep").run.startswith("cli/unknown@host/sweep/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -117,6 +118,12 @@ def test_two_texts_that_are_too_long_stay_two_and_keep_both_ends(length: int) ->
     assert kept.startswith("begin")
     assert kept.endswith("/17") is (length >= 320)
     assert storable("x" * length, length) == "x" * length
+
+
+def test_a_digest_of_16_characters_stands_between_both_ends() -> None:
+    text = "b" * 500 + "m" * 500 + "e" * 500
+    assert re.fullmatch(r"b{222}~[0-9a-f]{16}~e{80}", storable(text, 320))
+    assert re.fullmatch(r"b{302}~[0-9a-f]{16}", storable(text, 319))
 
 
 def test_a_run_that_is_too_long_keeps_its_map_index() -> None:

@@ -15,6 +15,7 @@ from pme_airflow.lifecycle.mint import ALL_MODELS
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.services import Services
 from tests.conftest import MODELS, MakeServices
+from tests.lifecycle.conftest import SHARED_MODELS
 from tests.support.rooms import Shelf, mint
 
 ALL = list(MODELS)
@@ -117,3 +118,20 @@ def test_another_query_of_the_audience_keeps_its_models(services: Services) -> N
     publisher.publish(mint(services, "z", [ALL[1]]).items)
     assert publisher.retire_delisted("intranet").removed.total == 0
     assert set(shelf.shown) == set(ALL)
+
+
+@pytest.mark.parametrize(("gone", "cut"), [(20, False), (21, True)])
+def test_twenty_models_that_left_are_named(
+    shared_services: Services, caplog: pytest.LogCaptureFixture, gone: int, cut: bool
+) -> None:
+    services, models = shared_services, SHARED_MODELS[:50]
+    lists(services, models)
+    listed(services)
+    publisher = Publisher(services, RunContext.of_task("dag", "monday", "publish"), Shelf())
+    publisher.publish(mint(services, "x", models).items)
+    lists(services, models[gone:])
+    with caplog.at_level(logging.WARNING):
+        assert listed(services) == AccountModels(models[gone:])
+    (line,) = [record.message for record in caplog.records if "stopped listing" in record.message]
+    names = ", ".join(models[:20]) + (", …" if cut else "")
+    assert line == f"The account has stopped listing {gone} models, whose slots are cleared: {names}."

@@ -98,7 +98,8 @@ def test_json_holds_neither_token_nor_sealed_text() -> None:
     assert "sealed" not in text
     (token,) = response.as_json()["tokens"]
     assert (token["link_id"], token["not_revoked"], token["exposure"]) == ("lnk", "why", None)
-    assert TOKEN not in repr(LeakRequest(tokens=(TOKEN,)))
+    given = LeakRequest((TOKEN,), (TOKEN,), (TOKEN,), (TOKEN,), report_places=(TOKEN,), reason=TOKEN)
+    assert TOKEN not in repr(given)
 
 
 def test_what_names_single_links_is_apart_from_groups() -> None:
@@ -112,3 +113,19 @@ def test_a_request_flags_alone_unless_it_asks_for_more() -> None:
     assert (request.sweep, request.within, request.max_attempts, request.deadline) == (False, False, 6, None)
     response = LeakResponse()
     assert (response.swept, response.sweep, response.known_findings) == (False, None, 0)
+
+
+@pytest.mark.parametrize(("count", "more"), [(100, None), (101, 1), (150, 50)])
+def test_a_hundred_links_that_may_be_alive_are_named_and_the_others_counted(count: int, more: int | None) -> None:
+    lines = LeakResponse((leaked(),) * count, swept=True).lines()
+    assert len([line for line in lines if line.startswith("NOT revoked: link")]) == min(100, count)
+    assert [line for line in lines if "more links" in line] == (
+        [] if more is None else [
+            f"NOT revoked: {more} more links. `pme-airflow ledger list --state live` lists them."
+        ]
+    )  # fmt: skip
+
+
+def test_json_has_the_first_thousand_links_and_counts_all() -> None:
+    shown = LeakResponse((leaked(),) * 1001, swept=True).as_json()
+    assert (len(shown["tokens"]), shown["total"], shown["pending"], shown["form"]) == (1000, 1001, None, None)

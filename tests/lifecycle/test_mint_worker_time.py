@@ -71,7 +71,7 @@ def test_a_batch_is_as_old_as_its_oldest_mint(
     run_context = RunContext.of_task("dag", "run", "mint")
     with services.database.write(run_context) as tx:
         mint_run = mint_runs.begin(tx)
-    worker = _MintWorker(services, run_context, demand(), mint_run, [], MintTally(ALL))
+    worker = _MintWorker(services, run_context, demand(), mint_run, [], MintTally(ALL), 1)
     clock.advance(100)
     ages = {ALL[0]: 0.0, ALL[1]: oldest}
     batch = [
@@ -130,9 +130,11 @@ def mint_against(
     api = Answers(services, clock, verdicts)
     with (
         mock.patch.object(services.client, "mint", api.mint),
-        mock.patch("pme_airflow.lifecycle.mint_worker.random.uniform", lambda low, high: high),
+        mock.patch("pme_airflow.lifecycle.mint_worker.random.uniform", side_effect=lambda low, high: high) as jitter,
     ):
-        return api, mint(services, "run", ALL[:2])
+        outcome = mint(services, "run", ALL[:2])
+    assert {tuple(call.args) for call in jitter.call_args_list} == {(0.5, 1.0)}
+    return api, outcome
 
 
 def test_a_model_that_is_refused_is_tried_fifteen_times_a_second_apart_at_most(

@@ -165,8 +165,10 @@ def test_a_link_sealed_meanwhile_with_the_earlier_key_is_moved_too(
 
 def test_a_link_that_keeps_coming_back_is_named(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     mint(services, "run", ALL)
-    monkeypatch.setattr(module, "_move_all", lambda *_: 0)
+    passes: list[object] = []
+    monkeypatch.setattr(module, "_move_all", lambda *given: passes.append(given) or 0)
     result = resealed(with_keys(services, NEW, f"open:{SECRET}"))
+    assert len(passes) == 3
     (use,) = result.still_needed
     assert use.held
     assert "Run reseal again" in result.lines()[0]

@@ -121,3 +121,18 @@ def test_a_retirement_revokes_what_it_cleared_and_spares_a_place_where_most_woul
     assert (request.sweep, request.allow_clearing, request.unnamed_only, request.deadline) == (True, False, False, None)
     result = RetireResult()
     assert (result.links, result.swept, result.sweep) == (0, False, None)
+
+
+def test_a_hundred_of_each_kind_are_named() -> None:
+    ledger = ledger_in_memory(FakeClock())
+    insert_link(ledger, "lnk", NOW, state="live")
+    row = row_of(ledger, "lnk")
+    many = RetireResult(
+        failed=some(*[SLOT] * 101), dark=some(*[SLOT] * 101), not_revoked=some(*[row] * 101), shared=some(*[row] * 101),
+        swept=True,
+    )  # fmt: skip
+    lines = many.lines()
+    for beginning in ("NOT cleared", "Dark", "NOT revoked", "NOT retired"):
+        assert sum(line.startswith(beginning) for line in lines) == 100, beginning
+    assert not RetireResult(shared=some(row), swept=True).promise_kept
+    assert RetireResult(shared=some(row)).promise_kept

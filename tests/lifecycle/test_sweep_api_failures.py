@@ -18,7 +18,7 @@ from pme_airflow.ledger import flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult
+from pme_airflow.lifecycle.sweep import SweepRequest, SweepResult, _answer
 from pme_airflow.lifecycle.sweep import sweep as sweep_links
 from pme_airflow.sealing import Sealer, fingerprint
 from pme_airflow.secrets import AccessToken, SecretStr
@@ -172,3 +172,36 @@ def test_a_link_that_no_key_opens_is_named_and_tried_again_after_five_minutes(
     clock.advance(299)
     assert sweep(services).revoked.total == 1  # within a minute of its time it is waited for
     assert world.alive() == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "attempts", "unanswered", "seconds"),
+    [
+        (NotRevoked("false", denied=True), 0, 9, 0.25),
+        (NotRevoked("false", denied=True), 3, 0, 2.0),
+        (NotRevoked("false", denied=True), 5, 0, 8.0),
+        (NotRevoked("false", denied=True), 6, 0, 15.0),
+        (NotRevoked("false", denied=True), 50, 0, 15.0),
+        (NotRevoked("false", retry_after=40.0, denied=True), 0, 0, 40.0),
+        (BUSY, 9, 0, 0.25),
+        (BUSY, 0, 3, 2.0),
+        (BUSY, 0, 4, 2.5),
+        (BUSY, 0, 50, 2.5),
+        (NotRevoked("busy", retry_after=1.0), 0, 0, 1.0),
+    ],
+)
+def test_the_wait_doubles_with_each_denial_of_a_link_and_each_silence_of_the_api(
+    services: Services, verdict: NotRevoked, attempts: int, unanswered: int, seconds: float
+) -> None:
+    mint(services, "run", ALL[:1])
+    (row,) = rows(services)
+    answer = _answer(replace(row, revoke_attempts=attempts), verdict, unanswered, 0.5)
+    assert (answer.wait, answer.counts, answer.reason) == (
+        timedelta(seconds=seconds), verdict.denied, verdict.reason
+    )  # fmt: skip
+
+
+def test_links_that_are_settled_together_wait_as_long_as_each_other(services: Services, clock: FakeClock) -> None:
+    with mock.patch("pme_airflow.lifecycle.sweep.random.uniform", side_effect=lambda low, high: high) as jitter:
+        leak_and_sweep(services, clock, [BUSY])
+    assert {tuple(call.args) for call in jitter.call_args_list} == {(0.5, 1.0)}

@@ -120,3 +120,16 @@ def test_the_json_has_no_links(links: list[LinkRow]) -> None:
         False,
     )
     assert "pme-sealed" not in json.dumps(shown)
+
+
+def test_twenty_reasons_are_named() -> None:
+    result = SweepResult("own", reasons={f"lnk_{number}": "the API answered false" for number in range(21)})
+    assert len(result.lines()) == 20
+
+
+def test_a_reason_is_found_for_a_link_of_either_kind(links: list[LinkRow]) -> None:
+    result = SweepResult("own")
+    result.note_reason(links[0], "of a leak")
+    result.note_reason(links[2], "of a replaced one")
+    assert [result.reason_of(row) for row in links] == ["of a leak", "", "of a replaced one"]
+    assert result.retirement_reasons == {links[2].link_id: "of a replaced one"}

@@ -115,3 +115,15 @@ def test_only_slot_errors_that_pass_are_tried_again() -> None:
         retried(clock, broken)
     assert (len(calls), clock.slept) == (1, 0.0)
     assert retried(clock, lambda: 7) == 7
+
+
+def test_the_pauses_between_tries_are_short_and_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+
+    def busy() -> None:
+        raise SlotError("busy", passing=True)
+
+    with pytest.raises(SlotError, match="busy"):
+        retried(clock, busy)
+    assert clock.slept == pytest.approx(0.3 + 0.6)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from pme_airflow.api.token_probe import Liveness, ProbeMethod
 from pme_airflow.dev.emulator import World
-from pme_airflow.ledger import audit
+from pme_airflow.ledger import audit, liveness
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.token_probe import PROBE_AUDIENCE, check_liveness, find_probe, known_probe
@@ -51,7 +51,7 @@ def test_the_query_tells_a_live_token_from_a_revoked_one_and_is_remembered(
     assert known_probe(make_services()) is ProbeMethod.QUERY
     assert world.alive() == []
     (row,) = rows(services)
-    assert (row.state, row.audience) == ("revoked", PROBE_AUDIENCE)
+    assert (row.state, row.audience, row.valid_for) == ("revoked", PROBE_AUDIENCE, 60)
 
 
 @pytest.mark.parametrize("lie", ["alive", "dead"])
@@ -163,3 +163,12 @@ def test_a_sweep_verifies_with_the_probe_that_tells(services: Services, world: W
         flags.flag(tx, "leaked", link_ids=[item["link_id"]])
     sweep(services, verify=True)
     assert {row.verified for row in rows(services, "revoked")} == {None, "dead (query)"}
+
+
+@pytest.mark.parametrize(("mints", "asked"), [(5, 1), (199, 1), (200, 2), (399, 3)])
+def test_a_run_asks_about_one_percent_of_a_days_mints(
+    services: Services, monkeypatch: pytest.MonkeyPatch, mints: int, asked: int
+) -> None:
+    mint(services, "monday", ALL[:5])
+    monkeypatch.setattr(liveness, "mints_of_last_day", lambda tx, client_id, audience: mints)
+    assert check_liveness(services, KEEPER, "intranet").asked == asked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,3 +48,20 @@ def test_requests_of_one_user_are_no_other_users() -> None:
 def test_a_limit_that_is_no_number_is_named(limit: Any) -> None:
     with pytest.raises(PMEInputError, match=r"mint_limits\.model"):
         MintLimits(model=limit)
+
+
+def test_the_usual_limits_of_a_minute() -> None:
+    assert MintLimits() == MintLimits(user=10, model=300, total=600)
+    assert MintLimits(1, 1, 1).total == 1
+
+
+def test_who_asks_too_often_is_named_the_second_from_which_to_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = ViewerLimits(1, MintLimits())
+    limits.request("a")
+    for later, seconds in ((0.0, 60), (59.9, 1)):
+        now = time.time() + later
+        monkeypatch.setattr("pme_airflow.lifecycle.viewer_limits.time", SimpleNamespace(time=lambda now=now: now))
+        with pytest.raises(TooManyRequests) as refused:
+            limits.request("a")
+        assert abs(refused.value.seconds - seconds) <= 1
+        assert refused.value.seconds >= 1

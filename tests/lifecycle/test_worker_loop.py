@@ -385,3 +385,18 @@ def test_the_threads_of_a_loop_carry_its_name() -> None:
     worker.send = naming  # type: ignore[method-assign]
     WorkerLoop(worker, Fixed(), SystemClock(), "mint").run()
     assert names == {"pme-mint"}
+
+
+def test_responses_are_gathered_for_20_milliseconds_after_the_first() -> None:
+    worker, waits = recorder(4), []
+    with WorkerLoop(worker, Fixed(), FakeClock(), "test") as loop:
+        land = loop._land
+
+        def noting(timeout: float) -> list[Landed[int, list[int]]]:
+            waits.append(timeout)
+            return land(timeout)
+
+        loop._land = noting  # type: ignore[method-assign]
+        loop.run()
+    assert sorted(set(waits)) == pytest.approx([0.02, 15.0])
+    assert KEEP_ALIVE_SECONDS == 15.0

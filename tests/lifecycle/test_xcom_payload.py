@@ -129,6 +129,21 @@ def test_the_batches_of_a_large_account_are_references(services: Services, monke
     references = batches_payload(services.database, batches(models))
     assert sorted(m for part in references for m in models_in(services.database, part)) == sorted(models)
     assert batches_payload(services.database, batches(ALL)) == [ALL]
+    assert batches_payload(services.database, [models[:600], models[600:1000]]) == [models[:600], models[600:1000]]
+
+
+def test_lists_are_read_four_deep(services: Services) -> None:
+    (item,) = mint(services, "monday", ALL[:1]).items
+    assert list(items_in(services, [[[[item]]]])) == [item]
+    assert list(items_in(services, [[[[[item]]]]])) == [[item]]
+
+
+def test_a_missing_item_is_one_among_items_and_none_among_outputs_of_tasks(services: Services) -> None:
+    (item,) = mint(services, "monday", ALL[:1]).items
+    reference = mint(services, "tuesday", ALL[:12]).xcom_payload
+    assert list(items_in(services, [None, item, None])) == [item, None, None]
+    assert len(list(items_in(services, [None, reference, None]))) == 12
+    assert list(items_in(services, [None])) == list(items_in(services, None)) == []
 
 
 def test_a_part_that_is_cut_anew_finds_what_the_run_minted(services: Services) -> None:
