@@ -205,7 +205,7 @@ def _insert_arrays(table: Table, names: tuple[str, ...], shared: tuple[str, ...]
     given = _given(table, names)
     same = (cast(bindparam(_PREFIX + name, type_=table.c[name].type), _stored(table, name)) for name in shared)
     rows = select(*(_read(table, given, name) for name in names), *same).select_from(given)
-    statement = postgresql.insert(table).from_select([*names, *shared], rows, include_defaults=False)
+    statement = postgresql.insert(table).from_select([*names, *shared], rows)
     return statement.on_conflict_do_nothing() if skipping else statement
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import pytest
 from sqlalchemy import event, func, insert, select
+from sqlalchemy.dialects import mysql, postgresql
 
 from pme_airflow.errors import LedgerError
 from pme_airflow.ledger import bulk
@@ -138,3 +141,65 @@ def test_rows_whose_key_exists_are_left_as_they_are(ledger: Database, clock: Fak
         assert tx.scalars(query).all() == ["a", "b", "c"]
         assert tx.scalar(query) == "a"
         assert tx.scalar(query.where(paces.c.pace_key == "none")) is None
+
+
+# --------------------------------------------------- what other databases are sent
+
+
+@pytest.mark.parametrize(
+    ("statement", "text"),
+    [
+        (
+            bulk._insert_arrays(claims, ("claim_key",), ("owner",), True),
+            "INSERT INTO pme_claims (claim_key, owner) SELECT given.claim_key, CAST(%(given_owner)s::VARCHAR AS TEXT) AS "
+            "anon_1 FROM unnest(%(given_claim_key)s::TEXT[]) AS given(claim_key) ON CONFLICT DO NOTHING",
+        ),
+        (
+            bulk._insert_arrays(manifests, ("manifest_id", "models"), (), False),
+            "INSERT INTO pme_manifests (manifest_id, models) SELECT given.manifest_id, CAST(given.models AS JSON) AS "
+            "models FROM unnest(%(given_manifest_id)s::TEXT[], %(given_models)s::TEXT[]) AS given(manifest_id, models)",
+        ),
+        (
+            bulk._update_arrays(links, "seq", ("seq", "sealed", "flagged_at")),
+            "UPDATE pme_links SET sealed=given.sealed, flagged_at=given.flagged_at FROM unnest(%(given_seq)s::BIGINT[], "
+            "%(given_sealed)s::TEXT[], %(given_flagged_at)s::BIGINT[]) AS given(seq, sealed, flagged_at) WHERE "
+            "pme_links.seq = given.seq",
+        ),
+    ],
+    ids=["insert", "insert JSON", "update"],
+)
+def test_postgresql_is_sent_an_array_for_each_column(statement: Any, text: str) -> None:
+    assert " ".join(str(statement.compile(dialect=postgresql.dialect())).split()) == text
+
+
+def test_mysql_is_sent_keys_with_their_values_and_what_is_the_same_once() -> None:
+    same, each = {"owner": ["x", "x"]}, {"expires_at": [1, 2]}
+    assert bulk._listed_changes("claim_key", ["a", "b"], {**same, **each}) == (
+        ["owner = %s", "expires_at = ELT(FIELD(claim_key, %s, %s), %s, %s)"], ["x", "a", "b", 1, 2]
+    )  # fmt: skip
+
+
+def test_mysql_is_sent_so_many_rows_in_a_statement_that_it_is_taken() -> None:
+    sent: list[tuple[str, tuple[Any, ...]]] = []
+    connection = SimpleNamespace(dialect=mysql.dialect(), exec_driver_sql=lambda *given: sent.append(given))
+    tx: Any = SimpleNamespace(dialect="mysql", connection=connection)
+    keys = [f"key {number}" for number in range(bulk._MYSQL_ROWS + 1)]
+    update_rows(tx, claims, "claim_key", {"claim_key": keys, "owner": ["new"] * len(keys)})
+    (first, last) = sent
+    assert last == (
+        "UPDATE pme_claims FORCE INDEX (PRIMARY) SET owner = %s WHERE claim_key IN (%s)", ("new", keys[-1])
+    )  # fmt: skip
+    assert first[1] == ("new", *keys[:-1])
+    assert first[0].endswith(f"IN ({', '.join(['%s'] * bulk._MYSQL_ROWS)})")
+
+
+@pytest.mark.parametrize("dialect", ["mysql", "mariadb"])
+def test_mysql_skips_rows_whose_key_exists_by_a_word_of_its_own(dialect: str) -> None:
+    sent: list[tuple[Any, Any]] = []
+    tx: Any = SimpleNamespace(dialect=dialect, execute=lambda *given: sent.append(given))
+    insert_missing(tx, paces, [{"pace_key": "a", "next_at": EPOCH}, {"pace_key": "b", "next_at": EPOCH}])
+    insert_rows(tx, paces, {"pace_key": ["c"]}, {"next_at": EPOCH})
+    (skipping, rows), (plain, _) = sent
+    assert str(skipping.compile(dialect=mysql.dialect())).startswith("INSERT IGNORE INTO pme_paces")
+    assert str(plain.compile(dialect=mysql.dialect())).startswith("INSERT INTO pme_paces")
+    assert rows == [{"pace_key": "a", "next_at": EPOCH}, {"pace_key": "b", "next_at": EPOCH}]

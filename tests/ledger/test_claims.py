@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from pme_airflow.ledger import claims
 from pme_airflow.ledger.claims import CLAIM_TTL
@@ -108,3 +108,12 @@ def test_a_claim_that_was_never_met_by_others_is_not_shortened(ledger: Database,
     take(ledger, TWO, "a")
     with ledger.read() as tx:
         assert tx.scalar(select(table.c.expires_at)) == clock.now() + CLAIM_TTL
+
+
+def test_a_release_is_one_statement_where_writers_take_turns(ledger: Database) -> None:
+    take(ledger, ONE, "a")
+    sent: list[str] = []
+    with ledger.write(ONE) as tx:
+        event.listen(tx.connection, "before_cursor_execute", lambda *args: sent.append(args[2].split()[0]))
+        claims.release(tx, ["a"])
+    assert sent == ["DELETE"]

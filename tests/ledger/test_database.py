@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -354,3 +356,20 @@ def test_only_conflicts_are_tried_again(ledger: Database, clock: FakeClock) -> N
         ledger.run(None, failing)
     assert (len(tries), clock.slept) == (1, 0)
     assert ledger.run(None, lambda tx: 7) == 7
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("postgresql", "clock_timestamp"), ("mysql", "UTC_TIMESTAMP"), ("mariadb", "UTC_TIMESTAMP")]
+)
+def test_a_servers_time_is_read_in_microseconds(kind: str, words: str) -> None:
+    asked: list[str] = []
+
+    def scalar(statement: object) -> str:
+        asked.append(str(statement))
+        return "1777636800000001"
+
+    engine: Any = SimpleNamespace(dialect=SimpleNamespace(name=kind))
+    connection: Any = SimpleNamespace(scalar=scalar)
+    found = Database(engine, FakeClock(lead=timedelta(days=3))).shared_now(connection)
+    assert found == datetime(2026, 5, 1, 12, tzinfo=timezone.utc) + timedelta(microseconds=1)
+    assert [words in statement for statement in asked] == [True]

@@ -6,6 +6,8 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from sqlalchemy import create_engine, insert, text
@@ -16,6 +18,7 @@ from pme_airflow.clock import SystemClock
 from pme_airflow.ledger import revocations
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import _write_ahead, sqlite_engine, sqlite_path, tuned
+from pme_airflow.ledger.storable import ASCII_ONLY
 from pme_airflow.ledger.tables import flags
 from tests.support.ledgers import ledger_at, mint, task
 
@@ -166,3 +169,56 @@ def test_mysql_is_read_committed_whatever_the_default(ledger_address: str) -> No
         pytest.skip("it is about MySQL")
     with ledger_at(ledger_address).write() as tx:
         assert tx.scalar(text("SELECT @@tx_isolation")) == "READ-COMMITTED"
+
+
+# ------------------------------------------------------------ without a server
+
+
+class Connected(Exception):
+    """Ends the attempt to connect, once the driver was called."""
+
+
+def given_to_driver(address: str) -> dict[str, object]:
+    """What PostgreSQL's driver is called with."""
+    with mock.patch("psycopg2.connect", side_effect=Connected) as connect, pytest.raises(Connected):
+        tuned(create_engine(address)).connect()
+    return dict(connect.call_args.kwargs)
+
+
+def test_a_server_that_vanished_is_noticed_and_a_login_ends() -> None:
+    assert given_to_driver("postgresql+psycopg2://ada@db.test/ledger") == {
+        "host": "db.test", "user": "ada", "dbname": "ledger", "client_encoding": "utf8", "connect_timeout": 10,
+        "tcp_user_timeout": 60_000, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
+    }  # fmt: skip
+    asked = given_to_driver("postgresql+psycopg2://ada@db.test/ledger?connect_timeout=3&keepalives_idle=5")
+    assert (asked["connect_timeout"], asked["keepalives_idle"]) == ("3", "5")
+
+
+@pytest.mark.parametrize("address", ["postgresql+psycopg2://db.test/x", "mysql+pymysql://db.test/x"])
+def test_transactions_are_read_committed_and_no_error_has_a_parameter(address: str) -> None:
+    engine = tuned(create_engine(address))
+    assert engine.get_execution_options()["isolation_level"] == "READ COMMITTED"
+    assert engine.hide_parameters
+
+
+@pytest.mark.parametrize(
+    ("encoding", "ascii_only"), [("UTF8", False), ("SQL_ASCII", False), (None, False), ("LATIN1", True)]
+)
+def test_no_statement_is_prepared_and_characters_are_escaped_where_the_server_has_no_room_for_them(
+    encoding: str | None, ascii_only: bool
+) -> None:
+    asked: list[str] = []
+
+    def status(name: str) -> str | None:
+        asked.append(name)
+        return encoding
+
+    newer = SimpleNamespace(prepare_threshold=5, info=SimpleNamespace(parameter_status=status))
+    older = SimpleNamespace(get_parameter_status=status)
+    for connection in (newer, older):
+        engine = tuned(create_engine("postgresql+psycopg2://db.test/x"))
+        connected = next(iter(engine.pool.dispatch.connect))
+        connected(connection, None)
+        assert getattr(engine.dialect, ASCII_ONLY) is ascii_only
+    assert newer.prepare_threshold is None
+    assert asked == ["server_encoding"] * 2

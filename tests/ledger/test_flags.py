@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -256,3 +257,13 @@ def test_tombstones_that_met_a_link_are_found(ledger: Database, clock: FakeClock
             "sha256:a", "sha256:b",
         }  # fmt: skip
         assert flags.tombstones_among(tx, ["sha256:c", "sha256:b", "sha256:a"]) == ["sha256:a", "sha256:b"]
+
+
+@pytest.mark.parametrize(("dialect", "locks"), [("postgresql", True), ("sqlite", False), ("mysql", False)])
+def test_flags_and_mints_wait_for_each_other_where_writers_do_not_take_turns(dialect: str, locks: bool) -> None:
+    sent: list[str] = []
+    tx: Any = SimpleNamespace(dialect=dialect, execute=lambda statement: sent.append(str(statement)))
+    flags._wait_for_mints(tx)
+    flags.keep_flags_out(tx)
+    wanted = [f"SELECT pg_advisory_xact_lock({flags._LOCK})", f"SELECT pg_advisory_xact_lock_shared({flags._LOCK})"]
+    assert sent == (wanted if locks else [])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pme_airflow.embed_params import EmbedParams
 from pme_airflow.errors import PMESealError, SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.lifecycle.document_slots import DocumentPlan, KeptSlot, NewSlot, write_document
@@ -141,3 +142,47 @@ def test_parameters_are_recorded_for_the_time_when_the_link_stays(opener: LinkOp
     assert stays.link is not None
     assert (stays.link.name, stays.link.params) == ("Hall", "play=1")
     assert stays.link.url.reveal().endswith("&play=1")
+
+
+def test_the_former_link_of_a_slot_is_handed_to_the_target_where_it_can_be_opened(
+    opener: LinkOpener, sealed: set[str]
+) -> None:
+    seen: list[DocumentSlot] = []
+    board = Board()
+    board.before = seen.extend
+    sealed.add("lnk_B_1")
+    new = {
+        "A": NewSlot(item("A", 2), kept("A", details={"name": "Hall"})),
+        "B": NewSlot(item("B", 2), kept("B")),
+        "C": NewSlot(item("C", 2), kept("C", None)),
+        "D": NewSlot(item("D", 2), None),
+    }
+    result = write_document(board, FakeClock(), plan(new, {}), opener)
+    assert not result.failed
+    former = {slot.model_id: slot.former for slot in seen}
+    assert former["A"] is not None
+    assert (former["A"].token.reveal(), former["A"].name) == (token("A", 1), "Hall")
+    assert (former["B"], former["C"], former["D"]) == (None, None, None)
+    assert seen[0].details == {"name": "Hall"}
+
+
+def test_what_was_written_is_read_back_with_what_writing_it_returned(opener: LinkOpener) -> None:
+    class Read(Board):
+        def read_document(self, document: str, slots: Any) -> dict[str, SlotError]:
+            found.extend((slot.slot, dict(slot.details)) for slot in slots)
+            return super().read_document(document, slots)
+
+    found: list[tuple[str, dict[str, Any]]] = []
+    board = Read()
+    board.broken = {PAGE + "C": [SlotError("no room")]}
+    new = {"A": NewSlot(item("A", 2), None), "C": NewSlot(item("C", 2), None)}
+    others = {"B": kept("B", details={"edits": 7}), "E": kept("E", None)}
+    write_document(board, FakeClock(), plan(new, others, ("D",)), opener)
+    assert found == [(PAGE + "A", {"edits": 1}), (PAGE + "B", {"edits": 7})]
+
+
+def test_the_parameters_of_a_new_link_are_recorded_with_it(opener: LinkOpener) -> None:
+    with_params = LinkOpener(opener._open_item, EmbedParams.parse("qs=1", "params"))
+    result = write_document(Board(), FakeClock(), plan({"A": NewSlot(item("A", 2), None)}, {}, ("B",)), with_params)
+    assert result.written[PAGE + "A"].details == {"edits": 1, "name": "A", "params": "qs=1"}
+    assert result.written[PAGE + "B"].details == {"edits": 1}

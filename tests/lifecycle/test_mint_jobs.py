@@ -15,9 +15,10 @@ import requests
 from pme_airflow.api.messages import MintRequest
 from pme_airflow.api.outcomes import Made, MintVerdict, NotMade
 from pme_airflow.dev.emulator import World
-from pme_airflow.errors import PMEModelError
+from pme_airflow.errors import PMECredentialsError, PMEError, PMEModelError, PMESharedTokenError, PMEUnavailableError
 from pme_airflow.ledger.link_models import SHARED
 from pme_airflow.lifecycle.mint import MAX_LOST_RESPONSES
+from pme_airflow.lifecycle.mint_jobs import MintJob, TokenSharing, can_be_split
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
@@ -243,3 +244,152 @@ def test_two_runs_at_once_mint_once_and_share(make: MakeShared, world: World) ->
     at_once(*(partial(run, name) for name in ("nightly", "keeper")))
     assert world.counts["minted"] == 3
     assert [result.links for result in results.values()] == [60, 60]
+
+
+# ------------------------------------------------------- which models share a token
+
+
+class Limited:
+    """An API that makes tokens for so many models; ``None`` where that is not known."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self.models_per_token = most
+        self.limits: list[int] = []
+
+    def limit_models_per_token(self, most: int) -> None:
+        self.models_per_token = most
+        self.limits.append(most)
+
+
+def sharing(most: int, limit: int | None = None) -> tuple[TokenSharing, Limited]:
+    client: Any = Limited(limit)
+    return TokenSharing(client, most), client
+
+
+def sizes(jobs: list[MintJob]) -> list[int]:
+    return [len(job.models) for job in jobs]
+
+
+def refused(by: TokenSharing, count: int, error: PMEError | None) -> list[MintJob]:
+    """What is tried in place of a token for so many models."""
+    return by.instead(MintJob(tuple(f"m{number}" for number in range(count))), error)
+
+
+GONE = PMEModelError("no such model")
+
+
+@pytest.mark.parametrize(
+    ("most", "limit", "share", "line"),
+    [
+        (1, None, 1, ""),
+        (1, 5, 1, ""),
+        (3, None, 3, ""),
+        (3, 5, 3, ""),
+        (3, 3, 3, ""),
+        (3, 2, 2, "2 models share a token: the API was found to make none for 3."),
+        (3, 1, 1, "Each model gets a link of its own"),
+    ],
+)
+def test_as_many_share_a_token_as_is_wanted_and_the_api_allows(
+    caplog: pytest.LogCaptureFixture, most: int, limit: int | None, share: int, line: str
+) -> None:
+    with caplog.at_level(logging.INFO):
+        found, _ = sharing(most, limit)
+    assert found.most == share
+    assert [record.message for record in caplog.records if line and record.message.startswith(line)] == [
+        record.message for record in caplog.records
+    ]
+    assert bool(caplog.records) is bool(line)
+
+
+def test_so_many_jobs_are_taken_and_no_model_of_the_next_is_lost() -> None:
+    found, _ = sharing(3)
+    left = iter("abcdefgh")
+    assert [job.models for job in found.jobs(left, 2)] == [("a", "b", "c"), ("d", "e", "f")]
+    assert [job.models for job in found.jobs(left, 2)] == [("g", "h")]
+    assert found.jobs(left, 2) == []
+
+
+@pytest.mark.parametrize(
+    ("most", "size", "parts"), [(9, 2, [1, 1]), (9, 5, [3, 2]), (9, 8, [4, 4]), (2, 5, [2, 2, 1]), (9, 3, [2, 1])]
+)
+def test_a_refused_token_is_asked_for_in_halves(most: int, size: int, parts: list[int]) -> None:
+    found, client = sharing(most)
+    jobs = refused(found, size, GONE)
+    assert sizes(jobs) == parts
+    assert [model_id for job in jobs for model_id in job.models] == [f"m{number}" for number in range(size)]
+    assert client.limits == []
+
+
+def test_an_api_without_such_tokens_is_asked_for_no_more() -> None:
+    found, client = sharing(9)
+    assert sizes(refused(found, 4, PMESharedTokenError("no such call"))) == [1, 1, 1, 1]
+    assert (client.limits, found.most) == ([1], 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "made", "stops"),
+    [([8, 4, 3, 2], 2, 1, True), ([8, 4, 2], 2, 1, False), ([8, 4, 3, 2], 3, 1, False), ([8, 4, 3, 2], 2, 2, False)],
+    ids=["five refusals", "four", "of three models", "one was made"],
+)
+def test_an_api_that_refuses_all_is_asked_for_no_more_after_five_refusals(
+    before: list[int], last: int, made: int, stops: bool
+) -> None:
+    found, client = sharing(9)
+    found.note_made(MintJob(tuple("m" * made)))
+    for size in before:
+        refused(found, size, GONE)
+    refused(found, last, GONE)
+    assert client.limits == ([1] if stops else [])
+
+
+def test_an_api_that_makes_tokens_for_fewer_is_asked_for_so_many() -> None:
+    found, client = sharing(8)
+    first, second = refused(found, 8, GONE)
+    found.note_made(first)
+    assert client.limits == []
+    found.note_made(second)
+    assert (client.limits, found.most) == ([4], 4)
+
+
+def test_a_bad_model_is_no_limit() -> None:
+    """A part was made that is as large as one that was refused."""
+    found, client = sharing(8)
+    first, second = refused(found, 8, GONE)
+    found.note_made(first)
+    for part in found.instead(second, GONE):
+        found.note_made(part)
+    assert client.limits == []
+
+
+@pytest.mark.parametrize(("made_before", "limits"), [(7, [4]), (8, [])])
+def test_a_token_that_was_made_for_as_many_shows_that_there_is_no_limit(made_before: int, limits: list[int]) -> None:
+    found, client = sharing(9)
+    found.note_made(MintJob(tuple("m" * made_before)))
+    for part in refused(found, 8, GONE):
+        found.note_made(part)
+    assert client.limits == limits
+
+
+def test_tokens_of_one_model_are_no_limit_and_one_that_cannot_be_used_is_no_refusal() -> None:
+    found, client = sharing(8)
+    for part in refused(found, 2, GONE):
+        found.note_made(part)
+    jobs = refused(found, 8, None)
+    assert [job.split for job in jobs] == [None, None]
+    for part in jobs:
+        found.note_made(part)
+    assert client.limits == []
+
+
+@pytest.mark.parametrize(
+    ("count", "error", "split"),
+    [
+        (2, GONE, True),
+        (1, GONE, False),
+        (2, PMEUnavailableError("busy"), False),
+        (2, PMECredentialsError("refused"), False),
+    ],
+)
+def test_a_job_is_split_where_fewer_models_may_fare_better(count: int, error: PMEError, split: bool) -> None:
+    assert can_be_split(MintJob(tuple("m" * count)), error) is split

@@ -13,10 +13,11 @@ import pytest
 
 from pme_airflow.api.client import PMEClient
 from pme_airflow.dev.emulator import World
-from pme_airflow.errors import LedgerUnavailableError, PMEInputError
+from pme_airflow.errors import LedgerUnavailableError, PMEInputError, PMEUnavailableError
 from pme_airflow.leaks.files import Source, Unread, files_under
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle import scan as scan_module
+from pme_airflow.lifecycle.leak_response import LeakResponse
 from pme_airflow.lifecycle.scan import ScanFinding, ScanRequest, ScanResult, scan
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import Sealer
@@ -212,3 +213,37 @@ def test_a_path_that_is_no_text_is_valid_json() -> None:
 def test_a_scan_flags_and_revokes_nothing_unless_it_is_asked_to() -> None:
     plain = request("folder")
     assert (plain.flag, plain.sweep, plain.deadline) == (False, False, None)
+
+
+@pytest.mark.parametrize(
+    ("result", "permanent"),
+    [
+        (ScanResult((), (), LeakResponse(sweep_error=PMEUnavailableError("away"))), False),
+        (ScanResult((), (), LeakResponse(problems=(PMEInputError("x"),))), True),
+        (ScanResult((), (), LeakResponse()), True),
+        (ScanResult((), (), None, PMEUnavailableError("away")), False),
+        (ScanResult((), (), None, PMEInputError("x")), True),
+    ],
+)
+def test_a_response_is_permanent_as_its_errors_are(result: ScanResult, permanent: bool) -> None:
+    assert result.permanent is permanent
+
+
+def test_a_token_of_several_models_names_all_of_them() -> None:
+    finding = ScanFinding("sha256:x", "l", "a", "intranet", "note", 1, ("a", "b"))
+    assert (finding.named_models, finding.as_json()["models"]) == ("models a and b", ("a", "b"))
+    assert "models" not in replace(finding, models=("a",)).as_json()
+    assert ScanResult((finding, replace(finding, fingerprint="sha256:a")), ()).fingerprints == ("sha256:a", "sha256:x")
+
+
+def test_repositories_alone_are_enough_and_are_opened_in_their_own_way(shared_services: Services) -> None:
+    asked: list[str] = []
+
+    def open_repository(place: str) -> Iterator[Source | Unread]:
+        asked.append(place)
+        yield Unread(place, "is no repository")
+
+    wanted = request(repositories=("repo",), open_repository=open_repository)
+    assert [str(unread) for unread in scan(shared_services, wanted).unread] == ["repo: is no repository"]
+    assert asked == ["repo"]
+    assert list(request("place", repositories=("repo",)).opened) == [("place", files_under)]
