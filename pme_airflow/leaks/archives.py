@@ -195,7 +195,7 @@ class ScanReader:
                 yield from self._name(name, member.name)
                 yield from self._member(member.stream, name, budget, level)
         elif isinstance(kind, Compressed):
-            name = _inside(path, Path(path).stem or "content")
+            name = _inside(path, _unpacked_name(path))
             yield from self._member(kind.decompress(stream, budget.expand), name, budget, level)
         elif isinstance(kind, Xz):
             yield from self._xz(stream, path, budget, level)
@@ -204,7 +204,7 @@ class ScanReader:
         limit = MAX_NESTED_DICTIONARY_BYTES if budget.is_in_xz else MAX_DICTIONARY_BYTES
         outside, budget.is_in_xz = budget.is_in_xz, True
         try:
-            name = _inside(path, Path(path).stem or "content")
+            name = _inside(path, _unpacked_name(path))
             yield from self._member(unxz(stream, budget.expand, limit), name, budget, level)
         finally:
             budget.is_in_xz = outside
@@ -269,6 +269,11 @@ class _Metered:
 
 def _inside(path: str, name: str) -> str:
     return f"{path}!{name[:MAX_NAME_CHARACTERS]}"
+
+
+def _unpacked_name(path: str) -> str:
+    """Return the name of what is compressed: ``a.tar`` for ``dir.zip!a.tar.gz``."""
+    return Path(path.rpartition("!")[2]).stem or "content"
 
 
 def _name_bytes(name: str) -> bytes:

@@ -12,13 +12,14 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from pme_airflow.leaks import archives
 from pme_airflow.leaks.archives import ScanReader
-from pme_airflow.leaks.files import Unread, files_under
-from pme_airflow.leaks.stream_search import Hit, search
+from pme_airflow.leaks.files import Source, Unread, files_under
+from pme_airflow.leaks.stream_search import Chunk, Hit, search
 from pme_airflow.leaks.token_matcher import TokenMatcher
 from pme_airflow.secrets import AccessToken
 from tests.support.leaked import FINGERPRINT, TOKEN, link
@@ -27,7 +28,20 @@ from tests.support.leaked import FINGERPRINT, TOKEN, link
 def scanned(path: Path) -> tuple[list[Hit], list[Unread]]:
     matcher = TokenMatcher([AccessToken(TOKEN)])
     reader = ScanReader(matcher.longest_form_bytes)
-    return list(search(matcher, reader.chunks(files_under(str(path))))), reader.unread
+    hits = list(search(matcher, reader.chunks(files_under(str(path)))))
+    assert all(part.path.startswith(str(path)) for part in reader.unread)
+    return hits, reader.unread
+
+
+def chunks(raw: bytes, name: str = "x", *, is_pipe: bool = False) -> tuple[list[Chunk], list[Unread]]:
+    """Read one source."""
+
+    class Stream(io.BytesIO):
+        def seekable(self) -> bool:
+            return not is_pipe
+
+    reader = ScanReader(75)
+    return list(reader.chunks([Source(name, lambda: Stream(raw))])), reader.unread
 
 
 def packed(kind: str, content: bytes) -> bytes:
@@ -341,3 +355,108 @@ def test_zip_files_in_lzma_are_searched(tmp_path: Path, around: list[str]) -> No
     hits, unread = scanned(tmp_path / "upload.bin")
     assert [hit.fingerprint for hit in hits] == [FINGERPRINT]
     assert unread == []
+
+
+def test_the_limits_of_a_source() -> None:
+    assert (archives.MAX_EXPANDED_BYTES, archives.MAX_EXPANSION_RATIO) == (1 << 30, 200)
+    assert (archives.MAX_ARCHIVE_LEVELS, archives.MAX_ARCHIVE_MEMBERS) == (4, 1_000_000)
+    assert (archives.MAX_NESTED_ZIP_BYTES, archives.MAX_UNREAD_PARTS) == (48 << 20, 100)
+    assert archives.MAX_NAME_CHARACTERS == 1000
+
+
+@pytest.mark.parametrize("is_pipe", [False, True])
+@pytest.mark.parametrize("levels", [4, 5])
+def test_four_levels_are_opened_of_a_file_and_of_a_pipe(levels: int, is_pipe: bool) -> None:
+    content = TOKEN.encode()
+    for _ in range(levels):
+        content = gzip.compress(content)
+    found, unread = chunks(content, is_pipe=is_pipe)
+    assert any(chunk.data == TOKEN.encode() for chunk in found) is (levels == 4)
+    path = "x" + "!x" * 4
+    assert unread == ([] if levels == 4 else [
+        Unread(path, "archives are nested deeper than 4. Unpack it and scan again", permanent=True)
+    ])  # fmt: skip
+
+
+def test_what_is_packed_in_a_file_is_named_by_the_file() -> None:
+    found, _ = chunks(gzip.compress(b"text"), "folder/note.txt.gz")
+    assert [(chunk.path, chunk.base, chunk.data[:4]) for chunk in found] == [
+        ("folder/note.txt.gz!note.txt", 0, b"text"),
+        ("folder/note.txt.gz", 0, b"\x1f\x8b\x08\x00"),
+    ]
+
+
+def test_the_header_of_a_compressed_member_is_searched_from_its_start() -> None:
+    found, _ = chunks(gzip.compress(gzip_with(b"name", b"")))
+    (header,) = (chunk for chunk in found if chunk.path.endswith("(its header)"))
+    assert (header.base, header.data.index(b"name")) == (0, 10)
+
+
+def test_the_own_bytes_of_a_nested_zip_are_searched_from_their_start() -> None:
+    inner = zip_with([b"text"])
+    found, _ = chunks(gzip.compress(inner))
+    assert [(chunk.base, chunk.data) for chunk in found if chunk.path == "x!x"] == [(0, inner)]
+
+
+def test_a_token_in_a_member_is_not_reported_for_the_archives_own_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(zip_with([TOKEN.encode()]))
+    assert [hit.path for hit in scanned(tmp_path / "a.zip")[0]] == [f"{tmp_path}/a.zip!0"]
+    (tmp_path / "b.tar").write_bytes(tar_of(zip_with([TOKEN.encode()])))
+    assert [hit.path for hit in scanned(tmp_path / "b.tar")[0]] == [f"{tmp_path}/b.tar!0.xz!0"]
+
+
+@pytest.mark.parametrize(("name", "data"), [("n" * 19, None), ("n" * 20, b"n" * 20), ("n" * 18 + "\udc80\udce4", b"n" * 18 + b"\x80\xe4"),
+                                            ("n" * 19 + "\ud800", b"n" * 19 + b"?")])  # fmt: skip
+def test_a_name_that_is_long_enough_for_a_token_is_searched(name: str, data: bytes | None) -> None:
+    found, _ = chunks(b"", name)
+    assert found == ([] if data is None else [Chunk(f"{name} (its name)", 0, data)])
+
+
+@pytest.mark.parametrize(("size", "is_read"), [(1000, True), (1001, False)])
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_a_file_may_expand_to_so_many_times_its_size(
+    monkeypatch: pytest.MonkeyPatch, size: int, is_read: bool, is_pipe: bool
+) -> None:
+    monkeypatch.setattr(archives, "MAX_EXPANDED_BYTES", 999)
+    monkeypatch.setattr(archives, "MAX_EXPANSION_RATIO", 1)
+    raw = gzip.compress(b"\0" * size)
+    _, unread = chunks(raw.ljust(1000, b"\0"), is_pipe=is_pipe)
+    reason = "expands beyond 1000 bytes and was not read further. Unpack it and scan the files"
+    assert unread == ([] if is_read else [Unread("x", reason, permanent=True)])
+
+
+def test_a_source_that_cannot_be_read_is_listed_without_its_errors_text() -> None:
+    def fail(error: Exception) -> IO[bytes]:
+        raise error
+
+    reader = ScanReader(75)
+    before = Unread("w", "is a folder")
+    sources = [before, Source("x", lambda: fail(OSError(5, "Input/output error", "key=secret"))),
+               Source("y", lambda: fail(ValueError("key=secret")))]  # fmt: skip
+    assert list(reader.chunks(sources)) == []
+    assert reader.unread == [
+        before, Unread("x", "cannot be read (Input/output error)"), Unread("y", "cannot be read (ValueError)"),
+    ]  # fmt: skip
+    assert not reader.unread[1].permanent
+
+
+def test_bytes_that_are_read_are_counted() -> None:
+    counted: list[int] = []
+    reader = ScanReader(75, counted.append)
+    list(reader.chunks([Source("x", lambda: io.BytesIO(gzip.compress(b"text" * 1000)))]))
+    assert counted == [4000, len(gzip.compress(b"text" * 1000))]
+
+
+def test_a_member_of_an_unknown_kind_is_listed_by_its_path() -> None:
+    (part,) = chunks(zip_with([b"%PDF-1.7"]))[1]
+    assert (part.path, part.permanent) == ("x!0", True)
+    assert "PDF" in part.reason
+
+
+def test_long_names_of_members_are_cut() -> None:
+    found, _ = chunks(packed_names(1))
+    assert [chunk.path for chunk in found][:1] == [f"x!{0:01000} (its name)"]
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("n" * 1001, b"text")
+    assert {chunk.path for chunk in chunks(out.getvalue())[0]} == {f"x!{'n' * 1000} (its name)", f"x!{'n' * 1000}", "x"}
