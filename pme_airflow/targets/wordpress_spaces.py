@@ -119,7 +119,7 @@ def _blocks(content: str, model_id: str) -> list[tuple[int, int]]:
 def _attributes(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -100,6 +100,13 @@ def test_a_list_that_stays_costs_no_call_and_no_new_record(api: ChannelApi) -> N
     assert api.channel.calls == []
 
 
+def test_a_message_that_is_no_page_of_the_list_is_left_alone(api: ChannelApi) -> None:
+    known, other = start(api, "A"), api.channel._post({"channel": "tours", "text": "other"})
+    api.log.clear()
+    assert write(api, slot("A", changed=False, **known["A"], stale=[other])) == {}
+    assert api.log == []
+
+
 def test_one_new_link_edits_its_message_alone_and_records_its_neighbour_too(api: ChannelApi) -> None:
     known = start(api, "A", "B", "C", "D")
     results = write(api, *stay(known)[:2], slot("C", token=TOKEN_B, **known["C"]), stay(known)[3])
@@ -221,6 +228,15 @@ def test_a_permanent_failure_fails_its_message_and_the_next_one_is_written(api: 
     assert "invalid_blocks" in str(problem(results, "A"))
     assert problem(results, "B").permanent
     assert set(shown(results, "C")) == {"C"}
+
+
+def test_each_slot_fails_with_the_error_of_its_own_message(api: ChannelApi) -> None:
+    known = start(api, "A", "B", "C")
+    codes = {known["A"]["ts"]: "invalid_blocks", known["C"]["ts"]: "invalid_auth"}
+    api.channel._update = lambda arguments: api.channel._refuse(codes[arguments["ts"]]) or {}  # type: ignore[assignment, func-returns-value, method-assign]
+    results = write(api, *(slot(model, token=TOKEN_B, **known[model]) for model in "ABC"))
+    assert "invalid_blocks" in str(problem(results, "A"))
+    assert "invalid_auth" in str(problem(results, "C"))
 
 
 def test_a_temporary_failure_ends_the_list_and_every_later_slot_fails_with_it(api: ChannelApi) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from pme_airflow.secrets import SecretStr
 from pme_airflow.targets.wordpress_content import link_embed, placed
 from pme_airflow.targets.wordpress_spaces import as_placeholder, holds_space, sources_in, with_space
 from tests.support.fake_wordpress import MODEL, OTHER, link
@@ -101,3 +103,62 @@ def test_the_addresses_that_a_rendered_page_reads_are_found() -> None:
 
 def test_a_model_without_a_name_has_no_title() -> None:
     assert with_space("", link(name=MODEL)) == f'<!-- wp:pme/space {{"model":"{MODEL}","height":"480"}} /-->'
+
+
+def in_block(frame: str) -> str:
+    """A page whose link stands in an iframe of a person's own."""
+    page = f"<!-- wp:html -->\n{frame}\n<!-- /wp:html -->"
+    return placed(page, lambda old: link_embed(link(), old), MODEL)
+
+
+def attributes_of(content: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(content.removeprefix("<!-- wp:pme/space ").removesuffix(" /-->"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("address", "params"),
+    [
+        (f"?m={MODEL}&amp;play=1&amp;lang=de", "play=1&lang=de"),
+        (f"?m={MODEL}&amp;applicationKey=k&amp;Model=x&amp;qs=1", "qs=1"),
+        (f"?m={MODEL}&amp;qs=1#sr=2?x=3", "qs=1"),
+        (f"?m={MODEL}", None),
+    ],
+)
+def test_a_space_keeps_the_parameters_of_its_iframe_that_change_its_looks(address: str, params: str | None) -> None:
+    page = in_block(f'<iframe src="https://my.matterport.com/show{address}" title="Mill"></iframe>')
+    assert attributes_of(with_space(page, link("b" * 25))).get("params") == params
+
+
+def test_a_space_leaves_out_the_parameters_that_the_link_itself_has() -> None:
+    page = in_block(f'<iframe src="https://my.matterport.com/show?m={MODEL}&amp;play=1&amp;lang=de"></iframe>')
+    own = replace(link("b" * 25), url=SecretStr(f"{link('b' * 25).url.reveal()}&play=1"))
+    assert attributes_of(with_space(page, own))["params"] == "lang=de"
+
+
+@pytest.mark.parametrize(
+    ("height", "kept"),
+    [("360", "360"), ("80vh", "80vh"), ("100%", "100%"), ("calc(1px)", None), ("12345", None), ("", None)],
+)
+def test_a_space_keeps_a_height_that_is_one(height: str, kept: str | None) -> None:
+    frame = f'<iframe src="https://my.matterport.com/show?m={MODEL}" title=" A\n b " height="{height}"></iframe>'
+    attributes = attributes_of(with_space(in_block(frame), link("b" * 25)))
+    assert attributes.get("height") == kept
+    assert attributes["title"] == "A b"
+
+
+def test_the_block_of_the_link_alone_becomes_the_plugins_block() -> None:
+    shortcode = with_space("text", link()).removeprefix("text\n\n")
+    other = f"<!-- wp:html -->\n{shortcode.replace(MODEL, OTHER)}\n<!-- /wp:html -->\n\n"
+    assert with_space(f"{other}[pme model={OTHER}]", link()).startswith(other)
+
+
+def test_a_placeholder_stands_in_for_each_of_several_spaces() -> None:
+    content = f"[pme height=3 model={MODEL}] x {BLOCK} y [pme model='{MODEL}'] {BLOCK}"
+    in_shortcode = f"<!-- wp:shortcode -->\n[pme model={MODEL}]\n<!-- /wp:shortcode -->"
+    expected = f"[pme model={MODEL}] x {in_shortcode} y [pme model={MODEL}] {in_shortcode}"
+    assert as_placeholder(content, MODEL) == expected
+
+
+def test_attributes_that_no_parser_reads_are_none() -> None:
+    assert not holds_space(f'<!-- wp:pme/space {{"a":{"[" * 100_000}{"]" * 100_000}}} /-->', MODEL)
