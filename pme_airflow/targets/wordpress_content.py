@@ -8,6 +8,7 @@ WordPress from making paragraphs of all other text.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Sequence
 
 from pme_airflow.errors import SlotError
@@ -27,6 +28,7 @@ _RAW = frozenset({"freeform", "html"})
 _MAX_EMBEDS = 10
 #: How many removals one change may take: removing an embed may reveal another one that contained it.
 _MAX_REMOVALS = 40
+_ID = re.compile(r"\sid\s{0,9}=\s{0,9}(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)", re.IGNORECASE)
 _BREAKS = ("<br>", "<br/>", "<br />")
 
 
@@ -84,7 +86,8 @@ def cleared(content: str, model_id: str) -> str:
         shown = [unit for unit in source.embeds(model_id) if tokens_of(content[unit.start : unit.end], model_id)]
         if not shown:
             return content
-        content = _without(source, shown[-1]) if source.own(model_id) else _put(source, shown[-1], empty)
+        last = shown[-1]
+        content = _without(source, last) if source.own(model_id) else _put(source, last, empty)
     raise _too_many(model_id)
 
 
@@ -173,7 +176,7 @@ def _put_in_html(source: Source, path: list[Block], unit: Unit, embed: str) -> s
     content, raw, level = source.content, path[-1], level_of(path)
     if level == len(path) - 1:
         return _replaced(content, unit.start, unit.end, unit.remainder + embed)
-    if len(path) > 1 and path[-2].name in _RAW:
+    if path[-2].name in _RAW:
         return _put(*_unwrapped(content, raw, unit), embed)
     text = content[raw.start : unit.start] + unit.remainder + embed + content[unit.end : raw.end]
     return _put_block(source, path[:-1], level, Unit(raw.start, raw.end), text)
@@ -243,14 +246,7 @@ def _without_break_before(text: str) -> str:
 
 def _without_id(tag: Tag) -> str:
     """Return a start tag without its id, which may stand on a page only once."""
-    found = tag.attributes.get("id")
-    if found is None:
-        return tag.source
-    for quote in ('"', "'"):
-        text = tag.source.replace(f" id={quote}{html.escape(found)}{quote}", "", 1)
-        if text != tag.source:
-            return text
-    return tag.source
+    return _ID.sub("", tag.source, count=1)
 
 
 def _as_html(content: str, leaf: Block, unit: Unit, block: str) -> str:

@@ -167,6 +167,73 @@ def test_a_block_that_was_put_into_another_one_is_moved_out(content: str, expect
     assert put(content.replace("{E}", link_embed(link(OLD, MODEL)))) == expected
 
 
+def group(inner: str) -> str:
+    return f"<!-- wp:group -->\n<div>{inner}</div>\n<!-- /wp:group -->"
+
+
+def box(inner: str, name: str = "acme/box") -> str:
+    return f"<!-- wp:{name} -->\n<div>{inner}</div>\n<!-- /wp:{name} -->"
+
+
+#: A plugin's block that embeds the model by its attributes alone.
+TOUR = f'<!-- wp:acme/matterport-tour {{"modelId":"{MODEL}"}} /-->'
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            group(paragraph("Look <!-- wp:html -->{E}<!-- /wp:html --> here")),
+            group(f"{paragraph('Look ')}\n\n<!-- wp:html -->{{E}}<!-- /wp:html -->\n\n{paragraph(' here')}"),
+        ),
+        (group(box("{E}", "acme/text")), group(BLOCK)),
+        (group(box("a {E} b", "acme/text")), group("<!-- wp:html -->\n<div>a {E} b</div>\n<!-- /wp:html -->")),
+        (group(box(group("{E}"))), group(box(group(BLOCK)))),
+    ],
+)
+def test_blocks_in_blocks_keep_the_blocks_around_the_one_that_changes(content: str, expected: str) -> None:
+    assert put(content.replace("{E}", link_embed(link(OLD, MODEL)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (group(TOUR), group(BLOCK)),
+        (box(TOUR), BLOCK),
+        (box(f"{TOUR}{paragraph('a')}"), box(f"{BLOCK}{paragraph('a')}")),
+        (
+            "<!-- wp:list -->\n<ul><!-- wp:list-item -->\n<li>a</li>\n<!-- /wp:list-item --><!-- wp:list-item -->\n<li>"
+            f"{TOUR}</li>\n<!-- /wp:list-item --></ul>\n<!-- /wp:list -->",
+            "<!-- wp:list -->\n<ul><!-- wp:list-item -->\n<li>a</li>\n<!-- /wp:list-item --></ul>\n<!-- /wp:list -->\n\n"
+            f"{BLOCK}",
+        ),
+    ],
+)
+def test_a_block_that_embeds_the_model_gives_way_with_what_holds_nothing_else(content: str, expected: str) -> None:
+    assert put(content) == expected
+
+
+def test_another_embed_is_removed_with_its_own_block_alone() -> None:
+    content = f"<!-- wp:html -->\n{PLACE}\n<!-- /wp:html -->\n\n{group(paragraph(FRAME) + paragraph('x'))}"
+    assert put(content) == f"{BLOCK}\n\n{group(paragraph('x'))}"
+
+
+@pytest.mark.parametrize(
+    ("tag", "second"),
+    [
+        ('<p id="a" class="r">', '<p class="r">'),
+        ("<p class='r' id='a'>", "<p class='r'>"),
+        ("<p id=a class=r>", "<p class=r>"),
+        ('<p ID = "a">', "<p>"),
+        ("""<p id="a" title=' id="a"'>""", """<p title=' id="a"'>"""),
+        ('<p data-id="a">', '<p data-id="a">'),
+    ],
+)
+def test_an_id_stays_with_the_first_part_of_a_paragraph(tag: str, second: str) -> None:
+    expected = f"{paragraph('a ', '', tag)}\n\n{BLOCK}\n\n{paragraph(' b', '', second)}"
+    assert put(paragraph(f"a {PLACE} b", "", tag)) == expected
+
+
 def test_a_link_in_a_converted_paragraph_becomes_a_block() -> None:
     assert put(paragraph(link_embed(link(OLD, MODEL)))) == BLOCK
 
@@ -190,6 +257,7 @@ def test_a_link_in_a_converted_paragraph_becomes_a_block() -> None:
         ),
         (f"<!-- pme:{MODEL} -->text {FRAME} more", "text {E} more"),
         (f"<!-- pme:{MODEL} -->text {PLACE} more", "text {E} more"),
+        (f"<!-- pme:{MODEL} -->" * 10 + "text", "{E}text"),
         (f"<!-- pme:{MODEL} -->" * 11 + "text", f"<!-- pme:{MODEL} -->" * 11 + "text\n\n{E}"),
     ],
 )
@@ -267,6 +335,7 @@ def test_a_link_whose_comments_were_lost_is_cleared() -> None:
     bare = EMBED.partition("-->")[2].rpartition("<!--")[0]
     assert cleared(f"a {bare} b", MODEL) == f"a {EMPTY} b"
     assert cleared(f"a {bare} b {EMBED}", MODEL) == f"a  b {EMPTY}"
+    assert cleared(f"a {bare} b {bare} c {bare}", MODEL) == f"a  b  c {EMPTY}"
     assert cleared(paragraph(f"a {bare} b"), MODEL) == (
         f"{paragraph('a ')}\n\n{BLOCK.replace('{E}', EMPTY)}\n\n{paragraph(' b')}"
     )
