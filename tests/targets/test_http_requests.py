@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from types import SimpleNamespace
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
@@ -18,33 +17,7 @@ from pme_airflow.recipes.templates import Template
 from pme_airflow.targets import http_requests
 from pme_airflow.targets.http_requests import StepRun, path_part
 from pme_airflow.targets.web import WebApi, WebRefusal
-
-
-def answer(status: int = 200, body: Any = None, text: bytes | None = None, **headers: str) -> requests.Response:
-    """An answer with a body of JSON or of text."""
-    response = requests.Response()
-    response.status_code = status
-    response._content = text if text is not None else b"" if body is None else json.dumps(body).encode()
-    response.headers.update(headers)
-    return response
-
-
-class Web:
-    """Gives the next answer to each request, and keeps what was sent."""
-
-    def __init__(self, *answers: requests.Response) -> None:
-        self._answers = list(answers)
-        self.sent: list[SimpleNamespace] = []
-
-    def request(
-        self, method: str, path: str, check: Callable[[requests.Response], SlotError | None], **sent: Any
-    ) -> requests.Response:
-        self.sent.append(SimpleNamespace(method=method, path=path, **sent))
-        response = self._answers.pop(0)
-        problem = check(response)
-        if problem is not None:
-            raise problem
-        return response
+from tests.support.recorded_web import Web, answer
 
 
 def step(name: str = "", method: str = "GET", endpoint: str = "entries/{{ model_id }}", **fields: Any) -> Step:
