@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,7 +75,7 @@ def test_the_workspace_is_asked_for_six_times_with_growing_pauses_and_then_named
 ) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=pauses.append))
     shown, api = scripted(monkeypatch, auth_test=refusal("internal_error"))
     with pytest.raises(SlotError, match="internal_error") as failure:
         shown.slots({"model_id": "M", "audience": "a"})
@@ -243,7 +243,7 @@ def test_a_slot_is_current_in_the_layout_that_it_was_written_in(client: ChannelC
         assert target(client, layout=layout).is_current(publication(SLOT, {})) is (layout == "message")
 
 
-def test_a_slot_is_cleared_with_its_old_messages_and_one_that_stays_is_said(client: ChannelClient) -> None:
+def test_a_slot_is_cleared_with_its_old_messages_and_one_that_stays_is_reported(client: ChannelClient) -> None:
     first, second = put(client).details, put(client, slot="intranet/M2").details
     assert target(client).take_away(SLOT, {**first, "stale": [second]}) == SlotResult()
     assert client.api.channel.messages == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def problem(status: int, content: bytes = b"{}", *, allow_html: bool = False, **
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between tries, each the longest that may be drawn."""
     made: list[float] = []
-    monkeypatch.setattr(time, "sleep", made.append)
+    monkeypatch.setattr(web, "time", SimpleNamespace(sleep=made.append, monotonic=time.monotonic))
     monkeypatch.setattr(random, "uniform", lambda low, high: high)
     return made
 
@@ -166,7 +167,7 @@ def test_a_response_that_is_not_whole_broke_off_or_took_too_long(
     monkeypatch: pytest.MonkeyPatch, passed: float, message: str
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(web.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(web, "time", SimpleNamespace(sleep=time.sleep, monotonic=lambda: now[0]))
     monkeypatch.setattr(web, "read_response", lambda found: bool(now.__setitem__(0, passed)))
     with pytest.raises(SlotError, match=message) as failure:
         api(response)[0].request("PUT", "x", accept)

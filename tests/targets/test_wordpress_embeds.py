@@ -6,6 +6,7 @@ import pytest
 
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.wordpress_content import placed
+from pme_airflow.targets.wordpress_source import Source
 from tests.support.embeds import AFTER, BEFORE, BLOCK, CLASSIC, FRAME, IN_BLOCKS, MODEL, NOT_EMBEDS, SHOW
 
 EMBED = f"<!-- pme:{MODEL} --><iframe src='https://my.matterport.com/show?m={MODEL}&amp;auth=Bearer+x'></iframe><!-- /pme:{MODEL} -->"
@@ -77,6 +78,58 @@ def test_what_comes_to_light_when_another_is_removed_is_removed_too() -> None:
 def test_so_many_that_come_to_light_one_after_another_are_for_a_person() -> None:
     with pytest.raises(SlotError, match="by hand"):
         placed(FRAME + hidden_in_one_another(41), EMBED, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (f'<embed src="{SHOW}"> text </embed>', "{E} text </embed>"),
+        (f'<iframe src="{SHOW}" /> text </iframe>', "{E} text </iframe>"),
+        (f'<iframe src="{SHOW}">a<iframe src="v"></iframe>b</iframe>', '{E}a<iframe src="v"></iframe>b</iframe>'),
+        (f'<iframe src="{SHOW}"></p>text', "{E}</p>text"),
+    ],
+)
+def test_an_element_takes_nothing_that_may_be_of_another_one(content: str, expected: str) -> None:
+    assert taken_over(content) == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'<div class="matterport" data-src="{SHOW}">never closed',
+        f'<div data-src="{SHOW}"></div>',
+        f'<div class="matterport" data-src="x">{MODEL}</div>',
+        f'<div class="matterport" src="{SHOW}"></div>',
+        f'<matterport-viewer m="x">{MODEL}</matterport-viewer>',
+        f'<iframe m="{MODEL}" src="x"></iframe>',
+    ],
+)
+def test_an_element_that_shows_nothing_of_the_model_stays(content: str) -> None:
+    assert taken_over(content) == f"{content}\n\n{{E}}"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (f"<noscript>{FRAME}</noscript>", "{E}"),
+        (f"<noscript>\n{FRAME}\n</noscript>", "{E}"),
+        (f"x<noscript>{FRAME} </noscript>y", "x{E}y"),
+        (f"<noscript>text {FRAME}</noscript>", "<noscript>text {E}</noscript>"),
+        (f"<noscript>{FRAME}", "<noscript>{E}"),
+        (f"</noscript>{FRAME}</noscript>", "</noscript>{E}</noscript>"),
+        (f"<noscript>{FRAME}<noscript>", "<noscript>{E}<noscript>"),
+        (f"<p>{FRAME}</p>", "<p>{E}</p>"),
+    ],
+)
+def test_a_noscript_that_holds_nothing_else_goes_with_its_embed(content: str, expected: str) -> None:
+    assert taken_over(content) == expected
+
+
+def test_what_stands_in_an_embed_is_none_of_its_own() -> None:
+    viewer = f'<object data="{SHOW}"><embed src="{SHOW}"></object>'
+    content = f"{FRAME} {viewer} {FRAME}"
+    units = Source(content).embeds(MODEL)
+    assert [content[unit.start : unit.end] for unit in units] == [FRAME, viewer, FRAME]
 
 
 def test_an_iframe_whose_end_is_far_takes_nothing_with_it() -> None:
