@@ -35,3 +35,21 @@ def test_other_methods_are_not_slowed_down() -> None:
         tiers.wait("chat.delete")
         tiers.wait("auth.test")
     assert clock.slept == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "per_minute"),
+    [
+        ("chat.postMessage", 60), ("chat.update", 50), ("chat.delete", 50), ("conversations.history", 50),
+        ("conversations.info", 50), ("conversations.list", 20),
+    ],
+)  # fmt: skip
+def test_each_method_has_the_tier_that_slack_documents(method: str, per_minute: int) -> None:
+    clock = FakeClock()
+    tiers = MethodTiers(clock)
+    tiers.refused(method)
+    for _ in range(3):
+        tiers.wait(method)
+    before = clock.slept
+    tiers.wait(method)
+    assert clock.slept - before == pytest.approx(60 / per_minute / 0.97, rel=0.001)  # 3 % slower than the tier

@@ -109,6 +109,45 @@ def test_an_element_that_shows_nothing_of_the_model_stays(content: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        f"<script>[matterport src='{MODEL}']</script>",
+        f"<style>\n{SHOW}\n</style>",
+        f"<a title='[matterport src={MODEL}]'>x</a>",
+        f"<!-- [matterport src={MODEL}] -->",
+        f"<!--\n{SHOW}\n-->",
+        f"[gallery ids={MODEL}]",
+        f"[embed]{SHOW} and {SHOW}[/embed]",
+        f"[embed]x[embed]{SHOW}",
+        f"[iframe src='x' m='{MODEL}']",
+        f"[iframe src='x']{MODEL}[/iframe]",
+    ],
+)
+def test_a_shortcode_or_address_that_wordpress_does_not_embed_stays(content: str) -> None:
+    assert taken_over(content) == f"{content}\n\n{{E}}"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (f"{SHOW}<div>x</div>", "{E}<div>x</div>"),
+        (f"<div>x</div>{SHOW}", "<div>x</div>{E}"),
+        (f"<b>x</b>{SHOW}", f"<b>x</b>{SHOW}\n\n{{E}}"),
+        (f"{SHOW}<b>x</b>", f"{SHOW}<b>x</b>\n\n{{E}}"),
+        (f"<b>x</b>\n{SHOW}\n<b>x</b>", "<b>x</b>\n{E}\n<b>x</b>"),
+        (f"a\n  {SHOW} \nb", "a\n  {E} \nb"),
+        (f"[matterport src='{MODEL},{MODEL}']", "{E}"),
+        (f"[matterport src='Other000000, {MODEL}']x[/matterport]y", "[matterport src='Other000000']x[/matterport]{E}y"),
+        (f"[MATTERPORT src='{MODEL}']", "{E}"),
+    ],
+)
+def test_an_address_is_an_embed_where_it_is_alone_on_its_line_and_a_shortcode_keeps_other_models(
+    content: str, expected: str
+) -> None:
+    assert taken_over(content) == expected
+
+
+@pytest.mark.parametrize(
     ("content", "expected"),
     [
         (f"<noscript>{FRAME}</noscript>", "{E}"),
