@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,13 +16,27 @@ from pme_airflow.api.client import PMEClient
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import PMEInputError, PMEUnavailableError
 from pme_airflow.leaks.reports import Findings
+from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.run_context import RunContext
-from pme_airflow.lifecycle.leak_response import LeakedLink, LeakRequest, LeakResponse, respond
+from pme_airflow.ledger.states import State
+from pme_airflow.lifecycle.leak_response import (
+    LeakedLink,
+    LeakRequest,
+    LeakResponse,
+    _log,
+    _why_alive,
+    flagged_and_alive,
+    respond,
+)
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep_result import SweepResult
 from pme_airflow.secrets import SecretStr
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import FakeClock
+from tests.support.ledgers import CLIENT as OWN_CLIENT
+from tests.support.ledgers import OTHER as OTHER_CLIENT
+from tests.support.ledgers import insert_link, ledger_in_memory, row_of
 from tests.support.rooms import CLIENT, demand, mint, rows
 
 ALL = list(MODELS)
@@ -345,3 +360,70 @@ def test_a_token_given_as_another_criterion_is_unknown_and_nowhere_repeated(
     assert len(response.unknown) == 1
     shown = f"{request!r} {response!r} {response.as_json()} {response.lines()} {caplog.text}"
     assert token not in shown
+
+
+# ------------------------------------------------------------------ why it is alive
+
+NOW = FakeClock().now()
+AWAY = PMEUnavailableError("the API is away")
+FALSE = SweepResult(reasons={"lnk": "the API answered false"})
+
+
+@pytest.mark.parametrize(
+    ("values", "swept", "error", "reason"),
+    [
+        ({"state": "revoked"}, FALSE, AWAY, None),
+        ({"state": "expired"}, None, None, None),
+        ({"client_id": OTHER_CLIENT}, FALSE, AWAY, f"it was minted by client {OTHER_CLIENT}, and this connection is of "
+         f"client {OWN_CLIENT}. Sweep with the connection whose client id is {OTHER_CLIENT}"),
+        ({"state": "unaccounted"}, FALSE, AWAY,
+         "the response with its token was lost, so nobody can revoke it; it was shown to nobody"),
+        ({"state": "minting"}, FALSE, AWAY,
+         "it is being minted; the next sweep revokes it as soon as its token is known"),
+        ({}, FALSE, AWAY, "the API answered false"),
+        ({}, SweepResult(), AWAY, "the API is away"),
+        ({}, None, AWAY, "the API is away"),
+        ({}, None, None, "another sweep is revoking it, or it waits for its next attempt; the next sweep tries it"),
+    ],
+)  # fmt: skip
+def test_a_flagged_link_has_a_reason_to_be_alive(
+    values: dict[str, Any], swept: SweepResult | None, error: PMEUnavailableError | None, reason: str | None
+) -> None:
+    ledger = ledger_in_memory(FakeClock())
+    insert_link(ledger, "lnk", NOW, **{"state": "live", "flagged_at": NOW, **values})
+    assert _why_alive(row_of(ledger, "lnk"), of_ledger(ledger), swept, error) == reason
+    found = flagged_and_alive(of_ledger(ledger), swept)
+    assert [link.not_revoked for link in found] == ([] if reason is None else [_why_alive(
+        row_of(ledger, "lnk"), of_ledger(ledger), swept, None)])  # fmt: skip
+
+
+def of_ledger(ledger: Database) -> Any:
+    return SimpleNamespace(client=SimpleNamespace(client_id=OWN_CLIENT), database=ledger)
+
+
+def test_a_hundred_flagged_links_are_named_unless_another_limit_is_given() -> None:
+    ledger = ledger_in_memory(FakeClock())
+    for number in range(101):
+        insert_link(ledger, f"lnk_{number}", NOW, state="live", flagged_at=NOW)
+    assert len(flagged_and_alive(of_ledger(ledger))) == 100
+    assert [link.row.link_id for link in flagged_and_alive(of_ledger(ledger), limit=2)] == ["lnk_100", "lnk_99"]
+
+
+def test_each_link_is_logged_with_its_exposure(caplog: pytest.LogCaptureFixture) -> None:
+    ledger = ledger_in_memory(FakeClock())
+    insert_link(ledger, "lnk", NOW, state="revoked", flagged_at=NOW, revoked_at=NOW + timedelta(seconds=2.5),
+                fingerprint=UNKNOWN)  # fmt: skip
+    row = row_of(ledger, "lnk")
+    with caplog.at_level(logging.INFO):
+        _log(LeakedLink(row))
+        _log(LeakedLink(replace(row, state=State.EXPIRED, revoked_at=None)))
+    assert [record.message for record in caplog.records] == [
+        f"Token {UNKNOWN} of model {row.model_id}: revoked, exposure 2.5 s.",
+        f"Token {UNKNOWN} of model {row.model_id}: expired, exposure unknown.",
+    ]
+
+
+def test_a_request_of_which_nothing_can_be_read_says_so_and_flags_nothing(shared_services: Services) -> None:
+    selected: list[object] = []
+    response = responded(shared_services, tokens=("two words",), sweep=True, on_selected=selected.append)
+    assert (len(response.problems), response.swept, response.links, selected) == (1, True, (), [])
