@@ -17,6 +17,7 @@ from pme_airflow.api.token_probe import Liveness
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import LedgerUnavailableError, PMEUnavailableError
 from pme_airflow.ledger import flags, sweep_queue
+from pme_airflow.ledger.bulk import insert_rows
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.services import Services
@@ -270,3 +271,16 @@ def test_a_long_sweep_logs_how_many_it_revoked(shared_services: Services, caplog
     with caplog.at_level(logging.INFO), mock.patch.object(services.client, "revoke", slowly):
         sweep(services)
     assert "revoking: 2, 0 a second." in [record.message for record in caplog.records]
+
+
+def test_more_ended_links_than_one_page_are_closed_and_counted(shared_services: Services) -> None:
+    services = shared_services
+    with services.database.write() as tx:
+        long_ago = tx.now() - timedelta(days=2)
+        same = {"client_id": services.client.client_id, "model_id": "m", "audience": "a", "state": "live", "run": "r",
+                "run_uid": "u", "valid_for": 60, "requested_at": long_ago, "valid_until": long_ago,
+                "revoke_attempts": 0, "irrevocable": False}  # fmt: skip
+        insert_rows(tx, links, {"link_id": [f"lnk_{number}" for number in range(1001)]}, same)
+    assert sweep(services).expired == 1001
+    assert {row.state.value for row in rows(services)} == {"expired"}
+    assert sweep(services).expired == 0

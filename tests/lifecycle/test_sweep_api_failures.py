@@ -164,6 +164,7 @@ def test_a_link_that_no_key_opens_is_named_and_tried_again_after_five_minutes(
         flags.flag(tx, "leaked", models=ALL[:1])
     result = sweep(replace(services, sealer=Sealer.of_connection(SecretStr("another secret"))))
     (row,) = result.unopened
+    assert set(result.reasons) == {row.link_id}
     (after,) = rows(services, "live")
     assert (row.link_id, after.revoke_attempts, after.next_attempt_at) == (
         after.link_id, 0, clock.now() + timedelta(minutes=5),
