@@ -59,7 +59,7 @@ def _renewed_tag(tag: Tag, link: ShownLink, former: str) -> str | None:
         return None  # it is shown in place of the address
     changed = False
     pieces, position = [], 0
-    for match in _ATTRIBUTE.finditer(tag.source, 1 + len(tag.name)):
+    for match in _ATTRIBUTE.finditer(tag.source):
         quote = match[3][0] if match[3][0] in "\"'" else ""
         raw = match[3].strip(quote) if quote else match[3]
         if _ADDRESSES.match(match[1].lower()) and _names_model(attribute_value(raw), link.model_id):
