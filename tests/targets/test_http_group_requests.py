@@ -60,6 +60,13 @@ def test_slots_of_an_audience_share_a_document() -> None:
     assert target.name == "http:t"
 
 
+def test_a_response_is_waited_for_half_a_minute_unless_the_connection_says_otherwise() -> None:
+    request = GroupRequest("PUT", "pages/{audience}", ["{spaces}"], DEFAULT_EACH, {}, [200], None)
+    for options, seconds in (({}, 30), ({"timeout": 7.0}, 7)):
+        made = HttpGroupTarget(requests.Session(), "https://cms.example", "http:t", request, **options)
+        assert made._web._timeout == seconds
+
+
 @pytest.mark.parametrize("body", [{}, [], "x", {"a": ["spaces", {"b": 1}]}, None])
 def test_a_body_without_a_place_for_the_list_is_refused(body: Any) -> None:
     with pytest.raises(

@@ -261,6 +261,7 @@ def test_an_error_in_the_body_of_a_success_is_a_failure_with_its_code(body: Any,
     error = problem_of(answer(202, body))
     assert str(error) == f"HTTP 202, but the response's body reports an error{f' ({named})' if named else ''}"
     assert (error.status, error.code, error.permanent) == (202, named, True)
+    assert problem_of(answer(399, body), expected=frozenset({399})).code == named
 
 
 @pytest.mark.parametrize("body", [{"error": None}, {"errors": []}, {"ok": True}, {"ok": 0}, ["error"], "error", None])

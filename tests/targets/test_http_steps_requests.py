@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -76,6 +78,20 @@ def test_a_slot_is_recorded_with_what_clearing_and_checking_it_need() -> None:
     assert made.put("slot", shown_link(), first.details).details["puts"] == 2
     assert web.sent[0].headers["Idempotency-Key"] != web.sent[1].headers["Idempotency-Key"]
     assert target(answer(), keeps_old=True)[0].put("slot", shown_link(), {"puts": "x"}).old_link_remains
+
+
+def test_a_link_that_is_not_https_is_not_sent() -> None:
+    made, web = target()
+    with pytest.raises(SlotError, match="is not an https address"):
+        made.put("slot", replace(shown_link(), url=SecretStr("http://my.matterport.com/x")), {})
+    assert web.sent == []
+
+
+def test_a_response_is_waited_for_half_a_minute_unless_the_connection_says_otherwise() -> None:
+    recipe = Recipe(Template("s"), {Section.PUT: write()})
+    for options, seconds in (({}, 30), ({"timeout": 7.0}, 7)):
+        made = HttpStepsTarget(requests.Session(), "https://cms.example", "http:t", recipe, **options)
+        assert made._web._timeout == seconds
 
 
 def test_a_slot_whose_body_has_no_link_is_recorded_without_a_fingerprint() -> None:
@@ -158,7 +174,9 @@ def test_slots_that_changed_are_read_and_their_etags_kept() -> None:
     assert found is not None
     assert found.lost == ["s3", "s4", "s5"]
     assert {slot: details["etag"] for slot, details in found.details.items()} == {"s0": '"e2"', "s1": '"e1"', "s2": ""}
-    assert all(details["read_at"] > "2026" and details["fingerprint"] == DIGEST for details in found.details.values())
+    when = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\+00:00")
+    assert all(when.fullmatch(details["read_at"]) for details in found.details.values())
+    assert {details["fingerprint"] for details in found.details.values()} == {DIGEST}
     assert [sent.headers for sent in web.sent] == [{}, {"If-None-Match": '"e1"'}, {}, {}, {}, {}]
 
 

@@ -99,6 +99,11 @@ def test_a_target_is_named_by_its_site_and_has_a_page_or_the_whole_site_for_a_mo
     assert target(Parts(), "plugin", {A: 7}).slots({"model_id": B}) == [f"links/{B}"]
 
 
+def test_a_site_is_waited_for_half_a_minute_unless_the_connection_says_otherwise() -> None:
+    for options, seconds in (({}, 30), ({"timeout": 7.0}, 7)):
+        assert FakeWordPress().target(**options)._api._web._timeout == seconds
+
+
 @pytest.mark.parametrize("page", [True, 0, -1, "0", "x", "1" * 19, 1.0, None, ""])
 def test_what_is_no_pages_number_is_refused(page: Any) -> None:
     with pytest.raises(PMEInputError, match=f"pages: {A}: is not a page's number"):
