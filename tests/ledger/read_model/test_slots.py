@@ -234,3 +234,12 @@ def test_every_database_classifies_alike(ledger_address: str) -> None:
     assert counted(ledger)["overdue"] == 1
     assert [row.slot for row in found(ledger, SlotFilter(search="PAGE 2"))] == ["page 2"]
     assert found(ledger, SlotFilter(search="%")) == []
+
+
+def test_all_overdue_slots_of_a_target_are_counted(ledger: Database, show: Show, clock: FakeClock) -> None:
+    for number in range(3):
+        show(f"page {number}", f"Model{number:06d}")
+    clock.advance(14 * 3600)
+    show("page 3", "Model000003")
+    found = counted(ledger)
+    assert (found["total"], found["due"], found["overdue"], found["at_risk"], found["live"]) == (4, 3, 3, 3, 1)
