@@ -75,18 +75,19 @@ def _path_of(rest: str) -> str:
 def _read_file(place: str) -> bytes:
     path = _matching(place)
     problem = ""
+    raw = None
     try:
-        if not path.is_file():
-            raise PMEInputError(
-                f"findings: there is no file {printable(path)}. Give the report's path as the worker sees it."
-            )
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_REPORT_BYTES + 1)
+        if path.is_file():
+            with path.open("rb") as stream:
+                raw = stream.read(MAX_REPORT_BYTES + 1)
     except (OSError, ValueError) as error:
         problem = getattr(error, "strerror", None) or type(error).__name__
-        raw = b""
     if problem:
         raise PMEReportError(f"findings: {printable(path)} cannot be read ({problem}).")
+    if raw is None:
+        raise PMEInputError(
+            f"findings: there is no file {printable(path)}. Give the report's path as the worker sees it."
+        )
     if len(raw) > MAX_REPORT_BYTES:
         raise PMEReportError(f"findings: {printable(path)} is over the limit of {MAX_REPORT_BYTES} bytes. Split it.")
     return raw

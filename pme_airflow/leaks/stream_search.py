@@ -22,7 +22,7 @@ _MIN_SEAM_BYTES = 256
 class Readable(Protocol):
     """A stream that can be read in chunks."""
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int = ..., /) -> bytes:
         """Return up to a number of bytes; fewer at the end."""
         ...
 

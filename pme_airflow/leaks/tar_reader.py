@@ -57,7 +57,7 @@ class _Section:
 
     def skip(self) -> None:
         """Read to the end of the section and its padding."""
-        self._left, self._padding = self._left + self._padding, 0
+        self._left += self._padding
         while self._left:
             self.read(min(self._left, _SKIP_BYTES))
 

@@ -6,16 +6,20 @@ import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
+from urllib.parse import parse_qs
 
 import pytest
 import requests
 import requests_mock as mocking
 
+from pme_airflow.api.application_token import ApplicationTokenCache
 from pme_airflow.api.client import PMEClient
 from pme_airflow.api.messages import MintRequest
-from pme_airflow.api.outcomes import Made, NotMade
+from pme_airflow.api.outcomes import HttpResponse, Made, NotMade
+from pme_airflow.api.retry import RetryPolicy
 from pme_airflow.dev.emulator import World
-from pme_airflow.errors import PMECredentialsError, PMEProtocolError, PMEUnavailableError, PMEUnreachableError
+from pme_airflow.errors import PMECredentialsError, PMEError, PMEProtocolError, PMEUnavailableError, PMEUnreachableError
 from pme_airflow.secrets import SecretStr
 from tests.api.scripted import GRAPH, HOST, TEN_MINUTES, TOKEN, made, requests_for
 from tests.conftest import MODELS, SECRET
@@ -217,3 +221,30 @@ def test_a_failure_is_shared_for_a_second_only(scripted: PMEClient, api: mocking
         with pytest.raises(PMECredentialsError):
             scripted.check_credentials()
         assert tokens_requested(api) == requested
+
+
+def test_the_token_is_requested_with_the_id_and_the_secret(scripted: PMEClient, api: mocking.Mocker) -> None:
+    scripted.check_credentials()
+    assert parse_qs(api.last_request.text) == {
+        "grant_type": ["client_credentials"], "client_id": ["id"], "client_secret": [SECRET],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("exchange", "error"),
+    [
+        (HttpResponse(200, {}, b'{"access_token": "a', complete=False), PMEUnavailableError),
+        (HttpResponse(500, {}, b"{}"), PMEUnavailableError),
+        (HttpResponse(499, {}, b"{}"), PMEProtocolError),
+        (HttpResponse(199, {}, b"{}"), PMEProtocolError),
+    ],
+)
+def test_a_response_without_a_token_is_repeated_where_it_may_be_another_next_time(
+    exchange: HttpResponse, error: type[PMEError]
+) -> None:
+    clock = FakeClock()
+    network = Mock(host=HOST, post_form=lambda *_: exchange)
+    tokens = ApplicationTokenCache("id", SecretStr(SECRET), network, RetryPolicy(10.0, clock), clock)
+    with pytest.raises(error, match=f"HTTP {exchange.status}"):
+        tokens.get()
+    assert (clock.slept > 0) is (error is PMEUnavailableError)

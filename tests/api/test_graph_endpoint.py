@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 import requests
 import requests_mock as mocking
 
 from pme_airflow.api.client import PMEClient
+from pme_airflow.api.dialect import DialectMemory, MutationNames
 from pme_airflow.api.outcomes import Made, NotMade, Unknown
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.server import serving
-from pme_airflow.errors import PMEProtocolError, PMEUnavailableError
-from pme_airflow.secrets import SecretStr
-from tests.api.scripted import GRAPH, made, requests_for
+from pme_airflow.errors import PMECredentialsError, PMEProtocolError, PMEUnavailableError
+from pme_airflow.secrets import AccessToken, SecretStr
+from tests.api.scripted import GRAPH, HOST, TOKEN, made, requests_for
 from tests.conftest import MODELS, SECRET
 from tests.support.clocks import FakeClock
 
@@ -104,6 +106,60 @@ def test_a_query_without_an_answer_ends_at_the_deadline(
     with pytest.raises(PMEUnavailableError, match="models"):
         list(scripted.models())
     assert 60 < clock.slept <= 120
+
+
+def test_a_token_that_is_refused_is_renewed_five_times(scripted: PMEClient, api: mocking.Mocker) -> None:
+    api.post(TOKEN, [{"json": {"access_token": f"app{number}", "expires_in": 3599}} for number in range(9)])
+    api.post(GRAPH, status_code=401)
+    (verdict,) = scripted.mint(requests_for(1))
+    assert isinstance(verdict, NotMade)
+    assert isinstance(verdict.error, PMECredentialsError)
+    used = [request.headers["Authorization"] for request in api.request_history if request.url == GRAPH]
+    assert used == [f"Bearer app{number}" for number in range(6)]
+
+
+def test_a_revocation_confirms_the_names(scripted: PMEClient, api: mocking.Mocker) -> None:
+    api.post(GRAPH, json={"data": {"a0": True}})
+    scripted.revoke([AccessToken("t" * 25)])
+    assert scripted.mutation_names is MutationNames.EMBED_LINK
+
+
+@pytest.mark.parametrize(
+    ("answers", "settled"),
+    [
+        ([made()], 1),
+        ([FIRST, made()], 1),
+        ([unknown_field("link"), made()], 1),
+        ([{"status_code": 415}], 1),
+        ([{"exc": requests.exceptions.ReadTimeout}], 1),
+        ([FIRST, SECOND], 0),
+    ],
+    ids=["made", "other names", "a field", "refused", "lost", "unknown"],
+)
+def test_other_requests_start_once_one_is_answered_and_not_refused_for_its_form(
+    api: mocking.Mocker, clock: FakeClock, answers: list[Any], settled: int
+) -> None:
+    memory = DialectMemory()
+    client = PMEClient("id", SecretStr(SECRET), HOST, clock=clock, memory=memory)
+    api.post(GRAPH, json={"data": {"a0": {"name": "one"}}})
+    with mock.patch.object(memory, "settle", wraps=memory.settle) as settle:
+        client.model_names(["Model000000"])
+        assert settle.call_count == 0
+        api.post(GRAPH, answers)
+        client.mint(requests_for(1))
+    assert settle.call_count == settled
+
+
+def test_a_list_that_the_api_refuses_is_empty_and_one_that_fails_is_asked_for_again(
+    scripted: PMEClient, api: mocking.Mocker
+) -> None:
+    def refused(*statuses: int) -> dict[str, Any]:
+        errors = [{"path": ["models"], "httpStatus": status} for status in statuses]
+        return {"json": {"data": {"models": None}, "errors": errors}}
+
+    api.post(GRAPH, [refused(404, 500), refused(404)])
+    assert list(scripted.models()) == []
+    assert len(graph_requests(api)) == 2
 
 
 def test_a_refused_query_is_not_repeated(scripted: PMEClient, api: mocking.Mocker) -> None:

@@ -7,12 +7,16 @@ import struct
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, ProtocolError
 
-from pme_airflow.api.outcomes import HttpResponse, NoResponse
-from pme_airflow.api.transport import Transport, _RecordingHTTP
+from pme_airflow.api.outcomes import HttpResponse, NetworkFailure, NoResponse
+from pme_airflow.api.transport import Transport, _failure, _received, _RecordingHTTP
 from pme_airflow.secrets import SecretStr
 from tests.support.handlers import serving_handler
 
@@ -152,6 +156,102 @@ def test_the_environment_names_proxies_and_certificates_once(
     for path in ("/a", "/a", "/a"):
         assert isinstance(post(transport, path), HttpResponse)
     assert read == [f"{transport.host}/a"]
+
+
+def test_every_request_names_its_limits(
+    transport: Transport, seen: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: list[dict[str, Any]] = []
+    send = transport.session.send
+    monkeypatch.setattr(
+        transport.session, "send", lambda request, **named: (options.append(named), send(request, **named))[1]
+    )
+    post(transport, "/a")
+    transport.get(SecretStr(transport.host + "/b"))
+    assert [(named["timeout"], named["allow_redirects"]) for named in options] == [(5.0, False)] * 2
+    assert options[1]["stream"] is True
+
+
+def test_so_many_idle_connections_are_kept_as_there_are_requests(transport: Transport) -> None:
+    for scheme in ("https://", "http://"):
+        adapter = transport.session.get_adapter(f"{scheme}x.test")
+        assert isinstance(adapter, HTTPAdapter)
+        assert (adapter._pool_maxsize, adapter._pool_block) == (2, False)
+
+
+def test_the_connections_of_an_address_are_looked_up_once_and_again_when_they_were_closed(
+    transport: Transport, seen: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[str] = []
+    look_up = HTTPAdapter.get_connection_with_tls_context
+
+    def counted(self: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **named: Any) -> Any:
+        looked_up.append(str(request.url))
+        return look_up(self, request, *args, **named)
+
+    monkeypatch.setattr(HTTPAdapter, "get_connection_with_tls_context", counted)
+    for count in (1, 1, 2, 2):
+        assert isinstance(post(transport, "/a"), HttpResponse)
+        assert looked_up == [f"{transport.host}/a"] * count
+        if len(seen) == 2:
+            adapter = transport.session.get_adapter(transport.host)
+            adapter.close()
+            for pool in adapter._pools.values():  # type: ignore[attr-defined]
+                pool.close()
+
+
+def test_a_cookie_that_the_session_no_longer_has_is_not_sent(transport: Transport, seen: list[dict[str, str]]) -> None:
+    for path in ("/cookie", "/a"):
+        post(transport, path)
+    transport.session.cookies.clear()
+    post(transport, "/a")
+    assert [request.get("Cookie") for request in seen] == [None, "balancer=one", None]
+
+
+def test_a_time_out_while_connecting_was_not_written(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport.session, "send", Mock(side_effect=requests.exceptions.ConnectTimeout))
+    exchange = post(transport, "/a")
+    assert exchange == NoResponse(False, "timed out while connecting")
+    assert isinstance(exchange, NoResponse)
+    assert exchange.failure is NetworkFailure.CONNECT_TIMEOUT
+
+
+def test_a_request_of_which_nothing_is_known_may_have_acted(transport: Transport) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{bound.getsockname()[1]}/"
+        assert transport.get(SecretStr(closed)) == NoResponse(False, "could not connect")
+        assert transport.get(SecretStr("http://[broken")) == NoResponse(True, "the connection broke")
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_connection_is_closed_where_the_rest_of_a_response_would_follow(
+    complete: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pme_airflow.api.transport.read_body", lambda _: (b"{}", complete))
+    response = Mock(status_code=200, headers={})
+    assert _received(response) == HttpResponse(200, {}, b"{}", complete)
+    assert response.close.called is not complete
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (requests.exceptions.ReadTimeout(), NetworkFailure.TIMEOUT),
+        (requests.exceptions.ProxyError(), NetworkFailure.PROXY),
+        (requests.exceptions.SSLError(), NetworkFailure.TLS),
+        (requests.ConnectionError(MaxRetryError(Mock(), "/", NewConnectionError(Mock(), "x"))), NetworkFailure.CONNECT),
+        (
+            requests.ConnectionError(MaxRetryError(Mock(), "/", NameResolutionError("x", Mock(), socket.gaierror()))),
+            NetworkFailure.NAME,
+        ),
+        (requests.ConnectionError(ProtocolError("x", OSError())), NetworkFailure.BROKEN),
+        (requests.ConnectionError(), NetworkFailure.BROKEN),
+        (ValueError("x"), NetworkFailure.BROKEN),
+    ],
+)
+def test_a_failure_is_named_by_its_cause(error: Exception, failure: NetworkFailure) -> None:
+    assert _failure(error) is failure
 
 
 def test_a_redirect_is_returned_and_not_followed(transport: Transport, seen: list[dict[str, str]]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pme_airflow.leaks import json_stream
-from pme_airflow.leaks.json_stream import Broken, Element, End, Text, read_events
+from pme_airflow.leaks.json_stream import Broken, Element, EmptyDocuments, End, Text, read_events
 
 BIG = "lorem ipsum " * 120_000
 
@@ -149,6 +149,8 @@ def test_documents_behind_a_broken_line_are_read() -> None:
     assert len(broken(raw)) >= 1
     raw = '[{"a": 1}]\n[{"a": ]\n[{"a": 3}]\n'
     assert elements(raw) == [{"a": 1}, {"a": 3}]
+    assert texts(raw) == '{"a": ]\n'
+    assert len(broken(raw)) == 1
 
 
 def test_reading_ends_after_a_hundred_broken_parts() -> None:
@@ -163,6 +165,55 @@ def test_a_finding_over_the_limit_is_broken(monkeypatch: pytest.MonkeyPatch) -> 
     assert "has over 3145728 characters in one finding" in broken(raw)[0].reason
     many = "{" + ",".join(f'"{number}": "{"x" * 100_000}"' for number in range(40)) + "}"
     assert "besides its findings" in broken(many)[0].reason
+
+
+def test_the_fields_besides_findings_may_have_so_many_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json_stream.MAX_FINDING_CHARACTERS == 4 << 20
+    monkeypatch.setattr(json_stream, "MAX_FINDING_CHARACTERS", 20)
+    assert (
+        broken('{"k": "' + "x" * 17 + '", "findings": [' + "1, " * 50 + "1]}") == []
+    )  # the key and the value in quotes
+    (event,) = broken('{"k": "' + "x" * 18 + '"}')
+    assert event == Broken(1, "has over 20 characters besides its findings")
+    assert "besides its findings" in broken('{"k": "' + "x" * 8 + '", "l": "' + "x" * 8 + '"}')[0].reason
+
+
+@pytest.mark.parametrize(("digits", "kind"), [(99, int), (100, float)])
+def test_a_long_integer_is_read_as_a_float(digits: int, kind: type) -> None:
+    assert [type(value) for value in elements(f'["x", {"9" * digits}]')] == [str, kind]
+
+
+def test_a_control_character_in_a_string_is_read() -> None:
+    assert elements('["a\tb\nc"]') == ["a\tb\nc"]
+
+
+def test_empty_documents_are_counted_together() -> None:
+    assert list(read_events(b"[]{} []\n{}{}")) == [EmptyDocuments(2, 3)]
+
+
+def test_a_list_of_numbers_ends_like_any_other() -> None:
+    assert list(read_events(b"[1, 2]")) == [Element(("*",), 1), Element(("*",), 2), End((), is_list=True)]
+    assert list(read_events(b"[1, 2")) == [Text("[1, 2")]
+
+
+def test_a_key_without_a_colon_is_broken() -> None:
+    assert len(broken('{"a"=1}')) == 1
+    assert [end.values for end in ends('{"a":12}')] == [{"a": 12}]
+
+
+def test_a_word_across_the_steps_of_reading_is_whole() -> None:
+    raw = '["' + "x" * (json_stream._STEP_BYTES - 7) + '", true, null]'
+    assert elements(raw)[1:] == [True, None]
+
+
+def test_a_broken_word_is_not_taken_for_a_long_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "MAX_FINDING_CHARACTERS", 3000)
+    assert "is broken or cut off" in broken('[{"a": tru}' + " " * 5000)[0].reason
+
+
+def test_no_event_shows_what_was_read() -> None:
+    for event in read_events(b'log hunter2\n[{"a": "hunter2"}]\n{"b": "hunter2"}'):
+        assert "hunter2" not in repr(event)
 
 
 def test_bytes_that_are_no_text_are_broken_where_they_begin() -> None:

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 
 from pme_airflow.errors import PMEError, PMEInputError, PMEReportError
 from pme_airflow.leaks import report_fetch
@@ -120,7 +121,44 @@ def test_a_path_is_printed_as_one_line(tmp_path: Path) -> None:
     assert "\x1b" not in str(refused.value)
 
 
+def test_a_path_that_is_no_pattern_and_no_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PMEInputError, match=f"there is no file {tmp_path}/report.json"):
+        fetch_report(f"{tmp_path}/report.json")
+
+
 # ---------------------------------------------------------------- https
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:{port}", "HTTP://127.0.0.1:{port}"])
+def test_both_schemes_of_the_web_are_fetched(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with serving(body(b"[]")) as (host, _):
+        pass
+    monkeypatch.setenv("PME_REPORT_HOSTS", host)
+    with pytest.raises(PMEReportError, match="was not reached"):
+        fetch_report(url.format(port=host.rpartition(":")[2]))
+
+
+@pytest.mark.parametrize("path", ["", "/a?b=c", "?b=c", "/a/b"])
+def test_an_error_names_the_host_alone(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    with serving(body(b"", 404)) as (host, _):
+        monkeypatch.setenv("PME_REPORT_HOSTS", host)
+        with pytest.raises(PMEReportError, match=f"the report at {host} answered HTTP 404"):
+            fetch_report(f"http://{host}{path}")
+
+
+def test_a_report_is_fetched_within_the_limits_that_the_docs_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: list[dict[str, object]] = []
+    bounds: list[tuple[float, int]] = []
+    get, bound = requests.Session.get, report_fetch.bound_response
+    monkeypatch.setattr(
+        requests.Session, "get", lambda self, url, **named: (options.append(named), get(self, url, **named))[1]
+    )
+    monkeypatch.setattr(report_fetch, "bound_response", lambda *given: (bounds.append(given), bound(*given))[1])
+    with serving(body(b"[]")) as (host, _):
+        monkeypatch.setenv("PME_REPORT_HOSTS", host)
+        fetch_report(f"http://{host}/report")
+    assert options == [{"timeout": 15.0, "stream": True, "allow_redirects": False}]
+    assert bounds == [(120.0, 64 << 20)]
 
 
 def test_a_report_is_fetched_from_an_allowed_host(monkeypatch: pytest.MonkeyPatch) -> None:

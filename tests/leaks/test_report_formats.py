@@ -110,6 +110,7 @@ def test_a_kingfisher_finding_is_read_from_its_snippet() -> None:
         ("see TOKEN.", [-1, 4], ()),
         ("see TOKEN.", [True, 4], ()),
         ("see TOKEN.", ["4", 9], ()),
+        ("see TOKEN.", [4, "9"], ()),
         ("see TOKEN.", [4], ()),
         ("see TOKEN.", "49", ()),
         (None, [4, 9], ()),

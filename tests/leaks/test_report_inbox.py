@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import fsspec
 import pytest
@@ -249,3 +250,77 @@ def test_a_name_with_a_line_break_forges_no_message(tmp_path: Path, bucket: Buck
 def test_a_dropped_file_without_a_version_is_compared_by_its_size() -> None:
     assert report_inbox._dropped("a", "x/a", {"size": None}) == Dropped("a", "x/a", 0, "")
     assert report_inbox._dropped("a", "x/a", {"size": 3, "ETag": "e", "mtime": 5}).version == "e"
+
+
+# -------------------------------------------------------------------------------- what the store is asked for
+
+
+def listed(name: str, size: int = 5, kind: str = "file") -> dict[str, Any]:
+    return {"name": name, "size": size, "type": kind, "ETag": "1"}
+
+
+@pytest.fixture
+def fs() -> MagicMock:
+    """A store that answers at once: an object store, whose report is ``drop/a``."""
+    store = MagicMock(async_impl=True)
+    store.exists.return_value = False
+    store.ls.return_value = [listed("drop/a")]
+    store.info.return_value = listed("drop/a")
+    store.cat_file.return_value = b"hello"
+    return store
+
+
+def taken(inbox: ReportInbox) -> Dropped:
+    inbox.due()
+    (dropped,) = inbox.due()
+    return dropped
+
+
+def test_every_listing_and_every_move_looks_at_the_store_anew(fs: MagicMock) -> None:
+    inbox = ReportInbox(fs, "drop/")
+    dropped = taken(inbox)
+    assert fs.invalidate_cache.call_count == 2
+    inbox.read(dropped)
+    inbox.file_away(dropped)
+    assert fs.invalidate_cache.call_count == 3
+    fs.cp_file.assert_called_once_with("drop/a", "drop/handled/a")
+    fs.rm_file.assert_called_once_with("drop/a")
+    fs.mv.assert_not_called()
+
+
+def test_the_folder_itself_what_is_deeper_and_hidden_files_are_no_reports(fs: MagicMock) -> None:
+    fs.ls.return_value = [listed("drop/"), listed("drop/b/c"), listed("drop/.d"), listed("drop/e", kind="directory")]
+    inbox = ReportInbox(fs, "drop")
+    assert [inbox.due(), inbox.due(), inbox.messages()] == [[], [], []]
+
+
+def test_what_is_no_file_is_named_once(fs: MagicMock) -> None:
+    fs.ls.return_value = [listed("drop/pipe", kind="other")]
+    inbox = ReportInbox(fs, "drop")
+    assert [inbox.due(), inbox.due()] == [[], []]
+    assert inbox.messages() == ["pipe is no file and was skipped."]
+
+
+def test_a_report_that_became_unreadable_is_filed_away_as_such(fs: MagicMock) -> None:
+    inbox = ReportInbox(fs, "drop")
+    dropped = taken(inbox)
+    assert "problem" not in (inbox.read(dropped) or {})
+    fs.cat_file.return_value = b'{"alert": 5}'
+    assert "problem" in (inbox.read(dropped) or {})
+    inbox.file_away(dropped)
+    fs.cp_file.assert_called_once_with("drop/a", "drop/unreadable/a")
+
+
+@pytest.mark.parametrize(("size", "end"), [(1, 1), ((64 << 20) + 1, (64 << 20) + 1), (1 << 30, (64 << 20) + 1)])
+def test_no_more_of_a_report_is_read_than_shows_that_it_is_too_large(fs: MagicMock, size: int, end: int) -> None:
+    fs.ls.return_value = [listed("drop/a", size)]
+    inbox = ReportInbox(fs, "drop")
+    inbox.read(taken(inbox))
+    fs.cat_file.assert_called_once_with("drop/a", start=0, end=end)
+
+
+def test_an_empty_report_is_not_asked_for(fs: MagicMock) -> None:
+    fs.ls.return_value = [listed("drop/a", 0)]
+    inbox = ReportInbox(fs, "drop")
+    assert "is empty" in (inbox.read(taken(inbox)) or {})["problem"]
+    fs.cat_file.assert_not_called()

@@ -103,6 +103,20 @@ def test_a_report_too_large_is_refused_with_the_limit(monkeypatch: pytest.Monkey
         read_report(b"x" * 101)
 
 
+def test_the_limits_of_a_report() -> None:
+    with pytest.raises(PMEReportError, match=rf"{(64 << 20) + 1} bytes is over the limit of {64 << 20}"):
+        read_report(bytes((64 << 20) + 1))
+    with pytest.raises(PMEReportError, match="is empty"):
+        read_report(bytes(64 << 20))
+    assert read_report(b"[]" * 500_000).total == 0
+    with pytest.raises(PMEReportError, match="over 500000 entries or 100000 words"):
+        read_report(b"[]" * 500_001)
+
+
+def test_a_text_with_ellipses_is_no_masked_table() -> None:
+    assert read_report(b"note=later... and so on\nname,wip...\n").unread == 0
+
+
 # ---------------------------------------------------------------- nothing found
 
 

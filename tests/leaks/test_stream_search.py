@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pme_airflow.leaks.stream_search import Chunk, Hit, chunks_of, search
+from pme_airflow.leaks.stream_search import Chunk, Hit, Rewound, chunks_of, peek, search
 from pme_airflow.leaks.token_matcher import Match, TokenMatcher
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
@@ -41,6 +41,56 @@ def test_a_token_is_found_once_in_a_stream_of_small_reads(size: int) -> None:
 
     data = b"." * 1000 + TOKEN.encode() + b"\n" * 500 + TOKEN[:9].encode() + b"\n" + TOKEN[9:].encode() + b".."
     assert [hit.offset for hit in hits(SmallReads(data))] == [1000, 1525]
+
+
+@pytest.mark.parametrize(("longest", "reach"), [(10, 256), (64, 256), (65, 260), (1000, 4000)])
+def test_a_seam_reaches_four_times_the_longest_form_to_both_sides(longest: int, reach: int) -> None:
+    size = 1 << 20
+    found = list(chunks_of(io.BytesIO(bytes(size + 5000)), "x", longest))
+    assert [(chunk.base, len(chunk.data), chunk.seam) for chunk in found] == [
+        (0, size, 0), (size - reach, 2 * reach, reach), (size, 5000, 0),
+    ]  # fmt: skip
+
+
+def test_a_chunk_is_printed_without_its_bytes() -> None:
+    assert TOKEN not in repr(Chunk("x", 0, TOKEN.encode()))
+
+
+class Pipe(io.BytesIO):
+    """A stream that gives three bytes at a time, and fails at its end."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size if size is None or size < 0 else min(size, 3))
+        if not data and size:
+            raise OSError("gone")
+        return data
+
+
+def test_a_stream_can_be_read_from_its_start_after_a_look_at_its_first_bytes() -> None:
+    head, whole = peek(io.BytesIO(b"abcdefgh"), 4)
+    assert (head, whole.read(0), whole.read(2), whole.read(3), whole.read(9), whole.read(9)) == (
+        b"abcd", b"", b"ab", b"cde", b"fgh", b"",
+    )  # fmt: skip
+    rest = io.BytesIO(b"abcdefgh")
+    head, whole = peek(rest, 4)
+    assert (rest.tell(), whole.read(4), rest.tell(), whole.read()) == (4, b"abcd", 4, b"efgh")
+    assert peek(io.BytesIO(b"ab"), 4)[0] == b"ab"
+    assert peek(io.BytesIO(b"abcdef"), 4)[1].read() == b"abcdef"
+
+
+def test_an_error_is_raised_after_the_bytes_before_it() -> None:
+    head, whole = peek(Pipe(b"abcd"), 9)
+    assert (head, whole.read(2), whole.read(9)) == (b"abcd", b"ab", b"cd")
+    for _ in range(2):
+        with pytest.raises(OSError, match="gone"):
+            whole.read(9)
+    whole = Rewound(b"ab", Pipe(b""))
+    assert whole.read(9) == b"ab"
+    for _ in range(2):
+        with pytest.raises(OSError, match="gone"):
+            whole.read(9)
+    with pytest.raises(OSError, match="gone"):
+        Rewound(b"", Pipe(b"")).read(9)
 
 
 def test_hits_keep_their_order_with_many_workers() -> None:

@@ -150,7 +150,7 @@ def test_a_cut_archive_is_an_error_after_what_comes_before() -> None:
 
 def test_a_member_that_claims_to_be_huge_ends_with_the_data() -> None:
     block = bytearray(header(b"0", 0))
-    block[124:136] = b"\x80" + (1 << 62).to_bytes(11, "big")
+    block[124:136] = b"\x80" + (1 << 86).to_bytes(11, "big")
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
     member = next(tar_members(io.BytesIO(bytes(block) + b"token")))
@@ -310,3 +310,38 @@ def test_every_byte_but_the_checksum_itself_is_counted_in_it() -> None:
         block = bytearray(header(b"0", 1))
         block[place] += 1
         assert not is_tar(bytes(block)), place
+
+
+def test_checksums_of_six_digits_and_signed_kinds_are_read() -> None:
+    assert is_tar(edited(header(b"0", 1), b0=b"\xff" * 100, b345=b"\xff" * 155))
+    block = bytearray(edited(header(b"0", 1), b156=b"\xff"))
+    block[148:156] = b"%06o\0 " % (int(block[148:154], 8) - 256)
+    assert is_tar(bytes(block))
+
+
+def test_a_link_target_of_the_whole_field_is_read() -> None:
+    assert read(edited(header(b"2", 0), b157=b"t" * 100)) == [("", b"t" * 100)]
+
+
+def test_a_stream_that_gives_single_bytes_is_read_whole() -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(size or 0, 1))
+
+    assert [member.name for member in tar_members(Slow(tar_of({"a": b"12", "b": b"3"})))] == ["a", "b"]
+
+
+def test_a_long_member_that_is_not_read_is_skipped_in_steps() -> None:
+    sizes: list[int] = []
+
+    class Recorded(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            sizes.append(size or 0)
+            return super().read(size)
+
+    assert [member.name for member in tar_members(Recorded(tar_of({"a": b"x" * (3 << 20), "b": b"2"})))] == ["a", "b"]
+    assert max(sizes) == 1 << 20
+
+
+def test_a_header_of_64_kibibytes_is_parsed() -> None:
+    assert MAX_HEADER_BYTES == 64 << 10
