@@ -20,7 +20,7 @@ from tests.support.databases import fresh, serving_database
 
 LATENCY = 0.05
 #: What a connection has that names neither: see ``pme_airflow.hooks.connection``.
-DEFAULTS = {"grow_to": 32}
+DEFAULTS = {"grow_to": 32, "largest_batch": 25}
 LINKS = 2000
 LARGE = 5000
 PLAIN = 40

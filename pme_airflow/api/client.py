@@ -12,32 +12,29 @@ from functools import partial
 import requests
 
 from pme_airflow.api.application_token import ApplicationTokenCache
-from pme_airflow.api.dialect import Dialect, DialectMemory, MutationNames
+from pme_airflow.api.batch_size import BatchSize
+from pme_airflow.api.dialect import DialectMemory, MutationNames
 from pme_airflow.api.documents import (
-    Document,
     aliases_of,
-    mint_document,
     names_document,
-    revoke_document,
 )
 from pme_airflow.api.fields import checked_model, checked_text, is_encodable
 from pme_airflow.api.graph_endpoint import GraphEndpoint, object_at
 from pme_airflow.api.graph_response import parse_graph_response
-from pme_airflow.api.judge import judge_mint, judge_revoke, not_enabled_error
+from pme_airflow.api.judge import not_enabled_error
 from pme_airflow.api.limiter import Limiter
 from pme_airflow.api.messages import MintRequest, Model
 from pme_airflow.api.model_pages import PAGE_SIZE, model_pages
+from pme_airflow.api.mutations import Mutations
 from pme_airflow.api.network import Network
 from pme_airflow.api.outcomes import (
     Exchange,
     HttpResponse,
     MintVerdict,
-    NotMade,
-    NotRevoked,
     RefusalKind,
     RevokeVerdict,
 )
-from pme_airflow.api.retry import Attempt, RetryPolicy
+from pme_airflow.api.retry import RetryPolicy
 from pme_airflow.api.settings import DEFAULT_HOST, ClientSettings, limiter_of
 from pme_airflow.api.token_probe import Liveness, ProbeMethod, judge_page, judge_query, probe_fact, probe_query
 from pme_airflow.api.transport import Transport
@@ -45,9 +42,7 @@ from pme_airflow.clock import Clock, ServerClock, SystemClock
 from pme_airflow.errors import (
     PMEError,
     PMEInputError,
-    PMEModelError,
     PMENotEnabledError,
-    PMESharedTokenError,
 )
 from pme_airflow.printable import shape_of
 from pme_airflow.secrets import AccessToken, SecretStr
@@ -106,7 +101,7 @@ class PMEClient:
         self._tokens = ApplicationTokenCache(client_id, client_secret, self._network, retries, self._clock)
         self._memory = memory or DialectMemory()
         self._graph = GraphEndpoint(self._network, self._tokens, retries, self._memory)
-        self._batches_refused = False
+        self._mutations = Mutations(client_id, client_secret, self._graph, self._network, self.settings, self._clock)
 
     @property
     def host(self) -> str:
@@ -121,7 +116,12 @@ class PMEClient:
     @property
     def takes_batches(self) -> bool:
         """Whether several mutations in one request have not been refused."""
-        return not self._batches_refused
+        return self._mutations.takes_batches
+
+    @property
+    def batch_size(self) -> BatchSize:
+        """How many mutations the next request may hold."""
+        return self._mutations.batch_size
 
     @property
     def models_per_token(self) -> int | None:
@@ -185,7 +185,7 @@ class PMEClient:
         return self.server_clock.now()
 
     def mint(self, requests: Sequence[MintRequest]) -> list[MintVerdict]:
-        """Mint links and tokens in one request, or one by one where the server takes no batches.
+        """Mint links and tokens in one request, or in smaller ones where the server refuses that.
 
         A request that certainly had no effect is repeated until the deadline; one that may have had an effect never is.
 
@@ -193,54 +193,16 @@ class PMEClient:
         :raises PMECredentialsError: where the credentials are refused, so that no link was made.
         :raises PMEUnavailableError: where no application token can be had, so that no link was made.
         """
-        if self._batches_refused and len(requests) > 1:
-            return self._mint_singly(requests)
-        named = not all(request.models for request in requests)
-        try:
-            attempt = self._graph.mutate(partial(self._mint_document, requests), len(requests), named=named)
-        except PMESharedTokenError as error:
-            return [NotMade(error, resend=True)] * len(requests)
-        refusal = attempt.refusal
-        if refusal is None:
-            by_alias = dict(zip(aliases_of(len(requests)), requests, strict=True))
-            return list(judge_mint(attempt.exchange, by_alias, self.server_clock.now(), self.host).values())
-        if refusal.kind is RefusalKind.SPLIT_BATCH:
-            verdicts = self._mint_singly(requests)
-            self._batches_refused = not any(isinstance(verdict, NotMade) for verdict in verdicts)
-            return verdicts
-        return [NotMade(refusal.error, not refusal.error.permanent, refusal.retry_after) for _ in requests]
-
-    def _mint_document(self, requests: Sequence[MintRequest], dialect: Dialect) -> Document:
-        return mint_document(requests, self.client_id, self._secret, dialect)
-
-    def _mint_singly(self, requests: Sequence[MintRequest]) -> list[MintVerdict]:
-        return [verdict for request in requests for verdict in self.mint([request])]
+        return self._mutations.mint(requests)
 
     def revoke(self, tokens: Sequence[AccessToken]) -> list[RevokeVerdict]:
-        """Revoke tokens in one request, or one by one where the server takes no batches.
+        """Revoke tokens in one request, or in smaller ones where the server refuses that.
 
         :return: a verdict for each token, in order; only the API's ``true`` is :class:`~.outcomes.Revoked`.
         :raises PMECredentialsError: where the credentials are refused.
         :raises PMEUnavailableError: where no application token can be had.
         """
-        if self._batches_refused and len(tokens) > 1:
-            return self._revoke_singly(tokens)
-        attempt = self._revoke_once(tokens)
-        refusal = attempt.refusal
-        if refusal is None:
-            return list(judge_revoke(attempt.exchange, aliases_of(len(tokens))).values())
-        if refusal.kind is RefusalKind.SPLIT_BATCH:
-            return self._revoke_singly(tokens)
-        denied = isinstance(refusal.error, PMEModelError)
-        return [NotRevoked(str(refusal.error), denied, refusal.retry_after, denied) for _ in tokens]
-
-    def _revoke_singly(self, tokens: Sequence[AccessToken]) -> list[RevokeVerdict]:
-        return [verdict for token in tokens for verdict in self.revoke([token])]
-
-    def _revoke_once(self, tokens: Sequence[AccessToken]) -> Attempt:
-        return self._graph.mutate(
-            lambda dialect: revoke_document(tokens, self.client_id, self._secret, dialect), len(tokens)
-        )
+        return self._mutations.revoke(tokens)
 
     def models(self, query: str = "*") -> Iterator[Model]:
         """List the models that the application may see, all pages.
@@ -296,7 +258,7 @@ class PMEClient:
         :raises PMENotEnabledError: where the API forbids it, or knows no such mutation.
         :raises PMEError: where the credentials or the host are wrong, or the API is unavailable.
         """
-        attempt = self._revoke_once([NEVER_ISSUED])
+        attempt = self._mutations.revoke_once([NEVER_ISSUED])
         if attempt.refusal is not None and attempt.refusal.kind is RefusalKind.UNKNOWN_MUTATION:
             raise PMENotEnabledError(
                 "The host answers, but knows the Private Model Embed mutations by neither of their names: PME is not "

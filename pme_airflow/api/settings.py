@@ -16,7 +16,9 @@ DEFAULT_HOST = "https://api.matterport.com"
 class ClientSettings:
     """Request sizes and limits of one client.
 
-    :param batch_size: aliased mutations in one request.
+    :param batch_size: aliased mutations in one request, to begin with.
+    :param largest_batch: how many there may become while the API takes larger requests quickly; ``None`` for no more
+        than ``batch_size``.
     :param max_concurrency: requests in flight at once, to begin with.
     :param grow_to: how many there may become while the API's latency does not rise; ``None`` for no more than
         ``max_concurrency``.
@@ -26,6 +28,7 @@ class ClientSettings:
     """
 
     batch_size: int = 10
+    largest_batch: int | None = None
     max_concurrency: int = 8
     grow_to: int | None = None
     requests_per_second: float | None = None

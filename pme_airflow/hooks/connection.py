@@ -21,6 +21,8 @@ __all__ = ["CONN_TYPE", "ConnectionSettings", "Extras"]
 CONN_TYPE = "pme"
 #: The most concurrent requests if the connection sets no limit.
 _GROW_TO = 32
+#: The most mutations in one request if the connection names no batch size.
+_LARGEST_BATCH = 25
 #: The key under which Airflow's URI form stores an extra with nested values.
 _NESTED_EXTRA = "__extra__"
 _CONN_TYPE = re.compile(r"[A-Za-z0-9_-]{1,20}")
@@ -32,7 +34,7 @@ class Extras:
 
     :param ledger_conn_id: the SQL connection the ledger lives in; without it, an SQLite file in ``$AIRFLOW_HOME``.
     :param seal_keys: keys that seal links at rest, newest first, besides the client secret; ``open:<key>`` only opens.
-    :param batch_size: mutations in one request.
+    :param batch_size: mutations in one request; ``None`` to begin with 10 and adapt.
     :param max_concurrency: the most requests at once; ``None`` to begin with 8 and adapt.
     :param requests_per_second: a limit that all tasks of the connection share, or ``None``.
     :param timeout: seconds to wait for a connection, and for each part of a response.
@@ -40,7 +42,7 @@ class Extras:
 
     ledger_conn_id: str | None = None
     seal_keys: tuple[SecretStr, ...] = ()
-    batch_size: int = 10
+    batch_size: int | None = None
     max_concurrency: int | None = None
     requests_per_second: float | None = None
     timeout: float = 30.0
@@ -58,11 +60,11 @@ class Extras:
                 f"Extra: {plain_names(unknown)} {verb} unknown. The extras are {', '.join(EXTRAS)}; remove it."
             )
         given = {name: value for name, value in extra.items() if value is not None and value != ""}
-        concurrency = _optional_number(given, "max_concurrency")
+        batch_size, concurrency = (_optional_number(given, name) for name in ("batch_size", "max_concurrency"))
         return cls(
             ledger_conn_id=_text(given, "ledger_conn_id"),
             seal_keys=_keys(given),
-            batch_size=int(_number(given, "batch_size", cls.batch_size)),
+            batch_size=None if batch_size is None else int(batch_size),
             max_concurrency=None if concurrency is None else int(concurrency),
             requests_per_second=_optional_number(given, "requests_per_second"),
             timeout=_number(given, "timeout", cls.timeout),
@@ -103,9 +105,10 @@ class ConnectionSettings:
     @property
     def client_settings(self) -> ClientSettings:
         """The API client's sizes and limits."""
-        concurrency = self.extras.max_concurrency
+        batch_size, concurrency = self.extras.batch_size, self.extras.max_concurrency
         return ClientSettings(
-            batch_size=self.extras.batch_size,
+            batch_size=batch_size or ClientSettings.batch_size,
+            largest_batch=_LARGEST_BATCH if batch_size is None else None,
             max_concurrency=concurrency or ClientSettings.max_concurrency,
             grow_to=_GROW_TO if concurrency is None else None,
             requests_per_second=self.extras.requests_per_second,

@@ -48,7 +48,13 @@ EXTRAS: dict[str, ExtraField] = {
         "Keys that seal links at rest, newest first, commas between or a JSON list; open:SECRET for an earlier secret.",
         secret=True,
     ),
-    "batch_size": ExtraField("Batch size", "integer", "Links in one request. Default 10.", least=1, most=1000),
+    "batch_size": ExtraField(
+        "Batch size",
+        "integer",
+        "Links in one request. Empty: 10, and up to 25 while the API takes them.",
+        least=1,
+        most=1000,
+    ),
     "max_concurrency": ExtraField(
         "Concurrency",
         "integer",

@@ -103,7 +103,7 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
         self._tally = tally
         self._sharing = TokenSharing(services.client, models_per_token)
         self._progress = Progress(log, "minting", len(model_ids), services.clock)
-        limits = RequestLimits(services.client.limiter, services.client.settings.batch_size)
+        limits = RequestLimits(services.client.limiter, services.client.batch_size)
         self._loop = WorkerLoop(self, limits, services.clock, "mint")
         self._jitter = 1.0
         self.stopped: PMEError | None = None

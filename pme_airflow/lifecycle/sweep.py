@@ -149,7 +149,7 @@ class _SweepWorker(Worker[LinkRow, _Opened, _Sent]):
         self._request = request
         self.result = SweepResult(services.client.client_id)
         self._progress = Progress(log, "revoking", 0, services.clock)
-        limits = RequestLimits(services.client.limiter, services.client.settings.batch_size)
+        limits = RequestLimits(services.client.limiter, services.client.batch_size)
         self._loop = WorkerLoop(self, limits, services.clock, "sweep")
         self._probe: ProbeMethod | None = None
         if request.verify:

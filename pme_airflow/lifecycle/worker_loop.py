@@ -12,11 +12,12 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
+from pme_airflow.api.batch_size import BatchSize
 from pme_airflow.api.limiter import Limiter
 from pme_airflow.clock import Clock
 from pme_airflow.garbage import fewer_collections
@@ -41,37 +42,57 @@ class Limits(Protocol):
     def threads(self) -> int:
         """The most requests there can ever be in flight."""
 
-    @property
-    def batch_size(self) -> int:
-        """Staged jobs in one request."""
+    def next_size(self) -> int:
+        """Return how many staged jobs the next request may hold."""
+
+    def started(self, count: int) -> None:
+        """Note that a request with so many jobs is on its way."""
+
+    def ended(self, count: int) -> None:
+        """Note that it has ended, whatever came of it."""
 
     def requests(self) -> int:
         """Return how many requests may be in flight now."""
 
     def staged(self, in_flight: int) -> int:
-        """Return how many jobs may be staged while so many requests are in flight."""
+        """Return how many jobs may be staged while so many requests are in flight; at least those of the next one."""
 
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """Batched requests to the API, with as much staged as is in flight."""
+    """Batched requests to the API, with as much staged as is in flight.
+
+    Larger batches are fewer at once, so that a process that dies leaves no more tokens unaccounted for.
+    """
 
     limiter: Limiter
-    batch_size: int
+    batches: BatchSize
 
     @property
     def threads(self) -> int:
         """See :class:`Limits`."""
         return self.limiter.max_ready
 
+    def next_size(self) -> int:
+        """See :class:`Limits`."""
+        return self.batches.next()
+
+    def started(self, count: int) -> None:
+        """See :class:`Limits`."""
+        self.batches.started(count)
+
+    def ended(self, count: int) -> None:
+        """See :class:`Limits`."""
+        self.batches.ended(count)
+
     def requests(self) -> int:
         """See :class:`Limits`."""
-        return self.limiter.ready
+        return min(self.limiter.ready, self.limiter.max_ready * self.batches.first // self.batches.taken)
 
     def staged(self, in_flight: int) -> int:
         """See :class:`Limits`. Half of it at first, since nothing is sent until the first jobs are recorded."""
-        requests = self.limiter.ready if in_flight else max(1, self.limiter.at_once // 2)
-        return requests * self.batch_size
+        requests = self.requests() if in_flight else max(1, self.limiter.at_once // 2)
+        return max(requests * self.batches.taken, self.batches.next())
 
 
 @dataclass(frozen=True)
@@ -82,12 +103,21 @@ class SlotLimits:
     """
 
     at_once: int
-    batch_size: int = field(default=1, init=False)
 
     @property
     def threads(self) -> int:
         """See :class:`Limits`."""
         return self.at_once
+
+    def next_size(self) -> int:
+        """See :class:`Limits`."""
+        return 1
+
+    def started(self, count: int) -> None:
+        """See :class:`Limits`. The size of a request never changes."""
+
+    def ended(self, count: int) -> None:
+        """See :meth:`started`."""
 
     def requests(self) -> int:
         """See :class:`Limits`."""
@@ -235,13 +265,14 @@ class WorkerLoop(Generic[Job, Staged, Result]):
         """Send what is staged, in full requests as long as more jobs are to come."""
         if self._stopped:
             self._cancel()
-        size = self._limits.batch_size
         while self._staged and len(self._in_flight) < self._limits.requests():
+            size = self._limits.next_size()
             if len(self._staged) < size and (self._ready or not self._source_empty):
                 return
             batch = self._next_batch(size)
             future = self._pool.submit(self._worker.send, batch)
             self._in_flight[future] = batch
+            self._limits.started(len(batch))
             future.add_done_callback(self._ended.put)
 
     def _next_batch(self, size: int) -> Sequence[Staged]:
@@ -272,7 +303,10 @@ class WorkerLoop(Generic[Job, Staged, Result]):
         except Empty:
             return []
         done += [self._ended.get_nowait() for _ in range(self._ended.qsize())]
-        return [_landed(self._in_flight.pop(future), future) for future in done]
+        landed = [_landed(self._in_flight.pop(future), future) for future in done]
+        for request in landed:
+            self._limits.ended(len(request.batch))
+        return landed
 
     def _keep_alive(self) -> None:
         now = self._clock.monotonic()

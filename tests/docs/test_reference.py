@@ -84,7 +84,7 @@ def test_every_table_and_field_is_in_the_reference(generate: ModuleType) -> None
         assert f"## `{table.name}`" in tables
         assert all(f"| `{column.name}` |" in tables for column in table.columns)
     assert all(f"extra `{name}`" in generate.connection() for name in EXTRAS)
-    assert "Default 10. 1 to 1000." in generate.connection()
+    assert "while the API takes them. 1 to 1000." in generate.connection()
     assert len(re.findall(r"^## `pme_", generate.dags(), re.MULTILINE)) == len(list((ROOT / "dags").glob("*.py")))
 
 

@@ -31,7 +31,8 @@ def test_the_defaults_are_those_of_the_form() -> None:
     settings = read()
     assert settings.host == "https://api.matterport.com"
     client = settings.client_settings
-    assert (client.batch_size, client.max_concurrency, client.grow_to, client.timeout) == (10, 8, 32, 30.0)
+    assert (client.batch_size, client.max_concurrency, client.timeout) == (10, 8, 30.0)
+    assert (client.largest_batch, client.grow_to) == (25, 32)
     assert settings.extras.requests_per_second is None
     assert settings.extras.ledger_conn_id is None
     assert settings.extras.seal_keys == ()
@@ -43,7 +44,7 @@ def test_what_the_form_sends_is_read() -> None:
     settings = read(extra)
     assert settings.extras.ledger_conn_id is None
     assert [key.reveal() for key in settings.extras.seal_keys] == ["a" * 16, "b" * 16]
-    assert settings.client_settings.batch_size == 25
+    assert (settings.client_settings.batch_size, settings.client_settings.largest_batch) == (25, None)
     assert (settings.client_settings.max_concurrency, settings.client_settings.grow_to) == (16, None)
     assert settings.client_settings.requests_per_second == 2.5
 

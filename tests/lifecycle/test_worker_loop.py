@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pme_airflow.api.batch_size import BatchSize
 from pme_airflow.api.limiter import Limiter
 from pme_airflow.clock import SystemClock
 from pme_airflow.lifecycle import worker_loop
@@ -31,6 +32,15 @@ class Fixed:
     ahead: int = 4
     batch_size: int = 2
     threads: int = 4
+
+    def next_size(self) -> int:
+        return self.batch_size
+
+    def started(self, count: int) -> None:
+        """Nothing is learnt."""
+
+    def ended(self, count: int) -> None:
+        """Nothing is learnt."""
 
     def requests(self) -> int:
         return self.in_flight
@@ -356,19 +366,72 @@ def test_a_loop_can_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_request_limits_stage_as_much_as_is_in_flight_and_half_of_it_at_first() -> None:
-    limits = RequestLimits(Limiter(8, 32, FakeClock()), 10)
-    assert limits.batch_size == 10
+    limits = RequestLimits(Limiter(8, 32, FakeClock()), BatchSize(10))
+    assert limits.next_size() == 10
     assert limits.requests() == 8 + 4 + 1
     assert limits.threads == 32 + 16 + 1
     assert limits.staged(0) == 4 * 10
     assert limits.staged(1) == 13 * 10
-    assert RequestLimits(Limiter(1, 1, FakeClock()), 3).staged(0) == 3
+    assert RequestLimits(Limiter(1, 1, FakeClock()), BatchSize(3)).staged(0) == 3
+
+
+def test_larger_requests_are_fewer_so_that_no_more_links_are_in_flight() -> None:
+    batches = BatchSize(10, 25)
+    limits = RequestLimits(Limiter(32, 32, FakeClock()), batches)
+    assert limits.requests() * 10 == 490
+    for count in (10, 15, 20, 25):
+        batches.accepted(count, 0.1)
+    assert (limits.requests(), limits.next_size(), limits.staged(1)) == (19, 25, 475)
+    assert limits.threads == 49
+
+
+def test_one_request_at_a_time_tries_a_larger_size() -> None:
+    """What is refused for another reason than its size is neither accepted nor refused, and is tried again."""
+    together: list[int] = []
+    smaller = threading.Event()
+
+    class Watching(Recorder):
+        larger = 0
+
+        def send(self, batch: Sequence[int]) -> list[int]:
+            with self._lock:
+                self.larger += len(batch) > 2
+                together.append(self.larger)
+            if len(batch) > 2:
+                assert smaller.wait(timeout=10)
+            else:
+                smaller.set()
+            try:
+                return super().send(batch)
+            finally:
+                with self._lock:
+                    self.larger -= len(batch) > 2
+
+    batches = BatchSize(2, 12)
+    batches.accepted(2, 0.0)
+    worker = Watching(deque(range(60)))
+    with WorkerLoop(worker, RequestLimits(Limiter(4, 4, FakeClock()), batches), FakeClock(), "test") as loop:
+        loop.run()
+    sizes = [len(numbers) for what, numbers in worker.diary if what == "settle"]
+    assert sum(sizes) == 60
+    assert max(together) == 1
+    assert max(sizes) == 7
+    assert sizes.count(7) > 1
+
+
+def test_a_request_larger_than_all_that_may_be_in_flight_is_staged_whole() -> None:
+    batches = BatchSize(2, 12)
+    batches.accepted(2, 0.0)
+    worker = recorder(30)
+    with WorkerLoop(worker, RequestLimits(Limiter(1, 1, FakeClock()), batches), FakeClock(), "test") as loop:
+        loop.run()
+    assert len(worker.settled) == 30
 
 
 @pytest.mark.parametrize(("at_once", "requests"), [(1, 1), (2, 4), (8, 16)])
 def test_slot_limits_claim_no_more_than_is_sent_at_once(at_once: int, requests: int) -> None:
     limits = SlotLimits(at_once)
-    assert (limits.threads, limits.batch_size, limits.requests()) == (at_once, 1, requests)
+    assert (limits.threads, limits.next_size(), limits.requests()) == (at_once, 1, requests)
     assert limits.staged(0) == requests
     assert limits.staged(requests) == 0
     assert limits.staged(1) == requests - 1
