@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import resource
 import socket
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,8 +14,9 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+import urllib3
 
-from pme_airflow.api.bounded import MAX_BODY_BYTES, BoundedHTTPResponse, bound_response
+from pme_airflow.api.bounded import MAX_BODY_BYTES, BoundedHTTPResponse, bound_response, read_body
 from pme_airflow.api.outcomes import Exchange, HttpResponse, NoResponse
 from pme_airflow.api.transport import Transport
 from pme_airflow.secrets import SecretStr
@@ -212,3 +215,60 @@ def test_a_response_that_is_due_is_not_waited_for() -> None:
         bound_response(0.0)
         with pytest.raises(TimeoutError):
             BoundedHTTPResponse(ours).begin()
+
+
+@pytest.mark.parametrize(("timeout", "waits"), [(0.5, 0.5), (None, 60.0)])
+def test_a_read_waits_no_longer_than_the_socket_and_the_bounds_allow(timeout: float | None, waits: float) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(timeout)
+        theirs.sendall(head("Content-Length: 2") + b"{}")
+        bound_response(60.0)
+        response = BoundedHTTPResponse(ours)
+        response.begin()
+        assert 0.0 < (ours.gettimeout() or 0.0) <= waits
+        response.close()
+        assert ours.gettimeout() == timeout
+
+
+@pytest.mark.parametrize(("spare", "is_read"), [(0, True), (-1, False)])
+def test_a_response_may_have_a_mebibyte_of_headers_beside_its_body(spare: int, is_read: bool) -> None:
+    whole = head("Content-Length: 2") + b"{}"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(whole)
+        bound_response(60.0, len(whole) - MEBI + spare)
+        response = BoundedHTTPResponse(ours)
+        if is_read:
+            response.begin()
+            assert response.read() == b"{}"
+        else:
+            with pytest.raises(ConnectionError, match="too long"):
+                response.begin()
+
+
+def test_a_thread_without_bounds_of_its_own_has_those_of_the_api() -> None:
+    found: list[tuple[int, float | None]] = []
+
+    def look() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            reader = BoundedHTTPResponse(ours).fp.raw  # type: ignore[attr-defined]
+            found.append((reader._max_wire, reader._until))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert found == [(3 * MEBI, None)]
+    assert MAX_BODY_BYTES == 2 * MEBI
+
+
+@pytest.mark.parametrize("coding", ["", "gzip"])
+@pytest.mark.parametrize(("size", "is_whole"), [(1000, True), (1001, False)])
+def test_a_body_of_just_the_limit_is_read_whole_also_when_it_is_compressed(
+    coding: str, size: int, is_whole: bool
+) -> None:
+    body = b"x" * size
+    sent = gzip.compress(body) if coding else body
+    raw = urllib3.HTTPResponse(io.BytesIO(sent), headers={"Content-Encoding": coding}, preload_content=False)
+    assert read_body(raw, 1000) == (b"x" * 1000, is_whole)

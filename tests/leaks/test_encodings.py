@@ -85,7 +85,7 @@ def test_punctuation_behind_a_token_is_tried_with_and_without_where_asked_for(ar
 
 
 @pytest.mark.parametrize(
-    "mask", ["REDACTED", "REDACT", "redacted", "********", f"{TOKEN[:12]}...", f"{TOKEN[:12]}****", f"{TOKEN[:12]}…",
+    "mask", ["REDACTED", "REDACT", "redacted", "********", f"{TOKEN[:12]}...", f"{TOKEN[:12]}..", f"{TOKEN[:12]}****", f"{TOKEN[:12]}…",
              "xxxxxxxxxxxx", "XXXXXXXXXXXXXXXX", f"{TOKEN[:12]}•••••", "[REDACTED:abcdef]", "00000000"],
 )  # fmt: skip
 def test_a_mask_is_no_token(mask: str) -> None:
@@ -101,6 +101,37 @@ def test_decodings_begin_with_the_text_itself_and_end_once_nothing_is_left_to_de
     assert list(decodings("plain")) == ["plain"]
     assert list(decodings("a%20b")) == ["a%20b", "a b"]
     assert list(decodings("a%2520b")) == ["a%2520b", "a%20b", "a b"]
+
+
+def test_a_text_is_decoded_four_times() -> None:
+    assert len(list(decodings("a%" + "25" * 9 + "20b"))) == 5
+
+
+def in_base64(text: str, times: int = 1) -> str:
+    for _ in range(times):
+        text = base64.b64encode(text.encode()).decode()
+    return text
+
+
+@pytest.mark.parametrize(("times", "is_found"), [(1, True), (2, True), (3, False)])
+def test_base64_is_decoded_inside_base64(times: int, is_found: bool) -> None:
+    text = in_base64(link(), times)
+    assert (TOKEN in tokens_in(text)) is is_found
+    assert (redact(f"see {text} there") == "see *** there") is is_found
+
+
+@pytest.mark.parametrize("before", range(5))
+def test_base64_is_decoded_wherever_it_begins(before: int) -> None:
+    assert TOKEN in tokens_in("x" * before + in_base64(link()))
+
+
+def test_what_base64_contains_is_decoded() -> None:
+    assert TOKEN in tokens_in(in_base64(quote(link(), safe="")))
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab"])
+def test_hexadecimal_digits_are_masked_wherever_they_begin(before: str) -> None:
+    assert redact(f"see {before}{TOKEN.encode().hex()} there") == "see *** there"
 
 
 @pytest.mark.parametrize(

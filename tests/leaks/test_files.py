@@ -141,3 +141,16 @@ def test_an_unread_part_is_named_without_the_token_in_its_name() -> None:
     shown = str(Unread(f"/data/{TOKEN}.html", "is a device"))
     assert TOKEN not in shown
     assert shown.startswith("/data/")
+
+
+def test_what_is_no_file_needs_a_person(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    path = str(tmp_path / "pipe")
+    assert list(files_under(path)) == [
+        Unread(path, "is a pipe. Pipe it into standard input, and scan -", permanent=True)
+    ]
+    assert not Unread(path, "cannot be read").permanent
+
+
+def test_a_source_is_printed_by_its_path_alone() -> None:
+    assert repr(Source("x", Path(os.devnull).open)) == "Source(path='x')"  # type: ignore[arg-type]
