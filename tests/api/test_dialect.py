@@ -6,6 +6,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 import pytest
 import requests_mock as mocking
@@ -170,6 +171,23 @@ def test_a_client_with_a_deadline_asks_for_nothing_that_the_other_knows() -> Non
 
 
 # ------------------------------------------------------------------------ memory
+
+
+@pytest.mark.parametrize(
+    ("facts", "most"), [({"models_per_token": "20"}, 20), ({"models_per_token": "0"}, None), ({}, None)]
+)
+def test_the_models_of_a_token_are_known_from_another_process(facts: dict[str, str], most: int | None) -> None:
+    store = Store()
+    store.facts = facts
+    assert DialectMemory(store).models_per_token == most
+
+
+def test_another_request_waits_two_seconds_for_the_first() -> None:
+    memory = DialectMemory()
+    with memory.first_alone(), mock.patch.object(memory, "_settled", wraps=memory._settled) as settled:
+        settled.wait.return_value = False
+        with memory.first_alone():
+            settled.wait.assert_called_once_with(2.0)
 
 
 def test_what_was_refused_is_kept_for_the_next_process_once_the_rest_was_executed() -> None:

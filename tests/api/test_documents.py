@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pme_airflow.api.dialect import Dialect, MutationNames
-from pme_airflow.api.documents import mint_document, models_document, revoke_document
+from pme_airflow.api.documents import Document, mint_document, models_document, revoke_document
 from pme_airflow.api.messages import MintRequest
 from pme_airflow.durations import Validity
 from pme_airflow.errors import PMEInputError
@@ -64,3 +64,19 @@ def test_no_document_shows_itself() -> None:
     document = mint_document([MintRequest("yyHDFKzPzvN", Validity(60))], "id", SecretStr("s3cret"), Dialect())
     assert "s3cret" not in repr(document)
     assert "s3cret" not in str(document.text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "field"),
+    [
+        ("query {\n  link\n}", 2, 3, "link"),
+        ("query {\n  link\n}", 1, 1, None),
+        ("query {\n  link\n}", 1, 7, None),
+        ("query {\n  link\n}", 2, 0, None),
+        ("query {\n  link\n}", 4, 1, None),
+        ("link", 1, 1, "link"),
+        ("link", 0, 1, None),
+    ],
+)
+def test_an_optional_field_is_found_by_its_place(text: str, line: int, column: int, field: str | None) -> None:
+    assert Document(SecretStr(text), ("a0",)).field_at(line, column) == field

@@ -46,3 +46,7 @@ def test_a_partial_report_has_what_was_read() -> None:
     error = PartialReportError("findings: 1 line is broken.", FIRST)
     assert error.findings is FIRST
     assert error.permanent
+
+
+def test_a_report_without_secrets_has_none_unread() -> None:
+    assert Findings("gitleaks", 3) == Findings("gitleaks", 3, (), frozenset(), 0)

@@ -97,3 +97,14 @@ def test_encoded_forms_hold_each_base64_offset_in_both_alphabets() -> None:
         whole = base64.b64encode(b"x" * shift + token.encode() + b"yy")
         assert any(form in whole for form in forms if form != token.encode())
     assert any(b"-" in form or b"_" in form for form in forms)
+
+
+def test_a_token_is_written_in_each_form_of_at_least_four_bytes() -> None:
+    assert list(encoded_forms("ab~?")) == [
+        b"ab~?", b"%61%62%7E%3F", b"%61%62%7e%3f", b"61627e3f", b"61627E3F", b"YWJ+", b"YWJ-", b"hYn4/", b"hYn4_",
+    ]  # fmt: skip
+    assert list(encoded_forms("ab"))[5:] == []
+
+
+def test_a_token_at_the_start_is_found() -> None:
+    assert starts(TOKEN.encode()) == [0]
