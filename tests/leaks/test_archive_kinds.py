@@ -12,7 +12,7 @@ import zlib
 
 import pytest
 
-from pme_airflow.leaks.archive_kinds import Compressed, Tar, Unopened, Xz, Zip, kind_of
+from pme_airflow.leaks.archive_kinds import _BY_MAGIC, Compressed, Tar, Unopened, Xz, Zip, kind_of
 
 
 def zip_of(names: list[str]) -> bytes:
@@ -62,6 +62,14 @@ def test_kinds_that_are_opened(head: bytes, kind: type) -> None:
 )
 def test_kinds_that_are_not_opened_are_named_with_advice(head: bytes) -> None:
     kind = kind_of(head + b"\0" * 100)
+    assert isinstance(kind, Unopened)
+    assert kind.name.startswith("is ")
+    assert "scan" in kind.advice.lower()
+
+
+@pytest.mark.parametrize("magic", [magic for magic, kind in _BY_MAGIC if isinstance(kind, Unopened)], ids=repr)
+def test_every_kind_that_is_not_opened_has_a_name_and_advice(magic: bytes) -> None:
+    kind = kind_of(magic + b"\0" * 100)
     assert isinstance(kind, Unopened)
     assert kind.name.startswith("is ")
     assert "scan" in kind.advice.lower()
