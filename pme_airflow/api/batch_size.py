@@ -11,6 +11,8 @@ _STEP = 5
 #: A larger request must be answered in so many seconds, the wait for its turn included: a server executes mutations one
 #: after the other, and a request that times out leaves as many tokens unaccounted for as it holds mutations.
 _QUICK_SECONDS = 2.0
+#: A size that was taken is given up where a response takes so long later: a third of the default timeout.
+_SLOW_SECONDS = 10.0
 
 
 class BatchSize:
@@ -53,6 +55,8 @@ class BatchSize:
         with self._lock:
             if count <= self._taken:
                 self._is_growing = self._is_growing or self._taken < self._largest
+                if seconds > _SLOW_SECONDS:
+                    self._shrink_from(count)
                 return
             self._is_trying = False
             if seconds <= _QUICK_SECONDS and count <= self._largest:
@@ -68,11 +72,13 @@ class BatchSize:
     def refused(self, count: int) -> None:
         """Note that a request was refused, lost or executed in part; those of the first size are not made smaller."""
         with self._lock:
-            if count > self._taken:
-                self._stop()
-            elif count > self.first:
-                self._taken = self.first
-                self._stop()
+            self._shrink_from(count)
+
+    def _shrink_from(self, count: int) -> None:
+        if self.first < count <= self._taken:
+            self._taken = self.first
+        if count > self.first:
+            self._stop()
 
     def _stop(self) -> None:
         self._is_trying = self._is_growing = False

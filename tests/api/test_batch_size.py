@@ -83,7 +83,17 @@ def test_a_refusal_of_the_first_size_or_less_changes_nothing(count: int) -> None
     assert (size.taken, size.next()) == (15, 20)
 
 
-def test_a_slow_request_of_a_size_that_was_taken_changes_nothing() -> None:
+@pytest.mark.parametrize(("seconds", "taken"), [(10.0, 20), (10.1, 10)])
+def test_a_size_that_was_taken_is_given_up_where_it_becomes_slow(seconds: float, taken: int) -> None:
+    size = BatchSize(10, 25)
+    for count in (10, 15, 20):
+        size.accepted(count, 0.1)
+    size.accepted(20, seconds)
+    assert size.taken == taken
+    assert size.next() == taken + (5 if taken == 20 else 0)
+
+
+def test_a_slow_request_of_the_first_size_changes_nothing() -> None:
     size = BatchSize(10, 25)
     size.accepted(10, 60)
     assert (size.taken, size.next()) == (10, 15)
