@@ -74,3 +74,11 @@ def test_a_slot_that_is_to_go_is_not_listed_and_a_dark_one_has_no_button() -> No
     assert "accessory" not in block
     assert "no link at the moment" in block["text"]["text"]
     assert pages(gone) == []
+
+
+def test_a_message_is_sent_again_if_one_of_its_spaces_is_not_recorded_with_it() -> None:
+    digest = pages(slot("M1", "a"), slot("M2", "b"))[0].digest
+    assert len(digest) == 24
+    known, unknown = slot("M1", "a", changed=False, digest=digest), slot("M2", "b", changed=False)
+    assert pages(known, slot("M2", "b", changed=False, digest=digest))[0].is_shown_in(HERE)
+    assert not pages(known, unknown)[0].is_shown_in(HERE)
