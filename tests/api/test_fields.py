@@ -9,10 +9,13 @@ import pytest
 from pme_airflow.api.fields import (
     checked_application,
     checked_link,
+    checked_model,
     checked_text,
     checked_token,
     checked_valid_until,
+    showcase_of,
 )
+from pme_airflow.api.messages import Model
 from pme_airflow.embed_links import link_of
 from pme_airflow.secrets import AccessToken
 
@@ -136,6 +139,7 @@ def test_an_application_that_is_no_plain_word_is_showcase(value: object) -> None
         ("family \U0001f468\u200d\U0001f469\u200d\U0001f467", "family \U0001f468\u200d\U0001f469\u200d\U0001f467"),
         ("ünï 日本 [gallery] <b>", "ünï 日本 [gallery] <b>"),
         ("x" * 1000, "x" * 255),
+        ("\n" * 1016 + "late", "late"),
         ("\n" * 1020 + "late", ""),
         (None, ""),
         (5, ""),
@@ -180,3 +184,27 @@ def test_a_name_is_one_line_of_visible_text(value: object, text: str) -> None:
 def test_an_end_is_read_where_it_is_a_time_of_the_next_day(value: object, end: timedelta | None) -> None:
     found = checked_valid_until(value, NOW)
     assert found == (None if end is None else NOW + end)
+
+
+@pytest.mark.parametrize("raw", [None, "Model000000", ["Model000000"], {}, {"id": 5}, {"id": "../escaped"}])
+def test_what_has_no_model_id_is_no_model(raw: object) -> None:
+    assert checked_model(raw) is None
+
+
+def test_a_model_has_the_texts_that_the_api_gives_cut_and_cleaned() -> None:
+    raw = {"id": "Model000000", "name": "n" * 256, "state": "s" * 65, "accessVisibility": "v" * 65, "visibility": "old"}
+    assert checked_model(raw) == Model("Model000000", "n" * 255, "s" * 64, "v" * 64)
+    assert checked_model({"id": "Model000000", "visibility": "old"}) == Model("Model000000", visibility="old")
+    assert Model("Model000000") == Model("Model000000", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("api", "showcase"),
+    [
+        (VENDOR, "https://my.matterport.com/show"),
+        ("http://127.0.0.1:8799/", "http://127.0.0.1:8799/show"),
+        ("no address", "https://my.matterport.com/show"),
+    ],
+)
+def test_the_showcase_of_an_api_on_this_machine_is_its_own(api: str, showcase: str) -> None:
+    assert showcase_of(api) == showcase
