@@ -127,8 +127,10 @@ def _wait(timestamp: datetime | None, now: datetime, longest: timedelta) -> time
 
 def lock_free(tx: WriteTransaction, where: ColumnElement[bool], order: Sequence[Any], limit: int) -> list[LinkRow]:
     """Lock rows that nobody else is writing now; the others are skipped, so that two sweeps share the work."""
-    chosen = query().where(where).order_by(*order).limit(limit).with_for_update(skip_locked=True)
-    return fetch(tx, chosen)
+    if tx.dialect == "sqlite":  # one writer at a time; it sorts whole rows unless it is to sort their numbers
+        chosen = select(links.c.seq).where(where).order_by(*order).limit(limit).subquery()
+        return fetch(tx, query().join_from(links, chosen, links.c.seq == chosen.c.seq).order_by(*order))
+    return fetch(tx, query().where(where).order_by(*order).limit(limit).with_for_update(skip_locked=True))
 
 
 def extend(tx: WriteTransaction) -> None:
