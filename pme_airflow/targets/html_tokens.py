@@ -67,6 +67,15 @@ class Tag(Token):
         found = ((m[1].lower(), m[2] or m[3] or m[4] or "") for m in _ATTRIBUTE.finditer(inner))
         return {name: attribute_value(value) for name, value in found}
 
+    def without(self, name: str) -> str:
+        """Return the tag's source without an attribute, however often it has it."""
+        pieces, position = [], 0
+        for match in _ATTRIBUTE.finditer(self.source, 1 + len(self.name), len(self.source) - 1):
+            if match[1].lower() == name:
+                pieces.append(self.source[position : match.start()].rstrip())
+                position = match.end()
+        return "".join([*pieces, self.source[position:]])
+
 
 class _Reader:
     """Reads one stretch of a text in linear time: what was not found behind a position is not searched for again."""

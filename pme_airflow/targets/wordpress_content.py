@@ -8,12 +8,11 @@ WordPress from making paragraphs of all other text.
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Callable, Sequence
 
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.base import ShownLink
-from pme_airflow.targets.html_tokens import Tag, is_visible, open_elements
+from pme_airflow.targets.html_tokens import is_visible, open_elements
 from pme_airflow.targets.shown_tokens import tokens_of
 from pme_airflow.targets.wordpress_blocks import Block, enclosing, has_blocks, level_of
 from pme_airflow.targets.wordpress_embeds import Unit
@@ -28,7 +27,6 @@ _RAW = frozenset({"freeform", "html"})
 _MAX_EMBEDS = 10
 #: How many removals one change may take: removing an embed may reveal another one that contained it.
 _MAX_REMOVALS = 40
-_ID = re.compile(r"\sid\s{0,9}=\s{0,9}(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+)", re.IGNORECASE)
 _BREAKS = ("<br>", "<br/>", "<br />")
 
 
@@ -226,7 +224,7 @@ def _split(content: str, paragraph: Block, unit: Unit, block: str) -> str:
         ends = "".join(f"</{tag.name}>" for tag in reversed(opened))
         parts.insert(0, f"{opener}{_without_break_behind(before)}{ends}\n{closer}")
     if is_visible(after):
-        starts = "".join(_without_id(tag) for tag in opened)
+        starts = "".join(tag.without("id") for tag in opened)  # an id may stand once on a page
         parts.append(f"{opener}\n{starts}{_without_break_before(after)}{closer}")
     return "\n\n".join(parts)
 
@@ -242,11 +240,6 @@ def _without_break_before(text: str) -> str:
     stripped = text.lstrip()
     found = next((tag for tag in _BREAKS if stripped.startswith(tag)), None)
     return stripped.removeprefix(found) if found else text
-
-
-def _without_id(tag: Tag) -> str:
-    """Return a start tag without its id, which may stand on a page only once."""
-    return _ID.sub("", tag.source, count=1)
 
 
 def _as_html(content: str, leaf: Block, unit: Unit, block: str) -> str:

@@ -227,6 +227,9 @@ def test_another_embed_is_removed_with_its_own_block_alone() -> None:
         ('<p ID = "a">', "<p>"),
         ("""<p id="a" title=' id="a"'>""", """<p title=' id="a"'>"""),
         ('<p data-id="a">', '<p data-id="a">'),
+        ("""<p title=' id="a"' id="a" lang="en">""", """<p title=' id="a"' lang="en">"""),
+        ('<p id="a" class="r" ID=b>', '<p class="r">'),
+        ("<p id>", "<p>"),
     ],
 )
 def test_an_id_stays_with_the_first_part_of_a_paragraph(tag: str, second: str) -> None:
