@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
+from pme_airflow.api.batch_size import BatchSize
 from pme_airflow.api.client import ClientSettings, limiter_of
 from pme_airflow.api.messages import EmbedLink, MintRequest
 from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, NotRevoked, Revoked, RevokeVerdict, Unknown
@@ -96,6 +97,7 @@ class VirtualClient:
     def __init__(self, sim: Surroundings, connection: Connection, clock: Clock) -> None:
         self.client_id = connection.client_id
         self.settings = ClientSettings(batch_size=25, max_concurrency=1)
+        self.batch_size = BatchSize(self.settings.batch_size)
         self.limiter = limiter_of(self.settings, clock)
         self.server_clock = ServerClock(clock)
         self.models_per_token = None
