@@ -55,13 +55,13 @@ def login(view: LedgerView, monkeypatch: pytest.MonkeyPatch) -> Login:
     monkeypatch.setattr(DagModel, "get_team_name", lambda _dag_id: None)
     monkeypatch.setattr(sources, "view_of", lambda _hook, _placements: view)
     monkeypatch.setattr(reading, "dag_health", reading.DagHealth)
-    app = create_app(Sources(["pme_default"]))
+    app, auth_manager = create_app(Sources(["pme_default"])), create_auth_manager()
 
     def as_role(role: str) -> TestClient:
         client = TestClient(app, raise_server_exceptions=False)
         if role != "nobody":
             user = SimpleAuthManagerUser(username=role, role=role)
-            client.headers["Authorization"] = f"Bearer {create_auth_manager().generate_jwt(user)}"
+            client.headers["Authorization"] = f"Bearer {auth_manager.generate_jwt(user)}"
         return client
 
     return as_role
