@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import time
@@ -339,3 +340,14 @@ def test_a_repository_of_many_broken_objects_is_given_up(
     lines = unread_of(repository)
     assert sum("git cannot read it whole" in line for line in lines) == 2
     assert any(line.startswith(f"{repository.path}/.git: has over 2 objects") for line in lines), lines
+
+
+@pytest.mark.parametrize(("size", "whole"), [(5, True), (6, False)])
+def test_an_object_that_git_cuts_off_is_not_taken_for_a_whole_one(size: int, whole: bool) -> None:
+    data = git_history._ObjectStream(io.BytesIO(b"12345"), size)
+    if whole:
+        with git_history._open(data, size) as stream:
+            assert stream.read() == b"12345"
+    else:
+        with pytest.raises(EOFError):
+            git_history._open(data, size)

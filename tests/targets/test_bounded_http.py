@@ -205,3 +205,14 @@ def test_response_that_was_read_before_is_left_as_it_is() -> None:
     response._content = b"whole"
     assert read_response(response)
     assert response.content == b"whole"
+
+
+def test_a_response_in_an_encoding_that_was_not_asked_for_gives_its_connection_back(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[requests.Response] = []
+    monkeypatch.setattr(requests.Response, "close", lambda response: closed.append(response))
+    server.reply = lambda request: Reply(body=b"x", headers={"Content-Encoding": "br"})
+    with pytest.raises(SlotError, match="Content-Encoding"):
+        read_response(requests.get(server.address, stream=True, timeout=10))
+    assert len(closed) == 1

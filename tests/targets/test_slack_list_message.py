@@ -82,3 +82,13 @@ def test_a_message_is_sent_again_if_one_of_its_spaces_is_not_recorded_with_it() 
     known, unknown = slot("M1", "a", changed=False, digest=digest), slot("M2", "b", changed=False)
     assert pages(known, slot("M2", "b", changed=False, digest=digest))[0].is_shown_in(HERE)
     assert not pages(known, unknown)[0].is_shown_in(HERE)
+
+
+def test_a_space_without_a_link_is_sorted_by_the_name_it_was_shown_with_and_else_by_its_model() -> None:
+    shown = [
+        DocumentSlot("intranet/M1", "M1", None, {"name": "c"}, False),
+        DocumentSlot("intranet/M2", "M2", None, {"name": "A"}, False),
+        DocumentSlot("intranet/b", "b", None, {}, False),
+    ]
+    (page,) = pages(*shown)
+    assert [entry.model_id for entry in page.slots] == ["M2", "b", "M1"]
