@@ -91,7 +91,7 @@ class RequestLimits:
 
     def staged(self, in_flight: int) -> int:
         """See :class:`Limits`. Half of it at first, since nothing is sent until the first jobs are recorded."""
-        requests = self.requests() if in_flight else max(1, self.limiter.at_once // 2)
+        requests = self.requests() if in_flight else self.limiter.at_once // 2
         return max(requests * self.batches.taken, self.batches.next())
 
 

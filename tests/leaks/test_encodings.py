@@ -228,3 +228,8 @@ def test_a_token_is_masked_in_every_encoding(encoding: str) -> None:
     assert TOKEN not in "".join(decodings(masked))
     assert TokenMatcher([AccessToken(TOKEN)]).find(masked.encode()) == []
     assert masked.startswith("before")
+
+
+@pytest.mark.parametrize(("token", "found"), [("a1b2c3d", []), ("a1b2c3d4", ["a1b2c3d4"])])
+def test_a_token_has_eight_characters_at_least(token: str, found: list[str]) -> None:
+    assert tokens_in(f"?auth=Bearer+{token}&x=1") == found

@@ -94,3 +94,14 @@ def test_a_command_is_named_for_who_runs_it_and_where(monkeypatch: pytest.Monkey
 
         monkeypatch.setattr("getpass.getuser", nobody)
         assert RunContext.of_command("sweep").run.startswith("cli/unknown@host/sweep/")
+
+
+def test_a_task_key_is_that_of_the_dag_run_and_the_task_and_a_commands_that_of_its_run() -> None:
+    other_instance, other_run = (
+        RunContext.of_task("dag", "run", "mint", 4),
+        RunContext.of_task("dag", "later", "mint", 3),
+    )
+    assert TASK.task_key == other_instance.task_key != other_run.task_key
+    assert TASK.is_same_task(other_instance.task_key)
+    assert RunContext("bench").task_key == RunContext("bench").task_key != RunContext("other").task_key
+    assert len(TASK.task_key) == 64

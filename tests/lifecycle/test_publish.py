@@ -346,3 +346,14 @@ def test_a_long_publication_logs_how_far_it_is(
     with caplog.at_level(logging.INFO):
         publish(replace(services, clock=clock), "monday", shelf, items)
     assert "publishing: 1, 0 a second." in [record.message for record in caplog.records]
+
+
+def test_a_target_that_cannot_say_where_a_model_is_shown_fails_for_that_model(shared_services: Services) -> None:
+    class Broken(Shelf):
+        def slots(self, item: Any) -> Sequence[str]:
+            raise KeyError("page")
+
+    (model_id,) = SHARED_MODELS[:1]
+    result = publish(shared_services, "monday", Broken(), mint(shared_services, "monday", [model_id]).items)
+    (failure,) = result.failed
+    assert (failure["slot"], failure["model_id"]) == ("?", model_id)

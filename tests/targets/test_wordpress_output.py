@@ -34,6 +34,8 @@ def encoded(text: str) -> str:
         (f'<div data-iframe="{quote(encoded(SHOWN), safe="")}"></div>', Output.REWRITTEN),
         (f'<div data-x="{encoded(quote(SHOWN))}"></div>', Output.REWRITTEN),
         (f"<script>var x = {json.dumps(SHOWN)}</script>", Output.SHOWN),
+        (f'<div data-x="{quote(quote(NEW[:12]) + "%6E" + NEW[13:])}"></div>', Output.HIDDEN),
+        (f'<div data-x="auth={NEW[:12]}%6E{NEW[13:]}"></div>', Output.REWRITTEN),
         (f'<a class="facade" data-space="{MODEL}"><img></a>', Output.REWRITTEN),
         (f"<!-- pme:{MODEL} --><div class='placeholder'></div><!-- /pme:{MODEL} -->", Output.REWRITTEN),
         (STALE, Output.STALE),

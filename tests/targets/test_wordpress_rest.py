@@ -362,3 +362,10 @@ def test_code_that_repeats_a_token_is_masked() -> None:
 @pytest.mark.parametrize("links", [1, "x", [], True, [1]])
 def test_links_of_another_type_are_none(links: object) -> None:
     assert not filters_iframes({"_links": links})
+
+
+def test_a_choice_of_responses_is_no_success() -> None:
+    site = FakeWordPress(p1="text")
+    site.faults.append(lambda asked: response(300, "{}"))
+    with pytest.raises(SlotError, match="HTTP 300"):
+        api_of(site).page("pages/1")
