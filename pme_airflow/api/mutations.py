@@ -54,7 +54,7 @@ class Mutations:
     def mint(self, requests: Sequence[MintRequest]) -> list[MintVerdict]:
         """Mint links and tokens. See :meth:`.client.PMEClient.mint`."""
         if not self.takes_batches and len(requests) > 1:
-            return self._mint_singly(requests)
+            return self._mint_parts(requests, 1)
         named = not all(request.models for request in requests)
         begun = self._clock.monotonic()
         try:
@@ -69,22 +69,18 @@ class Mutations:
             self._note_executed(begun, len(verdicts), all(map(_is_final, verdicts)))
             return verdicts
         if refusal.kind is RefusalKind.SPLIT_BATCH:
-            return self._mint_parts(requests)
+            size = self._part_after_refusal(len(requests))
+            verdicts = self._mint_parts(requests, size)
+            if size == 1:
+                self.takes_batches = any(isinstance(verdict, NotMade) for verdict in verdicts)
+            return verdicts
         return [NotMade(refusal.error, not refusal.error.permanent, refusal.retry_after) for _ in requests]
 
     def _mint_document(self, requests: Sequence[MintRequest], dialect: Dialect) -> Document:
         return mint_document(requests, self._client_id, self._secret, dialect)
 
-    def _mint_parts(self, requests: Sequence[MintRequest]) -> list[MintVerdict]:
-        size = self._part_after_refusal(len(requests))
-        if size > 1:
-            return [v for at in range(0, len(requests), size) for v in self.mint(requests[at : at + size])]
-        verdicts = self._mint_singly(requests)
-        self.takes_batches = any(isinstance(verdict, NotMade) for verdict in verdicts)
-        return verdicts
-
-    def _mint_singly(self, requests: Sequence[MintRequest]) -> list[MintVerdict]:
-        return [verdict for request in requests for verdict in self.mint([request])]
+    def _mint_parts(self, requests: Sequence[MintRequest], size: int) -> list[MintVerdict]:
+        return [v for at in range(0, len(requests), size) for v in self.mint(requests[at : at + size])]
 
     def revoke(self, tokens: Sequence[AccessToken]) -> list[RevokeVerdict]:
         """Revoke tokens. See :meth:`.client.PMEClient.revoke`."""

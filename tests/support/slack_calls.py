@@ -10,6 +10,7 @@ from slack_sdk.errors import SlackApiError
 
 from pme_airflow.dev.playground.channel import Channel
 from pme_airflow.targets.slack_client import SlackApi, SlackRefusal
+from tests.support.answers import Answers
 
 
 class Response(dict[str, Any]):
@@ -20,25 +21,15 @@ class Response(dict[str, Any]):
         self.headers = dict(headers or {})
 
 
-class ScriptedApi:
-    """Answers each call of a method with the next of the method's answers, and with the last one from then on.
-
-    :param answers: by method: responses, and errors to raise.
-    :ivar calls: the calls, each with its arguments.
-    """
+class ScriptedApi(Answers):
+    """Slack's API with scripted answers: responses, and errors to raise, by method."""
 
     def __init__(self, **answers: Any) -> None:
-        self._answers = {name: list(some) if isinstance(some, list) else [some] for name, some in answers.items()}
-        self.calls: list[tuple[str, dict[str, Any]]] = []
+        super().__init__(answers)
 
     def call(self, method: str, **arguments: Any) -> Any:
         """Answer as :meth:`SlackApi.call` does."""
-        self.calls.append((method, arguments))
-        answers = self._answers[method]
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        return self.answer(method, arguments)
 
     @property
     def api(self) -> SlackApi:

@@ -14,6 +14,7 @@ from pme_airflow.checks import CheckResult, Verdict
 from pme_airflow.errors import SlotError
 from pme_airflow.targets import s3_files
 from pme_airflow.targets.s3_files import S3Files
+from tests.support.answers import Answers
 
 KEY = "out/m/link.json"
 NEW = {"VersionId": "v9"}
@@ -41,25 +42,16 @@ class Body:
         return piece
 
 
-class Store:
-    """Answers each call of a method with the next of its answers, and with the last one from then on.
-
-    :ivar calls: each call, with its arguments but for the bucket.
-    """
+class Store(Answers):
+    """S3 with scripted answers; ``calls`` leave out the bucket."""
 
     def __init__(self, **answers: Any) -> None:
         self.loop = asyn.get_loop()
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-        self._answers = {name: list(some) if isinstance(some, list) else [some] for name, some in answers.items()}
+        super().__init__(answers)
 
     async def _call_s3(self, method: str, *, Bucket: str, **arguments: Any) -> Any:  # noqa: N803
         assert Bucket == "tours"
-        self.calls.append((method, arguments))
-        answers = self._answers[method]
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        return self.answer(method, arguments)
 
     def named(self, method: str) -> list[dict[str, Any]]:
         return [arguments for name, arguments in self.calls if name == method]
