@@ -31,7 +31,7 @@ _TAKE_ALL = (None, "UTF8", "SQL_ASCII")
 
 def sqlite_engine(path: Path) -> Engine:
     """Return an engine over an SQLite file that several processes write; the file is made by the first connection."""
-    return tuned(create_engine(f"sqlite:///{path}", hide_parameters=True))
+    return tuned(create_engine(f"sqlite:///{path}"))
 
 
 def sqlite_path(engine: Engine) -> Path | None:

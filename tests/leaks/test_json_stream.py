@@ -70,8 +70,9 @@ def test_elements_across_the_steps_of_reading_are_whole(size: int) -> None:
     assert elements(json.dumps(values, ensure_ascii=False)) == values
 
 
-def test_numbers_across_the_steps_of_reading_are_whole() -> None:
-    values = [{"n": 1234567890}] * 200_000
+@pytest.mark.parametrize("number", [{"n": 1234567890}, 1234567890])
+def test_numbers_across_the_steps_of_reading_are_whole(number: Any) -> None:
+    values = [{}, *[number] * 200_000]
     assert elements(json.dumps(values)) == values
 
 

@@ -231,7 +231,21 @@ def test_a_mutant_is_undecided_where_the_budget_leaves_out_a_test() -> None:
     assert result(10) == "survived"
     assert asked == ["tests/a/test_b.py::test_it", "tests/a/test_c.py::test_it", "tests/test_other.py::test_it"]
     assert result(9) == "undecided"
-    assert asked == ["tests/a/test_b.py::test_it", "tests/test_other.py::test_it"]
+    assert asked == ["tests/a/test_b.py::test_it", "tests/a/test_c.py::test_it"]
+
+
+def test_tests_that_failed_without_a_change_are_measured_again(toy: Path) -> None:
+    ready, flaky = toy / "ready", toy / "tests" / "test_flaky.py"
+    flaky.write_text(f"from pathlib import Path\n\n\ndef test_it():\n    assert Path({str(ready)!r}).exists()\n")
+
+    def outcome() -> str:
+        assert trial(toy, "toy/__init__.py:16", "-n", "1", "--threshold", "0") == 0
+        kept = json.loads((toy / runner.CACHE).read_text())["files"]["tests/test_flaky.py"]
+        return str(kept["tests"]["tests/test_flaky.py::test_it"]["outcome"])
+
+    assert outcome() == "failed"
+    ready.touch()
+    assert outcome() == "passed"
 
 
 def test_a_test_file_is_measured_again_when_what_it_imports_from_the_tests_changes(toy: Path) -> None:

@@ -172,6 +172,30 @@ def test_a_cache_that_gives_visitors_an_old_link_is_noticed() -> None:
     site.target().read_back(SLOT, link(), done.details)
 
 
+def test_a_cached_page_that_shows_visitors_a_link_is_noticed_and_tried_again() -> None:
+    site, _ = with_plugin()
+    target = site.target()
+    done = target.put(SLOT, link(), {})
+    site.render = lambda raw: f'<iframe src="https://my.matterport.com/show?m={MODEL}&auth=Bearer+{"b" * 25}"></iframe>'
+    with pytest.raises(SlotError, match="visitors are still shown one: empty the page cache") as caught:
+        target.read_back(SLOT, link(), done.details)
+    assert not caught.value.permanent
+
+
+def test_a_page_that_lost_its_space_and_a_plugin_that_lost_its_link_are_noticed_and_tried_again() -> None:
+    site, plugin = with_plugin()
+    target = site.target()
+    done = target.put(SLOT, link(), {})
+    site.pages["pages/1"].edit("")
+    with pytest.raises(SlotError, match="the page does not hold the space") as page:
+        target.read_back(SLOT, link(), done.details)
+    plugin.links.clear()
+    with pytest.raises(SlotError, match="the plugin does not hold the link") as lost:
+        target.read_back(SLOT, link(), done.details)
+    assert not page.value.permanent
+    assert not lost.value.permanent
+
+
 def test_visitors_that_a_firewall_refuses_are_noticed() -> None:
     site, _ = with_plugin()
     target = site.target()

@@ -137,6 +137,7 @@ def test_children_are_the_blocks_in_a_block_except_those_in_a_unit() -> None:
         (f"<!-- wp:html -->x<!-- /wp:html -->\n[pme model={MODEL}]", False),
         (f"<!-- wp:html -->x<!-- /wp:html -->\n{place('x', OTHER)}\n[pme model={MODEL}]", False),
         (f"<!-- wp:html -->x<!-- /wp:html --><p>a [pme model={MODEL}]</p>", True),
+        (f"<!-- wp:html --><p>x<!-- /wp:html -->[pme model={MODEL}]", False),
     ],
 )
 def test_a_block_would_break_text_only_where_there_is_text_around(content: str, expected: bool) -> None:

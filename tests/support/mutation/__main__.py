@@ -105,14 +105,14 @@ def attempt(
 ) -> Outcome:
     """Run the tests that execute a mutant until one fails: the nearest to the module first.
 
-    :param budget: how many seconds, as measured, the tests outside the module's own test file may take; the slowest are
-        left out.
+    :param budget: how many seconds, as measured, the tests outside the module's own test file may take: those of its
+        folder first, the fastest of them first.
     """
     tests = coverage.tests_for(mutant)
     if not tests:
         return Outcome(mutant, "not executed")
     own, *others = nearest_first(tests, mutant.path)
-    affordable = within(budget, [test for some in others for test in some], coverage)
+    affordable = within(budget, others, coverage)
     for some in (own, *([test for test in some if test in affordable] for some in others)):
         outcome = attempt_with(some, source, mutant, coverage, worker, grace) if some else None
         if outcome is not None:
@@ -131,11 +131,11 @@ def nearest_first(tests: list[str], path: str) -> list[list[str]]:
     return [*found, left]
 
 
-def within(budget: float, tests: list[str], coverage: CoverageMap) -> set[str]:
-    """Return the fastest tests that take no longer than the budget together."""
-    fastest = sorted(tests, key=lambda test: coverage.seconds[test])
-    spent = accumulate(coverage.seconds[test] for test in fastest)
-    return {test for test, total in zip(fastest, spent, strict=True) if total <= budget}
+def within(budget: float, groups: list[list[str]], coverage: CoverageMap) -> set[str]:
+    """Return the tests that take no longer than the budget together: the first group first, its fastest first."""
+    ordered = [test for group in groups for test in sorted(group, key=lambda test: coverage.seconds[test])]
+    spent = accumulate(coverage.seconds[test] for test in ordered)
+    return {test for test, total in zip(ordered, spent, strict=True) if total <= budget}
 
 
 def attempt_with(

@@ -103,7 +103,7 @@ def measure(
     """Measure what each test file executes, or read it where nothing has changed since it was measured.
 
     A test file is measured again when it changes, or a module that it imports of the package or of the tests, or a
-    ``conftest.py`` above it.
+    ``conftest.py`` above it; and where one of its tests failed, which may have been for want of time.
 
     :param kept: the file that what was measured is kept in.
     """
@@ -137,7 +137,7 @@ def measure(
 
 def _is_measured(root: Path, package: str, file: str, entry: dict[str, Any] | None) -> bool:
     """Return whether neither a test file nor the modules that it imports have changed since it was measured."""
-    if entry is None:
+    if entry is None or any(test["outcome"] == "failed" for test in entry["tests"].values()):
         return False
     return entry["digest"] == _digest(root, _sources(root, package, file, entry["imports"]))
 
