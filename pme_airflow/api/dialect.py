@@ -16,19 +16,7 @@ __all__ = ["OPTIONAL_FIELDS", "SHARED_MINT", "Dialect", "DialectMemory", "FactSt
 #: The mutation that makes one token for several models. It is a beta, so it may be missing or go away.
 SHARED_MINT = "createPrivateModelEmbedToken"
 #: Fields that every caller can do without. A query that the API refuses for one of them is sent again without it.
-OPTIONAL_FIELDS = frozenset(
-    {
-        "accessVisibility",
-        "application",
-        "link",
-        "name",
-        "state",
-        "totalResults",
-        "validUntil",
-        "visibility",
-        SHARED_MINT,
-    }
-)
+OPTIONAL_FIELDS = frozenset({"application", "link", "name", "state", "validUntil", SHARED_MINT})
 _REFUSED = "refused_field:"
 _MODELS_PER_TOKEN = "models_per_token"
 #: How long a caller waits for the first request of its kind, in seconds.
@@ -70,14 +58,9 @@ class Dialect:
         """Whether the API is not known to lack the mutation for tokens of several models."""
         return SHARED_MINT not in self.refused
 
-    def select(self, *fields: str | tuple[str, ...]) -> str:
-        """Return a selection of those fields that the API has.
-
-        :param fields: names, or several names of the same field, of which the first that the API has is selected.
-        """
-        spellings = [(field,) if isinstance(field, str) else field for field in fields]
-        offered = [next((name for name in names if name not in self.refused), None) for names in spellings]
-        return " ".join(filter(None, offered))
+    def select(self, *fields: str) -> str:
+        """Return a selection of those fields that the API has."""
+        return " ".join(name for name in fields if name not in self.refused)
 
 
 class FactStore(Protocol):

@@ -144,7 +144,7 @@ def models_document(query: str, page_size: int, offset: str | int | None, dialec
     """
     where = "" if offset is None else f", offset: {offset if isinstance(offset, int) else _printed(offset)}"
     arguments = f"query: {_literal(query, 'query')}, pageSize: {page_size}{where}"
-    wanted = dialect.select("id", "name", "state", ("accessVisibility", "visibility"))
+    wanted = dialect.select("id", "name", "state")
     text = f"query {{\n  models({arguments}) {{ results {{ {wanted} }} nextOffset }}\n}}"
     return Document(SecretStr(text), ("models",), _optional(wanted))
 

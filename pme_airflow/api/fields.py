@@ -129,7 +129,4 @@ def checked_model(raw: object) -> Model | None:
     model_id = raw.get("id") if isinstance(raw, dict) else None
     if not isinstance(raw, dict) or not isinstance(model_id, str) or not is_model_id(model_id):
         return None
-    visibility = raw.get("accessVisibility") or raw.get("visibility")
-    return Model(
-        model_id, checked_text(raw.get("name")), checked_text(raw.get("state"), 64), checked_text(visibility, 64)
-    )
+    return Model(model_id, checked_text(raw.get("name")), checked_text(raw.get("state"), 64))

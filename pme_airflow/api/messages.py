@@ -64,11 +64,8 @@ class Model:
     :param model_id: its id.
     :param name: its name; empty where the API gives none.
     :param state: its state, such as ``active`` or ``inactive``; empty where the API gives none.
-    :param visibility: who may see it: ``private``, ``unlisted``, ``public`` or ``password``; empty where the API gives
-        none.
     """
 
     model_id: str
     name: str = ""
     state: str = ""
-    visibility: str = ""

@@ -39,13 +39,11 @@ class PluginStatus:
     """The plugin of a site.
 
     :param version: the plugin's version.
-    :param api: the version of its REST API.
     :param for_everybody: whether every visitor may see spaces.
     :param sealed: whether the key to the stored links is kept outside of the database.
     """
 
     version: str
-    api: int
     for_everybody: bool
     sealed: bool
 
@@ -90,7 +88,7 @@ class PluginApi:
 
     @cached_property
     def status(self) -> PluginStatus:
-        """The plugin's versions and settings.
+        """The plugin's version and settings.
 
         :raises SlotError: if its API is not the one that this package speaks.
         """
@@ -103,7 +101,7 @@ class PluginApi:
             raise SlotError(f"the plugin pme-embed {version} is older than this pme-airflow: {_UPDATE}")
         if api > PLUGIN_API:
             raise SlotError(f"the plugin pme-embed {version} is newer than this pme-airflow: upgrade pme-airflow")
-        return PluginStatus(version, api, found.get("rule") == "everybody", bool(found.get("sealed")))
+        return PluginStatus(version, found.get("rule") == "everybody", bool(found.get("sealed")))
 
     def store(self, link: ShownLink, slot: str) -> None:
         """Store a link in place of the model's former one. Whether it was stored is known once it is read back."""

@@ -13,7 +13,7 @@ import requests_mock as mocking
 
 from pme_airflow.api.client import PMEClient
 from pme_airflow.api.dialect import Dialect, DialectMemory, MutationNames
-from pme_airflow.api.messages import MintRequest, Model
+from pme_airflow.api.messages import MintRequest
 from pme_airflow.api.outcomes import Made, NotMade, Revoked
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.server import serving
@@ -23,7 +23,7 @@ from pme_airflow.secrets import SecretStr
 from tests.api.scripted import GRAPH, made, requests_for
 from tests.conftest import MODELS, SECRET
 
-FIELDS = ["accessVisibility", "application", "link", "name", "state", "validUntil", "visibility"]
+FIELDS = ["application", "link", "name", "state", "validUntil"]
 #: What servers say of a field that they do not have.
 MESSAGES = {
     "graphql-js": 'Cannot query field "link" on type "PrivateModelLink". Did you mean "name"?',
@@ -77,13 +77,8 @@ def test_everything_works_without_an_optional_field_which_is_asked_for_once(gone
             assert [type(verdict) for verdict in verdicts] == [Made] * 12
             assert {type(v) for v in client.revoke([v.link.access_token for v in verdicts])} == {Revoked}
     assert world.alive() == []
-    unused = {"visibility"} if "accessVisibility" not in gone else set()
-    documents = [
-        set(gone) & {"accessVisibility", "name", "state", "visibility"},
-        set(gone) & {"application", "link", "validUntil"},
-    ]
-    most = sum(bool(fields - unused) for fields in documents) + ({"accessVisibility", "visibility"} <= set(gone))
-    assert world.counts.get("refused_documents", 0) <= most
+    documents = [{"name", "state"}, {"application", "link", "validUntil"}]
+    assert world.counts.get("refused_documents", 0) <= sum(bool(fields & set(gone)) for fields in documents)
 
 
 @pytest.mark.parametrize("server", MESSAGES)
@@ -148,15 +143,6 @@ def test_names_are_not_asked_for_once_the_api_refused_the_field(scripted: PMECli
     for _ in range(2):
         assert scripted.model_names(["Model000000"]) == {}
         assert len(queries(api)) == 2
-
-
-def test_visibility_is_asked_for_by_its_newer_name_first(scripted: PMEClient, api: mocking.Mocker) -> None:
-    results = [{"id": "Model000000", "visibility": "unlisted"}]
-    api.post(GRAPH, [refused('Cannot query field "accessVisibility"'),
-                     {"json": {"data": {"models": {"results": results, "nextOffset": None}}}}])  # fmt: skip
-    assert list(scripted.models()) == [Model("Model000000", visibility="unlisted")]
-    assert "accessVisibility" in queries(api)[0]
-    assert " visibility" in queries(api)[1]
 
 
 def test_a_client_with_a_deadline_asks_for_nothing_that_the_other_knows() -> None:

@@ -54,7 +54,7 @@ def test_a_link_that_ends_in_the_past_fails_its_model_and_is_retired_as_if_it_li
 
 
 def test_a_rotation_asks_once_for_each_field_that_the_api_no_longer_has(tmp_path: Path) -> None:
-    gone = ("accessVisibility", "visibility", "state", "name", "application", "link")
+    gone = ("state", "name", "application", "link")
     world = World(Settings(client_secret=SECRET, models=MODELS, without_fields=gone))
     ledger, shelf = f"sqlite:///{tmp_path}/ledger.db", Shelf()
     with serving(world) as address:
@@ -69,4 +69,4 @@ def test_a_rotation_asks_once_for_each_field_that_the_api_no_longer_has(tmp_path
             assert sweep(process()).alive_count == 0
     assert set(shelf.shown) == set(ALL)
     assert len(world.alive()) == len(ALL)
-    assert world.counts["refused_documents"] == 3  # the list twice, for the second name of visibility; the mint once
+    assert world.counts["refused_documents"] == 2  # the list once, the mint once

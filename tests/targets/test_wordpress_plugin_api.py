@@ -120,11 +120,11 @@ def test_every_request_has_an_address_that_no_cache_knows() -> None:
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({}, PluginStatus("0.1.0", 1, for_everybody=True, sealed=True)),
-        ({"rule": "editors", "sealed": 0}, PluginStatus("0.1.0", 1, for_everybody=False, sealed=False)),
-        ({"version": "1.2.3.4"}, PluginStatus("1.2.3.4", 1, for_everybody=True, sealed=True)),
-        ({"version": "1.2.3.4.5"}, PluginStatus("of an unknown version", 1, for_everybody=True, sealed=True)),
-        ({"version": 1}, PluginStatus("of an unknown version", 1, for_everybody=True, sealed=True)),
+        ({}, PluginStatus("0.1.0", for_everybody=True, sealed=True)),
+        ({"rule": "editors", "sealed": 0}, PluginStatus("0.1.0", for_everybody=False, sealed=False)),
+        ({"version": "1.2.3.4"}, PluginStatus("1.2.3.4", for_everybody=True, sealed=True)),
+        ({"version": "1.2.3.4.5"}, PluginStatus("of an unknown version", for_everybody=True, sealed=True)),
+        ({"version": 1}, PluginStatus("of an unknown version", for_everybody=True, sealed=True)),
     ],
 )
 def test_the_status_is_read_once(changed: dict[str, Any], expected: PluginStatus) -> None:
@@ -288,4 +288,4 @@ def test_each_refusal_says_what_to_do(answer: Answer, message: str) -> None:
         _ = Site(answer).plugin.status
     assert (str(failure.value), failure.value.status) == (message, answer[0])
     assert failure.value.code == (answer[1].get("code", "") if isinstance(answer[1], dict) else "")
-    assert Site((299, STATUS)).plugin.status.api == 1
+    assert Site((299, STATUS)).plugin.status.version == "0.1.0"

@@ -48,7 +48,7 @@ class Settings:
     :param second_spelling: whether only the names of the mutations in the vendor's FAQ are known.
     :param drop_nulls: whether null fields are left out of responses.
     :param slow_seconds: how much longer a request takes when the fault ``slow`` happens.
-    :param without_fields: fields that the API no longer has: ``link`` or ``visibility``, for instance.
+    :param without_fields: fields that the API no longer has: ``link`` or ``name``, for instance.
     :param shared_tokens: whether the beta mutation for tokens of several models is there.
     :param max_models_per_token: for how many models a token is made at the most; 0 for any number.
     :param seed: the seed of every random choice.
