@@ -23,7 +23,6 @@ from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 __all__ = [
     "LinkRow",
     "add",
-    "advance",
     "advance_all",
     "by_id",
     "by_ids",
@@ -276,21 +275,6 @@ def add(
     record_link_events(tx, Event.REQUESTED.value, one_of(tx, links.c.link_id, columns["link_id"]), at, reason)
 
 
-def advance(
-    tx: WriteTransaction,
-    row: LinkRow,
-    event: Event,
-    at: datetime,
-    reason: str,
-    **values: Any,
-) -> None:
-    """Apply an event to a link that :func:`lock` returned.
-
-    :raises ~.states.LedgerStateError: where it may not happen in the link's state.
-    """
-    advance_all(tx, [(row, values)], event, at, reason)
-
-
 def advance_all(
     tx: WriteTransaction,
     changes: Sequence[tuple[LinkRow, dict[str, Any]]],
@@ -301,6 +285,8 @@ def advance_all(
     """Apply the same event to several links that :func:`lock` returned.
 
     Every change names the same columns.
+
+    :raises ~.states.LedgerStateError: where it may not happen in a link's state.
     """
     if not changes:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,7 +17,7 @@ from pme_airflow.ledger import claims
 from pme_airflow.ledger.bulk import one_of
 from pme_airflow.ledger.conditions import found_live
 from pme_airflow.ledger.flags import apply_tombstones, keep_flags_out
-from pme_airflow.ledger.links import LinkRow, advance, advance_all, fetch, lock, query
+from pme_airflow.ledger.links import LinkRow, advance_all, fetch, lock, query
 from pme_airflow.ledger.mint_requests import Demand, PendingMint, record
 from pme_airflow.ledger.states import Event, State
 from pme_airflow.ledger.tables import links
@@ -91,12 +92,13 @@ def settle(
     rows = _lock_or_restore(tx, demand, [answer.pending for answer in answers], server_now)
     now = tx.now()
     made: list[tuple[LinkRow, dict[str, Any]]] = []
+    unmade: list[tuple[LinkRow, NotMade | Unknown]] = []
     settled: list[Settled] = []
     repeated = _repeated(tx, answers, rows)
     for answer in answers:
         row = rows[answer.pending.link_id]
         if row.link_id in repeated:
-            _settle_unmade(tx, row, _REPEATED, demand, server_now, server_now)
+            unmade.append((row, _REPEATED))
             settled.append(Settled(row, repeated=repeated[row.link_id]))
         elif isinstance(answer.verdict, Made):
             orphan = row.state is not State.MINTING or not ours.issuperset(claimed[row.link_id])
@@ -106,8 +108,9 @@ def settle(
             made.append((row, values))
             settled.append(Settled(row, values, orphan))
         else:
-            _settle_unmade(tx, row, answer.verdict, demand, server_now, latest or server_now)
+            unmade.append((row, answer.verdict))
             settled.append(Settled(row))
+    _settle_unmade(tx, unmade, demand, server_now, latest or server_now)
     advance_all(tx, made, Event.MADE, server_now, "the API answered with a token")
     claims.release(tx, chain.from_iterable(claimed[row.link_id] for row, _ in made))
     flagged = apply_tombstones(tx, [values["fingerprint"] for _, values in made], now)
@@ -168,15 +171,24 @@ def _made(answer: MintAnswer, verdict: Made, demand: Demand, server_now: datetim
 
 
 def _settle_unmade(
-    tx: WriteTransaction, row: LinkRow, verdict: NotMade | Unknown, demand: Demand, at: datetime, latest: datetime
+    tx: WriteTransaction,
+    unmade: Sequence[tuple[LinkRow, NotMade | Unknown]],
+    demand: Demand,
+    at: datetime,
+    latest: datetime,
 ) -> None:
-    if isinstance(verdict, NotMade):
-        if row.state in (State.MINTING, State.UNACCOUNTED):
-            advance(tx, row, Event.NOT_MADE, at, str(verdict.error))
-        return
+    """Record mints that made no link: those with the same result in one statement, since an outage ends them together."""
     until = latest + demand.validity.duration
-    if row.state is State.UNACCOUNTED:
-        later = max(until, row.valid_until)
-        tx.execute(update(links).where(links.c.seq == row.seq).values(valid_until=later))
-    else:
-        advance(tx, row, Event.LOST, at, f"the answer was lost: {verdict.reason}", valid_until=until)
+    results: defaultdict[tuple[Event, str], list[tuple[LinkRow, dict[str, Any]]]] = defaultdict(list)
+    for row, verdict in unmade:
+        if isinstance(verdict, NotMade):
+            if row.state in (State.MINTING, State.UNACCOUNTED):
+                results[Event.NOT_MADE, str(verdict.error)].append((row, {}))
+        elif row.state is State.UNACCOUNTED:
+            later = max(until, row.valid_until)
+            tx.execute(update(links).where(links.c.seq == row.seq).values(valid_until=later))
+        else:
+            lost = f"the answer was lost: {verdict.reason}"
+            results[Event.LOST, lost].append((row, {"valid_until": until}))
+    for (event, reason), changes in results.items():
+        advance_all(tx, changes, event, at, reason)

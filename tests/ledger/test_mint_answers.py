@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 
 from pme_airflow.api.outcomes import MintVerdict, NotMade, Unknown
 from pme_airflow.errors import LedgerStateError, PMEUnavailableError
-from pme_airflow.ledger import claims, flags, mint_answers, sweep_queue
+from pme_airflow.ledger import claims, flags, mint_answers, mint_requests, mint_runs, sweep_queue
 from pme_airflow.ledger.claims import CLAIM_TTL
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.mint_answers import MintAnswer
@@ -224,6 +224,25 @@ def test_several_answers_are_recorded_together_each_as_it_is(ledger: Database, c
     states = [row_of(ledger, entry.link_id).state.value for entry in pending]
     assert states == ["live", "failed", "unaccounted", "live"]
     assert row_of(ledger, pending[3].link_id).fingerprint == fingerprint(two)
+
+
+@pytest.mark.parametrize(("verdict", "name"), [(NOT_MADE, "not_made"), (LOST, "lost")])
+def test_mints_that_an_outage_ended_together_are_recorded_together(
+    ledger: Database, verdict: MintVerdict, name: str
+) -> None:
+    def statements(count: int) -> list[str]:
+        run, models = task(f"run{count}"), [f"M{count:04d}{index:06d}" for index in range(count)]
+        with ledger.write(run) as tx:
+            staged = mint_requests.prepare(tx, mint_runs.begin(tx), DEMAND, models, tx.now(), lambda _: True)
+        pending = [entry for entry in staged if isinstance(entry, PendingMint)]
+        sent: list[str] = []
+        with events_of(ledger) as events, ledger.write(run) as tx:
+            event.listen(tx.connection, "before_cursor_execute", lambda *args: sent.append(args[2].split()[0]))
+            mint_answers.settle(tx, DEMAND, [answer(entry, verdict) for entry in pending], tx.now())
+        assert [(entry["model_id"], entry["event"]) for entry in events] == [(model_id, name) for model_id in models]
+        return sent
+
+    assert statements(20) == statements(2)
 
 
 # --------------------------------------------------- flagged before its end
