@@ -177,7 +177,7 @@ def _settle_unmade(
     at: datetime,
     latest: datetime,
 ) -> None:
-    """Record mints that made no link: those with the same result in one statement, since an outage ends them together."""
+    """Record mints that made no link, those with the same result together: an outage ends many at once."""
     until = latest + demand.validity.duration
     results: defaultdict[tuple[Event, str], list[tuple[LinkRow, dict[str, Any]]]] = defaultdict(list)
     for row, verdict in unmade:

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from pme_airflow.api.limiter import Limiter
 from pme_airflow.clock import Clock, SystemClock
 
-__all__ = ["limiter_of", "target_clock"]
+__all__ = ["host_limiter", "target_clock"]
 
 _CLOCK: Clock = SystemClock()
 #: The limiters in use, by the host's address; one that no target uses any more is forgotten.
@@ -22,7 +22,7 @@ def target_clock() -> Clock:
     return _CLOCK
 
 
-def limiter_of(base_url: str, at_once: int) -> Limiter:
+def host_limiter(base_url: str, at_once: int) -> Limiter:
     """Return the limiter of a host.
 
     :param base_url: an address at the host.

@@ -15,7 +15,7 @@ from pme_airflow.api.bounded import bound_response
 from pme_airflow.api.outcomes import HttpResponse
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.bounded_http import MAX_BODY, bound_session, read_response
-from pme_airflow.targets.host_limits import limiter_of
+from pme_airflow.targets.host_limits import host_limiter
 from pme_airflow.targets.shared_session import share_session
 
 __all__ = ["ResponseCheck", "WebApi", "WebRefusal"]
@@ -86,7 +86,7 @@ class WebApi:
         self._session = session
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
-        self._limiter = limiter_of(self.base_url, at_once)
+        self._limiter = host_limiter(self.base_url, at_once)
 
     def request(
         self,

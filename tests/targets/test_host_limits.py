@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pme_airflow.targets.host_limits import limiter_of
+from pme_airflow.targets.host_limits import host_limiter
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,12 @@ from pme_airflow.targets.host_limits import limiter_of
     ],
 )
 def test_a_host_has_one_limiter_whatever_the_path_and_the_account(other: str, same: bool) -> None:
-    limiter = limiter_of("https://cms.example.com/base", 4)
-    assert (limiter_of(other, 4) is limiter) is same
+    limiter = host_limiter("https://cms.example.com/base", 4)
+    assert (host_limiter(other, 4) is limiter) is same
 
 
 def test_the_largest_number_asked_for_is_allowed() -> None:
-    limiter = limiter_of("https://cms.example.com", 2)
-    assert limiter_of("https://cms.example.com", 4).at_once == 4
-    assert limiter_of("https://cms.example.com", 1).at_once == 4
+    limiter = host_limiter("https://cms.example.com", 2)
+    assert host_limiter("https://cms.example.com", 4).at_once == 4
+    assert host_limiter("https://cms.example.com", 1).at_once == 4
     assert limiter.most == 4

@@ -10,7 +10,7 @@ import requests
 
 from pme_airflow.errors import SlotError
 from pme_airflow.targets import web
-from pme_airflow.targets.host_limits import limiter_of
+from pme_airflow.targets.host_limits import host_limiter
 from pme_airflow.targets.web import WebApi, WebRefusal
 from tests.support.web import Received, Reply, WebServer, serving_web
 from tests.targets.conftest import SkippingClock
@@ -198,4 +198,4 @@ def test_a_host_that_refuses_requests_gets_fewer_at_once(server: WebServer, slep
     server.reply = lambda request: Reply(429, b"") if request.path.endswith("/refused") else Reply()
     with pytest.raises(WebRefusal):
         wide.request("POST", "refused", accept, body={})
-    assert limiter_of(server.address, 8).at_once == 4
+    assert host_limiter(server.address, 8).at_once == 4
