@@ -16,6 +16,7 @@ from typing import Any
 from tests.support.crashes.campaign import Campaign, earlier_revisions
 from tests.support.crashes.seam import Strike
 from tests.support.databases import KINDS, available, fresh, serving_database
+from tests.support.garbage import collect_seldom
 
 FAULTS = (Strike.FAIL, Strike.FAIL_FOR_GOOD)
 #: A folder in memory where there is one: no test pulls the plug, and each commit waits for a disk else.
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    collect_seldom()
     kinds = [kind for kind in given.databases or KINDS if available(kind) is None]
     logs = [_campaign(kind, given.points // len(kinds), given.seed) for kind in kinds]
     for log in logs:

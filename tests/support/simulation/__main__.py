@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import logging
 import multiprocessing
 from functools import partial
 
+from tests.support.garbage import collect_seldom
 from tests.support.simulation.page import Run, write_page
 from tests.support.simulation.report import Size
 from tests.support.simulation.run import START, ZONE, Simulation
@@ -18,8 +18,7 @@ _YEAR, _MODELS_OF_YEAR = 365, 334
 
 def _run(size: Size, seed: int) -> Run:
     logging.disable(logging.CRITICAL)
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 1_000)  # the usual thresholds take a fifth of the processor time
+    collect_seldom()
     simulation = Simulation(seed, size)
     report = simulation.run()
     return Run(seed, report, [f"{wall.name}/{model}" for wall in simulation.walls for model in simulation.models])
