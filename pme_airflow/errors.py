@@ -131,3 +131,7 @@ class SlotError(PMEError):
     def __init__(self, message: str, *, passing: bool = False) -> None:
         super().__init__(message)
         self.permanent = not passing
+
+
+class TargetUnavailableError(SlotError):
+    """A target's host did not answer, or says that it is out of service: its other slots would fare no better now."""

@@ -22,7 +22,8 @@ from pme_airflow.lifecycle.link_opener import LinkOpener
 from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.slot_worker import BUSY_SECONDS, BUSY_TRIES
-from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
+from pme_airflow.lifecycle.target_calls import TargetCalls, slot_error
+from pme_airflow.lifecycle.target_index import finish_target
 from pme_airflow.lifecycle.worker_loop import Landed, SlotLimits, Worker, WorkerLoop
 from pme_airflow.targets.base import SlotResult, Target
 
@@ -115,6 +116,7 @@ class _SlotClearer(Worker[Publication, Publication, SlotResult]):
         self._going = iter(going)
         self._clearing = clearing
         self._listener = _Listener(target.name, result)
+        self._calls = TargetCalls(target.name, services.clock)
         self._tries: Counter[str] = Counter()
         self._loop = WorkerLoop(self, SlotLimits(target.at_once), services.clock, "clear")
 
@@ -157,7 +159,7 @@ class _SlotClearer(Worker[Publication, Publication, SlotResult]):
         problem: PMEError
         try:
             return SlotResult.of(
-                retried(self._services.clock, lambda: self._target.take_away(publication.slot, publication.details))
+                self._calls.call(lambda: self._target.take_away(publication.slot, publication.details))
             )
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
             problem = slot_error(error)

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pme_airflow.clock import Clock
 from pme_airflow.errors import PMEError, SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.lifecycle.link_opener import LinkOpener
-from pme_airflow.lifecycle.target_index import retried, slot_error
+from pme_airflow.lifecycle.target_calls import TargetCalls, slot_error
 from pme_airflow.targets.base import DocumentSlot, ShownLink, SlotResult, Target
 
 __all__ = ["DocumentPlan", "DocumentResult", "KeptSlot", "NewSlot", "write_document"]
@@ -61,16 +60,16 @@ class DocumentResult:
     failed: Mapping[str, PMEError] = field(default_factory=dict)
 
 
-def write_document(target: Target, clock: Clock, plan: DocumentPlan, opener: LinkOpener) -> DocumentResult:
+def write_document(target: Target, calls: TargetCalls, plan: DocumentPlan, opener: LinkOpener) -> DocumentResult:
     """Write a document, and read it back. A slot that cannot be opened, written or read fails alone."""
     failed: dict[str, PMEError] = {}
     slots = list(_opened(plan, opener, failed))
     try:
-        returned = retried(clock, lambda: target.write_document(plan.document, slots), _any_may_pass)
+        returned = calls.call(lambda: target.write_document(plan.document, slots), _any_may_pass)
         written = {slot: SlotResult.of(found) for slot, found in returned.items() if not isinstance(found, PMEError)}
         failed |= {slot: found for slot, found in returned.items() if isinstance(found, PMEError)}
         read = [_written(slot, written) for slot in slots if slot.link is not None and slot.slot not in failed]
-        unread = retried(clock, lambda: target.read_document(plan.document, read), _any_may_pass)
+        unread = calls.call(lambda: target.read_document(plan.document, read), _any_may_pass)
         failed.update(unread)
     except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
         problem = slot_error(error)

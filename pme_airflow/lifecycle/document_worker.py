@@ -25,6 +25,7 @@ from pme_airflow.lifecycle.foreign_slots import foreign_slots
 from pme_airflow.lifecycle.link_opener import LinkOpener
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.slot_worker import BUSY_SECONDS, BUSY_TRIES
+from pme_airflow.lifecycle.target_calls import TargetCalls
 from pme_airflow.lifecycle.worker_loop import Landed, SlotLimits, Worker, WorkerLoop
 from pme_airflow.targets.base import SlotResult, Target
 
@@ -84,6 +85,7 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
         self._publishers = publishers
         self._grace = services.grace if grace is None else grace
         self._reason = reason
+        self._calls = TargetCalls(target.name, services.clock)
         self._jobs: deque[_Job] = deque()
         self._loop = WorkerLoop(self, SlotLimits(target.at_once), services.clock, "documents")
 
@@ -213,7 +215,7 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
     def _gone(self, job: _Job) -> dict[str, Publication]:
         gone = {}
         for entry in job.going:
-            if self._services.database.run(self._run_context, partial(_claim_shown, entry)):
+            if self._services.database.run(self._run_context, partial(slot_claims.claim_shown, shown=entry)):
                 gone[entry.slot] = entry
             else:
                 log.info("%s, %s: the slot is not cleared, because another run wrote it.", self._name, entry.slot)
@@ -235,7 +237,7 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
 
     def send(self, batch: Sequence[_Claimed]) -> DocumentResult:
         (claimed,) = batch
-        return write_document(self._target, self._services.clock, claimed.plan, self._opener)
+        return write_document(self._target, self._calls, claimed.plan, self._opener)
 
     def settle(self, landed: Sequence[Landed[_Claimed, DocumentResult]]) -> None:
         for entry in landed:
@@ -343,7 +345,3 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
         job.tries = 0
         if job.items:
             self._jobs.append(job)
-
-
-def _claim_shown(shown: Publication, tx: WriteTransaction) -> bool:
-    return slot_claims.claim_shown(tx, shown)

@@ -26,7 +26,8 @@ from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.slot_checks import find_lost_slots
 from pme_airflow.lifecycle.slot_worker import SlotWriter
-from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
+from pme_airflow.lifecycle.target_calls import TargetCalls, slot_error
+from pme_airflow.lifecycle.target_index import finish_target
 from pme_airflow.sealing import OpenedLink
 from pme_airflow.targets.base import SlotResult, Target
 
@@ -72,6 +73,7 @@ class Publisher(DocumentListener):
         self._publishers = frozenset(publishers)
         self._allow_clearing = allow_clearing
         self._listed: defaultdict[str, set[str]] = defaultdict(set)
+        self._calls = TargetCalls(target.name, services.clock)
         self._progress = Progress(log, "publishing", 0, services.clock)
 
     def publish(self, items: Iterable[object], *, finish: bool = False) -> PublishResult:
@@ -194,7 +196,7 @@ class Publisher(DocumentListener):
         self._result.fail(slot, model_id, error)
 
     def _retried(self, call: Callable[[], _Returned]) -> _Returned:
-        return retried(self._services.clock, call)
+        return self._calls.call(call)
 
     # ------------------------------------------------------------- clearing
 

@@ -1,6 +1,6 @@
 """Targets: places that show links in slots. Import from here to write a target.
 
-``Target``, ``ShownLink``, ``SlotResult`` and ``SlotError`` are what a new target needs. A shipped target is imported
+``Target``, ``ShownLink``, ``SlotResult`` and the errors are what a new target needs. A shipped target is imported
 when its name is first used, because each one loads its own client library.
 """
 
@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pme_airflow.checks import CheckResult, Verdict
-from pme_airflow.errors import SlotError
+from pme_airflow.errors import SlotError, TargetUnavailableError
 from pme_airflow.targets.base import DocumentSlot, ShownLink, SlotCheck, SlotResult, Target
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "SlotError",
     "SlotResult",
     "Target",
+    "TargetUnavailableError",
     "Verdict",
     "WordPressTarget",
 ]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from pme_airflow.checks import CheckResult
-from pme_airflow.errors import PMEInputError, SlotError
+from pme_airflow.errors import PMEInputError, SlotError, TargetUnavailableError
 from pme_airflow.targets.s3_http import bound_filesystem
 
 __all__ = ["S3Files", "checked_storage_options"]
@@ -38,6 +38,8 @@ _MAX_PAGES = 20
 _CODE = re.compile(r"[A-Za-z0-9.]{1,60}\Z")
 #: Statuses of requests that were throttled, timed out, or conflicted with another one.
 _PASSING = frozenset({408, 409, 425, 429})
+#: Errors of botocore, aiohttp and fsspec where S3 gave no response.
+_NO_RESPONSE = re.compile("Connect|Timeout|Endpoint")
 _PERMANENT = frozenset({"NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ProfileNotFound"})
 _ADVICE = {
     "put_object": ": allow s3:PutObject. If the bucket demands encryption or an ACL, name it in storage_options",
@@ -258,5 +260,7 @@ def _problem_of(method: str, error: Exception) -> SlotError:
     message = f"S3 failed at {method} ({named}){_ADVICE.get(method, '') if status == 403 else ''}"
     if isinstance(error, FileNotFoundError):
         return _NotFoundError(message)
+    if code is None and _NO_RESPONSE.search(type(error).__name__):
+        return TargetUnavailableError(message, passing=True)
     permanent = isinstance(status, int) and 400 <= status < 500 and status not in _PASSING
     return SlotError(message, passing=not permanent and type(error).__name__ not in _PERMANENT)

@@ -26,7 +26,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 
 from pme_airflow.api.bounded import BoundedHTTPResponse, bound_response
-from pme_airflow.errors import SlotError
+from pme_airflow.errors import SlotError, TargetUnavailableError
 from pme_airflow.targets.bounded_http import MAX_BODY
 from pme_airflow.targets.host_limits import target_clock
 from pme_airflow.targets.slack_tiers import MethodTiers
@@ -135,7 +135,7 @@ class SlackApi:
         except SlackApiError as error:
             problem = SlackRefusal(method, *_code_and_status(error))
         except (OSError, HTTPException) as error:
-            problem = SlotError(f"the connection to Slack failed ({type(error).__name__})", passing=True)
+            problem = TargetUnavailableError(f"the connection to Slack failed ({type(error).__name__})", passing=True)
         except _UNREADABLE as error:
             problem = SlotError(f"Slack's response to {method} is unreadable ({type(error).__name__})", passing=True)
         raise problem

@@ -13,7 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from pme_airflow.api.bounded import bound_response
 from pme_airflow.api.outcomes import HttpResponse
-from pme_airflow.errors import SlotError
+from pme_airflow.errors import SlotError, TargetUnavailableError
 from pme_airflow.targets.bounded_http import MAX_BODY, bound_session, read_response
 from pme_airflow.targets.host_limits import host_limiter
 from pme_airflow.targets.shared_session import share_session
@@ -28,6 +28,8 @@ _TOTAL = 2
 _ENCODINGS = "gzip, deflate"
 _NOT_MODIFIED = 304
 _TEMPORARY = frozenset({408, 425, 429})
+#: Bad gateway, service unavailable, gateway time-out.
+_OUT_OF_SERVICE = frozenset({502, 503, 504})
 #: A server that does not support a method will not support it at the next try.
 _NOT_IMPLEMENTED = 501
 #: Methods that can be repeated after a response was lost. POST, PUT and PATCH are sent once.
@@ -56,7 +58,11 @@ class WebRefusal(SlotError):
         self.retry_after = retry_after
 
 
-class _TimedOutError(SlotError):
+class _OutOfServiceError(WebRefusal, TargetUnavailableError):
+    """A response that says that the site, or the server behind its gateway, is out of service."""
+
+
+class _TimedOutError(TargetUnavailableError):
     """No response in time. A later try may help; an immediate one would only wait again."""
 
 
@@ -174,7 +180,8 @@ class WebApi:
         if isinstance(error, requests.Timeout):
             return _TimedOutError(f"no response within {self._timeout:g} s", passing=True)
         reason = "the response broke off" if error is None else type(error).__name__
-        return SlotError(f"the connection failed ({reason})", passing=True)
+        kind = SlotError if error is None else TargetUnavailableError
+        return kind(f"the connection failed ({reason})", passing=True)
 
 
 def _problem_of(response: requests.Response, allow_html: bool) -> SlotError | None:
@@ -185,7 +192,8 @@ def _problem_of(response: requests.Response, allow_html: bool) -> SlotError | No
         return WebRefusal(message, status)
     if status in _TEMPORARY or (status >= 500 and status != _NOT_IMPLEMENTED):
         wait = HttpResponse(status, response.headers, b"").retry_after
-        return WebRefusal(f"HTTP {status}", status, passing=True, retry_after=wait)
+        kind = _OutOfServiceError if status in _OUT_OF_SERVICE else WebRefusal
+        return kind(f"HTTP {status}", status, passing=True, retry_after=wait)
     if status < 300 and not allow_html and _is_html(response):
         message = f"HTTP {status} with HTML in place of JSON, perhaps a login page. Check the address and credentials"
         return WebRefusal(message, status)

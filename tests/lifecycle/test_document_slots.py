@@ -13,6 +13,7 @@ from pme_airflow.errors import PMESealError, SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.lifecycle.document_slots import DocumentPlan, KeptSlot, NewSlot, write_document
 from pme_airflow.lifecycle.link_opener import LinkOpener
+from pme_airflow.lifecycle.target_calls import TargetCalls
 from pme_airflow.sealing import OpenedLink
 from pme_airflow.secrets import AccessToken, SecretStr
 from pme_airflow.targets.base import DocumentSlot, SlotResult
@@ -41,6 +42,10 @@ def shown(model_id: str, details: Mapping[str, Any] | None = None) -> Publicatio
 
 def kept(model_id: str, night: int | None = 1, details: Mapping[str, Any] | None = None) -> KeptSlot:
     return KeptSlot(None if night is None else item(model_id, night), shown(model_id, details))
+
+
+def calls() -> TargetCalls:
+    return TargetCalls("board", FakeClock())
 
 
 @pytest.fixture
@@ -73,7 +78,7 @@ def plan(new: dict[str, NewSlot], others: dict[str, KeptSlot], gone: tuple[str, 
 def test_all_slots_are_written_and_the_changed_ones_returned(opener: LinkOpener) -> None:
     board = Board()
     result = write_document(
-        board, FakeClock(), plan({"A": NewSlot(item("A", 2), kept("A"))}, {"B": kept("B"), "C": kept("C", None)}, ("D",)),
+        board, calls(), plan({"A": NewSlot(item("A", 2), kept("A"))}, {"B": kept("B"), "C": kept("C", None)}, ("D",)),
         opener,
     )  # fmt: skip
     assert board.pages[PAGE] == {PAGE + "A": token("A", 2), PAGE + "B": token("B", 1), PAGE + "C": ""}
@@ -87,7 +92,7 @@ def test_a_new_link_that_cannot_be_opened_fails_alone_and_the_old_one_stays(
     sealed.add("lnk_A_2")
     board = Board()
     new = {"A": NewSlot(item("A", 2), kept("A")), "B": NewSlot(item("B", 2), None)}
-    result = write_document(board, FakeClock(), plan(new, {}), opener)
+    result = write_document(board, calls(), plan(new, {}), opener)
     assert board.pages[PAGE] == {PAGE + "A": token("A", 1), PAGE + "B": token("B", 2)}
     assert (set(result.written), set(result.failed)) == ({PAGE + "B"}, {PAGE + "A"})
 
@@ -95,7 +100,7 @@ def test_a_new_link_that_cannot_be_opened_fails_alone_and_the_old_one_stays(
 def test_a_link_that_stays_and_cannot_be_opened_is_dark_and_named(opener: LinkOpener, sealed: set[str]) -> None:
     sealed.add("lnk_B_1")
     board = Board()
-    result = write_document(board, FakeClock(), plan({"A": NewSlot(item("A", 2), None)}, {"B": kept("B")}), opener)
+    result = write_document(board, calls(), plan({"A": NewSlot(item("A", 2), None)}, {"B": kept("B")}), opener)
     assert board.pages[PAGE][PAGE + "B"] == ""
     assert (set(result.written), set(result.failed)) == ({PAGE + "A"}, {PAGE + "B"})
 
@@ -106,7 +111,7 @@ def test_a_slot_without_a_result_is_not_taken_for_shown(opener: LinkOpener) -> N
             return {PAGE + "A": super().write_document(document, slots)[PAGE + "A"]}
 
     new = {"A": NewSlot(item("A", 2), None), "B": NewSlot(item("B", 2), None)}
-    result = write_document(Silent(), FakeClock(), plan(new, {}, ("C",)), opener)
+    result = write_document(Silent(), calls(), plan(new, {}, ("C",)), opener)
     assert set(result.written) == {PAGE + "A"}
     assert {slot: str(error) for slot, error in result.failed.items()} == dict.fromkeys(
         [PAGE + "B", PAGE + "C"], "the target returned no result for this slot"
@@ -125,7 +130,7 @@ def test_a_write_is_tried_three_times_while_it_fails_for_a_moment(
             raise left.pop()
 
     board.before = fail
-    result = write_document(board, FakeClock(), plan({"A": NewSlot(item("A", 2), None)}, {}), opener)
+    result = write_document(board, calls(), plan({"A": NewSlot(item("A", 2), None)}, {}), opener)
     assert bool(result.written) is written
     assert bool(result.failed) is not written
 
@@ -135,9 +140,7 @@ def test_parameters_are_recorded_for_the_time_when_the_link_stays(opener: LinkOp
     board = Board()
     board.before = seen.extend
     details = {"name": "Hall", "params": "play=1"}
-    write_document(
-        board, FakeClock(), plan({"A": NewSlot(item("A", 2), None)}, {"B": kept("B", details=details)}), opener
-    )
+    write_document(board, calls(), plan({"A": NewSlot(item("A", 2), None)}, {"B": kept("B", details=details)}), opener)
     (stays,) = [slot for slot in seen if not slot.changed]
     assert stays.link is not None
     assert (stays.link.name, stays.link.params) == ("Hall", "play=1")
@@ -157,7 +160,7 @@ def test_the_former_link_of_a_slot_is_handed_to_the_target_where_it_can_be_opene
         "C": NewSlot(item("C", 2), kept("C", None)),
         "D": NewSlot(item("D", 2), None),
     }
-    result = write_document(board, FakeClock(), plan(new, {}), opener)
+    result = write_document(board, calls(), plan(new, {}), opener)
     assert not result.failed
     former = {slot.model_id: slot.former for slot in seen}
     assert former["A"] is not None
@@ -177,12 +180,12 @@ def test_what_was_written_is_read_back_with_what_writing_it_returned(opener: Lin
     board.broken = {PAGE + "C": [SlotError("no room")]}
     new = {"A": NewSlot(item("A", 2), None), "C": NewSlot(item("C", 2), None)}
     others = {"B": kept("B", details={"edits": 7}), "E": kept("E", None)}
-    write_document(board, FakeClock(), plan(new, others, ("D",)), opener)
+    write_document(board, calls(), plan(new, others, ("D",)), opener)
     assert found == [(PAGE + "A", {"edits": 1}), (PAGE + "B", {"edits": 7})]
 
 
 def test_the_parameters_of_a_new_link_are_recorded_with_it(opener: LinkOpener) -> None:
     with_params = LinkOpener(opener._open_item, EmbedParams.parse("qs=1", "params"))
-    result = write_document(Board(), FakeClock(), plan({"A": NewSlot(item("A", 2), None)}, {}, ("B",)), with_params)
+    result = write_document(Board(), calls(), plan({"A": NewSlot(item("A", 2), None)}, {}, ("B",)), with_params)
     assert result.written[PAGE + "A"].details == {"edits": 1, "name": "A", "params": "qs=1"}
     assert result.written[PAGE + "B"].details == {"edits": 1}

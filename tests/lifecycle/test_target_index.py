@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from pme_airflow.errors import PMEInputError, PMEUnavailableError, SlotError
+from pme_airflow.errors import SlotError
 from pme_airflow.ledger import slot_claims
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle import target_index
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.target_index import finish_target, retried, slot_error
+from pme_airflow.lifecycle.target_index import finish_target
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import FakeClock
 from tests.support.rooms import Shelf, mint, publish
@@ -83,47 +83,3 @@ def test_while_another_run_writes_the_index_it_is_waited_for(
     assert not problem.permanent
     assert clock.slept == pytest.approx(3 * 0.5)
     assert target.indexes == []
-
-
-@pytest.mark.parametrize(
-    ("error", "message", "permanent"),
-    [
-        (PMEInputError("is wrong", "pages"), "pages: is wrong", True),
-        (PMEUnavailableError("busy"), "busy", False),
-        (PermissionError(13, "Permission denied", "/srv/Bearer+x"), "check the access rights", True),
-        (FileNotFoundError(2, "No such file or directory", "/srv/Bearer+x"), "No such file or directory", False),
-        (OSError("Bearer+x"), "(OSError)", False),
-        (ValueError("Bearer+x"), "the target failed (ValueError)", False),
-    ],
-)
-def test_a_failure_is_described_without_the_text_of_others(error: Exception, message: str, permanent: bool) -> None:
-    described = slot_error(error)
-    assert message in str(described)
-    assert described.permanent is permanent
-    assert "Bearer+x" not in str(described)
-
-
-def test_only_slot_errors_that_pass_are_tried_again() -> None:
-    clock = FakeClock()
-    calls: list[int] = []
-
-    def broken() -> None:
-        calls.append(1)
-        raise ValueError
-
-    with pytest.raises(ValueError):  # noqa: PT011
-        retried(clock, broken)
-    assert (len(calls), clock.slept) == (1, 0.0)
-    assert retried(clock, lambda: 7) == 7
-
-
-def test_the_pauses_between_tries_are_short_and_random(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = FakeClock()
-    monkeypatch.setattr("random.uniform", lambda low, high: high)
-
-    def busy() -> None:
-        raise SlotError("busy", passing=True)
-
-    with pytest.raises(SlotError, match="busy"):
-        retried(clock, busy)
-    assert clock.slept == pytest.approx(0.3 + 0.6)

@@ -11,7 +11,7 @@ import pytest
 from fsspec import asyn
 
 from pme_airflow.checks import CheckResult, Verdict
-from pme_airflow.errors import SlotError
+from pme_airflow.errors import SlotError, TargetUnavailableError
 from pme_airflow.targets import s3_files
 from pme_airflow.targets.s3_files import S3Files
 from tests.support.answers import Answers
@@ -340,3 +340,19 @@ def test_an_error_of_the_set_up_is_permanent_and_any_other_may_pass(name: str) -
         odd = OSError()
         odd.__cause__ = ClientError(response)
         assert not problem(odd).permanent
+
+
+@pytest.mark.parametrize(
+    ("name", "unavailable"),
+    [("EndpointConnectionError", True), ("ConnectTimeoutError", True), ("ReadTimeoutError", True),
+     ("FSTimeoutError", True), ("ClientConnectorError", True), ("SSLError", False), ("ChecksumError", False)],
+)  # fmt: skip
+def test_where_s3_gave_no_response_it_is_unavailable(name: str, unavailable: bool) -> None:
+    kind: type[Exception] = type(name, (Exception,), {})
+    raised = problem(kind("a secret"))
+    assert isinstance(raised, TargetUnavailableError) is unavailable
+    assert (str(raised), raised.permanent) == (f"S3 failed at delete_object ({name})", False)
+
+
+def test_a_connection_that_s3_reports_as_an_error_of_its_own_is_a_response() -> None:
+    assert not isinstance(problem(error(503, "RequestTimeout")), TargetUnavailableError)

@@ -12,7 +12,7 @@ from slack_sdk import WebClient
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.playground.channel import Channel
-from pme_airflow.errors import SlotError
+from pme_airflow.errors import SlotError, TargetUnavailableError
 from pme_airflow.ledger import publications
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
@@ -111,7 +111,7 @@ def test_message_whose_confirmation_was_lost_is_found_by_the_next_task(
     lose_confirmations_of_posts(place)
     target = place.target()
     (slot,) = target.slots(item)
-    with pytest.raises(SlotError, match="connection to Slack failed"):
+    with pytest.raises(TargetUnavailableError, match="connection to Slack failed"):
         target.put(slot, opened(services, item), {})
     assert (channel.calls.count("chat.postMessage"), len(channel.messages)) == (1, 1)
     place.proxy.rates = {}

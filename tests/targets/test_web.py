@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from pme_airflow.errors import SlotError
+from pme_airflow.errors import SlotError, TargetUnavailableError
 from pme_airflow.targets import web
 from pme_airflow.targets.host_limits import host_limiter
 from pme_airflow.targets.web import WebApi, WebRefusal
@@ -82,6 +82,19 @@ def test_temporary_status_is_retried_until_it_ends(server: WebServer, status: in
     assert len(server.received) == 3
 
 
+@pytest.mark.parametrize(
+    ("status", "unavailable"), [(502, True), (503, True), (504, True), (408, False), (429, False), (500, False)]
+)
+def test_a_site_that_says_it_is_out_of_service_is_unavailable(
+    server: WebServer, status: int, unavailable: bool
+) -> None:
+    server.reply = lambda request: Reply(status, b"")
+    with pytest.raises(WebRefusal) as failure:
+        api(server).request("PUT", "x", accept, body={})
+    assert isinstance(failure.value, TargetUnavailableError) is unavailable
+    assert (failure.value.status, failure.value.permanent) == (status, False)
+
+
 @pytest.mark.parametrize(("retry_after", "pause"), [("5", 5.0), ("30", 30.0), ("31", 30.0), ("86400", 30.0)])
 def test_retry_after_is_respected_up_to_30_seconds(
     server: WebServer, slept: list[float], retry_after: str, pause: float
@@ -107,7 +120,7 @@ def test_timeout_is_not_retried_at_once(server: WebServer, slept: list[float]) -
         return Reply()
 
     server.reply = late
-    with pytest.raises(SlotError, match=r"no response within 0\.2 s") as failure:
+    with pytest.raises(TargetUnavailableError, match=r"no response within 0\.2 s") as failure:
         api(server, timeout=0.2).request("GET", "x", accept)
     released.set()
     assert not failure.value.permanent
@@ -116,7 +129,7 @@ def test_timeout_is_not_retried_at_once(server: WebServer, slept: list[float]) -
 
 def test_broken_connection_is_temporary_and_names_neither_query_nor_host(slept: list[float]) -> None:
     closed = WebApi(requests.Session(), "http://127.0.0.1:9", 5)
-    with pytest.raises(SlotError) as failure:
+    with pytest.raises(TargetUnavailableError) as failure:
         closed.request("GET", "x", accept, params={"auth": "topsecret"})
     assert not failure.value.permanent
     assert str(failure.value) == "the connection failed (ConnectionError)"

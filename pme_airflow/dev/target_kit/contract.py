@@ -15,7 +15,7 @@ from pme_airflow.dev.target_kit.documents import SlotBySlot
 from pme_airflow.dev.target_kit.fake_clock import FakeClock
 from pme_airflow.dev.target_kit.links import example_link
 from pme_airflow.dev.target_kit.place import Place
-from pme_airflow.lifecycle.target_index import retried
+from pme_airflow.lifecycle.target_calls import retried
 from pme_airflow.targets.base import ShownLink, SlotResult, Target
 
 __all__ = ["check_contract", "require"]
