@@ -12,7 +12,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from pme_airflow.clock import Clock
-from pme_airflow.errors import LedgerUnavailableError, SlotError
+from pme_airflow.errors import LedgerUnavailableError, TargetUnavailableError
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import tuned
 from pme_airflow.targets.base import ShownLink
@@ -22,6 +22,8 @@ __all__ = ["FragileDatabase", "KilledError", "Wall", "in_line"]
 
 #: How many slots of a target are written at the same time.
 _AT_ONCE = 50
+#: How long a call of a target that is away takes, in seconds.
+_TIMEOUT = 10.0
 
 
 class KilledError(BaseException):
@@ -33,6 +35,9 @@ class Surroundings(Protocol):
 
     def down(self, what: str) -> bool:
         """Return whether something is away now."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
 
     def is_killed(self) -> bool:
         """Return whether the worker dies now, in the middle of a slot."""
@@ -52,7 +57,8 @@ class Wall(Shelf):
 
     def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
         if self._sim.down(self.name):
-            raise SlotError("HTTP 503", passing=False)
+            self._sim.wait(_TIMEOUT)
+            raise TargetUnavailableError("no response", passing=True)
         if self._sim.is_killed():
             raise KilledError
         self._sim.changes(f"{self.name}/{slot}", self.shown.get(slot))

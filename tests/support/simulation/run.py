@@ -110,6 +110,9 @@ class Simulation:
             self._ended += 1
         return outages[self._ended] if self._ended < len(outages) else None
 
+    def wait(self, seconds: float) -> None:
+        self.truth.advance(seconds)
+
     def happens(self, rate: float) -> bool:
         return self.chance.random() < rate
 
