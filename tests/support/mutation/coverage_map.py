@@ -125,10 +125,9 @@ def measure(
                 log(f"{file} cannot be measured:\n{result.get('log', result)}")
             kept.write_text(json.dumps(known))
 
-        _record(missing, package, workers, keep)
-    preloaded = [name for name in known["modules"] if name.partition(".")[0] != package]
+        _record(missing, package, workers, keep, known["modules"])
     for worker in workers:
-        worker.do(preload=preloaded)
+        worker.do(preload=_libraries(known["modules"], package))
     coverage = CoverageMap(importers=importers(root, package))
     for file in files:
         coverage.add(known["files"].get(file, {}).get("tests", {}))
@@ -155,14 +154,26 @@ def _sources(root: Path, package: str, file: str, imports: list[str] | None) -> 
     return {root / name for name in found}
 
 
-def _record(files: list[str], package: str, workers: list[Copy], keep: Callable[[str, dict[str, Any]], None]) -> None:
-    """Measure test files, and hand each result to ``keep`` as it comes."""
+def _libraries(modules: Iterable[str], package: str) -> list[str]:
+    """Return the modules that no mutant changes, so that a worker may import them once for all tests."""
+    return [name for name in modules if name.partition(".")[0] != package]
+
+
+def _record(
+    files: list[str], package: str, workers: list[Copy], keep: Callable[[str, dict[str, Any]], None], modules: list[str]
+) -> None:
+    """Measure test files, and hand each result to ``keep`` as it comes.
+
+    :param modules: the modules that earlier files imported. Importing them for each file takes most of its time.
+    """
     todo: queue.SimpleQueue[str] = queue.SimpleQueue()
     for file in files:
         todo.put(file)
     one_at_a_time = threading.Lock()
 
     def work(worker: Copy) -> None:
+        imported = _libraries(modules, package)
+        worker.do(preload=imported)
         while True:
             try:
                 file = todo.get_nowait()
@@ -171,6 +182,9 @@ def _record(files: list[str], package: str, workers: list[Copy], keep: Callable[
             result = worker.do(record=[file], package=package, limit=RECORD_SECONDS)
             with one_at_a_time:
                 keep(file, result)
+            fresh = [name for name in _libraries(result.get("modules", ()), package) if name not in imported]
+            worker.do(preload=fresh)
+            imported += fresh
 
     on_all(workers, work)
 
