@@ -243,6 +243,16 @@ def test_the_own_bytes_of_an_archive_are_searched_beyond_its_limits(
     assert ["over 1 members" in part.reason for part in unread] == [True]
 
 
+def test_what_the_own_bytes_of_an_inner_archive_hold_is_not_found_again_in_the_outer_one(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("0", b"nothing")
+        archive.comment = TOKEN.encode()
+    (tmp_path / "a.tar").write_bytes(tar_of(inner.getvalue()))
+    hits, _ = scanned(tmp_path / "a.tar")
+    assert [hit.path for hit in hits] == [f"{tmp_path / 'a.tar'}!0.xz"]
+
+
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_members_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(archives, "MAX_ARCHIVE_MEMBERS", 2)

@@ -84,6 +84,7 @@ def test_contents_are_what_cat_file_writes_of_the_names(script: Script) -> None:
         ("fatal: bad object\\nhint: more", r"failed \(fatal: bad object\)\. Run git fsck"),
         ("", r"failed \(it was ended\)"),
         ("x" * 300, r"failed \(x{200}\)"),
+        ("fatal: \\377", "failed \\(fatal: \N{REPLACEMENT CHARACTER}\\)"),
     ],
 )
 def test_a_command_that_fails_is_an_error_with_gits_first_line(script: Script, error: str, shown: str) -> None:

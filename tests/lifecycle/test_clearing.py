@@ -175,3 +175,13 @@ def test_a_claim_is_released_where_clearing_ends_early(services: Services, board
         clear_slots(services, RunContext("dag/x/clear/-1"), board, going(), "not wanted", PublishResult("board"))
     with services.database.write(RunContext("next")) as tx:
         assert len(claims.take(tx, [keys.slot_claim("board", slot) for slot in ALL])) == 3
+
+
+def test_whoever_interrupts_a_clearing_ends_it(services: Services, board: Board) -> None:
+    def interrupted(slot: str, details: Mapping[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    board.take_away = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        clear_slots(services, RunContext("x"), board, shown(services), "a test", PublishResult("board"))
+    assert len(shown(services)) == len(ALL)

@@ -94,3 +94,11 @@ def test_an_item_that_lacks_a_key_is_not_opened(services: Services, key: str) ->
     assert services.open_item(dict(item)).token
     with pytest.raises(PMESealError, match="lacks"):
         services.open_item({**item, key: None})
+
+
+def test_a_link_without_its_sealed_text_cannot_be_opened(shared_services: Services) -> None:
+    mint(shared_services, "run", ALL[:1])
+    (row,) = rows(shared_services)
+    assert shared_services.open_row(row).token.reveal()
+    with pytest.raises(PMESealError, match="its sealed text is gone"):
+        shared_services.open_row(replace(row, sealed=None))

@@ -17,7 +17,7 @@ from pme_airflow.sealing import OpenedLink
 from pme_airflow.targets.base import ShownLink
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import Waiting
-from tests.support.rooms import Shelf, mint, publish
+from tests.support.rooms import Shelf, demand, mint, publish
 
 HERE = list(MODELS)[:24]
 
@@ -126,3 +126,19 @@ def test_slot_that_another_run_is_writing_is_waited_for_50_seconds(
         (failed,) = outcome.failed
         assert "another run kept this slot locked" in failed["reason"]
         assert not failed["permanent"]
+
+
+def test_a_slot_that_another_dag_shows_another_audience_is_left_alone_and_free(services: Services) -> None:
+    shelf = Shelf()
+    publish(services, "monday", shelf, mint(services, "monday", HERE[:1]).items)
+    before, now = dict(shelf.shown), recorded(services)
+    items = mint(services, "monday", HERE[:2], demand(audience="brokers")).items
+    result = Publisher(services, RunContext.of_task("other_dag", "x", "publish"), shelf).publish(items)
+    (failed,) = result.failed
+    assert (failed["slot"], "published by DAG dag" in failed["reason"]) == (HERE[0], True)
+    assert [entry["slot"] for entry in result.published] == [HERE[1]]
+    assert (shelf.shown[HERE[0]], recorded(services)[HERE[0]]) == (before[HERE[0]], now[HERE[0]])
+    wanted = [keys.slot_claim("shelf", slot) for slot in HERE[:2]]
+    with services.database.write(RunContext("next")) as tx:
+        assert claims.take(tx, wanted) == set(wanted)
+        claims.release_all(tx)

@@ -141,3 +141,19 @@ def test_a_target_needs_only_to_put_and_to_read_back() -> None:
     assert (least.at_once, least.shows_names) == (1, False)
     assert SlotResult.of(least.take_away("slot", {})) == SlotResult()
     least.finish([])
+
+
+def test_a_target_that_names_documents_has_to_write_and_read_them() -> None:
+    with pytest.raises(NotImplementedError):
+        Shelf().write_document("page", [])
+    with pytest.raises(NotImplementedError):
+        Shelf().read_document("page", [])
+
+
+def test_shipped_targets_are_imported_by_name_and_others_are_not_there() -> None:
+    from pme_airflow import targets
+    from pme_airflow.targets.wordpress import WordPressTarget
+
+    assert targets.WordPressTarget is WordPressTarget
+    with pytest.raises(AttributeError, match="has no attribute 'Intranet'"):
+        _ = targets.Intranet

@@ -76,3 +76,10 @@ def test_a_key_of_another_form_is_refused_and_not_shown(key: str) -> None:
 def test_an_unknown_signer_is_named() -> None:
     with pytest.raises(PMEInputError, match="the signers are ghost"):
         signer_of("aws", SecretStr("x"))
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": ""}, {"Date": "yesterday"}])
+def test_a_server_that_does_not_give_the_time_is_taken_to_have_this_machines(headers: dict[str, str]) -> None:
+    response = requests.Response()
+    response.headers.update(headers)
+    assert http_signers._clock_offset(response) == 0.0

@@ -182,3 +182,15 @@ def test_an_element_or_shortcode_holds_2000_characters_at_most(length: int, take
     assert taken_over(f"{frame}{inner}</iframe>") == ("{E}" if taken else f"{{E}}{inner}</iframe>")
     code = f"[embed]{SHOW}{' ' * (length - len(SHOW) - len('[/embed]'))}[/embed]"
     assert taken_over(code) == ("{E}" if taken else f"{code}\n\n{{E}}")
+
+
+@pytest.mark.parametrize("attributes", [f'{{"url":"{SHOW}"', f'{{"url":"{SHOW}"}}}}', "{" * 5000])
+def test_attributes_that_are_no_json_name_no_model(attributes: str) -> None:
+    content = f"<!-- wp:embed {attributes} --><!-- /wp:embed -->"
+    assert Source(content).embeds(MODEL) == []
+
+
+def test_a_model_is_found_wherever_it_stands_in_attributes() -> None:
+    content = f'<!-- wp:matterport/tour {{"spaces":[{{"n":1}},{{"id":"{MODEL}"}}]}} /-->'
+    (unit,) = Source(content).embeds(MODEL)
+    assert content[unit.start : unit.end] == content

@@ -38,6 +38,7 @@ def encoded(text: str) -> str:
         (f'<div data-x="auth={NEW[:12]}%6E{NEW[13:]}"></div>', Output.REWRITTEN),
         (f'<a class="facade" data-space="{MODEL}"><img></a>', Output.REWRITTEN),
         (f"<!-- pme:{MODEL} --><div class='placeholder'></div><!-- /pme:{MODEL} -->", Output.REWRITTEN),
+        (f'<p data-x="{"A" * 201} {encoded(SHOWN)}"></p>', Output.REWRITTEN),
         (STALE, Output.STALE),
         (f"<script type='text/template'>{encoded(STALE)}</script> {MODEL}", Output.STALE),
         (html.escape(STALE), Output.STALE),

@@ -369,3 +369,19 @@ def test_a_choice_of_responses_is_no_success() -> None:
     site.faults.append(lambda asked: response(300, "{}"))
     with pytest.raises(SlotError, match="HTTP 300"):
         api_of(site).page("pages/1")
+
+
+@pytest.mark.parametrize("call", ["delete_revision", "may_delete"])
+def test_a_revision_whose_deletion_fails_otherwise_is_an_error(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    site = FakeWordPress(p1="text")
+    site.faults.append(lambda asked: response(418, "{}") if asked.method == "DELETE" else None)
+    with pytest.raises(SlotError, match="HTTP 418"):
+        getattr(api_of(site), call)("pages/1", {"id": 3})
+
+
+def test_revisions_that_cannot_be_read_are_an_error() -> None:
+    site = FakeWordPress(p1="text")
+    site.faults.append(lambda asked: response(418, "{}") if "revisions" in asked.path else None)
+    with pytest.raises(SlotError, match="HTTP 418"):
+        list(api_of(site).revisions("pages/1"))
