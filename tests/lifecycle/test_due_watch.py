@@ -142,3 +142,21 @@ def clock() -> FakeClock:
 @pytest.fixture
 def ledger(clock: FakeClock) -> Database:
     return ledger_in_memory(clock)
+
+
+def test_a_slot_that_goes_dark_between_two_whole_looks_is_looked_for_among_all_of_them_until_it_is_not() -> None:
+    clock = FakeClock()
+    ledger, watch = ledger_in_memory(clock), RenewalWatch(DEMAND, clock.monotonic)
+    since: list[bool] = []
+
+    def dark_slots(tx: object, demand: RenewalDemand, after: datetime | None) -> DueWork:
+        since.append(after is None)
+        return found.pop(0)
+
+    found = [NOTHING, NOTHING, work(), work(), NOTHING, NOTHING]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(due, "dark_slots", dark_slots)
+        for _ in range(6):
+            watch.look(ledger)
+            clock.advance(30)
+    assert since == [True, False, False, True, True, False]

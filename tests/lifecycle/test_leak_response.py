@@ -14,12 +14,13 @@ import pytest
 
 from pme_airflow.api.client import PMEClient
 from pme_airflow.dev.emulator import World
-from pme_airflow.errors import PMEInputError, PMEUnavailableError
+from pme_airflow.errors import LedgerUnavailableError, PMEInputError, PMEUnavailableError
 from pme_airflow.leaks.reports import Findings
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import State
+from pme_airflow.lifecycle import leak_response
 from pme_airflow.lifecycle.leak_response import (
     LeakedLink,
     LeakRequest,
@@ -28,6 +29,7 @@ from pme_airflow.lifecycle.leak_response import (
     _why_alive,
     flagged_and_alive,
     respond,
+    select_leaked,
 )
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep_result import SweepResult
@@ -427,3 +429,25 @@ def test_a_request_of_which_nothing_can_be_read_says_so_and_flags_nothing(shared
     selected: list[object] = []
     response = responded(shared_services, tokens=("two words",), sweep=True, on_selected=selected.append)
     assert (len(response.problems), response.swept, response.links, selected) == (1, True, (), [])
+
+
+def test_nothing_is_selected_where_nothing_is_named(shared_services: Services) -> None:
+    mint(shared_services, "run", ALL[:1])
+    selected, problems = select_leaked(shared_services, LeakRequest(tokens=("no token",)))
+    assert selected == []
+    assert len(problems) == 1
+
+
+def test_a_ledger_that_goes_away_after_the_sweep_is_named_and_nothing_is_called_revoked(
+    shared_services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (item,) = mint(shared_services, "run", ALL[:1]).items
+
+    def away(tx: object, link_ids: object) -> Any:
+        raise LedgerUnavailableError("the database went away")
+
+    monkeypatch.setattr(leak_response, "by_ids", away)
+    response = responded(shared_services, tokens=(item["fingerprint"],), sweep=True)
+    assert str(response.sweep_error) == "the database went away"
+    assert not response.promise_kept
+    assert [link.alive for link in response.links] == [True]

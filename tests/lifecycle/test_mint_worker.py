@@ -14,7 +14,7 @@ from pme_airflow.api.messages import MintRequest
 from pme_airflow.api.outcomes import MintVerdict
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.emulator.world import IssuedToken
-from pme_airflow.errors import PMEUnavailableError
+from pme_airflow.errors import PMECredentialsError, PMEUnavailableError
 from pme_airflow.ledger import flags, mint_requests, mint_runs
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import claims, links
@@ -275,3 +275,27 @@ def test_a_flagged_token_that_comes_back_is_not_used(services: Services, world: 
         assert mint(services, "tuesday", ALL[:1]).links == 0
     assert sweep(services).promise_kept
     assert mint(services, "wednesday", ALL[:1]).links == 1
+
+
+def test_credentials_that_are_refused_end_the_run_with_that_error(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(requests: list[MintRequest]) -> list[MintVerdict]:
+        raise PMECredentialsError("the client secret is refused")
+
+    monkeypatch.setattr(services.client, "mint", refused)
+    with pytest.raises(PMECredentialsError, match="the client secret is refused"):
+        mint(services, "run", ALL[:2])
+    assert {row.state.value for row in rows(services)} == {"failed"}
+
+
+def test_a_defect_of_a_request_counts_as_a_lost_answer(
+    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(requests: list[MintRequest]) -> list[MintVerdict]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(services.client, "mint", broken)
+    assert mint(services, "run", ALL[:1]).items == []
+    assert "was lost (ZeroDivisionError in the worker)" in caplog.text
+    assert {row.state.value for row in rows(services)} == {"unaccounted"}

@@ -16,6 +16,7 @@ from sqlalchemy import update
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.embed_params import EmbedParams
+from pme_airflow.errors import SlotError
 from pme_airflow.ledger import flags, publications
 from pme_airflow.ledger.model_names import known_names
 from pme_airflow.ledger.publications import Publication
@@ -357,3 +358,15 @@ def test_a_target_that_cannot_say_where_a_model_is_shown_fails_for_that_model(sh
     result = publish(shared_services, "monday", Broken(), mint(shared_services, "monday", [model_id]).items)
     (failure,) = result.failed
     assert (failure["slot"], failure["model_id"]) == ("?", model_id)
+
+
+def test_an_index_that_cannot_be_written_is_a_failure_of_its_own(shared_services: Services) -> None:
+    shelf = Indexed()
+
+    def broken(shown: Sequence[Publication]) -> None:
+        raise SlotError("the disk is full")
+
+    shelf.finish = broken  # type: ignore[method-assign]
+    result = publish(shared_services, "monday", shelf, mint(shared_services, "monday", SHARED_MODELS[:1]).items)
+    assert [(f["slot"], f["model_id"], f["reason"]) for f in result.failed] == [("index", "all", "the disk is full")]
+    assert result.published.total == 1

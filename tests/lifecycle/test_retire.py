@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from pme_airflow.dev.emulator import World
-from pme_airflow.errors import PMEInputError, SlotError
+from pme_airflow.errors import LedgerUnavailableError, PMEInputError, SlotError
 from pme_airflow.ledger import audit, publications
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.retire import PlacementSlots, RetireRequest, RetireResult, preview_retirement, retire
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.sweep import sweep
 from tests.conftest import MODELS, MakeServices
 from tests.lifecycle.conftest import SHARED_MODELS
 from tests.support.clocks import FakeClock
@@ -366,3 +367,22 @@ def test_a_slot_at_a_target_that_cannot_be_reached_is_recorded_with_the_reason(s
         reasons = [str(event["reason"]) for event in audit.history(tx, row.link_id)]
     assert f"gone no longer shows it at {SHARED_MODELS[0]}: the contract ended" in reasons
     assert retired(services, audiences=("intranet",)).links == 0
+
+
+def test_a_ledger_that_goes_away_after_the_sweep_is_named(
+    shared_services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf()
+    shown(shared_services, shelf, [ONE])
+
+    def away(services: Services, link_ids: object) -> Any:
+        raise LedgerUnavailableError("the database went away")
+
+    def swept(*arguments: Any) -> Any:
+        monkeypatch.setattr("pme_airflow.lifecycle.retire._rows", away)
+        return sweep(*arguments)
+
+    monkeypatch.setattr("pme_airflow.lifecycle.retire.sweep", swept)
+    result = retired(shared_services, shelf, models=(ONE,))
+    assert str(result.sweep_error) == "the database went away"
+    assert not result.promise_kept

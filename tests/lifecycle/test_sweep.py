@@ -15,7 +15,7 @@ from sqlalchemy import update
 from pme_airflow.api.outcomes import RevokeVerdict
 from pme_airflow.api.token_probe import Liveness
 from pme_airflow.dev.emulator import World
-from pme_airflow.errors import LedgerUnavailableError, PMEUnavailableError
+from pme_airflow.errors import LedgerUnavailableError, PMECredentialsError, PMEUnavailableError
 from pme_airflow.ledger import flags, sweep_queue
 from pme_airflow.ledger.bulk import insert_rows
 from pme_airflow.ledger.run_context import RunContext
@@ -284,3 +284,19 @@ def test_more_ended_links_than_one_page_are_closed_and_counted(shared_services: 
     assert sweep(services).expired == 1001
     assert {row.state.value for row in rows(services)} == {"expired"}
     assert sweep(services).expired == 0
+
+
+def test_credentials_that_are_refused_end_a_sweep_with_that_error(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mint(services, "run", ALL[:2])
+    with services.database.write(RunContext("cli")) as tx:
+        flags.flag(tx, "a leak", link_ids=[row.link_id for row in rows(services)])
+
+    def refused(tokens: list[AccessToken]) -> list[RevokeVerdict]:
+        raise PMECredentialsError("the client secret is refused")
+
+    monkeypatch.setattr(services.client, "revoke", refused)
+    with pytest.raises(PMECredentialsError, match="the client secret is refused"):
+        sweep(services)
+    assert {row.state.value for row in rows(services)} == {"live"}

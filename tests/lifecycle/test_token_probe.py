@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from pme_airflow.api.outcomes import NotRevoked
 from pme_airflow.api.token_probe import Liveness, ProbeMethod
 from pme_airflow.dev.emulator import World
+from pme_airflow.errors import PMEUnavailableError
 from pme_airflow.ledger import audit, liveness
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
-from pme_airflow.lifecycle.token_probe import PROBE_AUDIENCE, check_liveness, find_probe, known_probe
-from pme_airflow.sealing import fingerprint
-from pme_airflow.secrets import AccessToken
+from pme_airflow.lifecycle.token_probe import PROBE_AUDIENCE, _with_token, check_liveness, find_probe, known_probe
+from pme_airflow.sealing import OpenedLink, fingerprint
+from pme_airflow.secrets import AccessToken, SecretStr
 from tests.conftest import MODELS, MakeServices
 from tests.support.rooms import Shelf, demand, mint, publish, rows, sweep
 
@@ -172,3 +174,31 @@ def test_a_run_asks_about_one_percent_of_a_days_mints(
     mint(services, "monday", ALL[:5])
     monkeypatch.setattr(liveness, "mints_of_last_day", lambda tx, client_id, audience: mints)
     assert check_liveness(services, KEEPER, "intranet").asked == asked
+
+
+def test_probes_are_not_tried_where_no_link_can_be_minted(services: Services, world: World) -> None:
+    with pytest.raises(PMEUnavailableError, match="No link could be minted to try probes on: "):
+        find_probe(services, KEEPER, "Unknown0000")
+    assert known_probe(services) is None
+
+
+def test_probes_are_not_tried_on_a_link_that_is_not_revoked(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.client, "revoke", lambda tokens: [NotRevoked("it answered false", sent=True)])
+    with pytest.raises(PMEUnavailableError, match="was not revoked: it answered false"):
+        find_probe(services, KEEPER, ALL[0])
+    assert known_probe(services) is None
+
+
+def test_a_link_that_no_key_opens_is_not_asked_about(services: Services, world: World) -> None:
+    find_probe(services, KEEPER, ALL[0])
+    keep(services, "monday")
+    with services.database.write(RunContext("x")) as tx:
+        tx.execute(text("UPDATE pme_links SET sealed = 'pme-sealed:v1:other:text' WHERE state = 'live'"))
+    assert check_liveness(services, KEEPER, "intranet").dead == ()
+
+
+def test_a_link_of_a_token_that_was_never_issued_has_that_token_in_place_of_its_own() -> None:
+    opened = OpenedLink(SecretStr("https://my.matterport.com/show?m=x&auth=Bearer+first"), AccessToken("first"))
+    assert _with_token(opened, AccessToken("never")).reveal() == "https://my.matterport.com/show?m=x&auth=Bearer+never"

@@ -234,6 +234,12 @@ def test_a_mutant_is_undecided_where_the_budget_leaves_out_a_test() -> None:
     assert asked == ["tests/a/test_b.py::test_it", "tests/a/test_c.py::test_it"]
 
 
+def test_a_module_of_the_project_that_a_test_imports_hides_no_mutant(toy: Path) -> None:
+    (toy / "helper.py").write_text("import toy\n")
+    (toy / "tests" / "test_toy.py").write_text(TESTS.replace("import shutil", "import shutil\nimport helper"))
+    assert trial(toy, "toy/__init__.py:16-17", "-n", "0", "--threshold", "100") == 0
+
+
 def test_tests_that_failed_without_a_change_are_measured_again(toy: Path) -> None:
     ready, flaky = toy / "ready", toy / "tests" / "test_flaky.py"
     flaky.write_text(f"from pathlib import Path\n\n\ndef test_it():\n    assert Path({str(ready)!r}).exists()\n")
