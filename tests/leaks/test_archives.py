@@ -470,3 +470,19 @@ def test_long_names_of_members_are_cut() -> None:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("n" * 1001, b"text")
     assert {chunk.path for chunk in chunks(out.getvalue())[0]} == {f"x!{'n' * 1000} (its name)", f"x!{'n' * 1000}", "x"}
+
+
+def test_a_member_that_is_broken_is_listed_with_what_broke_and_the_others_are_searched(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("broken", b"x" * 10_000)
+        archive.writestr("whole", TOKEN.encode())
+    raw = bytearray(out.getvalue())
+    start = raw.index(b"broken") + len(b"broken")
+    raw[start : start + 8] = b"\xff" * 8
+    (tmp_path / "a.zip").write_bytes(raw)
+    hits, unread = scanned(tmp_path / "a.zip")
+    assert [hit.path for hit in hits] == [f"{tmp_path / 'a.zip'}!whole"]
+    assert [(part.path, part.reason) for part in unread] == [
+        (f"{tmp_path / 'a.zip'}!broken", "is broken (error). What comes before was searched")
+    ]

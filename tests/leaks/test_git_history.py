@@ -351,3 +351,19 @@ def test_an_object_that_git_cuts_off_is_not_taken_for_a_whole_one(size: int, who
     else:
         with pytest.raises(EOFError):
             git_history._open(data, size)
+
+
+def test_a_bare_repository_is_its_own_folder(repository: Repository) -> None:
+    folder = git_folder(str(repository.path))
+    assert folder == str(repository.path / ".git")
+    assert git_folder(folder) == folder
+
+
+def test_a_repository_whose_reading_fails_is_named(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> object:
+        raise ValueError("x")
+
+    monkeypatch.setattr(git_history, "_read_history", broken)
+    (unread,) = git_sources(str(repository.path / ".git"), None)
+    assert isinstance(unread, Unread)
+    assert unread.reason == "is a broken git repository (ValueError). Its history was not searched"

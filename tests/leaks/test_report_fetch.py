@@ -291,3 +291,19 @@ def test_a_report_that_is_read_whole_is_no_problem(tmp_path: Path) -> None:
     found = read_findings(str(tmp_path / "report.txt"), problems)
     assert found is not None
     assert (found.fingerprints, problems) == ((FINGERPRINT,), [])
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(OSError(5, "Input/output error"), "Input/output error"), (ValueError("x"), "ValueError")]
+)
+def test_a_file_that_breaks_while_it_is_read_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    (tmp_path / "report.json").write_text("{}")
+
+    def broken(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(Path, "open", broken)
+    with pytest.raises(PMEReportError, match=f"report.json cannot be read .{words}."):
+        fetch_report(str(tmp_path / "report.json"))

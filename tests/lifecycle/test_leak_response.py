@@ -316,17 +316,22 @@ def test_a_link_whose_answer_was_lost_is_named_as_not_revoked(services: Services
     assert "lost" in response.lines()[0]
 
 
-def test_links_that_may_live_come_first(services: Services, make_services: MakeServices) -> None:
+@pytest.mark.parametrize("denied", [0, 2])
+def test_links_that_may_live_come_first(
+    shared_services: Services, denied: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = shared_services
     mint(services, "run", ALL[:3])
     send: Callable[..., Any] = services.client.revoke
 
     def all_but_one(tokens: list[Any]) -> Any:
         from pme_airflow.api.outcomes import NotRevoked
 
-        verdicts = send(tokens[:-1])
-        return [*verdicts, NotRevoked("the API answered false", denied=True)]
+        verdicts = send([token for place, token in enumerate(tokens) if place != denied])
+        verdicts.insert(denied, NotRevoked("the API answered false", denied=True))
+        return verdicts
 
-    services.client.revoke = all_but_one  # type: ignore[assignment,method-assign]
+    monkeypatch.setattr(services.client, "revoke", all_but_one)
     response = responded(services, audiences=("intranet",), sweep=True, max_attempts=1)
     assert [link.alive for link in response.links] == [True, False, False]
     assert response.links[0].row.irrevocable

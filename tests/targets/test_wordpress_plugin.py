@@ -196,6 +196,26 @@ def test_a_page_that_lost_its_space_and_a_plugin_that_lost_its_link_are_noticed_
     assert not lost.value.permanent
 
 
+def test_a_page_that_shows_visitors_nothing_of_the_space_is_noticed() -> None:
+    site, _ = with_plugin()
+    target = site.target()
+    done = target.put(SLOT, link(), {})
+    site.render = lambda raw: "<p>a template without the page's text</p>"
+    with pytest.raises(SlotError, match="does a page builder or its template show something else"):
+        target.read_back(SLOT, link(), done.details)
+
+
+def test_a_link_that_somebody_pasted_into_the_page_is_taken_away_with_the_space() -> None:
+    site, plugin = with_plugin()
+    target = site.target()
+    done = target.put(SLOT, link(), {})
+    site.pages["pages/1"].edit(f"<p>x</p>{FRAME.replace('&amp;play=1', '&amp;auth=Bearer+' + 'b' * 25)}")
+    target.take_away(SLOT, done.details)
+    assert plugin.links == {}
+    assert "b" * 25 not in site.content()
+    assert "<p>x</p>" in site.content()
+
+
 def test_visitors_that_a_firewall_refuses_are_noticed() -> None:
     site, _ = with_plugin()
     target = site.target()
