@@ -7,6 +7,7 @@ import hashlib
 import json
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.support.mutation.mutants import Mutant
 from tests.support.mutation.tree import Copy
 
 RECORD_SECONDS = 900.0
+#: The map of 371 files has 36 MB, which take over a second to write.
+_WRITTEN_EVERY_SECONDS = 20.0
 
 
 @dataclass
@@ -115,6 +118,7 @@ def measure(
     if missing:
         log(f"measuring which lines the tests of {len(missing)} of {len(files)} files execute")
         kept.parent.mkdir(exist_ok=True)
+        written_at = time.monotonic()
 
         def keep(file: str, result: dict[str, Any]) -> None:
             imports = result.get("imports")
@@ -123,9 +127,13 @@ def measure(
             known["modules"] = list(dict.fromkeys([*known["modules"], *result.get("modules", [])]))
             if "tests" not in result:
                 log(f"{file} cannot be measured:\n{result.get('log', result)}")
-            kept.write_text(json.dumps(known))
+            nonlocal written_at
+            if time.monotonic() - written_at > _WRITTEN_EVERY_SECONDS:
+                kept.write_text(json.dumps(known))
+                written_at = time.monotonic()
 
         _record(missing, package, workers, keep, known["modules"])
+        kept.write_text(json.dumps(known))
     for worker in workers:
         worker.do(preload=_libraries(known["modules"], package))
     coverage = CoverageMap(importers=importers(root, package))
