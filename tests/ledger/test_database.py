@@ -131,6 +131,16 @@ def test_the_version_is_looked_at_once(database: Database) -> None:
 # ---------------------------------------------------------- writers at once
 
 
+@pytest.mark.parametrize("first", ["prepare", "migrate", "check"])
+def test_a_ledger_whose_version_is_known_is_not_asked_for_it_again(tmp_path: Path, first: str) -> None:
+    Database(sqlite_engine(tmp_path / "ledger.db"), SystemClock()).prepare()
+    database = Database(sqlite_engine(tmp_path / "ledger.db"), SystemClock())
+    getattr(database, first)()
+    with mock.patch.object(database, "revision", side_effect=AssertionError):
+        database.prepare()
+        database.check()
+
+
 def _write_many(address: str, base: int, count: int) -> None:
     database = ledger_at(address)
     for index in range(count):

@@ -27,6 +27,11 @@ def test_json_is_a_list_of_findings() -> None:
     assert json.loads(rendered(EMPTY, "json")) == []
 
 
+def test_json_and_sarif_are_indented_for_readers() -> None:
+    assert rendered(RESULT, "json").startswith('[\n  {\n    "')
+    assert rendered(RESULT, "sarif").startswith('{\n  "')
+
+
 def test_sarif_names_rule_place_and_fingerprint() -> None:
     run = as_sarif([FINDING])["runs"][0]
     assert run["tool"]["driver"]["rules"][0]["id"] == "pme-live-link"
