@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from pme_airflow.embed_params import EmbedParams
 from pme_airflow.errors import PMEError
@@ -38,7 +38,6 @@ _PAGE_SIZE = 500
 
 log = logging.getLogger(__name__)
 Item = Mapping[str, Any]
-_Returned = TypeVar("_Returned")
 
 
 class Publisher(DocumentListener):
@@ -167,8 +166,8 @@ class Publisher(DocumentListener):
         details = dict(previous.details) if previous is not None else {}
         problem: PMEError
         try:
-            result = SlotResult.of(self._retried(lambda: self._target.put(slot, link, details)))
-            self._retried(lambda: self._target.read_back(slot, link, result.details))
+            result = SlotResult.of(self._calls.call(lambda: self._target.put(slot, link, details)))
+            self._calls.call(lambda: self._target.read_back(slot, link, result.details))
             return result
         except Exception as error:  # noqa: BLE001 - a target of any author may raise anything
             problem = slot_error(error)
@@ -194,9 +193,6 @@ class Publisher(DocumentListener):
     def _fail(self, slot: str, model_id: str, error: PMEError) -> None:
         log.error("%s, %s: model %s is not shown: %s", self._target.name, slot, model_id, error)
         self._result.fail(slot, model_id, error)
-
-    def _retried(self, call: Callable[[], _Returned]) -> _Returned:
-        return self._calls.call(call)
 
     # ------------------------------------------------------------- clearing
 

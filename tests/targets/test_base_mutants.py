@@ -15,6 +15,7 @@ from pme_airflow.dev.emulator import World
 from pme_airflow.errors import SlotError
 from pme_airflow.ledger import claims, keys, publications
 from pme_airflow.lifecycle.publish import Publisher
+from pme_airflow.lifecycle.target_calls import TargetCalls
 from pme_airflow.targets.base import ShownLink, Target
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import FakeClock
@@ -111,7 +112,7 @@ def _old_links_are_given_grace_where_they_are_left_behind() -> Iterator[None]:
 
 @contextmanager
 def _a_failure_is_taken_for_success() -> Iterator[None]:
-    with mock.patch.object(Publisher, "_retried", lambda self, call: _whatever(call)):
+    with mock.patch.object(TargetCalls, "call", lambda self, call: _whatever(call)):
         yield
 
 
