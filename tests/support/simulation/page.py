@@ -50,7 +50,8 @@ def _page(runs: Sequence[Run], beyond: Report, start: datetime, zone: str) -> st
         f"- **{first.slots} slots** on three targets, {first.days:.0f} days from {start:%Y-%m-%d}, and the schedule of the",
         "  shipped DAGs alone: no triggerer starts a run.",
         f"- **Outages** one after the other, of the API, a target, Airflow or the database, up to {hours} h {minutes} min: what",
-        "  `pme-airflow plan` says that the slots survive. The first one lasts as long as that.",
+        "  `pme-airflow plan` says that the slots survive. The first one lasts as long as that. In a third of them the API",
+        "  answers 503, in the others nobody can connect to it.",
         "- Workers are killed, 1 of 100 responses is lost, 1 of 100 revocations is not answered, and the machine's clock is",
         "  ten minutes fast or slow at times.",
     ]

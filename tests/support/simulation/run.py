@@ -51,6 +51,8 @@ models: [yyHDFKzPzvN]
 targets: [{{kind: object_storage, path: "file:///srv/embeds"}}]
 """
 KILL_RATE = 0.01
+#: One API outage in so many answers 503; to the others nobody can connect.
+_ANSWERS_503 = 3
 #: How many runs of the keeper and the nightly run are between two comparisons of the ledger with what is alive. No
 #: whole day's, so that every hour has its turn.
 _COMPARED_EVERY = 47
@@ -102,6 +104,10 @@ class Simulation:
     def down(self, what: str) -> bool:
         outage = self._next_outage()
         return outage is not None and outage.what == what and outage.begin <= self.now
+
+    @property
+    def api_answers(self) -> bool:
+        return self._ended % _ANSWERS_503 == 0
 
     def _next_outage(self) -> Outage | None:
         """Return the first outage that has not ended; a year has several hundred, one after the other."""

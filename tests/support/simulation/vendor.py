@@ -14,7 +14,7 @@ from pme_airflow.api.messages import EmbedLink, MintRequest
 from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, NotRevoked, Revoked, RevokeVerdict, Unknown
 from pme_airflow.clock import Clock, ServerClock
 from pme_airflow.dev.emulator.world import IssuedToken, World
-from pme_airflow.errors import PMECredentialsError, PMEUnavailableError
+from pme_airflow.errors import PMECredentialsError, PMEUnavailableError, PMEUnreachableError
 from pme_airflow.sealing import Sealer
 from pme_airflow.secrets import AccessToken, SecretStr
 
@@ -84,6 +84,10 @@ class Surroundings(Protocol):
 
     vendor: Vendor
 
+    @property
+    def api_answers(self) -> bool:
+        """Whether an API that is away answers 503; otherwise nobody can connect to it."""
+
     def down(self, what: str) -> bool:
         """Return whether something is away now."""
 
@@ -110,7 +114,9 @@ class VirtualClient:
         :raises PMECredentialsError: if the secret is not the client's.
         """
         if self._sim.down("api"):
-            return PMEUnavailableError("The PME API was not reached: could not connect.")
+            if self._sim.api_answers:
+                return PMEUnavailableError("The PME API answered HTTP 503.")
+            return PMEUnreachableError("The PME API was not reached: could not connect.")
         self.server_clock.observe(self._sim.vendor.world.now().strftime("%a, %d %b %Y %H:%M:%S GMT"))
         if not self._sim.vendor.accepts(self._connection):
             raise PMECredentialsError("The PME API refused the client id or secret.")
