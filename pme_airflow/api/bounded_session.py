@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache, wraps
+from typing import Any
+
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3 import PoolManager
+from urllib3.connectionpool import HTTPConnectionPool
 
 from pme_airflow.api.bounded import BoundedHTTPResponse
 
-__all__ = ["bound_session", "ignore_redirects"]
+__all__ = ["BoundedConnection", "bound_session", "ignore_redirects", "mix_into_connections"]
 
 
-class _BoundedHTTP(HTTPConnection):
+class BoundedConnection:
+    """Mixed into a connection: its responses are read within the bounds of the thread."""
+
     response_class = BoundedHTTPResponse
-
-
-class _BoundedHTTPS(HTTPSConnection):
-    response_class = BoundedHTTPResponse
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _BoundedHTTP
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _BoundedHTTPS
 
 
 def bound_session(session: requests.Session) -> None:
@@ -36,7 +29,44 @@ def bound_session(session: requests.Session) -> None:
     ignore_redirects(session)
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
-            adapter.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+            mix_into_connections(adapter, BoundedConnection)
+
+
+def mix_into_connections(adapter: HTTPAdapter, mixin: type) -> None:
+    """Mix a class into all connections that an adapter makes from now on: direct ones, and those through a proxy.
+
+    Idle connections that it has are closed. ``requests`` keeps a pool manager for each proxy beside the one for direct connections, and makes it when the proxy
+    is first used.
+    """
+    for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
+        _mix_into_pools(manager, mixin)
+    manager_for = adapter.proxy_manager_for
+
+    @wraps(manager_for)
+    def mixed_manager_for(proxy: str, **options: Any) -> PoolManager:
+        is_new = proxy not in adapter.proxy_manager
+        manager = manager_for(proxy, **options)
+        if is_new:
+            _mix_into_pools(manager, mixin)
+        return manager
+
+    adapter.proxy_manager_for = mixed_manager_for  # type: ignore[method-assign]
+
+
+def _mix_into_pools(manager: PoolManager, mixin: type) -> None:
+    pools = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _mixed_pool(pool, mixin) for scheme, pool in pools.items()}
+    manager.clear()
+
+
+@cache
+def _mixed_pool(pool: type[HTTPConnectionPool], mixin: type) -> type[HTTPConnectionPool]:
+    """Return a class of pools like another, SOCKS proxies' among them, whose connections have a class mixed in."""
+    made = pool.ConnectionCls
+    if issubclass(made, mixin):
+        return pool
+    connection = type(f"{mixin.__name__}{made.__name__}", (mixin, made), {})
+    return type(f"{mixin.__name__}{pool.__name__}", (pool,), {"ConnectionCls": connection})
 
 
 def ignore_redirects(session: requests.Session) -> None:

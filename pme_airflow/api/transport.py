@@ -13,12 +13,10 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar
 from requests.structures import CaseInsensitiveDict
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from pme_airflow.addresses import checked_base_url
-from pme_airflow.api.bounded import BoundedHTTPResponse, bound_response, read_body
-from pme_airflow.api.bounded_session import ignore_redirects
+from pme_airflow.api.bounded import bound_response, read_body
+from pme_airflow.api.bounded_session import BoundedConnection, ignore_redirects, mix_into_connections
 from pme_airflow.api.outcomes import Exchange, HttpResponse, NetworkFailure, NoResponse
 from pme_airflow.secrets import SecretStr
 
@@ -31,7 +29,7 @@ _HEADERS = {"Accept-Encoding": "gzip"}
 _sent = threading.local()
 
 
-class _WriteRecorder:
+class _WriteRecorder(BoundedConnection):
     """Records that a request may have reached the server, just before it is written, headers and body at once."""
 
     _unsent: list[bytes] | None = None
@@ -54,32 +52,13 @@ class _WriteRecorder:
             self._unsent.append(data)
 
 
-class _RecordingHTTP(_WriteRecorder, HTTPConnection):
-    response_class = BoundedHTTPResponse
-
-
-class _RecordingHTTPS(_WriteRecorder, HTTPSConnection):
-    response_class = BoundedHTTPResponse
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _RecordingHTTP
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _RecordingHTTPS
-
-
 class _RecordingAdapter(HTTPAdapter):
     """Sends requests, and looks the connections of an address up once: the same address is posted to all the time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._pools: dict[str | None, Any] = {}
         super().__init__(*args, **kwargs)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        mix_into_connections(self, _WriteRecorder)
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         _sent.written = False
@@ -205,7 +184,7 @@ class Transport:
             timed_out = NetworkFailure.CONNECT_TIMEOUT
             return NoResponse(bool(_sent.written), timed_out.value, timed_out)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            failure = _failure(error)
+            failure = _failure(error, written=bool(_sent.written))
             return NoResponse(_sent.written is not False, failure.value, failure)
         return _received(response)
 
@@ -217,12 +196,16 @@ def _received(response: requests.Response) -> Exchange:
     return HttpResponse(response.status_code, response.headers, body, complete)
 
 
-def _failure(error: BaseException) -> NetworkFailure:
-    """Name a failure of the connection, without the exception's own text, which holds the address."""
+def _failure(error: BaseException, *, written: bool = False) -> NetworkFailure:
+    """Name a failure of the connection, without the exception's own text, which holds the address.
+
+    :param written: whether the request was written, so that a proxy had let it through: ``urllib3`` blames the proxy
+        for whatever ends a connection through it.
+    """
     if isinstance(error, requests.exceptions.Timeout):
         return NetworkFailure.TIMEOUT
     if isinstance(error, requests.exceptions.ProxyError):
-        return NetworkFailure.PROXY
+        return NetworkFailure.BROKEN if written else NetworkFailure.PROXY
     if isinstance(error, requests.exceptions.SSLError):
         return NetworkFailure.TLS
     inner: object = error

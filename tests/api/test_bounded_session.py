@@ -7,9 +7,11 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 import requests
-from requests.adapters import BaseAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3 import HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPSConnection
 
-from pme_airflow.api.bounded import bound_response
+from pme_airflow.api.bounded import BoundedHTTPResponse, bound_response
 from pme_airflow.api.bounded_session import bound_session, ignore_redirects
 from tests.support.handlers import serving_handler
 
@@ -62,3 +64,39 @@ def test_an_adapter_of_another_kind_is_left_as_it_is() -> None:
         session.mount("test://", adapter)
         bound_session(session)
     assert vars(adapter) == {}
+
+
+def test_a_response_through_a_proxy_is_bounded_too(address: str) -> None:
+    through = {"http": address}
+    with requests.Session() as session:
+        bound_response(60.0)
+        session.get("http://site.test/before", proxies=through, timeout=30)
+        for _ in range(2):  # a session may be bound again
+            bound_session(session)
+        assert session.get("http://site.test/", proxies=through, timeout=30).content == b"x" * 10
+        bound_response(60.0, -1024 * 1024)
+        with pytest.raises(requests.RequestException, match="too long"):
+            session.get("http://site.test/other", proxies=through, timeout=30)
+
+
+def test_the_connections_of_a_socks_proxy_stay_what_they_are_and_are_bounded() -> None:
+    class SocksConnection(HTTPSConnection):
+        pass
+
+    class SocksPool(HTTPSConnectionPool):
+        ConnectionCls = SocksConnection
+
+    class Adapter(HTTPAdapter):
+        def proxy_manager_for(self, proxy: str, **_: object) -> PoolManager:
+            manager = PoolManager()
+            manager.pool_classes_by_scheme = {"https": SocksPool}
+            return self.proxy_manager.setdefault(proxy, manager)
+
+    with requests.Session() as session:
+        session.mount("https://", Adapter())
+        bound_session(session)
+        adapter = session.get_adapter("https://x.test")
+        assert isinstance(adapter, HTTPAdapter)
+        connection = adapter.proxy_manager_for("socks5://p").pool_classes_by_scheme["https"].ConnectionCls
+    assert issubclass(connection, SocksConnection)
+    assert connection.response_class is BoundedHTTPResponse

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, ProtocolError
 
 from pme_airflow.api.outcomes import HttpResponse, NetworkFailure, NoResponse
-from pme_airflow.api.transport import Transport, _failure, _received, _RecordingHTTP
+from pme_airflow.api.transport import Transport, _failure, _received
 from pme_airflow.secrets import SecretStr
+from tests.support.certificates import Authority
 from tests.support.handlers import serving_handler
 
 
@@ -137,7 +140,9 @@ def test_a_cookie_of_the_api_is_sent_back(transport: Transport, seen: list[dict[
 
 def test_a_request_is_written_at_once() -> None:
     written: list[bytes] = []
-    connection = _RecordingHTTP("api.test")
+    adapter = Transport("https://api.test", 5.0, 2).session.get_adapter("https://api.test")
+    assert isinstance(adapter, HTTPAdapter)
+    connection: Any = adapter.poolmanager.connection_from_url("https://api.test").ConnectionCls("api.test")
     connection.sock = Mock(sendall=written.append)
     connection.request("POST", "/a", body=b"body")
     (whole,) = written
@@ -311,3 +316,84 @@ def test_a_server_that_never_answers_may_have_acted() -> None:
 
 def test_a_name_that_does_not_resolve_was_not_written_to() -> None:
     assert post(Transport("https://api.invalid", 5.0, 2), "/a") == NoResponse(False, "the host's name does not resolve")
+
+
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let the environment name a proxy for everything."""
+
+    def name(address: str) -> None:
+        for variable in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(variable, address)
+        for variable in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(variable, raising=False)
+
+    return name
+
+
+def test_a_proxy_that_never_answers_may_have_passed_the_request_on(proxied: Callable[[str], None]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        proxied(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert post(Transport("http://127.0.0.1:9", 0.2, 2), "/a") == NoResponse(True, "timed out")
+
+
+def test_an_api_behind_a_proxy_that_breaks_off_may_have_acted(
+    proxied: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority.in_folder(tmp_path)
+    authority.issue("api.test")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "api.test.pem", tmp_path / "api.test.key")
+    received: list[bytes] = []
+
+    def serve(listening: socket.socket) -> None:
+        """Open the tunnel that is asked for, and be the API at its end too, which reads a request and closes."""
+        tunnel, _ = listening.accept()
+        received.append(tunnel.recv(65536))
+        tunnel.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with server.wrap_socket(tunnel, server_side=True) as secure:
+            received.append(secure.recv(65536))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        proxied(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        with ThreadPoolExecutor(1) as pool:
+            served = pool.submit(serve, listening)
+            assert post(Transport("https://api.test", 5.0, 2), "/a") == NoResponse(True, "the connection broke")
+            served.result(5)
+    assert received[0].startswith(b"CONNECT api.test:443 ")
+    assert received[1].startswith(b"POST /a ")
+
+
+def test_a_proxy_that_opens_no_tunnel_passed_nothing_on(proxied: Callable[[str], None]) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:  # noqa: N802
+            self.send_error(502)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with serving_handler(Refusing) as address:
+        proxied(address)
+        assert post(Transport("https://api.test", 5.0, 2), "/a") == NoResponse(False, "the proxy failed")
+
+
+def test_an_endless_response_through_a_proxy_is_cut_off(proxied: Callable[[str], None]) -> None:
+    class Endless(Handler):
+        seen: list[dict[str, str]] = []  # noqa: RUF012
+
+        def answer(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.close_connection = True
+            try:
+                while True:
+                    self.wfile.write(b"x" * 65536)
+            except OSError:
+                return
+
+    with serving_handler(Endless) as address:
+        proxied(address)
+        exchange = post(Transport("http://127.0.0.1:9", 5.0, 2), "/a")
+    assert isinstance(exchange, HttpResponse)
+    assert not exchange.complete
