@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from pme_airflow.api.batch_size import BatchSize
 from pme_airflow.api.dialect import Dialect
@@ -16,10 +17,13 @@ from pme_airflow.api.outcomes import Made, MintVerdict, NotMade, NotRevoked, Ref
 from pme_airflow.api.retry import Attempt
 from pme_airflow.api.settings import ClientSettings
 from pme_airflow.clock import Clock
-from pme_airflow.errors import PMEModelError, PMESharedTokenError
+from pme_airflow.errors import PMEError, PMEModelError, PMESharedTokenError
 from pme_airflow.secrets import AccessToken, SecretStr
 
 __all__ = ["Mutations"]
+
+_T = TypeVar("_T")
+_Verdict = TypeVar("_Verdict")
 
 
 class Mutations:
@@ -80,7 +84,7 @@ class Mutations:
         return mint_document(requests, self._client_id, self._secret, dialect)
 
     def _mint_parts(self, requests: Sequence[MintRequest], size: int) -> list[MintVerdict]:
-        return [v for at in range(0, len(requests), size) for v in self.mint(requests[at : at + size])]
+        return _in_parts(self.mint, requests, size, lambda error: NotMade(error, resend=False))
 
     def revoke(self, tokens: Sequence[AccessToken]) -> list[RevokeVerdict]:
         """Revoke tokens. See :meth:`.client.PMEClient.revoke`."""
@@ -106,7 +110,7 @@ class Mutations:
         return revoke_document(tokens, self._client_id, self._secret, dialect)
 
     def _revoke_parts(self, tokens: Sequence[AccessToken], size: int) -> list[RevokeVerdict]:
-        return [v for at in range(0, len(tokens), size) for v in self.revoke(tokens[at : at + size])]
+        return _in_parts(self.revoke, tokens, size, lambda error: NotRevoked(str(error), sent=False))
 
     def _note_executed(self, begun: float, count: int, is_complete: bool) -> None:
         """Learn how large a request may be from one that was not refused as a whole."""
@@ -119,6 +123,28 @@ class Mutations:
         """Return the size of the parts that a refused batch is sent in: one that was taken, or one."""
         self.batch_size.refused(count)
         return self.batch_size.taken if self.batch_size.taken < count else 1
+
+
+def _in_parts(
+    send: Callable[[Sequence[_T]], list[_Verdict]],
+    items: Sequence[_T],
+    size: int,
+    not_sent: Callable[[PMEError], _Verdict],
+) -> list[_Verdict]:
+    """Send a batch in parts. A part that cannot be sent takes nothing from the verdicts of those before it.
+
+    :param not_sent: the verdict on what is left.
+    :raises PMEError: where the first part cannot be sent, so that none was.
+    """
+    verdicts: list[_Verdict] = []
+    for start in range(0, len(items), size):
+        try:
+            verdicts += send(items[start : start + size])
+        except PMEError as error:
+            if not verdicts:
+                raise
+            return verdicts + [not_sent(error)] * (len(items) - start)
+    return verdicts
 
 
 def _is_final(verdict: MintVerdict) -> bool:

@@ -12,13 +12,15 @@ import requests_mock as mocking
 
 from pme_airflow.api.client import ClientSettings, PMEClient
 from pme_airflow.api.messages import MintRequest
-from pme_airflow.api.outcomes import Made, NotMade, Revoked, Unknown
+from pme_airflow.api.outcomes import Made, NotMade, NotRevoked, Revoked, Unknown
+from pme_airflow.errors import PMECredentialsError
 from pme_airflow.secrets import AccessToken, SecretStr
-from tests.api.scripted import GRAPH, HOST, TEN_MINUTES, link
+from tests.api.scripted import GRAPH, HOST, TEN_MINUTES, TOKEN, link, made
 from tests.conftest import SECRET
 from tests.support.clocks import FakeClock
 
 _ALIAS = re.compile(r"(a[0-9]+): ?(?:create|delete)")
+REFUSED = {"status_code": 401, "json": {"error": "invalid_client"}}
 TOO_LARGE = {"errors": [{"message": "too many", "httpStatus": 400}]}
 
 
@@ -141,3 +143,35 @@ def test_no_larger_request_is_sent_after_a_slow_one(api: mocking.Mocker, growing
     growing.mint(models(10))
     growing.mint(models(15))
     assert growing.batch_size.next() == 10
+
+
+def test_links_that_were_made_are_kept_where_a_later_part_cannot_be_sent(
+    api: mocking.Mocker, scripted: PMEClient
+) -> None:
+    api.post(TOKEN, [{"json": {"access_token": "app", "expires_in": 3599}}, REFUSED])
+    api.post(GRAPH, [{"json": TOO_LARGE}, made(), made(), {"status_code": 401}])
+    first, second, third, fourth = scripted.mint(models(4))
+    assert isinstance(first, Made)
+    assert isinstance(second, Made)
+    for verdict in (third, fourth):
+        assert isinstance(verdict, NotMade)
+        assert isinstance(verdict.error, PMECredentialsError)
+        assert not verdict.resend
+    assert sizes(api) == [4, 1, 1, 1]
+
+
+def test_revocations_that_were_confirmed_are_kept_where_a_later_part_cannot_be_sent(
+    api: mocking.Mocker, scripted: PMEClient
+) -> None:
+    api.post(TOKEN, [{"json": {"access_token": "app", "expires_in": 3599}}, REFUSED])
+    api.post(GRAPH, [{"json": TOO_LARGE}, {"json": {"data": {"a0": True}}}, {"status_code": 401}])
+    first, *others = scripted.revoke(tokens(3))
+    assert first == Revoked()
+    assert [(type(verdict), getattr(verdict, "sent", None)) for verdict in others] == [(NotRevoked, False)] * 2
+
+
+def test_a_batch_of_which_no_part_can_be_sent_is_an_error(api: mocking.Mocker, scripted: PMEClient) -> None:
+    api.post(TOKEN, [{"json": {"access_token": "app", "expires_in": 3599}}, REFUSED])
+    api.post(GRAPH, [{"json": TOO_LARGE}, {"status_code": 401}])
+    with pytest.raises(PMECredentialsError):
+        scripted.mint(models(3))
