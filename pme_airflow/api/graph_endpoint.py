@@ -9,8 +9,8 @@ from dataclasses import replace
 from pme_airflow.api.application_token import ApplicationToken, ApplicationTokenCache
 from pme_airflow.api.dialect import Dialect, DialectMemory, MutationNames
 from pme_airflow.api.documents import Document
-from pme_airflow.api.graph_response import parse_graph_response
-from pme_airflow.api.judge import refusal_of
+from pme_airflow.api.graph_response import is_whole_json, parse_graph_response
+from pme_airflow.api.judge import field_refusal_of, refusal_of
 from pme_airflow.api.network import Network
 from pme_airflow.api.outcomes import Exchange, HttpResponse, Refusal, RefusalKind
 from pme_airflow.api.retry import Attempt, RetryPolicy
@@ -25,6 +25,8 @@ _RESENT = frozenset({RefusalKind.RETRY_LATER, RefusalKind.OTHER_MUTATION_NAMES, 
 _ABOUT_FORM = frozenset({RefusalKind.OTHER_MUTATION_NAMES, RefusalKind.WITHOUT_FIELDS})
 #: The kinds of refusals that may be about a field of the query.
 _ABOUT_QUERY = frozenset({RefusalKind.OTHER_MUTATION_NAMES, RefusalKind.SPLIT_BATCH, RefusalKind.GIVE_UP})
+#: How long the path of an error is that took a field of an aliased object, or the object itself.
+_FIELD_DEPTH = 2
 
 Build = Callable[[Dialect], Document]
 
@@ -64,16 +66,16 @@ class GraphEndpoint:
     def query(self, build: Build, field: str) -> dict[str, object]:
         """Execute a query, which is safe to repeat after any failure, and return the object of one field.
 
-        :return: the object; empty where the API refused the field itself.
+        :return: the whole object, never a part of it; empty where the API refused the field itself.
         :raises PMEError: where it cannot be had before the deadline.
         """
         last = self._retries.run(
             lambda: self.query_once(build),
-            lambda attempt: attempt.refusal is None and object_at(attempt, field) is None,
+            lambda attempt: attempt.refusal is None and _whole_object_at(attempt, field) is None,
         )
         if last.refusal is not None:
             raise last.refusal.error
-        value = object_at(last, field)
+        value = _whole_object_at(last, field)
         if value is None:
             raise PMEUnavailableError(f"The PME API did not answer the query for {field}. Try again later.")
         return value
@@ -99,6 +101,8 @@ class GraphEndpoint:
             nonlocal renewals
             token = self._tokens.get()
             last = send(token)
+            if last.refusal is None and not renewals:
+                last = Attempt(last.exchange, field_refusal_of(last.exchange))
             if last.refusal is not None and last.refusal.kind is RefusalKind.RENEW_TOKEN:
                 renewals += 1
                 self._tokens.get(stale=token)
@@ -179,3 +183,16 @@ def object_at(attempt: Attempt, alias: str) -> dict[str, object] | None:
         return value
     errors = graph.errors_at(alias)
     return {} if errors and all(error.is_client_error for error in errors) else None
+
+
+def _whole_object_at(attempt: Attempt, alias: str) -> dict[str, object] | None:
+    """Return the same of a response that is whole: ``None`` also where an error took one of the object's fields."""
+    exchange = attempt.exchange
+    if not isinstance(exchange, HttpResponse) or not (exchange.complete and is_whole_json(exchange.body)):
+        return None
+    value = object_at(attempt, alias)
+    graph = parse_graph_response(exchange)
+    errors = graph.errors_at(alias) if graph is not None else []
+    if value:
+        return None if any(error.path is not None and len(error.path) <= _FIELD_DEPTH for error in errors) else value
+    return value if all(error.is_denial for error in errors) else None

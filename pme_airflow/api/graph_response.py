@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from pme_airflow.api.dialect import OPTIONAL_FIELDS, MutationNames
 from pme_airflow.api.outcomes import HttpResponse
 
-__all__ = ["GraphError", "GraphResponse", "parse_graph_response", "parse_json"]
+__all__ = ["GraphError", "GraphResponse", "is_whole_json", "parse_graph_response", "parse_json"]
 
 #: A code of a few words, as the vendor's are; anything longer could repeat a secret.
 _CODE = re.compile(r"[A-Za-z]{1,24}([._-][A-Za-z]{1,24}){0,5}\Z", re.ASCII)
@@ -164,6 +164,15 @@ def parse_json(body: bytes) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def is_whole_json(body: bytes) -> bool:
+    """Return whether a body is a JSON text from beginning to end, and not one that breaks off."""
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _parse_error(raw: object) -> GraphError:

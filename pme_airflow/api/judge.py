@@ -48,7 +48,7 @@ from pme_airflow.errors import (
 )
 from pme_airflow.secrets import AccessToken
 
-__all__ = ["judge_mint", "judge_revoke", "not_enabled_error", "refusal_of"]
+__all__ = ["field_refusal_of", "judge_mint", "judge_revoke", "not_enabled_error", "refusal_of"]
 
 _CHECK_MODEL = (
     "Check that it exists, is active and belongs to the organisation of the connection, or take it from the list."
@@ -92,13 +92,31 @@ def refusal_of(exchange: Exchange, fields: int) -> Refusal | None:
         )
     if graph is None or graph.data is not None or not graph.errors or status >= 500:
         return None
-    return _refused_query(graph, status, fields)
+    return _refused_query(graph, exchange, fields)
 
 
-def _refused_query(graph: GraphResponse, status: int, fields: int) -> Refusal | None:
+def field_refusal_of(exchange: Exchange) -> Refusal | None:
+    """Decide whether each field of a request was refused for the credentials, so that the request had no effect.
+
+    The mutations carry the client secret: one that was reset is refused here while the application token still works.
+
+    :return: ``None`` where a field has a value, or was refused for another reason.
+    """
+    if not isinstance(exchange, HttpResponse) or exchange.status >= 500:
+        return None
+    graph = parse_graph_response(exchange)
+    if graph is None or not graph.data or graph.has_value or not all(error.status == 401 for error in graph.errors):
+        return None
+    if not all(graph.errors_at(alias) for alias in graph.data):
+        return None
+    return Refusal(RefusalKind.RENEW_TOKEN, _token_refused_error(401))
+
+
+def _refused_query(graph: GraphResponse, exchange: HttpResponse, fields: int) -> Refusal | None:
     """Decide the same for a response below 500 without data, by its errors alone."""
     if any(error.path for error in graph.errors):
         return None
+    status = exchange.status
     whole_4xx = status >= 400
     if not all(e.validation or e.is_client_error or (whole_4xx and e.status is None) for e in graph.errors):
         return None
@@ -107,7 +125,8 @@ def _refused_query(graph: GraphResponse, status: int, fields: int) -> Refusal | 
     if any(error.names_mutation and not error.is_throttling for error in graph.errors):
         return Refusal(RefusalKind.OTHER_MUTATION_NAMES, error)
     if any(error.is_throttling for error in graph.errors):
-        return Refusal(RefusalKind.RETRY_LATER, PMEUnavailableError(f"The PME API is busy ({first.summary})."))
+        busy = PMEUnavailableError(f"The PME API is busy ({first.summary}).")
+        return Refusal(RefusalKind.RETRY_LATER, busy, exchange.retry_after)
     if any(error.status == 401 for error in graph.errors):
         return Refusal(RefusalKind.RENEW_TOKEN, _token_refused_error(401))
     if any(error.status == 403 for error in graph.errors):
@@ -153,7 +172,7 @@ def judge_mint(
     if graph is None:
         return dict.fromkeys(requests, Unknown(_unreadable(exchange)))
     reader = _LinkReader(exchange.date or received_at, api_base_url)
-    verdicts = {a: _judge_alias(graph, a, request, exchange.status, reader) for a, request in requests.items()}
+    verdicts = {a: _judge_alias(graph, a, request, exchange, reader) for a, request in requests.items()}
     reader.log_replaced()
     return verdicts
 
@@ -204,17 +223,17 @@ def _unreadable(response: HttpResponse) -> str:
 
 
 def _judge_alias(
-    graph: GraphResponse, alias: str, request: MintRequest, status: int, reader: _LinkReader
+    graph: GraphResponse, alias: str, request: MintRequest, response: HttpResponse, reader: _LinkReader
 ) -> MintVerdict:
     value = graph.value(alias)
     errors = graph.errors_at(alias) if graph.errors else []
     if isinstance(value, dict) and (token := checked_token(value.get("accessToken"))) is not None:
         return Made(reader.read(value, token, request), is_complete=not request.models or not _may_lack_models(errors))
-    if value is None and status < 500 and errors and all(error.is_client_error for error in errors):
-        return _refused_alias(errors[0], request)
+    if value is None and response.status < 500 and errors and all(error.is_client_error for error in errors):
+        return _refused_alias(errors[0], request, response.retry_after)
     if errors:
         return Unknown(f"null with {errors[0].summary}")
-    return Unknown(f"HTTP {status} without an answer for the model")
+    return Unknown(f"HTTP {response.status} without an answer for the model")
 
 
 def _may_lack_models(errors: Sequence[GraphError]) -> bool:
@@ -222,9 +241,9 @@ def _may_lack_models(errors: Sequence[GraphError]) -> bool:
     return any(error.path is None or error.path[1:] != ("validUntil",) for error in errors)
 
 
-def _refused_alias(error: GraphError, request: MintRequest) -> NotMade:
+def _refused_alias(error: GraphError, request: MintRequest, retry_after: float | None) -> NotMade:
     if error.is_throttling:
-        return NotMade(PMEUnavailableError(f"{request.named_models}: busy ({error.summary})."), resend=True)
+        return NotMade(PMEUnavailableError(f"{request.named_models}: busy ({error.summary})."), True, retry_after)
     if request.models and error.refused_field == SHARED_MINT:
         return NotMade(PMESharedTokenError(f"The PME API makes no tokens for several models ({error.summary})."), True)
     message = f"{request.named_models} {'were' if request.models else 'was'} refused ({error.summary}). {_CHECK_MODEL}"

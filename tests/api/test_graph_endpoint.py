@@ -14,7 +14,7 @@ from pme_airflow.api.dialect import DialectMemory, MutationNames
 from pme_airflow.api.outcomes import Made, NotMade, Unknown
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.server import serving
-from pme_airflow.errors import PMECredentialsError, PMEProtocolError, PMEUnavailableError
+from pme_airflow.errors import PMECredentialsError, PMEModelError, PMEProtocolError, PMEUnavailableError
 from pme_airflow.secrets import AccessToken, SecretStr
 from tests.api.scripted import GRAPH, HOST, TOKEN, made, requests_for
 from tests.conftest import MODELS, SECRET
@@ -97,6 +97,79 @@ def test_a_query_is_repeated_whatever_happened_to_it(scripted: PMEClient, api: m
     api.post(GRAPH, [*broken, page])
     assert [model.model_id for model in scripted.models()] == ["Model000000"]
     assert len(graph_requests(api)) == 4
+
+
+FIRST_PAGE = {"json": {"data": {"models": {"results": [{"id": "Model000000"}], "nextOffset": "1"}}}}
+LAST_PAGE = {"json": {"data": {"models": {"results": [{"id": "Model000001"}], "nextOffset": None}}}}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"text": '{"data": {"models": {"results": [{"id": "Model000001"}'},
+        {"text": '{"data": {"models": {"results": [], "nextOffset": null}}'},
+        {"json": {"data": {"models": None}, "errors": [{"path": ["models"], "httpStatus": 429}]}},
+        {"json": {"data": {"models": None}, "errors": [{"path": ["models"], "httpStatus": 408}]}},
+        {"json": {"data": {"models": None}, "errors": [{"path": ["models"], "httpStatus": 401}]}},
+        {"json": {"data": {"models": {"results": [{"id": "Model000009"}], "nextOffset": None}},
+                  "errors": [{"path": ["models", "nextOffset"], "httpStatus": 500}]}},
+        {"json": {"data": {"models": {"results": None, "nextOffset": None}},
+                  "errors": [{"path": ["models", "results"], "httpStatus": 404}]}},
+    ],
+)  # fmt: skip
+def test_a_page_of_which_a_part_was_read_is_asked_for_again(
+    scripted: PMEClient, api: mocking.Mocker, part: dict[str, Any]
+) -> None:
+    api.post(GRAPH, [FIRST_PAGE, part, LAST_PAGE])
+    assert [model.model_id for model in scripted.models()] == ["Model000000", "Model000001"]
+    assert len(graph_requests(api)) == 3
+
+
+def test_a_page_is_whole_where_a_field_of_one_model_is_missing(scripted: PMEClient, api: mocking.Mocker) -> None:
+    error = {"path": ["models", "results", 0, "name"], "httpStatus": 500}
+    api.post(GRAPH, json={**LAST_PAGE["json"], "errors": [error]})
+    assert [model.model_id for model in scripted.models()] == ["Model000001"]
+
+
+def test_a_list_that_the_api_refuses_is_empty(scripted: PMEClient, api: mocking.Mocker) -> None:
+    api.post(GRAPH, json={"data": {"models": None}, "errors": [{"path": ["models"], "httpStatus": 404}]})
+    assert list(scripted.models()) == []
+
+
+def test_a_body_that_broke_off_is_no_page_whatever_was_read_of_it(scripted: PMEClient, api: mocking.Mocker) -> None:
+    whole = {"content": b'{"data": {"models": {"results": [], "nextOffset": null}}}'}
+    cut = {**whole, "headers": {"Content-Encoding": "gzip"}}
+    api.post(GRAPH, [cut, LAST_PAGE])
+    assert [model.model_id for model in scripted.models()] == ["Model000001"]
+
+
+def denied(status: int = 401) -> dict[str, Any]:
+    return {"json": {"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": status}]}}
+
+
+def test_a_secret_that_was_reset_is_refused_and_not_the_model(scripted: PMEClient, api: mocking.Mocker) -> None:
+    refused = {"status_code": 401, "json": {"error": "invalid_client"}}
+    api.post(TOKEN, [{"json": {"access_token": "app", "expires_in": 3599}}, refused])
+    api.post(GRAPH, [denied()])
+    with pytest.raises(PMECredentialsError):
+        scripted.mint(requests_for(1))
+    assert len(graph_requests(api)) == 1
+
+
+def test_a_model_that_is_refused_with_another_token_too_is_refused(scripted: PMEClient, api: mocking.Mocker) -> None:
+    api.post(TOKEN, [{"json": {"access_token": f"app{number}", "expires_in": 3599}} for number in range(9)])
+    api.post(GRAPH, [denied(), denied()])
+    (verdict,) = scripted.mint(requests_for(1))
+    assert isinstance(verdict, NotMade)
+    assert isinstance(verdict.error, PMEModelError)
+    used = [request.headers["Authorization"] for request in api.request_history if request.url == GRAPH]
+    assert used == ["Bearer app0", "Bearer app1"]
+
+
+def test_a_token_that_expires_is_renewed_where_a_field_says_so(scripted: PMEClient, api: mocking.Mocker) -> None:
+    api.post(GRAPH, [denied(), made()])
+    (verdict,) = scripted.mint(requests_for(1))
+    assert isinstance(verdict, Made)
 
 
 def test_a_query_without_an_answer_ends_at_the_deadline(

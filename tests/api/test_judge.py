@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pme_airflow.api.judge import judge_mint, judge_revoke, refusal_of
+from pme_airflow.api.judge import field_refusal_of, judge_mint, judge_revoke, refusal_of
 from pme_airflow.api.messages import EmbedLink, MintRequest
 from pme_airflow.api.outcomes import (
     Exchange,
@@ -284,6 +284,46 @@ def test_a_status_that_refuses_the_request_is_handled_by_its_kind(
 )  # fmt: skip
 def test_a_status_that_may_have_acted_is_no_refusal(exchange: Exchange) -> None:
     assert refusal_of(exchange, 1) is None
+
+
+DENIED = {"path": ["a0"], "httpStatus": 401}
+
+
+def test_credentials_that_every_field_refuses_ask_for_another_token() -> None:
+    body = {"data": {"a0": None, "a1": None}, "errors": [DENIED, {"path": ["a1", "link"], "httpStatus": 401}]}
+    refusal = field_refusal_of(response(body))
+    assert refusal is not None
+    assert refusal.kind is RefusalKind.RENEW_TOKEN
+    assert isinstance(refusal.error, PMECredentialsError)
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        response({"data": {"a0": None, "a1": {"accessToken": "x"}}, "errors": [DENIED]}),
+        response({"data": {"a0": None, "a1": None}, "errors": [DENIED]}),
+        response({"data": {"a0": None}, "errors": [DENIED, {"path": ["a0"], "httpStatus": 500}]}),
+        response({"data": {"a0": None}, "errors": [DENIED]}, 500),
+        response({"data": {"a0": None}}),
+        response({"data": None, "errors": [DENIED]}),
+        response({"data": {}}),
+        response(None),
+        NoResponse(True, "reset"),
+    ],
+)
+def test_a_field_that_may_have_acted_is_no_refusal_of_the_request(exchange: Exchange) -> None:
+    assert field_refusal_of(exchange) is None
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "30"}])
+def test_the_pause_that_the_api_asks_for_is_kept_where_a_mint_was_refused(headers: dict[str, str]) -> None:
+    busy = {"httpStatus": 429}
+    alias = response({"data": {"a0": None}, "errors": [{**busy, "path": ["a0"]}]}, **headers)
+    verdict = judge_mint(alias, {"a0": ASKED["a0"]}, NOW)["a0"]
+    refusal = refusal_of(response({"errors": [busy]}, **headers), 1)
+    assert isinstance(verdict, NotMade)
+    assert refusal is not None
+    assert {verdict.retry_after, refusal.retry_after} == {30.0 if headers else None}
 
 
 @pytest.mark.parametrize("extensions", [True, False])
