@@ -1,7 +1,11 @@
-"""Sessions of ``requests`` whose responses are read within bounds of time and size."""
+"""Sessions of ``requests`` whose responses are read within bounds, and whose addresses stay out of the log."""
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Any
 
@@ -12,7 +16,9 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from pme_airflow.api.bounded import BoundedHTTPResponse
 
-__all__ = ["BoundedConnection", "bound_session", "ignore_redirects", "mix_into_connections"]
+__all__ = ["BoundedConnection", "bound_session", "hidden_addresses", "ignore_redirects", "mix_into_connections"]
+
+_hiding = threading.local()
 
 
 class BoundedConnection:
@@ -22,14 +28,57 @@ class BoundedConnection:
 
 
 def bound_session(session: requests.Session) -> None:
-    """Make a session read its responses within the bounds of its thread. Its adapters keep their other settings.
+    """Make a session read its responses within the bounds of its thread, and log no path that it requests.
 
-    The bounds are those of the last :func:`~pme_airflow.api.bounded.bound_response` in the thread.
+    Its adapters keep their other settings. The bounds are those of the last :func:`~pme_airflow.api.bounded.bound_response` in the thread.
     """
     ignore_redirects(session)
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
             mix_into_connections(adapter, BoundedConnection)
+            _hide_addresses(adapter)
+
+
+def _hide_addresses(adapter: HTTPAdapter) -> None:
+    send = adapter.send
+
+    @wraps(send)
+    def send_hidden(*args: Any, **options: Any) -> requests.Response:
+        with hidden_addresses():
+            return send(*args, **options)
+
+    adapter.send = send_hidden  # type: ignore[method-assign]
+
+
+@contextmanager
+def hidden_addresses() -> Iterator[None]:
+    """Keep the paths and queries that this thread requests out of the log: they may hold a token.
+
+    ``urllib3`` writes each of them at level DEBUG, before anybody could mask it.
+    """
+    before = getattr(_hiding, "on", False)
+    _hiding.on = True
+    try:
+        yield
+    finally:
+        _hiding.on = before
+
+
+class _AddressFilter(logging.Filter):
+    """Replaces paths in the records of a thread that hides them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(_hiding, "on", False) and isinstance(record.args, tuple):
+            record.args = tuple("/…" if _is_address(arg) else arg for arg in record.args)
+        return True
+
+
+def _is_address(value: object) -> bool:
+    """Return whether a value is a path, or the whole address that a proxy is asked for."""
+    return isinstance(value, str) and (value.startswith("/") or "://" in value)
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_AddressFilter())
 
 
 def mix_into_connections(adapter: HTTPAdapter, mixin: type) -> None:

@@ -16,7 +16,12 @@ from requests.structures import CaseInsensitiveDict
 
 from pme_airflow.addresses import checked_base_url
 from pme_airflow.api.bounded import bound_response, read_body
-from pme_airflow.api.bounded_session import BoundedConnection, ignore_redirects, mix_into_connections
+from pme_airflow.api.bounded_session import (
+    BoundedConnection,
+    hidden_addresses,
+    ignore_redirects,
+    mix_into_connections,
+)
 from pme_airflow.api.outcomes import Exchange, HttpResponse, NetworkFailure, NoResponse
 from pme_airflow.secrets import SecretStr
 
@@ -62,7 +67,8 @@ class _RecordingAdapter(HTTPAdapter):
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         _sent.written = False
-        return super().send(*args, **kwargs)
+        with hidden_addresses():
+            return super().send(*args, **kwargs)
 
     def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
         if request.method != "POST":  # its address may hold a token, which is not to be kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
@@ -100,3 +101,14 @@ def test_the_connections_of_a_socks_proxy_stay_what_they_are_and_are_bounded() -
         connection = adapter.proxy_manager_for("socks5://p").pool_classes_by_scheme["https"].ConnectionCls
     assert issubclass(connection, SocksConnection)
     assert connection.response_class is BoundedHTTPResponse
+
+
+def test_a_bound_session_logs_no_path_and_another_one_does(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with requests.Session() as bound, requests.Session() as other:
+        bound_session(bound)
+        bound_response(60.0)
+        bound.get(f"{address}/secret?token=1", timeout=30)
+        other.get(f"{address}/plain", timeout=30)
+    lines = [record.getMessage() for record in caplog.records if '"GET ' in record.getMessage()]
+    assert [("secret" in line, "plain" in line) for line in lines] == [(False, False), (False, True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import struct
@@ -397,3 +398,20 @@ def test_an_endless_response_through_a_proxy_is_cut_off(proxied: Callable[[str],
         exchange = post(Transport("http://127.0.0.1:9", 5.0, 2), "/a")
     assert isinstance(exchange, HttpResponse)
     assert not exchange.complete
+
+
+@pytest.mark.parametrize("through_a_proxy", [False, True])
+def test_no_address_that_holds_a_token_is_logged(
+    transport: Transport,
+    proxied: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+    through_a_proxy: bool,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    if through_a_proxy:
+        proxied(transport.host)
+    host = "http://127.0.0.1:9" if through_a_proxy else transport.host
+    assert isinstance(transport.get(SecretStr(f"{host}/show?auth=Bearer+{'t' * 25}")), HttpResponse)
+    lines = [record.getMessage() for record in caplog.records if record.name == "urllib3.connectionpool"]
+    assert any('"GET ' in line for line in lines), "urllib3 logs what it requests"
+    assert "t" * 25 not in "".join(lines)
