@@ -20,7 +20,7 @@ from pme_airflow.errors import (
     PMEUnavailableError,
     PMEUnreachableError,
 )
-from pme_airflow.ledger import mint_answers, mint_requests, mint_runs
+from pme_airflow.ledger import claims, mint_answers, mint_requests, mint_runs
 from pme_airflow.ledger.link_models import named_models
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.mint_answers import MintAnswer, Settled
@@ -106,6 +106,8 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
         limits = RequestLimits(services.client.limiter, services.client.batch_size)
         self._loop = WorkerLoop(self, limits, services.clock, "mint")
         self._jitter = 1.0
+        #: Models that ended without a link of their own, and whose claims this run still holds.
+        self._without_link: list[str] = []
         self.stopped: PMEError | None = None
 
     def run(self) -> None:
@@ -192,6 +194,17 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
         self._jitter = random.uniform(0.5, 1.0)  # noqa: S311 - needs no secure source
         for (staged, verdict), result in zip(outcomes, results, strict=True):
             self._conclude(staged.job, verdict, result, now)
+        self._release_claims()
+
+    def _release_claims(self) -> None:
+        """Let other runs mint for the models that ended without a link.
+
+        A run extends its claims as long as it lasts: two runs that each keep one that the other waits for never end.
+        """
+        if self._without_link:
+            keys = [self._demand.claim_key(model_id) for model_id in self._without_link]
+            self._services.database.run(self._run_context, lambda tx: claims.release(tx, keys))
+            self._without_link.clear()
 
     def _answers(self, outcomes: Sequence[tuple[_Staged, MintVerdict]]) -> list[MintAnswer]:
         """Return what is recorded of verdicts; links that were made are sealed."""
@@ -247,6 +260,7 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
         same = (holder.audience, holder.viewer, holder.client_id) == (asked.audience, asked.viewer, asked.client_id)
         if same and model_id in holder.opens and holder.usable and self._services.can_open(holder.sealed or ""):
             self._tally.reused += 1
+            self._without_link.append(model_id)
             self._finish(model_id, Reuse(model_id, holder))
             return
         message = (
@@ -297,6 +311,7 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
         self._progress.step()
 
     def _fail(self, job: MintJob, error: PMEError) -> None:
+        self._without_link += job.models
         for model_id in job.models:
             self._tally.fail(model_id, error)
             log.error("Model %s has no new link: %s", model_id, error)

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import func, select, update
 
 from pme_airflow.api.messages import MintRequest
-from pme_airflow.api.outcomes import MintVerdict
+from pme_airflow.api.outcomes import MintVerdict, NotMade, Unknown
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.emulator.world import IssuedToken
-from pme_airflow.errors import PMECredentialsError, PMEUnavailableError
+from pme_airflow.errors import PMECredentialsError, PMEModelError, PMEUnavailableError
 from pme_airflow.ledger import flags, mint_requests, mint_runs
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.tables import claims, links
@@ -24,6 +24,7 @@ from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.conftest import MODELS, MakeServices
+from tests.support.clocks import FakeClock
 from tests.support.rooms import Shelf, demand, mint, publish, rows, sweep
 from tests.support.together import at_once
 
@@ -78,8 +79,6 @@ def test_what_has_less_is_renewed(services: Services, make_services: MakeService
 def test_a_clock_ten_minutes_off_neither_renews_late_nor_early(
     make_services: MakeServices, world: World, lead: int
 ) -> None:
-    from tests.support.clocks import FakeClock
-
     clock = FakeClock(start=world.now(), lead=timedelta(seconds=lead))
     mint(make_services(clock), "monday", ALL[:2])
     for passed, renewed in ((12 * 3600 - 60, 0), (120, 2)):
@@ -102,6 +101,48 @@ def test_two_runs_at_once_mint_once_and_share(make_services: MakeServices, world
     assert world.counts["minted"] == len(ALL)
     shared = [{item["model_id"]: item["link_id"] for item in outcome.items} for outcome in outcomes.values()]
     assert shared[0] == shared[1] == shared[2]
+
+
+@pytest.mark.parametrize("verdict", [NotMade(PMEModelError("gone"), resend=False), Unknown("the connection broke")])
+def test_a_model_that_failed_keeps_no_other_run_waiting(
+    make_services: MakeServices, monkeypatch: pytest.MonkeyPatch, verdict: MintVerdict
+) -> None:
+    """Two runs that each keep the claim of a model that the other one wants would wait for each other for ever."""
+    monkeypatch.setattr("pme_airflow.lifecycle.mint_worker.MAX_LOST_RESPONSES", 1)
+    services = make_services(batch_size=1, max_concurrency=1)
+    other = make_services()
+    send = services.client.mint
+    claimed: list[set[str]] = []
+
+    def watched(requests: list[MintRequest]) -> list[MintVerdict]:
+        with other.database.read() as tx:
+            claimed.append(set(tx.scalars(select(claims.c.claim_key))))
+        if requests[0].model_id == "NoSuchModel":
+            return [verdict]
+        return send(requests)
+
+    with mock.patch.object(services.client, "mint", watched):
+        outcome = mint(services, "run", ["NoSuchModel", *ALL[:3]])
+    assert [failure.model_id for failure in outcome.failures] == ["NoSuchModel"]
+    key = demand().claim_key("NoSuchModel")
+    assert key in claimed[0]
+    assert key not in claimed[-1]
+
+
+@pytest.mark.timeout(60)
+def test_two_runs_with_the_same_bad_models_in_other_orders_both_end(make_services: MakeServices, world: World) -> None:
+    world.set_faults({"slow": 1.0})
+    failed = {}
+
+    def run(name: str, models: list[str], wait: Callable[[], None]) -> None:
+        services = make_services(batch_size=1, max_concurrency=1)
+        services.database.prepare()
+        wait()
+        failed[name] = {failure.model_id for failure in mint(services, name, models).failures}
+
+    models = ["NoSuchModelA", *ALL[:4], "NoSuchModelB"]
+    at_once(partial(run, "nightly", models), partial(run, "keeper", models[::-1]))
+    assert failed == dict.fromkeys(("nightly", "keeper"), {"NoSuchModelA", "NoSuchModelB"})
 
 
 def test_one_bad_model_fails_alone_and_by_name(services: Services) -> None:
