@@ -81,15 +81,11 @@ def open_slots(
     :param wanted: the link wanted in each slot, by its id.
     :param models: the model that each slot is to show it for; needed for links that open several.
     """
-    shown_for = models or {}
-    previous = publications_in(tx, target, wanted)
-    known = by_ids(tx, [*wanted.values(), *(p.link_id for p in previous.values() if p.link_seq == 0)])
-    plans = {
-        slot: _plan(known.get(link_id), previous.get(slot), known, shown_for.get(slot))
-        for slot, link_id in wanted.items()
-    }
+    plans = _plans(tx, target, wanted, models or {})
     claimed = {slot: keys.slot_claim(target, slot) for slot, plan in plans.items() if plan.action is SlotAction.PUT}
     ours = claims.take(tx, claimed.values()) if claimed else set()
+    if ours and tx.dialect == "postgresql":  # elsewhere writers take turns, so that nothing was published since
+        plans |= _plans_again(tx, target, {s: wanted[s] for s, key in claimed.items() if key in ours}, models or {})
     late: dict[str, Retirement] = {
         link_id: (grace, f"too late for {target}, {slot}")
         for slot, link_id in wanted.items()
@@ -99,6 +95,26 @@ def open_slots(
         retire_unshown(tx, lock(tx, late), late, tx.now())
     busy = {slot: replace(plans[slot], action=SlotAction.BUSY) for slot, key in claimed.items() if key not in ours}
     return plans | busy
+
+
+def _plans(
+    tx: ReadTransaction, target: str, wanted: Mapping[str, str], shown_for: Mapping[str, str]
+) -> dict[str, SlotPlan]:
+    previous = publications_in(tx, target, wanted)
+    known = by_ids(tx, [*wanted.values(), *(p.link_id for p in previous.values() if p.link_seq == 0)])
+    return {
+        slot: _plan(known.get(link_id), previous.get(slot), known, shown_for.get(slot))
+        for slot, link_id in wanted.items()
+    }
+
+
+def _plans_again(
+    tx: WriteTransaction, target: str, wanted: Mapping[str, str], shown_for: Mapping[str, str]
+) -> dict[str, SlotPlan]:
+    """Plan slots again once they are claimed: another run may have published in them, and released them, until then."""
+    plans = _plans(tx, target, wanted, shown_for)
+    release_slots(tx, target, [slot for slot, plan in plans.items() if plan.action is not SlotAction.PUT])
+    return plans
 
 
 def _plan(

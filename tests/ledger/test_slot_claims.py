@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from pme_airflow.ledger import publications, slot_claims
+from pme_airflow.ledger import claims, keys, publications, slot_claims
 from pme_airflow.ledger.claims import CLAIM_TTL
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.links import LinkRow
@@ -15,8 +16,10 @@ from pme_airflow.ledger.publications import Shown
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.slot_claims import SlotAction, SlotPlan
 from pme_airflow.ledger.states import State
+from pme_airflow.ledger.transaction import WriteTransaction
 from tests.support.clocks import FakeClock
-from tests.support.ledgers import change, mint, row_of, task
+from tests.support.databases import fresh
+from tests.support.ledgers import change, ledger_at, mint, row_of, task
 
 SITE = "site"
 RUN = task("monday", "publish")
@@ -65,6 +68,28 @@ def test_a_slot_that_shows_a_later_link_is_left_and_the_late_one_is_retired(ledg
     assert plan(ledger, old.link_id, grace=timedelta(minutes=4)).action is SlotAction.NEWER
     assert row_of(ledger, old.link_id).retire_at == clock.now() + timedelta(minutes=4)
     assert row_of(ledger, new.link_id).retire_at is None
+
+
+@pytest.mark.parametrize("published", ["later", "same"])
+def test_what_another_run_published_before_the_claim_was_had_is_seen(
+    servers: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, published: str
+) -> None:
+    """On PostgreSQL a run reads a slot, and waits for its claim until the other one's transaction has ended."""
+    ledger = ledger_at(fresh(servers("postgresql")))
+    ledger.prepare()
+    row, later = mint(ledger), mint(ledger)
+    take = claims.take
+
+    def late(tx: WriteTransaction, wanted: Iterable[str]) -> set[str]:
+        publish(ledger, later if published == "later" else row, run=task("other"))
+        return take(tx, wanted)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(claims, "take", late)
+        found = plan(ledger, row.link_id)
+    assert found.action is (SlotAction.NEWER if published == "later" else SlotAction.KEEP)
+    with ledger.write(task("other")) as tx:
+        assert claims.take(tx, [keys.slot_claim(SITE, "page")]), "the claim is free again"
 
 
 def test_a_link_that_is_late_for_one_slot_lives_where_another_shows_it(ledger: Database) -> None:
