@@ -25,7 +25,7 @@ def host_name() -> str:
 
 def this_process() -> str:
     """Return the name of this process, unique for as long as its machine runs."""
-    return f"{host_name()}|{os.getpid()}|{int(psutil.Process().create_time())}"
+    return f"{host_name()}|{os.getpid()}|{int(_start(os.getpid()))}"
 
 
 def process_is_dead(process: str) -> bool:
@@ -35,8 +35,17 @@ def process_is_dead(process: str) -> bool:
         return False
     pid, _, started = rest.partition("|")
     try:
-        return abs(psutil.Process(int(pid)).create_time() - int(started)) > 2
+        return abs(_start(int(pid)) - int(started)) > 2
     except psutil.NoSuchProcess:
         return True
     except (psutil.Error, ValueError):
         return False
+
+
+def _start(pid: int) -> float:
+    """Return when a process started, in seconds since the machine did: no step of its clock changes that.
+
+    ``psutil`` adds the time of the boot, which follows the clock.
+    """
+    booted = psutil.boot_time()
+    return psutil.Process(pid).create_time() - booted

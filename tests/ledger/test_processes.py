@@ -35,6 +35,17 @@ def test_another_process_under_the_same_id_is_not_the_one_that_was_killed() -> N
     assert not process_is_dead(f"{host}|{pid}|{int(started) - 1}")
 
 
+def test_a_step_of_the_clock_makes_no_living_process_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel gives the time of the boot by the clock as it is now; psutil adds it to what a process began after."""
+    name = this_process()
+    booted = psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted + 600)
+    monkeypatch.setattr("psutil._pslinux.BOOT_TIME", booted + 600, raising=False)
+    assert psutil.boot_time() == booted + 600
+    assert not process_is_dead(name)
+    assert this_process() == name
+
+
 def test_nothing_is_known_of_another_machines_processes_or_of_a_name_that_is_none() -> None:
     _, pid, started = this_process().rsplit("|", 2)
     assert not process_is_dead(f"elsewhere|boot|1|{pid}|{int(started) - 100}")
