@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from pme_airflow.ledger.conditions import is_not_flagged, is_not_retiring
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.events import record_events
+from pme_airflow.ledger.keys import viewer_audience
 from pme_airflow.ledger.link_models import opening
 from pme_airflow.ledger.links import fetch, query
 from pme_airflow.ledger.publications import Publication
@@ -39,9 +40,12 @@ class Selection:
     publishers: frozenset[str] | None = None
 
     def where(self, table: Any) -> list[ColumnElement[bool]]:
-        """Return what a publication or a link must fulfil; of links, targets and publishers are not asked."""
+        """Return what a publication or a link must fulfil; of links, targets and publishers are not asked.
+
+        The links of an audience's viewers, which no slot shows, are the audience's too.
+        """
         criteria: list[ColumnElement[bool]] = [table.c.client_id == self.client_id]
-        named = [("audience", self.audiences)]
+        named = [("audience", self.audiences | set(map(viewer_audience, self.audiences)))]
         if table is publications:
             named += [("model_id", self.models), ("target", self.targets)]
             if self.publishers is not None:

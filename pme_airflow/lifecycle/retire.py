@@ -11,6 +11,7 @@ from functools import partial
 
 from pme_airflow.errors import LedgerUnavailableError, PMEError, PMEInputError
 from pme_airflow.ledger import publications, selections
+from pme_airflow.ledger.keys import viewer_audience
 from pme_airflow.ledger.links import LinkRow, by_ids, chunked
 from pme_airflow.ledger.publications import Publication, SlotOwner
 from pme_airflow.ledger.run_context import RunContext
@@ -152,7 +153,8 @@ def _retire_unshown(services: Services, run_context: RunContext, request: Retire
     if request.unnamed_only:
         with services.database.read() as tx:
             live = set(selections.live_audiences(tx, selection.client_id))
-        unnamed = live - {placement.audience for placement in request.placements}
+        named = {placement.audience for placement in request.placements}
+        unnamed = live - named - set(map(viewer_audience, named))
         unnamed &= selection.audiences or unnamed
         if not unnamed:
             return []

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from pme_airflow.dev.emulator import World
+from pme_airflow.durations import Validity
 from pme_airflow.errors import LedgerUnavailableError, PMEInputError, SlotError
 from pme_airflow.ledger import audit, publications
+from pme_airflow.ledger.keys import viewer_audience
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.publish import Publisher
 from pme_airflow.lifecycle.retire import PlacementSlots, RetireRequest, RetireResult, preview_retirement, retire
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.sweep import sweep
+from pme_airflow.lifecycle.viewer_links import ViewerLinkRequest, mint_for_viewer
 from tests.conftest import MODELS, MakeServices
 from tests.lifecycle.conftest import SHARED_MODELS
 from tests.support.clocks import FakeClock
@@ -346,6 +349,24 @@ def test_links_that_no_slot_shows_are_left_alone_where_slots_are_named(
     result = retired(services, shelf, audiences=("intranet",), **criterion)
     assert (result.cleared.total, result.links) == (1, 1)
     assert [row.model_id for row in rows(services, "live")] == SHARED_MODELS[1:2]
+
+
+def test_the_links_of_an_audiences_viewers_are_retired_with_it(services: Services, world: World) -> None:
+    for audience in ("intranet", "public"):
+        wanted = ViewerLinkRequest(ONE, audience, "ada", Validity.parse("12h"))
+        mint_for_viewer(services, wanted)
+    mint(services, "monday", [ONE])
+    result = retired(services, models=(ONE,), audiences=("intranet",))
+    assert (result.links, result.promise_kept) == (2, True)
+    assert [row.audience for row in rows(services, "live")] == [viewer_audience("public")]
+
+
+def test_the_viewers_of_an_audience_that_is_named_keep_their_links(services: Services) -> None:
+    for audience in ("intranet", "gone"):
+        mint_for_viewer(services, ViewerLinkRequest(ONE, audience, "ada", Validity.parse("12h")))
+    named = PlacementSlots("intranet", frozenset(), frozenset({ONE}))
+    assert retired(services, unnamed_only=True, placements=(named,)).links == 1
+    assert [row.audience for row in rows(services, "live")] == [viewer_audience("intranet")]
 
 
 def test_of_what_no_placement_names_the_audiences_given_are_retired_alone(shared_services: Services) -> None:
