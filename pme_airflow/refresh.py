@@ -38,7 +38,7 @@ from starlette.routing import Route
 from pme_airflow.addresses import checked_base_url, parse_http_url
 from pme_airflow.durations import SHORT_VALIDITY, Validity
 from pme_airflow.embed_params import EmbedParams, with_params
-from pme_airflow.errors import PMEError, PMEInputError, PMEModelError
+from pme_airflow.errors import PMECredentialsError, PMEError, PMEInputError, PMEModelError, PMESealError
 from pme_airflow.ledger.links import item_of, newest_live
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.viewer_limits import MintLimits, TooManyRequests, ViewerLimits
@@ -55,6 +55,8 @@ Authorize = Callable[[Request, str], "str | Awaitable[str | None] | None"]
 _LEARN_SECONDS = 3600.0
 #: How long a user waits for a mint: the client gives up what is only refused, or finds the API away, after so long.
 _MINT_PATIENCE_SECONDS = 10.0
+#: The connection is read again at most once in so many seconds.
+_READ_AGAIN_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +112,7 @@ class _Refresh:
         self._limits = limits
         self._make_services = services
         self._services: tuple[Services, _ServerTime] | None = None
+        self._read_at = 0.0
         self._lock = threading.Lock()
         self._wrong_answers: set[type] = set()
 
@@ -160,6 +163,15 @@ class _Refresh:
 
     def _link_of(self, model_id: str, user: str) -> dict[str, object] | None:
         services = self._open_services()
+        try:
+            return self._found(services, model_id, user)
+        except (PMESealError, PMECredentialsError):
+            if not self._may_read_again(services):
+                raise
+            log.info("The connection is read again: its secret or seal keys may be others by now.")
+        return self._found(self._open_services(), model_id, user)
+
+    def _found(self, services: Services, model_id: str, user: str) -> dict[str, object] | None:
         item = self._own(services, model_id, user) if self._served.mint else self._newest(services, model_id)
         if item is None:
             return None
@@ -194,9 +206,19 @@ class _Refresh:
                 if self._served.mint:
                     services = replace(services, client=services.client.with_patience(_MINT_PATIENCE_SECONDS))
                 self._services = services, _ServerTime(services)
+                self._read_at = services.clock.monotonic()
             services, server_time = self._services
         server_time.learn()
         return services
+
+    def _may_read_again(self, failed: Services) -> bool:
+        """Forget what was made of a connection that no longer fits the ledger or the API, unless it was just read."""
+        with self._lock:
+            if self._services is not None and self._services[0] is failed:
+                if failed.clock.monotonic() < self._read_at + _READ_AGAIN_SECONDS:
+                    return False
+                self._services = None
+            return True
 
 
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from base64 import b64encode
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from unittest import mock
@@ -21,6 +22,8 @@ from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.lifecycle.viewer_limits import MintLimits
 from pme_airflow.refresh import create_refresh_app
+from pme_airflow.sealing import Sealer
+from pme_airflow.secrets import SecretStr
 from tests.conftest import MODELS, MakeServices
 from tests.support.clocks import FakeClock
 from tests.support.home import ROOT
@@ -224,6 +227,31 @@ def test_a_path_that_is_no_model_id_is_not_found_and_not_asked_about(services: S
     app = create_refresh_app(authorize=authorize, audience="intranet", services=lambda: services)
     assert TestClient(app).get(path).status_code == 404
     assert asked == []
+
+
+def test_a_secret_that_was_changed_in_the_connection_is_read_within_a_minute(
+    make_services: MakeServices, world: World
+) -> None:
+    clock = FakeClock(start=world.now())
+    services = make_services(clock)
+    resealed = replace(services, sealer=Sealer.of_connection(SecretStr("the new secret")))
+    mint(resealed, "monday", [ONE])
+    opened: list[Services] = []
+
+    def connection() -> Services:
+        opened.append(resealed if clock.monotonic() > began + 150 else services)
+        return opened[-1]
+
+    began = clock.monotonic()
+    client = TestClient(create_refresh_app(authorize=may_see, audience="intranet", services=connection))
+    seen = []
+    for passed in (0, 30, 31, 60, 30):
+        clock.advance(passed)
+        seen.append((client.get(f"/{ONE}", headers=ADA).status_code, len(opened)))
+    assert seen == [(503, 1), (503, 1), (503, 2), (503, 3), (503, 3)]
+    clock.advance(60)
+    assert client.get(f"/{ONE}", headers=ADA).status_code == 200
+    assert opened == [services] * 3 + [resealed]
 
 
 @pytest.mark.parametrize("lead", [timedelta(minutes=-10), timedelta(minutes=10)])
