@@ -30,7 +30,8 @@ class BoundedConnection:
 def bound_session(session: requests.Session) -> None:
     """Make a session read its responses within the bounds of its thread, and log no path that it requests.
 
-    Its adapters keep their other settings. The bounds are those of the last :func:`~pme_airflow.api.bounded.bound_response` in the thread.
+    Its adapters keep their other settings. The bounds are those of the last
+    :func:`~pme_airflow.api.bounded.bound_response` in the thread.
     """
     ignore_redirects(session)
     for adapter in session.adapters.values():
@@ -84,8 +85,8 @@ logging.getLogger("urllib3.connectionpool").addFilter(_AddressFilter())
 def mix_into_connections(adapter: HTTPAdapter, mixin: type) -> None:
     """Mix a class into all connections that an adapter makes from now on: direct ones, and those through a proxy.
 
-    Idle connections that it has are closed. ``requests`` keeps a pool manager for each proxy beside the one for direct connections, and makes it when the proxy
-    is first used.
+    Idle connections that it has are closed. ``requests`` keeps a pool manager for each proxy beside the one for direct
+    connections, and makes it when the proxy is first used.
     """
     for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
         _mix_into_pools(manager, mixin)
@@ -94,7 +95,7 @@ def mix_into_connections(adapter: HTTPAdapter, mixin: type) -> None:
     @wraps(manager_for)
     def mixed_manager_for(proxy: str, **options: Any) -> PoolManager:
         is_new = proxy not in adapter.proxy_manager
-        manager = manager_for(proxy, **options)
+        manager: PoolManager = manager_for(proxy, **options)
         if is_new:
             _mix_into_pools(manager, mixin)
         return manager

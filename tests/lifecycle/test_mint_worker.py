@@ -142,7 +142,7 @@ def test_two_runs_with_the_same_bad_models_in_other_orders_both_end(make_service
 
     models = ["NoSuchModelA", *ALL[:4], "NoSuchModelB"]
     at_once(partial(run, "nightly", models), partial(run, "keeper", models[::-1]))
-    assert failed == dict.fromkeys(("nightly", "keeper"), {"NoSuchModelA", "NoSuchModelB"})
+    assert failed["nightly"] == failed["keeper"] == {"NoSuchModelA", "NoSuchModelB"}
 
 
 def test_one_bad_model_fails_alone_and_by_name(services: Services) -> None:
