@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pme_airflow.cli.deadlines import interactive_deadline
-from pme_airflow.cli.leaks import exit_status, print_response, print_selected
+from pme_airflow.cli.leaks import exit_status, print_response, print_selected, print_unknown_tokens
 from pme_airflow.cli.safety import confirm_many, dry_run_option, print_preview, yes_option
-from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook, read_stdin_lines
+from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook, read_stdin
 
 if TYPE_CHECKING:
     from pme_airflow.ledger.links import LinkRow
@@ -31,6 +31,12 @@ def _fingerprints(_: click.Context, parameter: click.Parameter, values: tuple[st
             "links on standard input, where nobody else sees them: pme-airflow ledger flag --stdin."
         )
     return lowered
+
+
+def _given_fingerprints(tokens: Sequence[str]) -> set[str]:
+    from pme_airflow.sealing import is_fingerprint
+
+    return {lowered for token in tokens if is_fingerprint(lowered := token.strip().lower())}
 
 
 @click.command("flag", cls=LedgerCommand)
@@ -62,9 +68,11 @@ def flag_command(
 
     Tokens and links are read from standard input (--stdin), never from arguments. More than 20 links want an answer or
     --yes. Exit status: 0 if all was flagged,
-    and revoked where asked to; 1 if a part was not; 2 if nothing could be.
+    and revoked where asked to; 1 if a part was not, or if no token on standard input is of a known link; 2 if nothing
+    could be.
     """
     from pme_airflow.ledger.run_context import RunContext
+    from pme_airflow.lifecycle.leak_criteria import candidates_of, lines_of
     from pme_airflow.lifecycle.leak_response import LeakRequest, respond
     from pme_airflow.lifecycle.preview import preview_flag
 
@@ -72,12 +80,16 @@ def flag_command(
         print_selected(rows)
         confirm_many(len(rows), "Flag", yes=yes, may_ask=not from_stdin)
 
-    tokens = (*fingerprints, *more, *(read_stdin_lines() if from_stdin else ()))
+    text = read_stdin() if from_stdin else ""
+    tokens = (*fingerprints, *more, *lines_of(text))
     hook = open_hook(conn_id)
-    request = LeakRequest(tokens, **given, deadline=interactive_deadline(), on_selected=selected)
+    request = LeakRequest(
+        tokens, **given, deadline=interactive_deadline(), on_selected=selected, candidates=candidates_of(text)
+    )
     if dry_run:
         print_preview(preview_flag(hook.services, request), form)
         return
     response = respond(hook.services, RunContext.of_command("ledger flag"), request)
     print_response(response, form, hook.settings.client_id)
-    sys.exit(exit_status(response))
+    is_unknown = print_unknown_tokens(response, _given_fingerprints(tokens))
+    sys.exit(exit_status(response) or int(is_unknown))

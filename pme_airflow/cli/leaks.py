@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pme_airflow.lifecycle.services import Services
     from pme_airflow.lifecycle.sweep import SweepResult
 
-__all__ = ["exit_status", "print_alive", "print_response", "print_selected"]
+__all__ = ["exit_status", "print_alive", "print_response", "print_selected", "print_unknown_tokens"]
 
 _COLUMNS = ("fingerprint", "model_id", "audience", "state", "exposure", "irrevocable")
 _MOST_LISTED = 20
@@ -44,6 +44,22 @@ def print_response(response: LeakResponse, form: str, client_id: str) -> None:
         print_note(line)
     if response.swept:
         print_other_clients({link.row.client_id for link in response.not_revoked} - {client_id})
+
+
+def print_unknown_tokens(response: LeakResponse, given: Iterable[str]) -> bool:
+    """Print that no token of a text is of a known link, where that is so; return whether it is.
+
+    :param given: the fingerprints that were given as such: they may be of tokens that are recorded later.
+    """
+    unknown = set(response.tombstones) - set(given)
+    if not unknown or response.links:
+        return False
+    print_note(
+        f"NOTHING was flagged or revoked: {len(unknown)} tokens on standard input are of no link in this ledger. Check "
+        "that each is whole and that --conn-id names the connection that minted it; a link that is cut into lines is "
+        "read if it is given with all of them."
+    )
+    return True
 
 
 def print_alive(services: Services, result: SweepResult) -> None:

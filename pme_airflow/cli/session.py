@@ -28,6 +28,7 @@ __all__ = [
     "open_hook",
     "open_ledger",
     "read_placements",
+    "read_stdin",
     "read_stdin_lines",
 ]
 
@@ -77,8 +78,8 @@ def open_ledger(conn_id: str) -> Database:
         return quick_ledger(conn_id)
 
 
-def read_stdin_lines() -> list[str]:
-    """Return the lines of standard input that are not blank; bytes that are no UTF-8 are replaced."""
+def read_stdin() -> str:
+    """Return standard input as text; bytes that are no UTF-8 are replaced."""
     if sys.stdin is None:
         fail("standard input is closed. Give tokens or links on it, one a line.")
     if sys.stdin.isatty():
@@ -86,7 +87,12 @@ def read_stdin_lines() -> list[str]:
     raw = sys.stdin.buffer.read(_MAX_STDIN_BYTES + 1)
     if len(raw) > _MAX_STDIN_BYTES:
         fail(f"standard input is over {_MAX_STDIN_BYTES} bytes. Give it in parts, or `pme-airflow scan` the file.")
-    return [line for line in raw.decode("utf-8", "replace").splitlines() if line.strip()]
+    return raw.decode("utf-8", "replace")
+
+
+def read_stdin_lines() -> list[str]:
+    """Return the lines of standard input that are not blank; see :func:`read_stdin`."""
+    return [line for line in read_stdin().splitlines() if line.strip()]
 
 
 def read_placements(path: Path | None) -> list[Placement]:

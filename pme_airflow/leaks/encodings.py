@@ -20,6 +20,7 @@ __all__ = [
     "is_masked",
     "redact",
     "tokens_in",
+    "unwrapped",
 ]
 
 #: What replaces a masked token; Airflow's own masks are the same.
@@ -72,6 +73,14 @@ _ESCAPE = re.compile(
 #: How far the full-width form of a character of ASCII is from it.
 _WIDE = 0xFEE0
 _QUOTED_PRINTABLE = re.compile(r"=(?:(?P<percent>[0-9A-F]{2})|\r?\n)")
+#: What a mail client, a terminal or quoted-printable puts into a link that is longer than a line.
+_BREAK = r"=?\r?\n[ \t]{0,80}"
+#: A token with line breaks inside, after ``Bearer`` and what separates the two in any encoding.
+_WRAPPED_BEARER = re.compile(rf"(?i:Bearer)[^\n]{{0,40}}?((?:(?:{_BREAK})?[a-z0-9]){{25}})(?![A-Za-z0-9])", re.ASCII)
+#: The end of a line and the first word of the next, which may together have the shape of a token.
+_WRAPPED_WORD = re.compile(
+    rf"(?<![A-Za-z0-9])([a-z0-9]{{1,24}}){_BREAK}(?=([a-z0-9]{{1,24}})(?![A-Za-z0-9]))", re.ASCII
+)
 #: A link in JSON in HTML in a URL is decoded three times.
 _MAX_LEVELS = 4
 
@@ -128,8 +137,7 @@ def has_masked_token(text: str) -> bool:
 def decodings(text: str) -> Iterator[str]:
     """Yield a text, each of its decodings, and the base64 texts in them that contain ``Bearer``."""
     yield text
-    unwrapped = _QUOTED_PRINTABLE.sub(_character, text)
-    for form in dict.fromkeys([text, unwrapped]):
+    for form in dict.fromkeys([text, _QUOTED_PRINTABLE.sub(_character, text), unwrapped(text)]):
         last = form
         if form is not text:
             yield form
@@ -137,6 +145,12 @@ def decodings(text: str) -> Iterator[str]:
             last = decoded
             yield decoded
         yield from _base64_contents(last)
+
+
+def unwrapped(text: str) -> str:
+    """Return a text without the line breaks inside words that have the shape of a token, soft breaks included."""
+    joined = _WRAPPED_BEARER.sub(_without_breaks, text)
+    return _WRAPPED_WORD.sub(lambda match: match[1] if _TOKEN_SHAPE.fullmatch(match[1] + match[2]) else match[0], joined)
 
 
 def redact(text: str, mask: str = MASK) -> str:
@@ -155,6 +169,11 @@ def redact(text: str, mask: str = MASK) -> str:
             parts.append(mask)
         position = max(position, end)
     return "".join([*parts, text[position:]])
+
+
+def _without_breaks(match: re.Match[str]) -> str:
+    token = re.sub(_BREAK, "", match[1])
+    return match[0][: match.start(1) - match.start()] + token if _TOKEN_SHAPE.fullmatch(token) else match[0]
 
 
 def _bearer_tokens(text: str) -> Iterator[str]:
@@ -273,10 +292,21 @@ def _spans_in(text: str, offsets: array[int]) -> Iterator[tuple[int, int]]:
     for pattern, group in ((_BEARER, 1), (_FIELD, 1), (_TOKEN_SHAPE, 0)):
         for match in pattern.finditer(text):
             yield offsets[match.start(group)], offsets[match.end(group)]
+    for start, end in _wrapped_spans(text):
+        yield offsets[start], offsets[end]
     for runs, decoded in ((_BASE64_RUN, _base64_decoded), (_HEX_RUN, _hex_decoded)):
         for run in runs.finditer(text):
             if _contains_token(run[0], decoded):
                 yield offsets[run.start()], offsets[run.end()]
+
+
+def _wrapped_spans(text: str) -> Iterator[tuple[int, int]]:
+    for match in _WRAPPED_BEARER.finditer(text):
+        if _TOKEN_SHAPE.fullmatch(re.sub(_BREAK, "", match[1])):
+            yield match.span(1)
+    for match in _WRAPPED_WORD.finditer(text):
+        if _TOKEN_SHAPE.fullmatch(match[1] + match[2]):
+            yield match.start(1), match.end(2)
 
 
 def _contains_token(run: str, decoded: Callable[[str], Iterator[bytes]]) -> bool:

@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pme_airflow.errors import PMEError, PMEInputError
-from pme_airflow.leaks.encodings import tokens_in
+from pme_airflow.errors import PMEError, PMEInputError, PMEReportError
+from pme_airflow.leaks.encodings import tokens_in, unwrapped
+from pme_airflow.leaks.reports import PartialReportError, read_report
 from pme_airflow.model_ids import model_id_of
 from pme_airflow.sealing import fingerprint, is_fingerprint
 from pme_airflow.secrets import AccessToken
 
-__all__ = ["LeakCriteria", "fingerprints_of"]
+__all__ = ["LeakCriteria", "candidates_of", "fingerprints_of", "lines_of"]
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text that are not blank; those of a wrapped link or token are one line again."""
+    return [line for line in unwrapped(text).splitlines() if line.strip()]
+
+
+def candidates_of(text: str) -> tuple[str, ...]:
+    """Return the fingerprints of all words of a text that may be tokens; most are none, and only the ledger can say."""
+    try:
+        return read_report(text.encode("utf-8", "replace")).fingerprints
+    except PartialReportError as error:
+        return error.findings.fingerprints
+    except PMEReportError:
+        return ()
 
 
 def fingerprints_of(tokens: Iterable[object]) -> tuple[list[str], int]:
@@ -23,7 +39,7 @@ def fingerprints_of(tokens: Iterable[object]) -> tuple[list[str], int]:
         if is_fingerprint(text.lower()):
             fingerprints[text.lower()] = None
             continue
-        found = tokens_in(text, bare=True)
+        found = tokens_in(unwrapped(text), bare=True)
         without += not found
         fingerprints.update((fingerprint(AccessToken(token)), None) for token in found)
     return list(fingerprints), without

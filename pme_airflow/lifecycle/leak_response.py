@@ -38,7 +38,7 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
     :raises LedgerUnavailableError: if the ledger cannot be written; nothing is flagged then.
     """
     criteria, findings, problems = _checked(request)
-    if criteria.is_empty and findings is None:
+    if criteria.is_empty and findings is None and not request.candidates:
         return LeakResponse(problems=tuple(problems), swept=request.sweep)
     services.database.prepare()
     named, known = _named(services, request, criteria, findings)
@@ -66,7 +66,7 @@ def select_leaked(services: Services, request: LeakRequest) -> tuple[list[LinkRo
     :raises PMEInputError: as :func:`respond` does.
     """
     criteria, findings, problems = _checked(request)
-    if criteria.is_empty and findings is None:
+    if criteria.is_empty and findings is None and not request.candidates:
         return [], problems
     named, _ = _named(services, request, criteria, findings)
     return _selected(services, named, request.within), problems
@@ -80,8 +80,8 @@ def _checked(request: LeakRequest) -> tuple[LeakCriteria, Findings | None, list[
     problems: list[PMEError] = [PMEInputError(sentence) for sentence in request.unread]
     criteria, findings = _read(request, problems)
     if not request.within:
-        _refuse_mixture(criteria, findings)
-    if criteria.is_empty and findings is None and not problems:
+        _refuse_mixture(criteria, names_links=findings is not None or bool(request.candidates))
+    if criteria.is_empty and findings is None and not request.candidates and not problems:
         raise PMEInputError(
             "there is nothing in it. Give tokens (raw, links or fingerprints), models, audiences or findings.", "flag"
         )
@@ -91,9 +91,10 @@ def _checked(request: LeakRequest) -> tuple[LeakCriteria, Findings | None, list[
 def _named(
     services: Services, request: LeakRequest, criteria: LeakCriteria, findings: Findings | None
 ) -> tuple[LeakCriteria, list[str]]:
-    """Return the criteria together with the reports' fingerprints that are of known links, and those."""
+    """Return the criteria with those of the candidates and of the reports that are of known links; and the reports'."""
     known = known_fingerprints(services, findings) if findings is not None else []
-    named = replace(criteria, fingerprints=tuple(dict.fromkeys([*criteria.fingerprints, *known])))
+    words = known_fingerprints(services, Findings("words", 0, request.candidates)) if request.candidates else []
+    named = replace(criteria, fingerprints=tuple(dict.fromkeys([*criteria.fingerprints, *known, *words])))
     if request.within and _lacks_one(request, named):
         named = LeakCriteria()  # nothing matches a criterion of which nothing could be read
     return named, known
@@ -112,12 +113,15 @@ def _read(request: LeakRequest, problems: list[PMEError]) -> tuple[LeakCriteria,
     return criteria, merged(reports)
 
 
-def _refuse_mixture(criteria: LeakCriteria, findings: Findings | None) -> None:
-    """Raise unless several criteria come with ``within``: they look like a filter, but would select the union."""
+def _refuse_mixture(criteria: LeakCriteria, *, names_links: bool) -> None:
+    """Raise unless several criteria come with ``within``: they look like a filter, but would select the union.
+
+    :param names_links: whether single links are named by more than the criteria.
+    """
     given = [
         name
         for name, values in (
-            ("tokens", criteria.names_links or findings is not None),
+            ("tokens", criteria.names_links or names_links),
             ("models", criteria.models),
             ("audiences", criteria.audiences),
         )

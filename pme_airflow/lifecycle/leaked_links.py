@@ -25,8 +25,9 @@ _MAX_LINES = 100
 class LeakRequest:
     """Which links leaked, and whether to revoke them at once.
 
-    ``tokens``, ``link_ids``, ``reports`` and ``report_places`` name single links. Giving them together with ``models``
-    or ``audiences``, or models together with audiences, needs ``within=True``: then a link must match all of them.
+    ``tokens``, ``candidates``, ``link_ids``, ``reports`` and ``report_places`` name single links. Giving them together
+    with ``models`` or ``audiences``, or models together with audiences, needs ``within=True``: then a link must match
+    all of them.
 
     :param tokens: raw tokens, whole links in any encoding, or fingerprints. Only their fingerprints are stored.
     :param models: model ids or share URLs; every link of theirs leaked.
@@ -41,6 +42,7 @@ class LeakRequest:
     :param max_attempts: a link that the API refused to revoke so often is irrevocable.
     :param deadline: how long the revocation may go on without a confirmation; ``None`` for no limit.
     :param on_selected: called with the links that match, before anything is flagged.
+    :param candidates: fingerprints of words that may be tokens. Those of known links are flagged, the others ignored.
     """
 
     tokens: tuple[object, ...] = field(default=(), repr=False)
@@ -56,11 +58,12 @@ class LeakRequest:
     max_attempts: int = 6
     deadline: timedelta | None = None
     on_selected: Callable[[Sequence[LinkRow]], None] | None = None
+    candidates: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def single_links(self) -> tuple[object, ...]:
         """Everything given that names single links."""
-        return (*self.tokens, *self.link_ids, *self.reports, *self.report_places)
+        return (*self.tokens, *self.candidates, *self.link_ids, *self.reports, *self.report_places)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.lookup import links_of
 from pme_airflow.ledger.model_names import known_names
 from pme_airflow.ledger.read_model.leaks import shown_counts
-from pme_airflow.lifecycle.leak_criteria import fingerprints_of
+from pme_airflow.lifecycle.leak_criteria import fingerprints_of, lines_of
 from pme_airflow.lifecycle.overview import LedgerView, leaked_link
 
 __all__ = ["MAX_PASTE_BYTES", "Paste", "pasted_links", "read_paste"]
@@ -52,7 +52,7 @@ def read_paste(text: str) -> Paste:
             "names, or run `pme-airflow ledger flag --findings FILE --sweep`.",
             "text",
         )
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in lines_of(text)]
     if not lines:
         raise PMEInputError("it is empty. Paste tokens, links, fingerprints or a scanner's report.", "text")
     problems: list[str] = []

@@ -211,3 +211,42 @@ def test_a_secret_that_cannot_be_right_flags_and_says_why_nothing_is_revoked(
     assert "Reset" not in done.output
     assert [row["fingerprint"] for row in listed(run) if row["flagged_at"]] == [named(tokens[0])]
     assert world.counts == before
+
+
+@pytest.mark.parametrize("wrap", ["=\n", "=\r\n", "\n"])
+def test_a_wrapped_link_on_standard_input_is_flagged_and_leaves_no_tombstone(
+    run: Run, tokens: list[str], world: World, wrap: str
+) -> None:
+    for token in tokens:
+        link = f"https://my.matterport.com/show?m=3Dx&auth=3DBearer+{token[:11]}{wrap}{token[11:]}\n"
+        done = run("ledger", "flag", "--stdin", "--sweep", "--format", "json", stdin=link)
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["tombstones"] == []
+    assert world.alive() == []
+
+
+def test_a_token_in_prose_on_standard_input_is_flagged(run: Run, tokens: list[str], world: World) -> None:
+    done = run("ledger", "flag", "--stdin", "--sweep", stdin=f"the key is ({tokens[0]}), they say\n")
+    assert done.exit_code == 1
+    assert {issued.token for issued in world.alive()} == set(tokens[1:])
+    assert "1 of 1 hold no token" in done.stderr
+
+
+def test_a_text_on_standard_input_and_a_model_are_refused_together(run: Run, tokens: list[str]) -> None:
+    done = run("ledger", "flag", "--stdin", "--model", MANY[0], stdin=f"the key is ({tokens[1]})")
+    assert done.exit_code == 2
+    assert "within" in done.stderr
+
+
+@pytest.mark.parametrize("sweep", [(), ("--sweep",)])
+def test_tokens_of_no_known_link_on_standard_input_end_with_one(
+    run: Run, tokens: list[str], sweep: tuple[str, ...]
+) -> None:
+    stranger = "z9y8x7w6v5u4t3s2r1q0p9o8n"
+    done = run("ledger", "flag", "--stdin", *sweep, "--format", "json", stdin=f"{stranger}\n{UNKNOWN}\n")
+    assert done.exit_code == 1
+    assert "1 tokens on standard input are of no link in this ledger" in done.stderr
+    assert json.loads(done.stdout)["tombstones"] == [named(stranger), UNKNOWN]
+    assert stranger not in done.output
+    assert run("ledger", "flag", "--stdin", *sweep, stdin=UNKNOWN.upper()).exit_code == 0
+    assert run("ledger", "flag", "--stdin", *sweep, stdin=f"{stranger}\n{tokens[0]}").exit_code == 0

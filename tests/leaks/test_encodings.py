@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pme_airflow.leaks.encodings import candidates_in, decodings, redact, tokens_in
+from pme_airflow.leaks.encodings import candidates_in, decodings, redact, tokens_in, unwrapped
 from pme_airflow.leaks.token_matcher import TokenMatcher
 from pme_airflow.secrets import AccessToken
 from tests.support.leaked import ENCODINGS, TOKEN, link
@@ -233,3 +233,17 @@ def test_a_token_is_masked_in_every_encoding(encoding: str) -> None:
 @pytest.mark.parametrize(("token", "found"), [("a1b2c3d", []), ("a1b2c3d4", ["a1b2c3d4"])])
 def test_a_token_has_eight_characters_at_least(token: str, found: list[str]) -> None:
     assert tokens_in(f"?auth=Bearer+{token}&x=1") == found
+
+
+def test_only_words_with_the_shape_of_a_token_are_unwrapped() -> None:
+    assert unwrapped(f"x auth=Bearer%2B{TOKEN[:5]}\n  {TOKEN[5:12]}=\r\n{TOKEN[12:]}\ny") == f"x auth=Bearer%2B{TOKEN}\ny"
+    assert unwrapped(f"Bearer+\n{TOKEN}") == f"Bearer+{TOKEN}"
+    for text in (f"Bearer+{TOKEN}\nhttps://x.test", "Bearer+" + "a" * 12 + "\n" + "b" * 13, "a1\nb2\nc3\n" * 50):
+        assert unwrapped(text) == text
+
+
+@pytest.mark.parametrize("before", ["auth=Bearer%20", "see "])
+def test_a_wrapped_token_is_masked_whole(before: str) -> None:
+    assert redact(f"{before}{TOKEN[:5]}=\n {TOKEN[5:]} there") == f"{before}*** there"
+    for text in ("Bearer " + "a" * 12 + "\n" + "b" * 13, "see release20240101\nof wednesday"):
+        assert redact(text.replace("Bearer", "bear")) == text.replace("Bearer", "bear")

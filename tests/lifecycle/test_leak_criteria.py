@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pme_airflow.errors import PMEError
-from pme_airflow.lifecycle.leak_criteria import LeakCriteria, fingerprints_of
+from pme_airflow.lifecycle.leak_criteria import LeakCriteria, candidates_of, fingerprints_of, lines_of
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.support.fuzzing.messages import shown
@@ -82,3 +82,23 @@ def test_no_form_of_the_criteria_shows_a_token_wherever_it_was_given() -> None:
         criteria = LeakCriteria.read({name: [TOKEN, {}, f"x {TOKEN}", f"Bearer {TOKEN}"]}, problems)
         assert problems
         assert TOKEN not in repr(criteria) + "".join(map(shown, problems))
+
+
+@pytest.mark.parametrize("wrap", ["=\n", "=\r\n", "\n", "\n\t"])
+def test_a_wrapped_value_is_one_token(wrap: str) -> None:
+    assert fingerprints_of([f"auth=Bearer+{TOKEN[:11]}{wrap}{TOKEN[11:]}"]) == ([DIGEST], 0)
+
+
+def test_lines_of_a_text_are_kept_apart_but_for_what_was_wrapped() -> None:
+    other = "z9y8x7w6v5u4t3s2r1q0p9o8n"
+    links = [f"https://my.matterport.com/show?auth=Bearer+{token}" for token in (TOKEN, other)]
+    for lines in (links, [TOKEN, other], [TOKEN, "short1", "x2"], [f"{TOKEN[:20]}.", TOKEN[20:]], ["a" * 20, "b" * 5]):
+        assert lines_of("\n\n".join(lines)) == lines_of("\n".join(lines)) == lines
+    assert lines_of(f"{links[0][:-9]}\n{links[0][-9:]}\n{links[1]}") == links
+
+
+def test_candidates_are_the_words_of_a_text_that_may_be_tokens() -> None:
+    assert candidates_of(f"see ({TOKEN}), please") == (DIGEST,)
+    assert candidates_of(f'{{"Raw": "{TOKEN}", "DetectorName": "x", "SourceMetadata": {{}}}}\n{{"Raw') == (DIGEST,)
+    assert candidates_of("") == ()
+    assert candidates_of("two words") == ()

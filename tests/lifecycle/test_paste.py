@@ -148,3 +148,7 @@ def test_500_links_are_listed_and_all_are_counted(ledger: Database) -> None:
         insert_rows(tx, links, {"link_id": [f"lnk_{number}" for number in range(501)]}, same)
     found = pasted_links(view_of(ledger), Paste((PRINT,), (), "plain text"))
     assert (found["total"], len(found["links"])) == (501, 500)
+
+
+def test_a_wrapped_link_is_pasted_as_one() -> None:
+    assert read_paste(f"{LINK[:-9]}\n{LINK[-9:]}").named == (PRINT,)
