@@ -60,7 +60,7 @@ def fetch_report(place: str) -> bytes:
         raise PMEInputError(
             f"findings: reports are not read from {printable(scheme, 20)}:// URLs. Give a path or an https URL."
         )
-    return _read_file(_path_of(rest) if scheme else place)
+    return _read_file(rest if scheme else place, is_url=bool(scheme))
 
 
 # ---------------------------------------------------------------- files
@@ -72,18 +72,20 @@ def _path_of(rest: str) -> str:
     return path if Path(path).is_file() else unquote(path)
 
 
-def _read_file(place: str) -> bytes:
-    path = _matching(place)
-    problem = ""
-    raw = None
+def _read_file(place: str, *, is_url: bool) -> bytes:
     try:
-        if path.is_file():
-            with path.open("rb") as stream:
-                raw = stream.read(MAX_REPORT_BYTES + 1)
-    except (OSError, ValueError) as error:
+        path = _matching(_path_of(place) if is_url else place)
+        raw = _bytes_of(path)
+    except PMEError:
+        raise
+    except (OSError, ValueError, NotImplementedError) as error:
         problem = getattr(error, "strerror", None) or type(error).__name__
+    else:
+        problem = ""
     if problem:
-        raise PMEReportError(f"findings: {printable(path)} cannot be read ({problem}).")
+        raise PMEReportError(
+            f"findings: {printable(place)} cannot be read ({problem}). Give the path of a file that the worker may read."
+        )
     if raw is None:
         raise PMEInputError(
             f"findings: there is no file {printable(path)}. Give the report's path as the worker sees it."
@@ -91,6 +93,14 @@ def _read_file(place: str) -> bytes:
     if len(raw) > MAX_REPORT_BYTES:
         raise PMEReportError(f"findings: {printable(path)} is over the limit of {MAX_REPORT_BYTES} bytes. Split it.")
     return raw
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """Return the first bytes of a file, one more than a report may have; ``None`` if it is no file."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        return stream.read(MAX_REPORT_BYTES + 1)
 
 
 def _matching(place: str) -> Path:

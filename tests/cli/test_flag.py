@@ -250,3 +250,13 @@ def test_tokens_of_no_known_link_on_standard_input_end_with_one(
     assert stranger not in done.output
     assert run("ledger", "flag", "--stdin", *sweep, stdin=UNKNOWN.upper()).exit_code == 0
     assert run("ledger", "flag", "--stdin", *sweep, stdin=f"{stranger}\n{tokens[0]}").exit_code == 0
+
+
+def test_a_report_whose_path_cannot_be_looked_up_costs_that_report_alone(
+    run: Run, tokens: list[str], world: World, tmp_path: Path
+) -> None:
+    places = [f"--findings={tmp_path}/{name}" for name in ("x" * 300, "**.json")]
+    done = run("ledger", "flag", "--sweep", named(tokens[0]), *places)
+    assert done.exit_code == 1
+    assert {issued.token for issued in world.alive()} == set(tokens[1:])
+    assert "cannot be read (File name too long)" in done.stderr

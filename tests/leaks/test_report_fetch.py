@@ -17,6 +17,7 @@ from pme_airflow.errors import PMEError, PMEInputError, PMEReportError
 from pme_airflow.leaks import report_fetch
 from pme_airflow.leaks.report_fetch import fetch_report, read_findings
 from tests.support.leaked import FINGERPRINT, TOKEN, link
+from tests.support.unprivileged import public_folder, unprivileged
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -307,3 +308,18 @@ def test_a_file_that_breaks_while_it_is_read_is_refused_with_the_reason(
     monkeypatch.setattr(Path, "open", broken)
     with pytest.raises(PMEReportError, match=f"report.json cannot be read .{words}."):
         fetch_report(str(tmp_path / "report.json"))
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize("name", ["closed/report.json", "closed/*.json", "x" * 300, "x" * 300 + "*", "a\0b", "**.json"])
+def test_a_path_that_cannot_be_looked_up_is_a_problem_of_its_report(scheme: str, name: str) -> None:
+    problems: list[PMEError] = []
+    with public_folder() as folder:
+        (folder / "closed").mkdir(mode=0o700)
+        (folder / "closed" / "report.json").write_text("[]")
+        (folder / "closed").chmod(0)
+        with unprivileged():
+            assert read_findings(f"{scheme}{folder}/{name}", problems) is None
+    (problem,) = problems
+    assert isinstance(problem, PMEReportError | PMEInputError)
+    assert str(problem).startswith("findings: ")
