@@ -17,6 +17,7 @@ _EXAMPLES = {
     "ledger flag": [
         "ledger flag --stdin --sweep --reason 'pasted in a chat' < leaked.txt",
         "ledger flag --model yyHDFKzPzvN --dry-run",
+        "ledger flag --model - --sweep < views.txt",
     ],
     "ledger list": ["ledger list --state live --audience intranet", "ledger list --limit 1 --format json"],
     "ledger migrate": ["ledger migrate"],

@@ -10,8 +10,9 @@ import click
 
 from pme_airflow.cli.deadlines import interactive_deadline
 from pme_airflow.cli.leaks import exit_status, print_response, print_selected, print_unknown_tokens
+from pme_airflow.cli.output import fail
 from pme_airflow.cli.safety import confirm_many, dry_run_option, print_preview, yes_option
-from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook, read_stdin
+from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook, read_stdin, read_stdin_lines
 
 if TYPE_CHECKING:
     from pme_airflow.ledger.links import LinkRow
@@ -33,6 +34,14 @@ def _fingerprints(_: click.Context, parameter: click.Parameter, values: tuple[st
     return lowered
 
 
+def _models_on_stdin() -> tuple[str, ...]:
+    """Read the models that ``-`` stands for: the id of a View looks like a token, which no argument may hold."""
+    models = tuple(read_stdin_lines("model ids"))
+    if not models:
+        fail("standard input is empty. Give model ids on it, one a line.")
+    return models
+
+
 def _given_fingerprints(tokens: Sequence[str]) -> set[str]:
     from pme_airflow.sealing import is_fingerprint
 
@@ -44,7 +53,10 @@ def _given_fingerprints(tokens: Sequence[str]) -> set[str]:
 @format_option
 @click.option("--token", "fingerprints", multiple=True, callback=_fingerprints, help="A fingerprint (sha256:…).")
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read tokens, links or fingerprints from standard input.")
-@click.option("--model", "models", multiple=True, help="All links of a model.")
+@click.option(
+    "--model", "models", multiple=True,
+    help="All links of a model; - reads model ids from standard input, which those of Views need.",
+)  # fmt: skip
 @click.option("--audience", "audiences", multiple=True, help="All links of an audience.")
 @click.option("--link-id", "link_ids", multiple=True, help="A link.")
 @click.option("--findings", "report_places", multiple=True, help="The path or URL of a scanner's report.")
@@ -62,14 +74,14 @@ def flag_command(
     more: tuple[str, ...],
     dry_run: bool,
     yes: bool,
+    models: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Flag leaked links by fingerprint, model, audience, link id or a scanner's report.
 
-    Tokens and links are read from standard input (--stdin), never from arguments. More than 20 links want an answer or
-    --yes. Exit status: 0 if all was flagged,
-    and revoked where asked to; 1 if a part was not, or if no token on standard input is of a known link; 2 if nothing
-    could be.
+    Tokens and links are read from standard input (--stdin), never from arguments, and the ids of Views by --model -.
+    More than 20 links want an answer or --yes. Exit status: 0 if all was flagged, and revoked where asked to; 1 if a
+    part was not, or if no token on standard input is of a known link; 2 if nothing could be.
     """
     from pme_airflow.ledger.run_context import RunContext
     from pme_airflow.lifecycle.leak_criteria import candidates_of, lines_of
@@ -78,13 +90,16 @@ def flag_command(
 
     def selected(rows: Sequence[LinkRow]) -> None:
         print_selected(rows)
-        confirm_many(len(rows), "Flag", yes=yes, may_ask=not from_stdin)
+        confirm_many(len(rows), "Flag", yes=yes, may_ask=not (from_stdin or "-" in models))
 
+    if from_stdin and "-" in models:
+        raise click.UsageError("--stdin and --model - both read standard input. Flag them one after the other.")
+    named = tuple(model for model in models if model != "-") + (_models_on_stdin() if "-" in models else ())
     text = read_stdin() if from_stdin else ""
     tokens = (*fingerprints, *more, *lines_of(text))
     hook = open_hook(conn_id)
     request = LeakRequest(
-        tokens, **given, deadline=interactive_deadline(), on_selected=selected, candidates=candidates_of(text)
+        tokens, named, **given, deadline=interactive_deadline(), on_selected=selected, candidates=candidates_of(text)
     )
     if dry_run:
         print_preview(preview_flag(hook.services, request), form)

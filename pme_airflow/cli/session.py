@@ -78,21 +78,24 @@ def open_ledger(conn_id: str) -> Database:
         return quick_ledger(conn_id)
 
 
-def read_stdin() -> str:
-    """Return standard input as text; bytes that are no UTF-8 are replaced."""
+def read_stdin(what: str = "tokens or links") -> str:
+    """Return standard input as text; bytes that are no UTF-8 are replaced.
+
+    :param what: what is to be given on it, for messages.
+    """
     if sys.stdin is None:
-        fail("standard input is closed. Give tokens or links on it, one a line.")
+        fail(f"standard input is closed. Give {what} on it, one a line.")
     if sys.stdin.isatty():
-        print_note("Paste tokens or links, one a line, and end with Ctrl-D.")
+        print_note(f"Paste {what}, one a line, and end with Ctrl-D.")
     raw = sys.stdin.buffer.read(_MAX_STDIN_BYTES + 1)
     if len(raw) > _MAX_STDIN_BYTES:
         fail(f"standard input is over {_MAX_STDIN_BYTES} bytes. Give it in parts, or `pme-airflow scan` the file.")
     return raw.decode("utf-8", "replace")
 
 
-def read_stdin_lines() -> list[str]:
+def read_stdin_lines(what: str) -> list[str]:
     """Return the lines of standard input that are not blank; see :func:`read_stdin`."""
-    return [line for line in read_stdin().splitlines() if line.strip()]
+    return [line for line in read_stdin(what).splitlines() if line.strip()]
 
 
 def read_placements(path: Path | None) -> list[Placement]:

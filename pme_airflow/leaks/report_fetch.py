@@ -12,6 +12,7 @@ from pme_airflow.addresses import checked_report_url
 from pme_airflow.api.bounded import bound_response, read_body
 from pme_airflow.api.bounded_session import bound_session
 from pme_airflow.errors import PMEError, PMEInputError, PMEReportError
+from pme_airflow.leaks.encodings import redact
 from pme_airflow.leaks.findings import Findings, PartialReportError
 from pme_airflow.leaks.reports import MAX_REPORT_BYTES, read_report
 from pme_airflow.printable import printable
@@ -84,15 +85,20 @@ def _read_file(place: str, *, is_url: bool) -> bytes:
         problem = ""
     if problem:
         raise PMEReportError(
-            f"findings: {printable(place)} cannot be read ({problem}). Give the path of a file that the worker may read."
+            f"findings: {_shown(place)} cannot be read ({problem}). Give the path of a file that the worker may read."
         )
     if raw is None:
         raise PMEInputError(
-            f"findings: there is no file {printable(path)}. Give the report's path as the worker sees it."
+            f"findings: there is no file {_shown(path)}. Give the report's path as the worker sees it."
         )
     if len(raw) > MAX_REPORT_BYTES:
-        raise PMEReportError(f"findings: {printable(path)} is over the limit of {MAX_REPORT_BYTES} bytes. Split it.")
+        raise PMEReportError(f"findings: {_shown(path)} is over the limit of {MAX_REPORT_BYTES} bytes. Split it.")
     return raw
+
+
+def _shown(path: object) -> str:
+    """Return a path for a message; a folder may be named by a token."""
+    return printable(redact(str(path)))
 
 
 def _bytes_of(path: Path) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -51,6 +52,8 @@ class PMEFlagTokensOperator(BaseOperator):
         "models", "audiences", "findings", "within", "reason", "confirm_over", "max_exposure", "pme_conn_id",
     )  # fmt: skip
     ui_color = "#f9dede"
+    #: The rendered fields as they were given, by name; the fields themselves are masked.
+    _unmasked: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,
@@ -81,13 +84,23 @@ class PMEFlagTokensOperator(BaseOperator):
         self.on_alarm = on_alarm
         self.pme_conn_id = pme_conn_id
 
-    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the template fields, and mask tokens in them, since Airflow stores and shows them rendered."""
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        """Render the template fields, and mask tokens in them, since Airflow stores and shows them rendered.
+
+        Airflow calls this for a mapped task as well, and not its :meth:`render_template_fields`. The id of a View has
+        the shape of a token, as an address or a folder may, so that the work is done with the unmasked values.
+        """
         from pme_airflow.operators._masking import redacted
 
-        super().render_template_fields(context, jinja_env)
-        for name in self.template_fields:
-            setattr(self, name, redacted(getattr(self, name)))
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            self._unmasked = {name: getattr(self, name) for name in self.template_fields}
+            for name, value in self._unmasked.items():
+                setattr(self, name, redacted(value))
+
+    def _given(self, name: str) -> Any:
+        """Return a template field as it was given, rendered where the task is."""
+        return self._unmasked.get(name, getattr(self, name))
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Flag, and sweep where asked to; with very many links, once a person has confirmed.
@@ -99,7 +112,7 @@ class PMEFlagTokensOperator(BaseOperator):
         from pme_airflow.operators._errors import airflow_errors
 
         with airflow_errors():
-            limit = read_limit(self.confirm_over)
+            limit = read_limit(self._given("confirm_over"))
         try:
             return self._respond(context, limit)
         except TooManyLinksError as problem:
@@ -129,7 +142,7 @@ class PMEFlagTokensOperator(BaseOperator):
         from pme_airflow.printable import printable
 
         with airflow_errors():
-            services = PMEHook(self.pme_conn_id).services
+            services = PMEHook(self._given("pme_conn_id")).services
             request = replace(self._request(context), on_selected=at_most(limit))
             response = respond(services, run_context_of(context), request)
         self.log.info("%s.", printable(response.summary))
@@ -137,7 +150,7 @@ class PMEFlagTokensOperator(BaseOperator):
             context,
             response.as_json(),
             _failure(response),
-            lambda: report_response(self, context, response, self.max_exposure, self.on_alarm),
+            lambda: report_response(self, context, response, self._given("max_exposure"), self.on_alarm),
         )
 
     def _request(self, context: Mapping[str, Any]) -> LeakRequest:
@@ -153,14 +166,14 @@ class PMEFlagTokensOperator(BaseOperator):
         reports, unread = event_reports(context)
         return LeakRequest(
             tokens,
-            tuple(read_list(self.models)),
-            tuple(read_list(self.audiences)),
+            tuple(read_list(self._given("models"))),
+            tuple(read_list(self._given("audiences"))),
             reports=reports,
-            report_places=tuple(map(str, read_list(self.findings))),
+            report_places=tuple(map(str, read_list(self._given("findings")))),
             unread=unread,
-            reason=str(self.reason or ""),
+            reason=str(self._given("reason") or ""),
             sweep=self.sweep,
-            within=read_bool(self.within, "within"),
+            within=read_bool(self._given("within"), "within"),
             deadline=_DEADLINE,
         )
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from pme_airflow.cli import deadlines, flag
 from pme_airflow.dev.emulator import World
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.ledger.audit import list_links
+from pme_airflow.ledger.tables import links
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
 from tests.cli.conftest import Run, Shell, listed
@@ -260,3 +262,28 @@ def test_a_report_whose_path_cannot_be_looked_up_costs_that_report_alone(
     assert done.exit_code == 1
     assert {issued.token for issued in world.alive()} == set(tokens[1:])
     assert "cannot be read (File name too long)" in done.stderr
+
+
+def test_a_view_is_flagged_by_its_id_on_standard_input(run: Run, tokens: list[str]) -> None:
+    view = "k3f9s8d7q2m4x6z1b5n0c8v7y"
+    with PMEHook().database.engine.begin() as connection:
+        connection.execute(update(links).where(links.c.model_id == MANY[0]).values(model_id=view))
+    refused = run("ledger", "flag", "--model", view)
+    assert refused.exit_code == 2
+    assert "`pme-airflow ledger flag --model -`" in refused.stderr
+    done = run("ledger", "flag", "--model", "-", "--model", MANY[1], stdin=f"\n{view}\n")
+    assert done.exit_code == 0, done.output
+    assert {row["fingerprint"] for row in listed(run) if row["flagged_at"]} == {named(t) for t in tokens[:2]}
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "message"),
+    [(("--stdin",), "x", "both read standard input"), ((), "\n", "is empty"), ((), "short", "not a model id")],
+)
+def test_models_on_standard_input_that_cannot_be_read_flag_nothing(
+    run: Run, tokens: list[str], words: tuple[str, ...], stdin: str, message: str
+) -> None:
+    done = run("ledger", "flag", "--model", "-", *words, stdin=stdin)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert [row for row in listed(run) if row["flagged_at"]] == []

@@ -38,7 +38,7 @@ def test_a_terminal_is_prompted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
             return True
 
     monkeypatch.setattr("sys.stdin", Terminal())
-    assert session.read_stdin_lines() == ["a", "b"]
+    assert session.read_stdin_lines("model ids") == ["a", "b"]
     assert "Ctrl-D" in capsys.readouterr().err
 
 

@@ -9,12 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import AssetAlias
+from airflow.sdk import DAG, AssetAlias
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from sqlalchemy import update
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.hooks.pme import PMEHook
+from pme_airflow.leaks import report_fetch
 from pme_airflow.ledger.audit import list_links
+from pme_airflow.ledger.tables import links
 from pme_airflow.operators import _masking, flag
 from pme_airflow.operators.pme import PMEFlagTokensOperator
 from pme_airflow.sealing import fingerprint
@@ -212,6 +215,55 @@ def test_a_redacted_share_url_still_names_its_model(tokens: list[str], task: Fak
     made.render_template_fields({})
     made.execute(task.context())
     assert flagged() == {named(tokens[0])}
+
+
+VIEW = "k3f9s8d7q2m4x6z1b5n0c8v7y"
+
+
+def test_a_view_is_flagged_by_its_id_and_is_stored_masked(tokens: list[str], task: FakeTask) -> None:
+    with PMEHook().database.engine.begin() as connection:
+        connection.execute(update(links).where(links.c.model_id == MANY[0]).values(model_id=VIEW))
+    made = operator(models="{{ params.models }}")
+    made.render_template_fields({"params": {"models": [VIEW]}})
+    assert made.models == "['***']"
+    made.execute(task.context())
+    assert flagged() == {named(tokens[0])}
+
+
+def test_a_report_is_read_where_its_address_or_path_has_a_token_in_it(
+    tokens: list[str], task: FakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / VIEW
+    folder.mkdir()
+    (folder / "report.txt").write_text(f"auth=Bearer+{tokens[0]}")
+    asked: list[str] = []
+    monkeypatch.setattr(report_fetch, "_fetch", lambda place: asked.append(place) or tokens[1].encode())
+    url = "https://ci/report.json?access_token=abcdefgh1"
+    made = operator(findings=[str(folder / "report.txt"), url])
+    made.render_template_fields({})
+    assert made.findings == [str(tmp_path / "***" / "report.txt"), "https://ci/report.json?access_token=***"]
+    made.execute(task.context())
+    assert asked == [url]
+    assert flagged() == {named(token) for token in tokens[:2]}
+
+
+def test_a_report_that_is_missing_is_named_without_a_token(task: FakeTask, tmp_path: Path) -> None:
+    (tmp_path / VIEW).mkdir()
+    made = operator(findings=[str(tmp_path / VIEW / "none.json"), str(tmp_path / VIEW / ("x" * 300))])
+    made.render_template_fields({})
+    with pytest.raises(AirflowFailException, match=r"no file .*/\*\*\*/none.json.*cannot be read") as caught:
+        made.execute(task.context())
+    assert VIEW not in str(caught.value) + str(task.xcoms)
+
+
+def test_the_fields_of_a_mapped_task_show_no_token(tokens: list[str]) -> None:
+    with DAG("leaks"):
+        mapped = PMEFlagTokensOperator.partial(task_id="flag").expand(models=[[VIEW]])
+    made = mapped.unmap({"models": [VIEW]})
+    made._do_render_template_fields(
+        parent=made, template_fields=made.template_fields, context={}, jinja_env=made.get_template_env(), seen_oids=set()
+    )
+    assert made.models == ["***"]
 
 
 def test_raw_tokens_are_masked_in_the_logs(tokens: list[str], task: FakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
