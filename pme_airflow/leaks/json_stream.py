@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MAX_FINDING_CHARACTERS", "Broken", "Element", "EmptyDocuments", "End", "Event", "Text", "read_events"]
+__all__ = ["MAX_FINDING_CHARACTERS", "Broken", "Element", "EmptyDocuments", "End", "Event", "Fields", "Text", "read_events"]
 
 #: A finding, or all other fields of a report, with more characters than this are not read.
 MAX_FINDING_CHARACTERS = 4 << 20
@@ -68,6 +68,13 @@ class End:
 
 
 @dataclass(frozen=True)
+class Fields:
+    """The fields of an object that were read before it turned out to be broken, cut off or too large."""
+
+    values: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class EmptyDocuments:
     """Several documents without content, one after the other."""
 
@@ -93,7 +100,7 @@ class Broken:
     reason: str
 
 
-Event = Element | End | EmptyDocuments | Text | Broken
+Event = Element | End | Fields | EmptyDocuments | Text | Broken
 
 
 def read_events(raw: bytes) -> Iterator[Event]:
@@ -202,6 +209,7 @@ class _Reader:
                     return
         except UnicodeDecodeError:
             yield Broken(window.line, "is neither UTF-8 nor UTF-16 text with a byte order mark. Convert it to UTF-8")
+            yield Text(window.text[window.position :])
 
     def _scalars(self) -> Iterator[Event]:
         """Read a report that is a list of numbers, as JSON; a log line that begins with ``[2026`` is text."""
@@ -264,8 +272,17 @@ class _Reader:
         yield End(path, is_list=True)
 
     def _fields(self, path: tuple[str, ...]) -> Iterator[Event]:
-        window = self._window
         values: list[tuple[str, Any]] = []
+        try:
+            yield from self._fields_into(values, path)
+        except (_UnreadableError, UnicodeDecodeError):
+            if values:
+                yield Fields(_object(values))
+            raise
+
+    def _fields_into(self, values: list[tuple[str, Any]], path: tuple[str, ...]) -> Iterator[Event]:
+        """Read an object; the fields that are not read element by element are added to the values."""
+        window = self._window
         entered: set[str] = set()
         size = 0
         window.position += 1

@@ -13,7 +13,7 @@ from typing import Any
 from pme_airflow.errors import PMEReportError
 from pme_airflow.leaks.encodings import SHORTEST_TOKEN, candidates_in, has_masked_token, is_masked, tokens_in
 from pme_airflow.leaks.findings import Findings, PartialReportError, merged
-from pme_airflow.leaks.json_stream import Element, EmptyDocuments, End, Text, read_events
+from pme_airflow.leaks.json_stream import Element, EmptyDocuments, End, Fields, Text, read_events
 from pme_airflow.leaks.report_formats import FORMATS, Format, Secret, format_of, secrets_in, strings_in
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
@@ -96,6 +96,8 @@ class _Reader:
                 self._end(event)
             elif isinstance(event, Text):
                 self._text(event.text)
+            elif isinstance(event, Fields):
+                self._broken_object(event.values)
             elif isinstance(event, EmptyDocuments):
                 self._empty_documents(event)
             else:
@@ -123,7 +125,7 @@ class _Reader:
             problems.append(f"and {len(self._problems) - _MAX_SHOWN} more parts were not read")
         message = f"findings: {'; '.join(problems)}."
         if self._fingerprints or self._sha1 or sum(self._totals.values()) > sum(self._unread.values()):
-            raise PartialReportError(f"{message} The rest of the report was read.", findings)
+            raise PartialReportError(f"{message} What could be read of the report was.", findings)
         raise PMEReportError(message)
 
     def _unread_parts(self) -> Iterator[str]:
@@ -153,6 +155,13 @@ class _Reader:
         for secret in secrets_in(form, entry):
             self._totals[form.name] += 1
             self._unread[form] += not self._is_readable(secret)
+            self._add_secret(secret)
+
+    def _broken_object(self, values: Mapping[str, Any]) -> None:
+        """Read the fields before the break of an object; they do not count as a finding."""
+        self._add(strings_in(values))
+        form = format_of((), values)
+        for secret in secrets_in(form, values) if form else ():
             self._add_secret(secret)
 
     def _is_readable(self, secret: Secret) -> bool:

@@ -16,8 +16,10 @@ from urllib.parse import quote
 import pytest
 
 from pme_airflow.errors import PMEReportError
-from pme_airflow.leaks import reports
+from pme_airflow.leaks import json_stream, reports
 from pme_airflow.leaks.reports import PartialReportError, read_report
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
 from tests.support.home import ROOT
 from tests.support.leaked import FINGERPRINT, TOKEN, link
 from tests.support.scale import scaled
@@ -198,12 +200,38 @@ def test_a_github_alert_whose_secret_was_omitted_is_unread() -> None:
 def test_one_masked_finding_among_others_is_an_error_with_what_was_read() -> None:
     entries = [*SAMPLES["gitleaks"], *_one_finding("gitleaks", "REDACTED")]
     with pytest.raises(
-        PartialReportError, match=r"1 of 2 gitleaks findings .* The rest of the report was read"
+        PartialReportError, match=r"1 of 2 gitleaks findings .* What could be read of the report was"
     ) as partial:
         read_report(json.dumps(entries).encode())
     findings = partial.value.findings
     assert (findings.form, findings.total, findings.unread) == ("gitleaks", 2, 1)
     assert FINGERPRINT in findings.fingerprints
+
+
+@pytest.mark.parametrize("secret", [TOKEN, "opaque-token_of.another~shape"])
+@pytest.mark.parametrize("cut", ['"Verif', '"Verified": fal', '"Verified"', ""])
+def test_the_fields_before_a_break_are_read(secret: str, cut: str) -> None:
+    whole = LINES.replace(TOKEN, "another")
+    line = f'{{"SourceMetadata": {{}}, "DetectorName": "Custom", "Raw": "{secret}", {cut}'
+    with pytest.raises(PartialReportError, match="cut off") as partial:
+        read_report(f"{whole}\n{line}".encode())
+    assert fingerprint(AccessToken(secret)) in partial.value.findings.fingerprints
+
+
+@pytest.mark.parametrize("before", [f'{{"DetectorName": "x", "Raw": "{TOKEN}", "RawV2": "', f"see {LINK} "])
+def test_what_comes_before_bytes_that_are_no_text_is_read(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
+    monkeypatch.setattr(json_stream, "_STEP_BYTES", 100)
+    with pytest.raises(PartialReportError, match="neither UTF-8") as partial:
+        read_report(before.encode() + b"x" * 3000 + b"\xff\xff")
+    assert FINGERPRINT in partial.value.findings.fingerprints
+
+
+def test_the_fields_of_an_object_that_is_too_large_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "MAX_FINDING_CHARACTERS", 200)
+    for report in ({"Raw": TOKEN, "a": "b" * 300, "c": "d"}, {"version": LINK, "x": "y" * 300, "runs": []}):
+        with pytest.raises(PartialReportError, match="has over 200 characters") as partial:
+            read_report(json.dumps(report).encode())
+        assert FINGERPRINT in partial.value.findings.fingerprints
 
 
 def test_a_masked_secret_beside_the_whole_link_is_read() -> None:
