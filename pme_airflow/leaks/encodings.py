@@ -66,10 +66,13 @@ _ESCAPE = re.compile(
     r"|&#0*(?P<decimal>[0-9]{1,7});?"
     r"|&(?P<named>[A-Za-z][A-Za-z0-9]{1,31};)"
     r"|\\(?P<escaped>[/\"'+])"
+    r"|\\(?P<control>[nrtbf])"
     r"|(?P<wide>[\uff01-\uff5e])"
     r"|\x1b\[[0-9;]{0,32}[A-Za-z]"
     r"|[\0\u00ad\u200b-\u200d\u2060\ufeff]"
 )
+#: What a backslash and a letter stand for, as JSON and logs write control characters.
+_CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 #: How far the full-width form of a character of ASCII is from it.
 _WIDE = 0xFEE0
 _QUOTED_PRINTABLE = re.compile(r"=(?:(?P<percent>[0-9A-F]{2})|\r?\n)")
@@ -193,6 +196,8 @@ def _character(match: re.Match[str]) -> str:
         return ""
     if kind == "escaped":
         return value
+    if kind == "control":
+        return _CONTROL[value]
     if kind == "wide":
         return chr(ord(value) - _WIDE)
     if kind == "named":

@@ -46,6 +46,8 @@ _MASKED_LINE = re.compile(
 _LINE = re.compile(r"^[^\S\n]{0,1000}\S", re.MULTILINE)
 #: Characters of a long line that are read again with its next part, so that no token is cut.
 _TAIL = 8192
+#: Characters of two parts of a text between which a wrapped token is searched for.
+_SEAM = 1024
 _KNOWN = ", ".join(dict.fromkeys(form.name for form in FORMATS)) + " and plain text"
 
 
@@ -85,11 +87,14 @@ class _Reader:
         self._fingerprints: dict[str, None] = {}
         self._sha1: set[str] = set()
         self._tail = ""
+        self._before = ""
 
     def read(self, raw: bytes) -> None:
         """Read a report."""
         for event in read_events(raw):
             self._seen += 1
+            if not isinstance(event, Text):
+                self._before = ""
             if isinstance(event, Element):
                 self._entry(event.path, event.value)
             elif isinstance(event, End):
@@ -179,7 +184,7 @@ class _Reader:
 
     def _add(self, texts: Iterable[str]) -> None:
         """Add the fingerprints of all words that may be tokens."""
-        text = "\n".join(texts)
+        text = "\n\n".join(texts)  # one line break would make a wrapped token of two texts
         if len(text) < SHORTEST_TOKEN:  # a report may consist of a million short entries
             return
         found = [match[0].lower() for match in _FINGERPRINT.finditer(text)]
@@ -261,6 +266,9 @@ class _Reader:
 
     def _text(self, text: str) -> None:
         """Read text that is no JSON: a plain report, or log lines between findings."""
+        if self._before:  # a wrapped token may begin in the lines before
+            self._add([self._before + text[:_SEAM]])
+        self._before = text[-_SEAM:]
         block = self._tail + text
         self._tail = "" if text.endswith("\n") else text[-_TAIL:]
         self._lines += sum(1 for _ in _LINE.finditer(text))

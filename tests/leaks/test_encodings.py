@@ -235,6 +235,12 @@ def test_a_token_has_eight_characters_at_least(token: str, found: list[str]) -> 
     assert tokens_in(f"?auth=Bearer+{token}&x=1") == found
 
 
+def test_a_token_behind_an_escaped_line_break_is_found_and_masked() -> None:
+    assert TOKEN in candidates_in(f"secret:\\n{TOKEN}\\r\\n")
+    assert tokens_in(f"Bearer\\t{TOKEN}") == [TOKEN]
+    assert redact(f"secret:\\n{TOKEN}\\n") == "secret:\\n***\\n"
+
+
 def test_only_words_with_the_shape_of_a_token_are_unwrapped() -> None:
     assert unwrapped(f"x auth=Bearer%2B{TOKEN[:5]}\n  {TOKEN[5:12]}=\r\n{TOKEN[12:]}\ny") == f"x auth=Bearer%2B{TOKEN}\ny"
     assert unwrapped(f"Bearer+\n{TOKEN}") == f"Bearer+{TOKEN}"

@@ -218,6 +218,31 @@ def test_the_fields_before_a_break_are_read(secret: str, cut: str) -> None:
     assert fingerprint(AccessToken(secret)) in partial.value.findings.fingerprints
 
 
+@pytest.mark.parametrize("wrap", ["\n", "\r\n", "\n    ", "=\n"])
+@pytest.mark.parametrize("before", ["https://my.matterport.com/show?auth=Bearer+", "auth=3DBearer%20", "it is "])
+def test_a_token_that_line_breaks_cut_is_read_in_plain_text(before: str, wrap: str) -> None:
+    text = f"a note\nsee {before}{TOKEN[:7]}{wrap}{TOKEN[7:]} for more\nand a last line\n"
+    assert FINGERPRINT in read_report(text.encode()).fingerprints
+
+
+@pytest.mark.parametrize("escape", ["\\n", "\\r\\n", "\\t", "\\\\n"])
+def test_a_token_behind_an_escaped_line_break_is_read(escape: str) -> None:
+    assert FINGERPRINT in read_report(f"the log says 'secret:{escape}{TOKEN}{escape}end'\n".encode()).fingerprints
+
+
+def test_a_wrapped_token_across_the_parts_of_a_long_text_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "_STEP_BYTES", 4096)
+    for padding in range(2000, 4200, 90):
+        text = "x" * 99 + "\n"
+        whole = text * (padding // 100) + "y" * (padding % 100) + f" {TOKEN[:9]}\n{TOKEN[9:]} and\n" + text * 60
+        assert FINGERPRINT in read_report(whole.encode()).fingerprints
+
+
+def test_two_fields_are_no_wrapped_token() -> None:
+    entry = [{"RuleID": "x", "Secret": "z", "A": TOKEN[:9], "B": TOKEN[9:]}]
+    assert FINGERPRINT not in read_report(json.dumps(entry).encode()).fingerprints
+
+
 @pytest.mark.parametrize("before", [f'{{"DetectorName": "x", "Raw": "{TOKEN}", "RawV2": "', f"see {LINK} "])
 def test_what_comes_before_bytes_that_are_no_text_is_read(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
     monkeypatch.setattr(json_stream, "_STEP_BYTES", 100)
