@@ -31,7 +31,7 @@ def dag_of(name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         ("pme_nightly_rotation", []),
         ("pme_link_keeper", []),
-        ("pme_revocation_sweep", ["sweep_pme_default", "watch_pme_default"]),
+        ("pme_revocation_sweep", ["end", "sweep_pme_default", "watch_pme_default"]),
         ("pme_leak_response", ["respond_pme_default"]),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_mistake_in_the_placements_stops_neither_the_leak_response_nor_the_swe
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     dag = dag_of(name, text, tmp_path, monkeypatch)
-    assert [found.task_id for found in dag.tasks if not found.is_teardown] == [f"{task}_{name}" for name in conn_ids]
+    assert [found for found in dag.task_ids if found.startswith(task)] == [f"{task}_{name}" for name in conn_ids]
     assert "cannot be used" in caplog.text or "is no YAML" in caplog.text
     with pytest.raises(PMEInputError):
         dag_of("pme_link_keeper", text, tmp_path, monkeypatch)
@@ -149,14 +149,17 @@ def test_placements_that_are_missing_stop_neither_the_leak_response_nor_the_swee
     monkeypatch.delenv("PME_REPORTS", raising=False)
     for name, task in (("pme_leak_response", "respond"), ("pme_revocation_sweep", "sweep")):
         dag = runpy.run_path(str(ROOT / "dags" / f"{name}.py"))["dag"]
-        assert [found.task_id for found in dag.tasks if not found.is_teardown] == [f"{task}_pme_default"]
+        assert [found for found in dag.task_ids if found.startswith(task)] == [f"{task}_pme_default"]
 
 
-def test_the_slots_are_watched_after_the_sweep_although_it_failed(
+def test_each_sweep_has_a_watch_of_its_own_that_posts_events_and_all_of_them_decide_the_runs_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dag = dag_of("pme_revocation_sweep", "audience: [1]\n", tmp_path, monkeypatch)
-    watch = dag.get_task("watch_pme_default")
-    assert watch.upstream_task_ids == {"sweep_pme_default"}
-    assert (watch.trigger_rule, watch.on_failure_fail_dagrun) == ("all_done_setup_success", True)
-    assert [outlet.name for outlet in watch.outlets] == ["pme-at-risk-pme_default"]
+    """What a run's state is then is seen in ``tests/airflow/test_sweep.py``."""
+    dag = dag_of("pme_revocation_sweep", "- {pme_conn_id: pme_b}\n- {pme_conn_id: pme_a}\n", tmp_path, monkeypatch)
+    for conn_id in ("pme_a", "pme_b"):
+        watch = dag.get_task(f"watch_{conn_id}")
+        assert watch.upstream_task_ids == {f"sweep_{conn_id}"}
+        assert [outlet.name for outlet in watch.outlets] == [f"pme-at-risk-{conn_id}"]
+    assert [task.task_id for task in dag.leaves] == ["end"]
+    assert dag.get_task("end").upstream_task_ids == set(dag.task_ids) - {"end"}
