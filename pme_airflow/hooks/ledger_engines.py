@@ -133,12 +133,22 @@ def _driver_arguments(connection: Any, hook: Any) -> dict[str, Any]:
 
 
 def _refuse_many_machines() -> None:
-    from pme_airflow.airflow_compat import conf
-
-    executors = [name.split(":")[-1].split(".")[-1].strip() for name in conf.get("core", "executor").split(",")]
-    spread = [name for name in executors if name and name not in _ONE_MACHINE]
+    spread = [name for name in _executors() if name not in _ONE_MACHINE]
     if spread:
         raise LedgerError(
             f"ledger_conn_id: is missing, and {', '.join(spread)} spreads tasks over machines that would each keep an "
             "SQLite ledger of their own. Name a postgres or mysql connection in the extra ledger_conn_id."
         )
+
+
+def _executors() -> list[str]:
+    """Return the names of the executors' classes.
+
+    The pod template of Airflow's Helm chart sets ``LocalExecutor``, by which the pod runs its one task.
+    """
+    from pme_airflow.airflow_compat import conf
+
+    if os.environ.get("AIRFLOW_IS_K8S_EXECUTOR_POD"):  # the KubernetesExecutor sets it in each pod
+        return ["KubernetesExecutor"]
+    names = (name.split(":")[-1].split(".")[-1].strip() for name in conf.get("core", "executor").split(","))
+    return [name for name in names if name]

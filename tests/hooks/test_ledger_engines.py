@@ -75,6 +75,16 @@ def test_a_file_is_refused_where_tasks_are_spread_over_machines(
         ledger_of(None, SystemClock())
 
 
+def test_a_file_is_refused_in_a_pod_of_a_task_whose_template_names_the_local_executor(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does the pod template of Airflow's Helm chart; the KubernetesExecutor sets the other variable in each pod."""
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    monkeypatch.setenv("AIRFLOW_IS_K8S_EXECUTOR_POD", "True")
+    with pytest.raises(LedgerError, match="is missing, and KubernetesExecutor spreads tasks over machines"):
+        ledger_of(None, SystemClock())
+
+
 @pytest.mark.parametrize("name", ["LocalExecutor", "my:LocalExecutor", "SequentialExecutor"])
 def test_a_file_is_taken_where_all_tasks_run_on_one_machine(
     home: Path, monkeypatch: pytest.MonkeyPatch, name: str
