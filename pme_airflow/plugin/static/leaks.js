@@ -38,23 +38,24 @@ export function leaks(page) {
       replace(box, el("p", { class: "note" }, "You may look at leaks. To flag and revoke links, ask for the right to trigger ",
         airflowLink("dags/pme_leak_response", "pme_leak_response"), "."));
     }
-    const exposure = answer.exposure;
+    const { exposure } = answer;
+    const empty = (text) => (answer.problems.length ? "None in the ledgers that could be read." : text);
     replace(above, card("flagged and alive", answer.flagged.total), card("revoked in 30 days", exposure.revoked),
       card("exposure, median", length(exposure.median)), card("95th percentile", length(exposure.percentile_95)),
       card("worst", length(exposure.worst)), card("irrevocable", answer.irrevocable.total),
       card("unaccounted", answer.unaccounted.total), card("tombstones", answer.tombstones.total));
     const short = columns.filter((column) => !["Flagged", "Exposure", "Reason"].includes(column.name));
     replace(lists,
-      part("Flagged and alive", answer.flagged, columns, "No flagged link is alive."),
-      part("Irrevocable", answer.irrevocable, columns, "No link is irrevocable."),
-      part("Revoked", answer.revoked, columns, "No leaked link was revoked in the last 30 days."),
-      part("Unaccounted", answer.unaccounted, short, "No token is unaccounted for."),
+      part("Flagged and alive", answer.flagged, columns, empty("No flagged link is alive.")),
+      part("Irrevocable", answer.irrevocable, columns, empty("No link is irrevocable.")),
+      part("Revoked", answer.revoked, columns, empty("No leaked link was revoked in the last 30 days.")),
+      part("Unaccounted", answer.unaccounted, short, empty("No token is unaccounted for.")),
       part("Tombstones", answer.tombstones, [
         { name: "Fingerprint", cell: (row) => el("code", {}, row.fingerprint) },
         { name: "Flagged", cell: (row) => time(row.flagged_at) },
         { name: "Met a link", cell: (row) => time(row.hit_at) },
         { name: "Reason", cell: (row) => row.reason },
-      ], "No flag waits for a token that is not known."));
+      ], empty("No flag waits for a token that is not known.")));
   }
 
   return { root, load: () => read("leaks"), draw };

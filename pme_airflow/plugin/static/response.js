@@ -2,11 +2,18 @@
 import { airflowLink } from "./airflow.js";
 import { fingerprint, responseDag, responseRun, startResponse } from "./api.js";
 import { badge, count, el, length, replace, table, time } from "./dom.js";
+import { isAlive, outcomeOf, titleOf } from "./outcome.js";
 
 const MOST_BYTES = 1024 * 1024;
 const MANY = 20;
-const ALIVE = ["live", "minting", "unaccounted"];
+const MOST_NAMED = 20;
+const notSearched = (problems) => problems.map((problem) => el("p", {}, badge("bad", "not searched"), ` ${problem.message}`));
 const namesOf = (row) => row.model_name ?? row.models.join(", ");
+
+function tokensOf(words, fingerprints) {
+  const more = fingerprints.length - MOST_NAMED;
+  return el("p", {}, words, fingerprints.slice(0, MOST_NAMED).map((each) => el("code", {}, ` ${each}`)), more > 0 ? ` and ${more} more` : null);
+}
 
 export function response(page) {
   const steps = el("div", { "aria-live": "polite" });
@@ -40,8 +47,8 @@ export function response(page) {
   }
 
   function choose(found) {
-    const alive = found.links.filter((link) => ALIVE.includes(link.state));
-    const over = found.links.filter((link) => !ALIVE.includes(link.state));
+    const alive = found.links.filter(isAlive);
+    const over = found.links.filter((link) => !isAlive(link));
     const boxes = new Map([...alive.map((link) => link.fingerprint), ...found.unknown].map(
       (each) => [each, el("input", { type: "checkbox", checked: !found.unknown.includes(each), "aria-label": `Flag ${each}`, onchange: update })]));
     const reason = el("input", { type: "text", maxlength: 300, "aria-label": "Reason", placeholder: "Reason, for the audit" });
@@ -56,10 +63,11 @@ export function response(page) {
     }
     update();
     replace(steps,
-      found.problems.map((problem) => el("p", {}, badge("bad", "not searched"), ` ${problem.message}`)),
+      notSearched(found.problems),
       found.notes.map((note) => el("p", { class: "note" }, note)),
       found.total > found.links.length ? el("p", {}, badge("bad"), ` Only the first ${found.links.length} of ${found.total} links are listed.`) : null,
-      alive.length ? el("h3", {}, `Links of yours that may be alive: ${alive.length}`) : el("p", {}, "No link of yours that may be alive is in it."),
+      alive.length ? el("h3", {}, `Links of yours that may be alive: ${alive.length}`) : el("p", {}, found.problems.length ? "No link that may be alive was found in the ledgers that were searched."
+          : "No link of yours that may be alive is in it."),
       alive.length ? table([
         { name: "Flag", cell: (row) => boxes.get(row.fingerprint) },
         { name: "Model", cell: (row) => [namesOf(row), row.model_name ? el("small", {}, row.models.join(", ")) : null] },
@@ -107,21 +115,20 @@ export function response(page) {
 
   function follow(runId, fingerprints) {
     const begun = Date.now();
-    let last = null;
+    let run = null;
+    let outcome = null;
     let doneAfter = null;
     let reading = false;
     const look = async () => {
       if (reading) return;
       reading = true;
       try {
-        const [run, found] = await Promise.all([responseRun(runId), fingerprint(fingerprints.join("\n"))]);
-        last = { run, found };
-        const alive = found.links.filter((link) => ALIVE.includes(link.state));
-        const ended = ["success", "failed"].includes(run.state);
-        const over = !alive.length && found.links.length === fingerprints.length;
-        const news = (over && doneAfter === null) || ended;
-        if (over && doneAfter === null) doneAfter = Date.now() - begun;
-        if (ended) clearInterval(following);
+        const [now, found] = await Promise.all([responseRun(runId), fingerprint(fingerprints.join("\n"))]);
+        run = now;
+        outcome = outcomeOf(run, found, fingerprints);
+        const news = (outcome.done && doneAfter === null) || outcome.ended;
+        if (outcome.done && doneAfter === null) doneAfter = Date.now() - begun;
+        if (outcome.ended && !outcome.problems.length) clearInterval(following);
         draw(null);
         if (news) page.refresh();
       } catch (error) {
@@ -131,23 +138,22 @@ export function response(page) {
       }
     };
     const draw = (problem) => {
-      const links = last?.found.links ?? [];
-      const alive = links.filter((link) => ALIVE.includes(link.state));
-      const revoked = links.filter((link) => link.state === "revoked");
-      const failed = last?.run.state === "failed";
-      const done = last && !alive.length && links.length > 0;
+      const revoked = outcome?.revoked.length ?? 0;
       replace(steps,
-        el("h3", {}, done ? "Revoked, and confirmed by the API" : failed ? "NOT all are revoked" : "Revoking …"),
-        el("p", {}, `${revoked.length} of ${links.length} confirmed; ${length((doneAfter ?? Date.now() - begun) / 1000)} since the start. Run: `,
-          airflowLink(`dags/pme_leak_response/runs/${encodeURIComponent(runId)}`, last?.run.state ?? "starting"), "."),
+        el("h3", {}, outcome ? titleOf(outcome) : "Revoking …"),
+        el("p", {}, `${revoked} of ${fingerprints.length} confirmed; ${length((doneAfter ?? Date.now() - begun) / 1000)} since the start. Run: `,
+          airflowLink(`dags/pme_leak_response/runs/${encodeURIComponent(runId)}`, run?.state ?? "starting"), "."),
         problem ? el("p", {}, problem) : null,
+        notSearched(outcome?.problems ?? []),
         table([
           { name: "Link", cell: (row) => row.link_id },
           { name: "Model", cell: namesOf },
           { name: "State", cell: (row) => badge(row.state) },
           { name: "Exposure", cell: (row) => (row.exposure_seconds === null ? "not flagged yet" : length(row.exposure_seconds)) },
-        ], links, last ? "No link was known: the flags are kept as tombstones." : "The run is starting."),
-        failed ? el("p", {}, "Open the run to see which links are alive and why. The next sweep tries them again.") : null);
+        ], outcome?.links ?? [], outcome ? "No link is known of these tokens." : "The run is starting."),
+        outcome?.unknown.length ? tokensOf("Of no known link:", outcome.unknown) : null,
+        outcome?.unlisted.length ? tokensOf("NOT listed, so that nothing is known of them here:", outcome.unlisted) : null,
+        outcome?.failed ? el("p", {}, "Open the run to see why it failed, and which links are alive. The next sweep tries them again.") : null);
     };
     draw(null);
     look();

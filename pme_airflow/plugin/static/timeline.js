@@ -20,7 +20,9 @@ export function timeline(page) {
 
   function draw(answer) {
     replace(chosen, filters(page, ["state", "audience", "target", "model"]));
-    if (!answer.slots.length) return replace(list, el("p", { class: "empty" }, "No slot matches."));
+    if (!answer.slots.length) {
+      return replace(list, el("p", { class: "empty" }, answer.problems.length ? "Nothing could be read." : "No slot matches."));
+    }
     const [start, end] = [new Date(answer.start), new Date(answer.end)];
     const place = (made, from, to) => {
       const part = (at) => Math.min(1, Math.max(0, (new Date(at) - start) / (end - start)));
