@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
@@ -23,8 +24,11 @@ from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.mint_requests import Demand
 from pme_airflow.ledger.publications import Shown
 from pme_airflow.ledger.states import State
+from pme_airflow.ledger.tables import flags as tombstones
 from pme_airflow.ledger.tables import links, models
 from pme_airflow.ledger.tables import publications as slots
+from pme_airflow.sealing import fingerprint
+from pme_airflow.secrets import AccessToken
 from tests.support.databases import fields_of
 from tests.support.ledgers import change, ledger_at, mint, task
 from tests.support.live import DrivenAirflow, sign_in
@@ -271,6 +275,23 @@ def test_no_name_reason_target_or_slot_runs_as_script(live: DrivenAirflow, ledge
     expect(page.get_by_text(f"reason {CORPUS[0]}").first).to_be_visible()
     assert page.evaluate("[window.pwned ?? null, window.violations]") == [None, 0]
     assert visit.complaints == []
+
+
+def test_events_that_come_close_together_are_all_answered(live: DrivenAirflow, ledger: Database) -> None:
+    """Airflow starts fewer runs than there are events, and gives them only some of the events."""
+    (asset,) = live.call("GET", "assets", uri_pattern="pme://leaks")["assets"]
+    posted = {fingerprint(AccessToken(f"a token of nobody, {number}")) for number in range(12)}
+    for each in sorted(posted):
+        live.call("POST", "assets/events", {"asset_id": asset["id"], "extra": {"fingerprints": [each]}})
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not posted <= kept_flags(ledger):
+        time.sleep(1)
+    assert posted - kept_flags(ledger) == set()
+
+
+def kept_flags(ledger: Database) -> set[str]:
+    with ledger.read() as tx:
+        return set(tx.scalars(select(tombstones.c.fingerprint)))
 
 
 def test_very_many_links_wait_for_a_persons_answer_in_airflow(
