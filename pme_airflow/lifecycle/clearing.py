@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -21,6 +20,7 @@ from pme_airflow.lifecycle.document_worker import DocumentWriter
 from pme_airflow.lifecycle.link_opener import LinkOpener
 from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.shared_places import Clearing, FormerNames
 from pme_airflow.lifecycle.slot_worker import BUSY_SECONDS, BUSY_TRIES
 from pme_airflow.lifecycle.target_calls import TargetCalls, slot_error
 from pme_airflow.lifecycle.target_index import finish_target
@@ -44,20 +44,23 @@ def clear_slots(
 ) -> None:
     """Clear slots at a target, retire the links that no slot shows any more, and add the outcome to a result.
 
-    A slot that another run is writing is waited for, as long as a claim lasts; one that shows another link is left.
+    A slot that another run is writing is waited for, as long as a claim lasts; one that shows another link is left. A
+    former name of a place that shows another slot's link is withdrawn, and the place left as it is.
 
     :param grace: how long the links stay alive; if omitted, as long as replaced links do.
     :param opener: opens the links of slots that share a document with those that are cleared.
     """
     removed_before = result.removed.total
+    clearing = Clearing(reason, services.grace if grace is None else grace)
+    listener = _Listener(target.name, result)
+    if type(target).place is not Target.place:
+        going = FormerNames(services, run_context, target, clearing, listener.slot_cleared).without(going)
     if type(target).document is not Target.document:
         shared, going = _split(target, going)
         usual = opener or LinkOpener(lambda item: services.open_item(dict(item)))
-        listener = _Listener(target.name, result)
         writer = DocumentWriter(services, run_context, target, usual, listener, grace=grace, reason=reason)
         with writer:
             writer.write([], shared)
-    clearing = _Clearing(reason, services.grace if grace is None else grace)
     _SlotClearer(services, run_context, target, going, clearing, result).run()
     if result.removed.total > removed_before:
         problem = finish_target(services, run_context, target)
@@ -90,14 +93,6 @@ class _Listener(DocumentListener):
         self._result.fail(shown.slot, shown.model_id, error)
 
 
-@dataclass(frozen=True)
-class _Clearing:
-    """Why slots are cleared, and how long their links stay alive."""
-
-    reason: str
-    grace: timedelta
-
-
 class _SlotClearer(Worker[Publication, Publication, SlotResult]):
     """Clears one target's slots."""
 
@@ -107,7 +102,7 @@ class _SlotClearer(Worker[Publication, Publication, SlotResult]):
         run_context: RunContext,
         target: Target,
         going: Iterable[Publication],
-        clearing: _Clearing,
+        clearing: Clearing,
         result: PublishResult,
     ) -> None:
         self._services = services

@@ -15,11 +15,13 @@ from pme_airflow.ledger import audience_models, publications
 from pme_airflow.ledger.model_names import record_names
 from pme_airflow.ledger.publications import Publication, SlotLink, SlotOwner
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.ledger.selections import Selection, count_shown
 from pme_airflow.lifecycle.clearing import clear_slots
 from pme_airflow.lifecycle.clearing_guard import clearing_refused, too_many
 from pme_airflow.lifecycle.document_listener import DocumentListener
 from pme_airflow.lifecycle.document_worker import DocumentWriter
 from pme_airflow.lifecycle.link_opener import LinkOpener, on_one_line
+from pme_airflow.lifecycle.moved_slots import moved_slots
 from pme_airflow.lifecycle.progress import Progress
 from pme_airflow.lifecycle.publish_items import BadItem, read_items
 from pme_airflow.lifecycle.publish_result import PublishResult
@@ -71,7 +73,9 @@ class Publisher(DocumentListener):
         self._result = PublishResult(target.name)
         self._publishers = frozenset(publishers)
         self._allow_clearing = allow_clearing
-        self._listed: defaultdict[str, set[str]] = defaultdict(set)
+        #: The slots of each model that had an item, by audience.
+        self._slots_of: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._failed_models: set[str] = set()
         self._calls = TargetCalls(target.name, services.clock)
         self._progress = Progress(log, "publishing", 0, services.clock)
 
@@ -112,8 +116,9 @@ class Publisher(DocumentListener):
             if isinstance(item, BadItem):
                 self._fail("?", item.model_id, item.error)
                 continue
-            self._listed[str(item["audience"])].add(str(item["model_id"]))
-            wanted += [(slot, item) for slot in self._slots(item)]
+            slots = self._slots(item)
+            self._slots_of[str(item["audience"])][str(item["model_id"])].update(slots)
+            wanted += [(slot, item) for slot in slots]
         remaining = self._without_unchanged(wanted)
         if remaining and self._target.shows_names:
             self._learn_names(sorted({str(item["model_id"]) for _, item in remaining}))
@@ -192,9 +197,27 @@ class Publisher(DocumentListener):
 
     def _fail(self, slot: str, model_id: str, error: PMEError) -> None:
         log.error("%s, %s: model %s is not shown: %s", self._target.name, slot, model_id, error)
+        self._failed_models.add(model_id)
         self._result.fail(slot, model_id, error)
 
     # ------------------------------------------------------------- clearing
+
+    def retire_moved(self, is_wanted: Callable[[Publication], bool] = lambda _: False) -> PublishResult:
+        """Clear the slots that this target still shows of models that have other slots now, a page of another number.
+
+        Only models whose slots were all written just now count. Of an audience's slots, more than half are not cleared
+        at once.
+
+        :param is_wanted: returns whether a slot is wanted all the same, by another transfer of the DAG for example.
+        """
+        for audience, slots_of in self._slots_of.items():
+            owner = SlotOwner(self._services.client.client_id, audience, self._own_publishers())
+            written = {model_id: slots for model_id, slots in slots_of.items() if model_id not in self._failed_models}
+            found = moved_slots(self._services.database, self._target.name, owner, written)
+            going = [publication for publication in found if not is_wanted(publication)]
+            if going and self._may_clear(len(going), self._count_shown(owner), f"slots of audience {audience}"):
+                self._clear_slots(going, "its model has another slot")
+        return self._result
 
     def retire_delisted(self, audience: str) -> PublishResult:
         """Clear the slots that this target still shows for models that the account has stopped listing.
@@ -206,7 +229,7 @@ class Publisher(DocumentListener):
             published_at = publications.models_at(tx, self._target.name, owner)
             earliest = min(published_at.values(), default=None)
             delisted_at = audience_models.delisted_since(tx, owner.client_id, audience, earliest) if earliest else {}
-        kept = self._listed[audience]
+        kept = self._slots_of[audience]
         gone = [
             model_id
             for model_id, at in delisted_at.items()
@@ -236,15 +259,29 @@ class Publisher(DocumentListener):
 
         :param shown: how many models are shown; 0 to clear however many are to be cleared.
         """
-        if shown and not self._allow_clearing and too_many(len(model_ids), shown):
-            self._fail("?", "all", clearing_refused(len(model_ids), shown, f"models of audience {owner.audience}"))
-            return self._result
-        going = (publication for model_id in model_ids for publication in self._shown(owner, model_id))
-        clear_slots(
-            self._services, self._run_context, self._target, going, "not listed any more", self._result,
-            opener=self._opener,
-        )  # fmt: skip
+        if self._may_clear(len(model_ids), shown, f"models of audience {owner.audience}"):
+            going = (publication for model_id in model_ids for publication in self._shown(owner, model_id))
+            self._clear_slots(going, "not listed any more")
         return self._result
+
+    def _may_clear(self, going: int, shown: int, what: str) -> bool:
+        if not shown or self._allow_clearing or not too_many(going, shown):
+            return True
+        self._fail("?", "all", clearing_refused(going, shown, what))
+        return False
+
+    def _clear_slots(self, going: Iterable[Publication], reason: str) -> None:
+        clear_slots(
+            self._services, self._run_context, self._target, going, reason, self._result, opener=self._opener
+        )  # fmt: skip
+
+    def _count_shown(self, owner: SlotOwner) -> int:
+        selection = Selection(
+            owner.client_id, frozenset({owner.audience}), targets=frozenset({self._target.name}),
+            publishers=owner.publishers,
+        )  # fmt: skip
+        with self._services.database.read() as tx:
+            return count_shown(tx, selection)
 
     def _shown(self, owner: SlotOwner, model_id: str) -> Sequence[Publication]:
         with self._services.database.read() as tx:

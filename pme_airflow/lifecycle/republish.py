@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pme_airflow.embed_params import EmbedParams
-from pme_airflow.errors import SlotError
 from pme_airflow.ledger import publications, slot_claims
 from pme_airflow.ledger.links import by_ids, item_of
 from pme_airflow.ledger.publications import Publication, SlotOwner
 from pme_airflow.ledger.run_context import RunContext
+from pme_airflow.lifecycle.moved_slots import has_slot
 from pme_airflow.lifecycle.publish import Publisher, PublishResult
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import OpenedLink
@@ -29,7 +29,7 @@ def slots_to_republish(
     owner = SlotOwner(services.client.client_id, audience)
     with services.database.read() as tx:
         shown = publications.shown_at(tx, target.name, owner)
-    return [publication for publication in shown if is_meant(publication) and _has_slot(target, publication)]
+    return [publication for publication in shown if is_meant(publication) and has_slot(target, publication)]
 
 
 def republish(
@@ -54,12 +54,3 @@ def republish(
     services.database.run(run_context, lambda tx: slot_claims.set_uncertain(tx, target.name, uncertain))
     publisher = Publisher(services, run_context, target, open_item, params=params)
     return publisher.publish([item_of(rows[slot.link_id], slot.model_id) for slot in usable])
-
-
-def _has_slot(target: Target, publication: Publication) -> bool:
-    try:
-        return publication.slot in target.slots(
-            {"model_id": publication.model_id, "audience": publication.audience, "link_id": publication.link_id}
-        )
-    except SlotError:
-        return False

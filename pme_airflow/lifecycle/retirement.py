@@ -12,6 +12,7 @@ from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.selections import Selection
 from pme_airflow.lifecycle.bounded_list import BoundedList
+from pme_airflow.lifecycle.moved_slots import has_slot
 from pme_airflow.lifecycle.sweep import SweepResult
 from pme_airflow.targets.base import Target
 
@@ -24,16 +25,21 @@ class PlacementSlots:
 
     :param targets: the names of its targets.
     :param models: ids of its models; ``None`` for all that a query lists but ``exclude``.
+    :param at: its targets by name; several may have one name. Any slot of a name that is missing here is the
+        placement's.
     """
 
     audience: str
     targets: frozenset[str]
     models: frozenset[str] | None = None
     exclude: frozenset[str] = frozenset()
+    at: Mapping[str, Sequence[Target]] = field(default_factory=dict)
 
     def names(self, publication: Publication) -> bool:
         """Return whether the placement wants a slot to show what it shows."""
-        return self.wants(publication.audience, publication.model_id) and publication.target in self.targets
+        wanted = self.wants(publication.audience, publication.model_id) and publication.target in self.targets
+        made = self.at.get(publication.target, ())
+        return wanted and (not made or any(has_slot(target, publication) for target in made))
 
     def wants(self, audience: str, model_id: str) -> bool:
         """Return whether the placement wants a model's link for an audience."""

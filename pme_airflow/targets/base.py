@@ -153,6 +153,14 @@ class Target(ABC):
     def take_away(self, slot: str, details: Mapping[str, Any]) -> SlotResult | Mapping[str, Any] | None:
         """Clear a slot, so that it shows no link; return a result as :meth:`put` does, or nothing."""
 
+    def place(self, publication: Publication) -> str:
+        """Return a text that two slots share if they are one place under two names, by default the slot's name.
+
+        Where another slot shows a link at the place of a slot that this target has no more, the former slot is
+        withdrawn without :meth:`take_away`, which would clear the other one's link.
+        """
+        return publication.slot
+
     def document(self, slot: str) -> str | None:
         """Return the document that shows a slot together with others; ``None`` for a slot by itself.
 

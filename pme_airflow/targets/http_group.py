@@ -81,6 +81,10 @@ class HttpGroupTarget(Target):
     def document(self, slot: str) -> str:
         return f"{slot.rpartition('#')[0]}#"
 
+    def place(self, publication: Publication) -> str:
+        """The endpoint, whatever the method: a document's name has both."""
+        return self.document(publication.slot).partition(" ")[2].lstrip("/")
+
     def _document(self, audience: str) -> str:
         endpoint = Braces(self._request.endpoint).render({"audience": audience}, path_part)
         return f"{self._request.method} {endpoint}#"

@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from pme_airflow.ledger.publications import Publication
 from pme_airflow.recipes import Recipe, Section, Step
 from pme_airflow.recipes.answers import Keep
 from pme_airflow.recipes.model import PUBLIC_VALUES, BodyKind
@@ -78,7 +79,15 @@ class HttpJsonTarget(HttpStepsTarget):
         return {"endpoint": self._endpoint.render(public, path_part)}
 
     def clearing_values(self, slot: str, details: Mapping[str, Any]) -> dict[str, Any]:
-        return {"endpoint": str(details.get("endpoint") or slot.partition(" ")[2])}
+        return {"endpoint": _endpoint_of(slot, details)}
+
+    def place(self, publication: Publication) -> str:
+        """The endpoint, whatever the method: a slot's name has both."""
+        return _endpoint_of(publication.slot, publication.details).lstrip("/")
+
+
+def _endpoint_of(slot: str, details: Mapping[str, Any]) -> str:
+    return str(details.get("endpoint") or slot.partition(" ")[2])
 
 
 class Braces(Text):

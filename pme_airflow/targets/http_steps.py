@@ -133,6 +133,10 @@ class HttpStepsTarget(Target):
             raise SlotError("the slot was recorded by another task, so its recipe cannot clear it: do it by hand")
         return {name: str(details.get(name, "")) for name in PUBLIC_VALUES}
 
+    def place(self, publication: Publication) -> str:
+        """The audience and the model, by which the steps find what they clear, whatever the slot is called."""
+        return f"{publication.audience}/{publication.model_id}"
+
     def check_shown(self, shown: Sequence[Publication]) -> SlotCheck | None:
         """Read up to 50 slots, the longest unread first; the server sends only those that changed."""
         if not self._readable_later():

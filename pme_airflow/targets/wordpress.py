@@ -79,6 +79,12 @@ class WordPressTarget(Target):
             raise SlotError(f"pages has no entry for model {model_id}: add one")
         return [f"{SITE_WIDE}/{model_id}"]
 
+    def place(self, publication: Publication) -> str:
+        """The link that the plugin stores for all pages of a model; without the plugin the place in one page."""
+        if not _by_plugin(publication.details):
+            return publication.slot
+        return f"plugin/{publication.model_id}/{publication.details.get('fingerprint')}"
+
     # ----------------------------------------------------------------- a page with all of its slots
 
     def document(self, slot: str) -> str | None:

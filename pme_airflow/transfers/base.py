@@ -82,6 +82,7 @@ class PMETransferOperator(BaseOperator):
         from pme_airflow.lifecycle.former_names import move_former_publications
         from pme_airflow.lifecycle.publish import Publisher
         from pme_airflow.operators._errors import airflow_errors
+        from pme_airflow.transfers.siblings import Siblings
 
         failed_upstream = _failed_upstream(self, context)
         with airflow_errors():
@@ -100,6 +101,7 @@ class PMETransferOperator(BaseOperator):
             outcome = publisher.publish(hook.items(self.links), finish=_is_retry(context))
             if not outcome.links and failed_upstream:
                 raise AirflowFailException(f"There is no link to publish: {failed_upstream} failed. See its log.")
+            publisher.retire_moved(Siblings(self, context, PMETransferOperator).want)
             if self.models is not None:
                 outcome = publisher.retire_others(self.audience, list(self.models))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,20 +41,21 @@ def placed_targets(hook: PMEHook, placements: Iterable[Placement]) -> PlacedTarg
     for placement in placements:
         if placement.pme_conn_id != hook.pme_conn_id:
             continue
-        made = _targets(hook, placement, problems)
-        at |= made
+        made: defaultdict[str, list[Target]] = defaultdict(list)
+        for target in _targets(hook, placement, problems):
+            made[target.name].append(target)
+            at[target.name] = target
         models = None if placement.listed_models is None else frozenset(placement.listed_models)
-        slots.append(PlacementSlots(placement.audience, frozenset(made), models))
+        slots.append(PlacementSlots(placement.audience, frozenset(made), models, at=made))
     return PlacedTargets(at, tuple(slots), tuple(problems))
 
 
-def _targets(hook: PMEHook, placement: Placement, problems: list[str]) -> dict[str, Target]:
-    made: dict[str, Target] = {}
+def _targets(hook: PMEHook, placement: Placement, problems: list[str]) -> list[Target]:
+    made: list[Target] = []
     for number, spec in enumerate(placement.targets):
         where = f"Target {number} ({spec.kind}) of audience {placement.audience} cannot be reached"
         try:
-            target = transfer_for(placement, spec, []).make_target(hook)
-            made[target.name] = target
+            made.append(transfer_for(placement, spec, []).make_target(hook))
         except PMEError as error:
             problems.append(f"{where}: {error}")
         except Exception as error:  # noqa: BLE001 - the provider or author of a target may raise anything

@@ -171,3 +171,15 @@ def test_a_check_reads_the_entry_of_each_audience(cms: Entries) -> None:
     results = team_page(cms).check(items)
     assert cms.server.methods == ["GET"]
     assert [result.verdict.value for result in results] == ["good"]
+
+
+def test_a_list_whose_method_changed_keeps_its_new_links(cms: Entries, services: Services) -> None:
+    night(services, "monday", team_page(cms))
+    patched = team_page(cms, method="PATCH")
+    publisher = Publisher(services, RunContext.of_task("dag", "tuesday", "publish"), patched)
+    publisher.publish(mint(services, "tuesday", ALL[1:]).items)
+    assert publisher.retire_moved().removed.total == 2
+    assert publisher.retire_others("intranet", ALL[1:]).removed.total == 3
+    assert [space["model_id"] for space in cms.entries["pages/intranet"]["spaces"]] == ALL[1:]
+    publisher.retire_others("intranet", [])
+    assert cms.entries["pages/intranet"]["spaces"] == []

@@ -15,6 +15,7 @@ import requests
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.errors import PMEInputError, SlotError
+from pme_airflow.ledger import publications
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle.former_names import move_former_publications
@@ -486,3 +487,18 @@ def test_entries_are_checked_several_at_a_time(cms: Entries) -> None:
     assert http_target(cms, at_once=1).at_once == 1
     with pytest.raises(PMEInputError, match="at_once"):
         http_target(cms, at_once=0)
+
+
+@pytest.mark.parametrize("changed", [{"method": "PUT"}, {"endpoint": "/spaces/{model_id}"}], ids=["method", "slash"])
+def test_an_entry_whose_slot_has_another_name_now_keeps_its_new_link(
+    services: Services, cms: Entries, world: World, changed: dict[str, Any]
+) -> None:
+    publish(services, "monday", http_target(cms), mint(services, "monday", [ONE]).items)
+    publisher = Publisher(services, RunContext.of_task("dag", "tuesday", "publish"), http_target(cms, **changed))
+    publisher.publish(mint(services, "tuesday", [ONE]).items)
+    result = publisher.retire_moved()
+    assert (result.failed.total, result.removed.total) == (0, 1)
+    assert list(world.tokens)[1] in cms.entries[f"spaces/{ONE}"]["url"]
+    with services.database.read() as tx:
+        (shown,) = publications.shown_at(tx, "http:cms")
+    assert shown.slot in http_target(cms, **changed).slots({"model_id": ONE, "audience": "intranet"})

@@ -337,3 +337,12 @@ def test_slots_are_not_checked_where_reading_needs_the_link(cms: Versions) -> No
     assert target(cms, read_back=[{"endpoint": "x"}], texts={"f": "{{ link }}"}).check_shown([]) is not None
     named = [{"endpoint": "x?u={{ f }}"}]
     assert target(cms, read_back=named, texts={"f": "{{ link }}"}).check_shown([]) is None
+
+
+def test_a_slot_under_another_name_is_not_cleared_by_its_steps(services: Services, cms: Versions) -> None:
+    publish(services, "monday", target(cms, slot="/spaces/{{ model_id }}"), mint(services, "monday", [ONE]).items)
+    renamed = target(cms, slot="spaces/{{ model_id }}")
+    publisher = Publisher(services, RunContext.of_task("dag", "tuesday", "publish"), renamed)
+    publisher.publish(mint(services, "tuesday", [ONE]).items)
+    assert publisher.retire_moved().removed.total == 1
+    assert cms.entries[ONE]["url"] is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from airflow.sdk import DAG, Asset, BaseOperator
@@ -244,3 +244,108 @@ def test_the_target_has_its_gauges_unless_the_transfer_is_one_of_many(
     monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
     publish(Shelf("shelf"), mint_items(ONE), FakeTaskInstance(map_index=map_index))
     assert {name: value for name, value in found.items() if name.startswith("pme.slots.")} == emitted
+
+
+# ------------------------------------------------- slots that moved
+
+
+class ToPages(PMETransferOperator):
+    """Publishes to a site in memory, each model on a page."""
+
+    template_fields = (*PMETransferOperator.template_fields, "page")
+    site: ClassVar[Shelf] = Shelf("site")
+
+    def __init__(self, *, page: str, **kwargs: Any) -> None:
+        super().__init__(audience="intranet", **kwargs)
+        self.page = page
+
+    def make_target(self, hook: PMEHook) -> Target:
+        if self.page == "away":
+            raise OSError
+        site, page = self.site, self.page
+
+        class OnPage(Shelf):
+            def slots(self, item: Any) -> list[str]:
+                return [f"{page}/{item['model_id']}"]
+
+        target = OnPage(site.name)
+        target.shown = site.shown
+        return target
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    made = Shelf("site")
+    monkeypatch.setattr(ToPages, "site", made)
+    return made
+
+
+def run_task(dag: DAG, task_id: str, ti: FakeTaskInstance | None = None, **rendered: Any) -> dict[str, Any]:
+    task = dag.get_task(task_id).prepare_for_execution()
+    for field, value in rendered.items():
+        setattr(task, field, value)
+    return task.execute(task_context(ti, task))
+
+
+def test_a_slot_that_moved_is_cleared_by_the_next_run(mint_items: MintItems, site: Shelf) -> None:
+    for page in ("42", "43"):
+        with DAG("dag", schedule=None) as dag:
+            ToPages(task_id="publish", page=page, links=mint_items(ONE, run=page), models=[ONE])
+        result = run_task(dag, "publish")
+    assert set(site.shown) == {f"43/{ONE}"}
+    assert result["counts"] == {"published": 1, "unchanged": 0, "removed": 1, "failed": 0}
+
+
+def test_two_transfers_that_show_a_model_twice_at_one_target_leave_each_others_slots_alone(
+    mint_items: MintItems, site: Shelf
+) -> None:
+    for run in ("monday", "tuesday"):
+        with DAG("dag", schedule=None) as dag:
+            ToPages(task_id="pages", page="{{ '42' }}", links=mint_items(ONE, run=run))
+            ToPages(task_id="posts", page="7", links=mint_items(ONE, run=run))
+        run_task(dag, "pages", page="42")
+        run_task(dag, "posts")
+    assert set(site.shown) == {f"42/{ONE}", f"7/{ONE}"}
+
+
+@pytest.mark.parametrize("other", ["away", "mapped"])
+def test_slots_that_a_transfer_of_an_unknown_target_may_want_are_left_alone(
+    mint_items: MintItems, site: Shelf, caplog: pytest.LogCaptureFixture, other: str
+) -> None:
+    for page in ("42", "43"):
+        with DAG("dag", schedule=None) as dag:
+            ToPages(task_id="publish", page=page, links=mint_items(ONE, run=page))
+            if other == "away":
+                ToPages(task_id="other", page="away", links=[])
+            else:
+                ToPages.partial(task_id="other", links=[]).expand(page=["1", "2"])
+        run_task(dag, "publish")
+    assert set(site.shown) == {f"42/{ONE}", f"43/{ONE}"}
+    assert "other may show links in them" in caplog.text
+
+
+@pytest.mark.parametrize(("expanded", "cleared"), [("page", False), ("links", True)])
+def test_instances_of_a_mapped_transfer_share_their_slots_unless_they_differ_in_their_models_alone(
+    mint_items: MintItems, site: Shelf, expanded: str, cleared: bool
+) -> None:
+    for page in ("42", "43"):
+        with DAG("dag", schedule=None) as dag:
+            if expanded == "page":
+                ToPages.partial(task_id="publish", links=[]).expand(page=["42", "43"])
+            else:
+                ToPages.partial(task_id="publish", page=page).expand(links=[[]])
+        task = ToPages(task_id="publish", page=page, links=mint_items(ONE, run=page), dag=DAG("dag", schedule=None))
+        object.__setattr__(task, "_dag", dag)
+        task.execute(task_context(FakeTaskInstance(map_index=0), task))
+    assert set(site.shown) == ({f"43/{ONE}"} if cleared else {f"42/{ONE}", f"43/{ONE}"})
+
+
+@pytest.mark.parametrize(("page", "cleared"), [("{{ ti.map_index }}", False), ("43", True)])
+def test_instances_in_a_mapped_group_share_their_slots_where_a_field_is_rendered(
+    mint_items: MintItems, site: Shelf, page: str, cleared: bool
+) -> None:
+    for rendered in ("42", "43"):
+        with DAG("dag", schedule=None) as dag:
+            ToPages(task_id="publish", page=page if rendered == "43" else "42", links=mint_items(ONE, run=rendered))
+        run_task(dag, "publish", FakeTaskInstance(map_index=3), page=rendered)
+    assert set(site.shown) == ({f"43/{ONE}"} if cleared else {f"42/{ONE}", f"43/{ONE}"})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 import requests
 
 from pme_airflow.errors import SlotError
+from pme_airflow.ledger.publications import Publication
 from pme_airflow.transfers.pme_to_wordpress import PMEToWordPressOperator
 
 MODEL = "SxQL3iGyoDo"
@@ -49,3 +51,17 @@ def test_the_type_is_passed_on(asked: list[str]) -> None:
 
 def test_pages_connection_and_type_are_templated() -> None:
     assert {"links", "models", "pages", "wordpress_conn_id", "kind"} <= set(PMEToWordPressOperator.template_fields)
+
+
+def test_pages_with_the_plugin_share_the_link_that_it_stores(asked: list[str]) -> None:
+    target = operator().make_target(None)
+    stored = {"mode": "plugin", "fingerprint": "sha256:a"}
+    shown = [publication_of(f"pages/{page}#{MODEL}", details) for page in (42, 43) for details in ({}, stored)]
+    assert [target.place(entry) for entry in shown] == [
+        f"pages/42#{MODEL}", f"plugin/{MODEL}/sha256:a", f"pages/43#{MODEL}", f"plugin/{MODEL}/sha256:a",
+    ]  # fmt: skip
+
+
+def publication_of(slot: str, details: dict[str, Any]) -> Publication:
+    at = datetime(2026, 11, 27, tzinfo=timezone.utc)
+    return Publication("key", "site", slot, "link", 1, MODEL, "intranet", at, "dag/x/y/-1", details)

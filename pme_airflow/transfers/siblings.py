@@ -1,0 +1,93 @@
+"""Find the slots that the other transfers of a DAG want at a target, so that none of them clears another's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from pme_airflow.hooks.pme import PMEHook
+from pme_airflow.lifecycle.moved_slots import has_slot
+
+if TYPE_CHECKING:
+    from pme_airflow.ledger.publications import Publication
+    from pme_airflow.targets.base import Target
+
+__all__ = ["Siblings"]
+
+#: Arguments by which the instances of a mapped transfer share its models out; their target is the same.
+_OF_MODELS = frozenset({"links", "models", "link_params"})
+
+log = logging.getLogger(__name__)
+
+
+class Siblings:
+    """The other transfers of a task's DAG. Their targets are made when the first slot is asked about.
+
+    A mapped transfer, or one whose target cannot be made, may want any slot; so may other instances of the task, unless
+    they differ in their models alone.
+
+    :param operator: the task's operator, rendered.
+    :param context: the task's context.
+    :param kind: the base class of transfers.
+    """
+
+    def __init__(self, operator: BaseOperator, context: Any, kind: type[BaseOperator]) -> None:
+        self._operator = operator
+        self._context = context
+        self._kind = kind
+        self._targets: list[Target] | None = None
+        self._unknown: list[str] = []
+
+    def want(self, publication: Publication) -> bool:
+        """Return whether another transfer of the DAG has a slot, or may have it."""
+        if self._targets is None:
+            self._targets = list(self._made())
+            if self._unknown:
+                log.warning(
+                    "Slots that models had before are left as they are, since %s may show links in them: their targets "
+                    "are not known here. Clear them with `pme-airflow retire --unnamed`.",
+                    ", ".join(self._unknown),
+                )
+        own = (target for target in self._targets if target.name == publication.target)
+        return bool(self._unknown) or any(has_slot(target, publication) for target in own)
+
+    def _made(self) -> Iterator[Target]:
+        dag = self._operator.get_dag()
+        for task in dag.tasks if dag is not None else ():
+            if task.task_id == self._operator.task_id:
+                self._unknown += [f"other instances of {task.task_id}"] if self._instances_differ(task) else []
+            elif isinstance(task, self._kind):
+                yield from self._target_of(task)
+            elif _is_mapped(task, self._kind):
+                self._unknown.append(task.task_id)
+
+    def _target_of(self, task: Any) -> Iterator[Target]:
+        try:
+            rendered = task.prepare_for_execution()
+            for field in set(task.template_fields) - set(self._kind.template_fields):
+                setattr(rendered, field, task.render_template(getattr(task, field), self._context))
+            yield rendered.make_target(PMEHook(task.pme_conn_id))
+        except Exception as error:  # noqa: BLE001 - the provider or author of a target may raise anything
+            log.debug("The target of %s cannot be made (%s).", task.task_id, type(error).__name__)
+            self._unknown.append(task.task_id)
+
+    def _instances_differ(self, task: Any) -> bool:
+        """Return whether other instances of the operator's own task may have another target.
+
+        :param task: the task as the DAG has it, not rendered.
+        """
+        if _is_mapped(task, self._kind):
+            expanded = getattr(task.expand_input, "value", None)
+            return not (isinstance(expanded, dict) and set(expanded) <= _OF_MODELS)
+        if getattr(self._context.get("ti"), "map_index", -1) < 0:
+            return False
+        fields = set(task.template_fields) - _OF_MODELS
+        return any(getattr(task, field) != getattr(self._operator, field) for field in fields)
+
+
+def _is_mapped(task: Any, kind: type[BaseOperator]) -> bool:
+    made = getattr(task, "operator_class", None)  # a plain operator has one too
+    return not isinstance(task, BaseOperator) and isinstance(made, type) and issubclass(made, kind)
