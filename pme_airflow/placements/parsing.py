@@ -81,7 +81,7 @@ def connections(dag_file: str | Path) -> list[str]:
 def _named_connections(dag_file: str | Path) -> set[str]:
     with suppress(PMEInputError):
         path = _path_of(dag_file)
-        raw = read_yaml(_text_of(path), str(path))
+        raw = read_yaml(_text_of(path), str(path), unique_keys=False)
         entries = [entry for entry in (raw if isinstance(raw, list) else [raw]) if isinstance(entry, Mapping)]
         named = [entry.get("pme_conn_id", _DEFAULT_CONNECTION) for entry in entries]
         return {conn_id for conn_id in named if isinstance(conn_id, str) and conn_id}
