@@ -9,10 +9,11 @@ from typing import Any
 
 import requests
 
+from pme_airflow.errors import SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.recipes import Recipe, Section, Step
 from pme_airflow.recipes.answers import Keep
-from pme_airflow.recipes.model import PUBLIC_VALUES, BodyKind
+from pme_airflow.recipes.model import PUBLIC_VALUES, BodyKind, texts_in
 from pme_airflow.recipes.sandbox import as_text
 from pme_airflow.recipes.templates import Escape, Reference, Scope, Template, Text
 from pme_airflow.targets.base import ShownLink
@@ -22,6 +23,11 @@ from pme_airflow.targets.http_steps import HttpStepsTarget, http_target_name
 __all__ = ["Braces", "HttpJsonTarget", "http_target_name", "single_request"]
 
 _PLACEHOLDER = re.compile(r"\{(model_id|audience|link_id|link|access_token|valid_until)\}")
+
+#: What is known of a slot without its link.
+_OF_SLOT = PUBLIC_VALUES[:2]
+#: Headers that a request without a body does not have.
+_OF_WRITES = frozenset({"content-type", "if-match", "idempotency-key"})
 
 
 class HttpJsonTarget(HttpStepsTarget):
@@ -35,7 +41,7 @@ class HttpJsonTarget(HttpStepsTarget):
     :param former_names: names that earlier versions gave it.
     :param expected: the statuses that count as success.
     :param read_endpoint: the endpoint that readers get the link from; a template. Without it nothing is read back.
-    :param clear_json: the body that clears a slot.
+    :param clear_json: the body that clears a slot; a template with ``{model_id}`` and ``{audience}``.
     :param at_once: how many slots are written, read and cleared at the same time.
     """
 
@@ -73,13 +79,23 @@ class HttpJsonTarget(HttpStepsTarget):
         )
         super().__init__(session, base_url, name, recipe, former_names=former_names, timeout=timeout, at_once=at_once)
         self._endpoint = write.endpoint
+        texts = texts_in(_with_texts(clear_json))
+        self._clearing_names = {reference.name for text in texts for reference in text.references}
 
     def recorded(self, link: ShownLink) -> dict[str, str]:
         public = {name: getattr(link, name) for name in PUBLIC_VALUES}
-        return {"endpoint": self._endpoint.render(public, path_part)}
+        return {
+            "endpoint": self._endpoint.render(public, path_part), "model_id": link.model_id, "audience": link.audience,
+        }  # fmt: skip
 
     def clearing_values(self, slot: str, details: Mapping[str, Any]) -> dict[str, Any]:
-        return {"endpoint": _endpoint_of(slot, details)}
+        known = {name: str(details[name]) for name in _OF_SLOT if name in details}
+        if not self._clearing_names <= set(known):
+            raise SlotError(
+                "clear_json cannot be filled in for a slot that an earlier version recorded: clear it by hand, or "
+                "publish it once more"
+            )
+        return {**known, "endpoint": _endpoint_of(slot, details)}
 
     def place(self, publication: Publication) -> str:
         """The endpoint, whatever the method: a slot's name has both."""
@@ -94,11 +110,19 @@ class Braces(Text):
     """A text with placeholders such as ``{model_id}``; other braces stay as they are."""
 
     def __init__(self, source: str) -> None:
-        self._source = source
+        self.source = source
         self.references = tuple(Reference(name) for name in _PLACEHOLDER.findall(source))
 
     def render(self, scope: Scope, escape: Escape = as_text) -> str:
-        return _PLACEHOLDER.sub(lambda m: escape(scope[m[1]]) if m[1] in scope else m[0], self._source)
+        return _PLACEHOLDER.sub(lambda m: escape(scope[m[1]]) if m[1] in scope else m[0], self.source)
+
+
+class _HeaderOfSlot(Braces):
+    """A header that needs no link; it is left out where what it names is not known."""
+
+    def render(self, scope: Scope, escape: Escape = as_text) -> str:
+        known = all(reference.name in scope for reference in self.references)
+        return super().render(scope, escape) if known else ""
 
 
 class _RecordedEndpoint(Text):
@@ -111,26 +135,42 @@ class _RecordedEndpoint(Text):
 def single_request(
     write: Step, endpoint: str, read_endpoint: str | None, clear_json: Any
 ) -> dict[Section, tuple[Step, ...]]:
-    """Return the steps of a single request: reading the entry before, if it is the one that is read back."""
+    """Return the steps of a single request: reading the entry before, if it is the one that is read back.
+
+    Reading and clearing have the headers of the write that need no link.
+    """
+    headers = _headers_of_slot(write)
+    reading = {name: text for name, text in headers.items() if name.lower() not in _OF_WRITES}
     sections: dict[Section, tuple[Step, ...]] = {Section.PUT: (write,)}
     if read_endpoint is not None:
-        read = Step("", "GET", Braces(read_endpoint), expected=frozenset({200}))
+        read = Step("", "GET", Braces(read_endpoint), reading, expected=frozenset({200}))
         sections[Section.READ] = (read,)
-        if read_endpoint == endpoint and "If-Match" not in write.headers:
-            sections[Section.PUT] = _only_if_unchanged(write)
+        if read_endpoint == endpoint and "if-match" not in map(str.lower, write.headers):
+            sections[Section.PUT] = _only_if_unchanged(write, reading)
     if clear_json is not None:
-        clear = Step("", write.method, _RecordedEndpoint(), {}, BodyKind.JSON, clear_json, write.expected)
+        body = _with_texts(clear_json)
+        clear = Step("", write.method, _RecordedEndpoint(), headers, BodyKind.JSON, body, write.expected)
         sections[Section.CLEAR] = (clear,)
     return sections
 
 
-def _only_if_unchanged(write: Step) -> tuple[Step, Step]:
+def _headers_of_slot(write: Step) -> dict[str, Text]:
+    """Return the headers of a write that a request without the link can have."""
+    texts = {name: text for name, text in write.headers.items() if isinstance(text, Braces)}
+    return {
+        name: _HeaderOfSlot(text.source)
+        for name, text in texts.items()
+        if all(reference.name in _OF_SLOT for reference in text.references)
+    }
+
+
+def _only_if_unchanged(write: Step, reading: Mapping[str, Text]) -> tuple[Step, Step]:
     """Return a step with the one before it that reads the entry's ``ETag``, which the write sends back.
 
     An entry that cannot be read is written all the same: it may not exist yet.
     """
     etag = Keep(("etag",), header="ETag", default="")
-    before = Step("before", "GET", write.endpoint, expected=frozenset({200}), keep=(etag,), optional=True)
+    before = Step("before", "GET", write.endpoint, reading, expected=frozenset({200}), keep=(etag,), optional=True)
     headers = {**write.headers, "If-Match": Template("{{ before.etag | strong_etag }}")}
     return before, replace(write, headers=headers)
 

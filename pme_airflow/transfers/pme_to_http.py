@@ -31,10 +31,12 @@ class PMEToHttpOperator(PMETransferOperator):
     :param json: the body.
     :param http_conn_id: Airflow's HTTP connection.
     :param method: the HTTP method.
-    :param headers: further headers; ``Idempotency-Key`` is set if it is not among them.
+    :param headers: further headers; ``Idempotency-Key`` is set if it is not among them. Those that need no link are
+        sent when a slot is read and cleared too.
     :param expected_statuses: the statuses that count as success.
     :param read_endpoint: the endpoint that readers get the link from; it is read after each write.
-    :param clear_json: the body that clears a slot, for a model that is no longer listed.
+    :param clear_json: the body that clears a slot, for a model that is no longer listed; it may name ``{model_id}`` and
+        ``{audience}``.
     :param timeout: seconds to wait for a response.
     :param at_once: how many slots are written at the same time, from 1 to 32; 4 if omitted, and 1 with ``steps``.
     :param group: whether one request writes all models of an audience; a text ``{spaces}`` in ``json`` becomes their

@@ -81,7 +81,8 @@ def test_every_field_of_a_link_can_be_a_template_at_any_depth(cms: Entries) -> N
         "{model_id}": True,
     }
     assert sent.headers["X-Space"] == f"{ONE}/link-1/intranet"
-    assert details == {"endpoint": f"spaces/{ONE}", "puts": 1, "fingerprint": fingerprint(AccessToken(TOKEN_A))}
+    known = {"endpoint": f"spaces/{ONE}", "model_id": ONE, "audience": "intranet"}
+    assert details == {**known, "puts": 1, "fingerprint": fingerprint(AccessToken(TOKEN_A))}
 
 
 def test_details_for_the_ledger_hold_no_token_although_the_endpoint_does(cms: Entries) -> None:
@@ -502,3 +503,49 @@ def test_an_entry_whose_slot_has_another_name_now_keeps_its_new_link(
     with services.database.read() as tx:
         (shown,) = publications.shown_at(tx, "http:cms")
     assert shown.slot in http_target(cms, **changed).slots({"model_id": ONE, "audience": "intranet"})
+
+
+HEADERS = {
+    "Content-Type": "application/vnd.api+json", "Notion-Version": "2022-06-28", "X-Space": "{model_id}/{audience}",
+    "X-Link": "{link_id}", "X-Until": "{valid_until}", "X-Token": "{access_token}", "X-Url": "{link}",
+}  # fmt: skip
+OF_SLOT = {"Notion-Version": "2022-06-28", "X-Space": f"{ONE}/intranet"}
+
+
+def sent(cms: Entries) -> list[tuple[str, dict[str, str]]]:
+    """The requests that were sent, each with those of its headers that the target was given."""
+    return [(r.method, {name: r.headers[name] for name in HEADERS if name in r.headers}) for r in cms.server.received]
+
+
+def test_reading_has_the_headers_that_need_no_link(cms: Entries) -> None:
+    target = http_target(cms, headers=HEADERS)
+    details = put(target, shown_link())
+    target.check([{"model_id": ONE, "audience": "intranet"}])
+    (before, write, back, checked) = sent(cms)
+    assert before == back == checked == ("GET", OF_SLOT)
+    assert set(write[1]) == set(HEADERS)
+    cms.server.received.clear()
+    target.check_shown([entry(target, shown_link(), details)])
+    assert sent(cms) == [("GET", OF_SLOT)]
+
+
+def test_clearing_has_the_headers_that_need_no_link_and_is_filled_in(cms: Entries) -> None:
+    clear = {"data": {"id": "{model_id}", "url": None, "of": ["{audience}", 1]}}
+    target = http_target(cms, headers=HEADERS, clear_json=clear)
+    details = put(target, shown_link())
+    target.take_away(*target.slots({"model_id": ONE, "audience": "intranet"}), details)
+    assert sent(cms)[-1] == ("PATCH", {**OF_SLOT, "Content-Type": HEADERS["Content-Type"]})
+    assert json.loads(cms.server.received[-1].body) == {"data": {"id": ONE, "url": None, "of": ["intranet", 1]}}
+
+
+def test_a_slot_of_an_earlier_version_is_cleared_as_far_as_it_is_known(cms: Entries) -> None:
+    recorded = {"endpoint": f"spaces/{ONE}"}
+    http_target(cms, headers=HEADERS).take_away("slot", recorded)
+    assert sent(cms)[-1] == ("PATCH", {name: HEADERS[name] for name in ("Content-Type", "Notion-Version")})
+    with pytest.raises(SlotError, match="clear_json cannot be filled in"):
+        http_target(cms, clear_json={"id": "{model_id}"}).take_away("slot", recorded)
+
+
+def test_if_match_of_a_users_own_is_kept_in_any_case_of_letters(cms: Entries) -> None:
+    http_target(cms, headers={"if-match": "*"}).put("slot", shown_link(), {})
+    assert [r.method for r in cms.server.received] == ["PATCH"]
