@@ -20,13 +20,13 @@ from pme_airflow.placements import connections
 from pme_airflow.triggers.reports import PMEReportTrigger
 
 drop = os.environ.get("PME_REPORTS")
-watchers = [AssetWatcher(name="pme_reports", trigger=PMEReportTrigger(drop))] if drop else []
+leaks = leaks_asset(watchers=[AssetWatcher(name="pme_reports", trigger=PMEReportTrigger(drop))] if drop else [])
 _texts = {"type": ["array", "null"], "items": {"type": "string"}}
 
 with DAG(
     dag_id="pme_leak_response",
     description="Flags and revokes leaked links now",
-    schedule=[leaks_asset(watchers=watchers)],
+    schedule=[leaks],
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
     max_active_runs=8,
@@ -78,5 +78,6 @@ with DAG(
             sweep=True,
             max_exposure="5m",
             pme_conn_id=conn_id,
+            inlets=[leaks],  # for events that come while the run is queued: Airflow starts no other run for them
             outlets=[AssetAlias(f"pme-revoked-{conn_id}")],
         )

@@ -13,6 +13,7 @@ from airflow.sdk import BaseOperator
 if TYPE_CHECKING:
     from pme_airflow.airflow_compat import AirflowException
     from pme_airflow.lifecycle.leak_response import LeakRequest, LeakResponse
+    from pme_airflow.operators._asset_events import LeakEvents
     from pme_airflow.operators.alerts import OnAlarm
 
 __all__ = ["PMEFlagTokensOperator"]
@@ -26,6 +27,9 @@ class PMEFlagTokensOperator(BaseOperator):
 
     Airflow keeps a run's conf in clear: pass fingerprints (``pme-airflow fingerprint``) rather than raw tokens where
     you can. Raw tokens are fingerprinted before anything else, masked in the task's log, and never stored here.
+
+    A run that asset events started flags what they carry. Name the assets in ``inlets`` too: the task then also flags
+    what came while its run was queued, which Airflow starts no run for.
 
     The task fails, after pushing its result, if a part of what was given could not be read, or if ``sweep`` is set and
     the revocation of a link was not confirmed.
@@ -136,41 +140,41 @@ class PMEFlagTokensOperator(BaseOperator):
         """
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.lifecycle.leak_response import respond
+        from pme_airflow.operators._asset_events import leak_events
         from pme_airflow.operators._confirmation import at_most
         from pme_airflow.operators._errors import airflow_errors, end_task
         from pme_airflow.operators.alerts import report_response
         from pme_airflow.printable import printable
 
+        events = leak_events(context)
         with airflow_errors():
             services = PMEHook(self._given("pme_conn_id")).services
-            request = replace(self._request(context), on_selected=at_most(limit))
+            request = replace(self._request(context, events), on_selected=at_most(limit))
             response = respond(services, run_context_of(context), request)
         self.log.info("%s.", printable(response.summary))
         return end_task(
             context,
             response.as_json(),
-            _failure(response),
+            _failure(response, events.missed.problem),
             lambda: report_response(self, context, response, self._given("max_exposure"), self.on_alarm),
         )
 
-    def _request(self, context: Mapping[str, Any]) -> LeakRequest:
-        """Read the arguments and the events that started the run."""
+    def _request(self, context: Mapping[str, Any], events: LeakEvents) -> LeakRequest:
+        """Read the arguments, and add the events that the run answers."""
         from pme_airflow.hooks.arguments import read_bool, read_list
         from pme_airflow.lifecycle.leak_response import LeakRequest
-        from pme_airflow.operators._asset_events import event_reports, event_tokens
         from pme_airflow.operators._masking import mask_tokens
 
         rendered = self.render_template(self.tokens, context) if self.tokens is not None else None
-        tokens = (*read_list(rendered), *event_tokens(context))
+        tokens = (*read_list(rendered), *events.tokens)
         mask_tokens(tokens)
-        reports, unread = event_reports(context)
         return LeakRequest(
             tokens,
             tuple(read_list(self._given("models"))),
             tuple(read_list(self._given("audiences"))),
-            reports=reports,
+            reports=events.reports,
             report_places=tuple(map(str, read_list(self._given("findings")))),
-            unread=unread,
+            unread=events.unread,
             reason=str(self._given("reason") or ""),
             sweep=self.sweep,
             within=read_bool(self._given("within"), "within"),
@@ -178,10 +182,15 @@ class PMEFlagTokensOperator(BaseOperator):
         )
 
 
-def _failure(response: LeakResponse) -> AirflowException | None:
+def _failure(response: LeakResponse, missed_problem: str) -> AirflowException | None:
+    """Return why the task fails.
+
+    :param missed_problem: why events that started no run were not read, if so; another try may read them.
+    """
     from pme_airflow.airflow_compat import AirflowException, AirflowFailException
 
-    if response.promise_kept and not response.outside:
+    if response.promise_kept and not response.outside and not missed_problem:
         return None
-    error = AirflowFailException if response.permanent or response.promise_kept else AirflowException
-    return error(" ".join([f"{response.summary}.", *response.lines()[:20]]))
+    is_final = (response.permanent or response.promise_kept) and not missed_problem
+    error = AirflowFailException if is_final else AirflowException
+    return error(" ".join(filter(None, [f"{response.summary}.", *response.lines()[:20], missed_problem])))

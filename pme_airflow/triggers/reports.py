@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,11 +16,15 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from pme_airflow.extras import require_store
 
 if TYPE_CHECKING:
-    from pme_airflow.leaks.report_inbox import ReportInbox
+    from pme_airflow.leaks.report_inbox import Dropped, ReportInbox
 
 __all__ = ["PMEReportTrigger"]
 
 _MIN_POLL_SECONDS = 0.01
+#: How many reports one event carries, and how many bytes of them: the payload is kept in Airflow's database and passed
+#: whole to the task, and no small report waits until a large one has been read.
+_MOST_REPORTS = 20
+_MOST_BYTES = 256 * 1024
 _environment_lock = threading.Lock()
 
 
@@ -44,11 +48,13 @@ def _connection_in_environment(conn_id: str | None, connection: str | None) -> I
 
 
 class PMEReportTrigger(BaseEventTrigger):
-    """Fires once for each report under a path, and moves it to ``handled/`` or ``unreadable/`` there.
+    """Fires for each report under a path, once, and moves it to ``handled/`` or ``unreadable/`` there.
 
-    For an ``AssetWatcher`` on ``Asset("pme://leaks")``. The event carries fingerprints, never a token, and what of a
-    report could not be read. A file is read once its size and version are the same in two successive listings, so that
-    no half-written file is read. Neither a report nor an error of the store ends the trigger; what it skips is logged.
+    For an ``AssetWatcher`` on ``Asset("pme://leaks")``. Reports that are found together are one event, with the
+    payload ``{"reports": […]}``: up to 20 of 256 kB in all, or one larger report. It carries fingerprints, never a
+    token, and what of a report could not be read. A file is read once its size and version are the same in two
+    successive listings, so that no half-written file is read. Neither a report nor an error of the store ends the
+    trigger; what it skips is logged.
 
     :param path: any ``ObjectStoragePath``: a folder or bucket that the triggerer can read and write.
     :param poll_interval: seconds between two listings.
@@ -67,7 +73,7 @@ class PMEReportTrigger(BaseEventTrigger):
         return name, {"path": self.path, "poll_interval": self.poll_interval}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each report, until the watcher is removed."""
+        """Yield an event for the reports of each listing, until the watcher is removed."""
         inbox: ReportInbox | None = None
         problem = ""
         while True:
@@ -78,13 +84,13 @@ class PMEReportTrigger(BaseEventTrigger):
             except Exception as error:  # noqa: BLE001 - a store of any kind may raise anything, with its keys in it
                 due = []
                 problem = self._log_problem(problem, type(error).__name__)
-            for dropped in due:
+            for batch in _batches(due):
                 assert inbox is not None
-                report = await asyncio.to_thread(inbox.read, dropped)
+                reports = await asyncio.to_thread(_read, inbox, batch)
                 self._log_messages(inbox)
-                if report is not None:
-                    yield TriggerEvent({"report": report})
-                    await asyncio.to_thread(inbox.file_away, dropped)
+                if reports:
+                    yield TriggerEvent({"reports": list(reports.values())})
+                    await asyncio.to_thread(_file_away, inbox, reports)
                     self._log_messages(inbox)
             await asyncio.sleep(max(_MIN_POLL_SECONDS, self.poll_interval))
 
@@ -123,3 +129,27 @@ class PMEReportTrigger(BaseEventTrigger):
 
         scheme, separator, rest = self.path.partition("://")
         return printable(f"{scheme}://{rest.rpartition('@')[2]}" if separator else self.path)
+
+
+def _batches(due: Sequence[Dropped]) -> Iterator[list[Dropped]]:
+    """Split reports into those that one event carries."""
+    batch: list[Dropped] = []
+    for dropped in due:
+        size = sum(other.size for other in batch) + dropped.size
+        if batch and (len(batch) == _MOST_REPORTS or size > _MOST_BYTES):
+            yield batch
+            batch = []
+        batch.append(dropped)
+    if batch:
+        yield batch
+
+
+def _read(inbox: ReportInbox, batch: Sequence[Dropped]) -> dict[Dropped, dict[str, Any]]:
+    """Return what reports contain; one that the store does not give now is left out, and is due again."""
+    read = {dropped: inbox.read(dropped) for dropped in batch}
+    return {dropped: report for dropped, report in read.items() if report is not None}
+
+
+def _file_away(inbox: ReportInbox, reports: Iterable[Dropped]) -> None:
+    for dropped in reports:
+        inbox.file_away(dropped)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -190,6 +190,20 @@ def test_reports_of_a_trigger_are_flagged_and_a_bad_one_fails_the_task(tokens: l
     with pytest.raises(AirflowFailException, match=r"b\.json: is no known report.*the event's report"):
         operator().execute(context)
     assert flagged() == {named(tokens[0])}
+
+
+def test_events_that_started_no_run_are_flagged_and_a_failure_to_read_them_is_tried_again(
+    tokens: list[str], task: FakeTask
+) -> None:
+    now = datetime.now(timezone.utc)
+    late = SimpleNamespace(timestamp=now, extra={"fingerprints": [named(tokens[1])]}, created_dagruns=[])
+    run = SimpleNamespace(dag_id="d", run_type="asset_triggered", run_after=now, start_date=now)
+    started_by = events({"fingerprints": [named(tokens[0])]})
+    operator().execute(task.context(**started_by, dag_run=run, inlet_events={"pme://leaks": [late]}))
+    assert flagged() == {named(token) for token in tokens[:2]}
+    with pytest.raises(AirflowException, match="started no run") as raised:
+        operator().execute(task.context(**started_by, dag_run=run, inlet_events={"pme://leaks": [None]}))
+    assert not isinstance(raised.value, AirflowFailException)
 
 
 def test_tokens_are_rendered_when_the_task_runs_and_are_no_template_field(tokens: list[str], task: FakeTask) -> None:

@@ -115,6 +115,19 @@ def test_the_keeper_and_the_sweep_wake_for_any_one_of_their_assets(
     ]
 
 
+def test_the_response_reads_events_on_the_very_asset_that_starts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow takes the watchers of an asset from the last place where a file names it."""
+    monkeypatch.delenv("PME_PLACEMENTS", raising=False)
+    monkeypatch.setenv("PME_REPORTS", str(tmp_path))
+    dag = runpy.run_path(str(ROOT / "dags" / "pme_leak_response.py"))["dag"]
+    (started_by,) = assets_of(dag.timetable)
+    (read,) = dag.get_task("respond_pme_default").inlets
+    assert (read.name, read.uri, read.watchers) == (started_by.name, started_by.uri, started_by.watchers)
+    assert [watcher.name for watcher in read.watchers] == ["pme_reports"]
+
+
 def assets_of(timetable: Any) -> list[Any]:
     return list(timetable.asset_condition.objects)
 

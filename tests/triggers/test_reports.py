@@ -1,4 +1,4 @@
-"""The report trigger fires once a report, and outlives every report and every error of the store."""
+"""The report trigger fires once for each report, and outlives every report and every error of the store."""
 
 from __future__ import annotations
 
@@ -54,6 +54,10 @@ def fired(watched: PMEReportTrigger, count: int) -> list[dict[str, Any]]:
     return payloads
 
 
+def reports_in(payloads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [report for payload in payloads for report in payload["reports"]]
+
+
 def warnings_of(watched: PMEReportTrigger, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     logged: list[str] = []
     monkeypatch.setattr(watched.log, "warning", lambda message, *args: logged.append(message % args))
@@ -70,10 +74,10 @@ def test_the_trigger_is_created_again_from_its_arguments() -> None:
 
 def test_a_report_fires_once_with_fingerprints_and_is_moved(tmp_path: Path) -> None:
     (tmp_path / "report.txt").write_text(link())
-    (payload,) = fired(trigger(tmp_path), 1)
-    assert payload["report"]["path"] == "report.txt"
-    assert payload["report"]["fingerprints"] == [FINGERPRINT]
-    assert TOKEN not in json.dumps(payload)
+    (report,) = reports_in(fired(trigger(tmp_path), 1))
+    assert report["path"] == "report.txt"
+    assert report["fingerprints"] == [FINGERPRINT]
+    assert TOKEN not in json.dumps(report)
     assert (tmp_path / "handled" / "report.txt").read_text() == link()
     assert not (tmp_path / "report.txt").exists()
 
@@ -84,11 +88,27 @@ def test_an_odd_report_blocks_none_behind_it_and_is_logged(tmp_path: Path, monke
     (tmp_path / "z.txt").write_text(link())
     watched = trigger(tmp_path)
     logged = warnings_of(watched, monkeypatch)
-    payloads = fired(watched, 7)
-    assert [payload["report"]["path"] for payload in payloads] == ["0", "1", "2", "3", "4", "5", "z.txt"]
-    assert payloads[-1]["report"]["fingerprints"] == [FINGERPRINT]
-    assert "no known report format" in payloads[0]["report"]["problem"]
+    (payload,) = fired(watched, 1)
+    found = reports_in([payload])
+    assert [report["path"] for report in found] == ["0", "1", "2", "3", "4", "5", "z.txt"]
+    assert found[-1]["fingerprints"] == [FINGERPRINT]
+    assert "no known report format" in found[0]["problem"]
     assert any(f"{tmp_path}: 0 was not read whole" in line for line in logged)
+
+
+def test_reports_that_are_found_together_are_one_event_unless_they_are_many_or_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow may start one run for two events that come together, with the first of them alone."""
+    monkeypatch.setattr(reports, "_MOST_REPORTS", 2)
+    monkeypatch.setattr(reports, "_MOST_BYTES", 5 * len(link()))
+    for name, links in (("a", 1), ("b", 1), ("c", 1), ("d", 6), ("e", 1), ("f", 1)):
+        (tmp_path / name).write_text("\n".join([link()] * links))
+    payloads = fired(trigger(tmp_path), 4)
+    assert [[report["path"] for report in reports_in([payload])] for payload in payloads] == [
+        ["a", "b"], ["c"], ["d"], ["e", "f"],
+    ]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "handled").iterdir()) == list("abcdef")
 
 
 def test_reports_in_a_bucket_fire_each_time_one_is_put(bucket: Bucket) -> None:
@@ -97,7 +117,7 @@ def test_reports_in_a_bucket_fire_each_time_one_is_put(bucket: Bucket) -> None:
     async def script(payload: Callable[[], Awaitable[Any]]) -> None:
         for name in ("first.txt", "second.txt", "first.txt"):
             bucket.put(f"drop/{name}", link().encode())
-            assert (await payload())["report"]["path"] == name
+            assert reports_in([await payload()])[0]["path"] == name
 
     run(trigger(f"{bucket.url}/drop"), script)
     assert len([key for key in bucket.listed() if key.startswith("drop/handled/")]) >= 2
@@ -109,7 +129,7 @@ def test_a_folder_that_does_not_exist_yet_is_waited_for(tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
         (tmp_path / "later").mkdir()
         (tmp_path / "later" / "report.txt").write_text(link())
-        assert (await waiting)["report"]["path"] == "report.txt"
+        assert reports_in([await waiting])[0]["path"] == "report.txt"
 
     run(trigger(tmp_path / "later"), script)
 
