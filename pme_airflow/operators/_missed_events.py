@@ -1,8 +1,8 @@
 """Asset events that Airflow started no run for.
 
-A second event on an asset whose DAG is queued leaves the queue as it is. The run that is then created gets the events up
-to the time of the first one, the queue is emptied, and the later events are left until the next event, which may never
-come (https://github.com/apache/airflow/issues/54659, 56050 and 56749).
+A second event on an asset whose DAG is queued leaves the queue as it is. The run that is then created gets the events
+up to the time of the first one, the queue is emptied, and the later events are left until the next event, which may
+never come (https://github.com/apache/airflow/issues/54659, 56050 and 56749).
 """
 
 from __future__ import annotations

@@ -9,13 +9,15 @@ from airflow.sdk import BaseOperator
 
 if TYPE_CHECKING:
     from pme_airflow.errors import LedgerUnavailableError
-    from pme_airflow.lifecycle.slot_watch import SlotWarning
+    from pme_airflow.lifecycle.slot_watch import Forecast, SlotWarning
     from pme_airflow.operators.alerts import OnAlarm
 
 __all__ = ["PMEWatchSlotsOperator", "emit_target_gauges"]
 
-#: Where a run leaves what the next one has to know if the ledger cannot be read then.
-_FORECASTS = "forecasts"
+#: Keys under which runs with and without a logical date leave what the next one has to know if the ledger cannot be
+#: read then; asset events start runs without one. Airflow orders the XComs of earlier runs by logical date, and
+#: databases disagree whether runs without one come first. Under one key all runs are of one kind, the newest first.
+_DATED, _UNDATED = "forecasts_of_dated_runs", "forecasts_of_undated_runs"
 
 
 class PMEWatchSlotsOperator(BaseOperator):
@@ -49,7 +51,7 @@ class PMEWatchSlotsOperator(BaseOperator):
         from pme_airflow.hooks.ledger_views import configured_placements, view_of
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.lifecycle.slot_watch import forecast_of, watch_slots
-        from pme_airflow.operators._errors import airflow_errors, push_result
+        from pme_airflow.operators._errors import airflow_errors
         from pme_airflow.operators.slot_metrics import emit
 
         with airflow_errors():
@@ -61,7 +63,7 @@ class PMEWatchSlotsOperator(BaseOperator):
             except LedgerUnavailableError as error:
                 return self._foresee(context, error)
         emit(report, self.pme_conn_id)
-        push_result(context, [forecast.as_json() for forecast in forecast_of(report)], key=_FORECASTS)
+        _push_forecasts(context, forecast_of(report))
         slots, at_risk = (sum(getattr(row, name) for row in report.slots) for name in ("slots", "at_risk"))
         return self._end(context, slots, at_risk, report.warnings)
 
@@ -69,15 +71,11 @@ class PMEWatchSlotsOperator(BaseOperator):
         """Warn by what the last run expected that read the ledger."""
         from datetime import datetime, timezone
 
-        from pme_airflow.lifecycle.slot_watch import Forecast, foresee
-        from pme_airflow.operators._errors import push_result
+        from pme_airflow.lifecycle.slot_watch import foresee
 
-        ti = context["ti"]
-        known = ti.xcom_pull(task_ids=ti.task_id, key=_FORECASTS, include_prior_dates=True) or ()
         self.log.error("The ledger cannot be read: %s", error)
-        forecasts = [Forecast.of_json(entry) for entry in known]
-        warnings, kept = foresee(forecasts, datetime.now(timezone.utc), error)
-        push_result(context, [forecast.as_json() for forecast in kept], key=_FORECASTS)
+        warnings, kept = foresee(_newest_forecasts(context["ti"]), datetime.now(timezone.utc), error)
+        _push_forecasts(context, kept)
         return self._end(context, None, None, warnings)
 
     def _end(
@@ -90,6 +88,34 @@ class PMEWatchSlotsOperator(BaseOperator):
         post_at_risk_events(self, context, warnings)
         raise_alarms(self, context, [warning.message for warning in warnings], self.on_alarm)
         return {"slots": slots, "at_risk": at_risk, "warnings": [warning.as_json() for warning in warnings]}
+
+
+def _push_forecasts(context: Mapping[str, Any], forecasts: Sequence[Forecast]) -> None:
+    from datetime import datetime, timezone
+
+    from pme_airflow.operators._errors import push_result
+
+    value = {
+        "pushed_at": datetime.now(timezone.utc).isoformat(),
+        "forecasts": [forecast.as_json() for forecast in forecasts],
+    }
+    push_result(context, value, key=_UNDATED if context.get("logical_date") is None else _DATED)
+
+
+def _newest_forecasts(ti: Any) -> list[Forecast]:
+    """Return what the last run of either kind left; empty if none did."""
+    from pme_airflow.iso_times import parse_iso
+    from pme_airflow.lifecycle.slot_watch import Forecast
+
+    pulled = [
+        ti.xcom_pull(task_ids=ti.task_id, key=key, include_prior_dates=True, map_indexes=ti.map_index)
+        for key in (_DATED, _UNDATED)
+    ]
+    left = [value for value in pulled if value]
+    if not left:
+        return []
+    newest = max(left, key=lambda value: parse_iso(value["pushed_at"]))
+    return [Forecast.of_json(entry) for entry in newest["forecasts"]]
 
 
 def emit_target_gauges(operator: BaseOperator, pme_conn_id: str, target: str) -> None:

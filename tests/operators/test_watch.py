@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from airflow.sdk import AssetAlias
 from airflow.sdk.exceptions import AirflowException
 from sqlalchemy import update
@@ -50,11 +52,35 @@ def shown_since(length: timedelta) -> dict[str, Any]:
 
 
 class RememberingTask(FakeTask):
-    """A task whose later runs see what earlier ones left in XCom."""
+    """The task in a run whose XComs later runs see, as Airflow's execution API returns them.
 
-    def xcom_pull(self, task_ids: str, key: str, include_prior_dates: bool) -> Any:
+    :param earlier: the runs before it, oldest first.
+    :param logical_date: that of its run; asset events start runs without one.
+    :param nulls_first: whether the database sorts runs without a date before all others (PostgreSQL) or after them.
+    """
+
+    def __init__(
+        self, earlier: Sequence[RememberingTask] = (), logical_date: datetime | None = None, nulls_first: bool = False
+    ) -> None:
+        super().__init__("watch_pme_default")
+        self.runs = [*earlier, self]
+        self.logical_date = logical_date
+        self.nulls_first = nulls_first
+
+    def context(self, **more: Any) -> dict[str, Any]:
+        return super().context(**({"logical_date": self.logical_date} if self.logical_date else {}), **more)
+
+    def xcom_pull(self, task_ids: str, key: str, include_prior_dates: bool, map_indexes: int | None = None) -> Any:
         assert (task_ids, include_prior_dates) == (self.task_id, True)
-        return json.loads(json.dumps(self.xcoms.get(key)))
+        newest_first = sorted(reversed(self.runs), key=self._order, reverse=True)
+        values = [json.loads(json.dumps(run.xcoms[key])) for run in newest_first if key in run.xcoms]
+        if map_indexes is not None:
+            return values[0] if values else None
+        return values[0] if len(values) == 1 else values or None
+
+    def _order(self, run: RememberingTask) -> tuple[bool, datetime]:
+        has_date = run.logical_date is not None
+        return has_date is not self.nulls_first, run.logical_date or datetime.max.replace(tzinfo=timezone.utc)
 
 
 def test_before_the_first_mint_there_is_nothing_to_watch(task: FakeTask, metrics: dict[str, float]) -> None:
@@ -91,25 +117,48 @@ def test_a_slot_at_risk_is_posted_and_alarmed_once_without_a_token(task: FakeTas
     assert len(again.posted_to(OUTLET)) == 1, "another attempt of the run that died after it recorded its warning"
 
 
-def test_while_the_ledger_is_away_it_warns_once_by_what_the_last_run_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def away(self: Database) -> None:
+    raise LedgerUnavailableError("The ledger cannot be reached.")
+
+
+@pytest.mark.parametrize("nulls_first", [True, False], ids=["PostgreSQL", "SQLite"])
+@pytest.mark.parametrize("dated", ["dated", "undated", "both"])
+def test_while_the_ledger_is_away_it_warns_once_by_what_the_newest_run_read(
+    monkeypatch: pytest.MonkeyPatch, nulls_first: bool, dated: str
+) -> None:
+    runs: list[RememberingTask] = []
+
+    def run() -> dict[str, Any]:
+        has_date = dated == "dated" or (dated == "both" and len(runs) % 2 == 0)
+        date = datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(minutes=15 * len(runs)) if has_date else None
+        runs.append(RememberingTask(runs, date, nulls_first))
+        return operator().execute(runs[-1].context())
+
+    shown_since(timedelta(hours=12))
+    with time_machine.travel(datetime.now(timezone.utc), tick=False) as clock:
+        for _ in range(3):
+            run()
+            clock.shift(timedelta(minutes=15))
+        monkeypatch.setattr(Database, "read", away)
+        assert run()["warnings"] == []
+        clock.shift(timedelta(hours=3))
+        result = run()
+        assert (result["slots"], len(result["warnings"])) == (None, 1)
+        ((uri, extra),) = runs[-1].posted_to(OUTLET)
+        assert (uri, extra["slots"]) == ("pme://at-risk/intranet", 0)
+        for _ in range(3):
+            clock.shift(timedelta(minutes=15))
+            assert run()["warnings"] == []
+
+
+def test_while_the_ledger_is_away_what_was_warned_of_before_is_not_warned_of_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     shown_since(timedelta(hours=14))
-    task = RememberingTask("watch_pme_default")
-    operator().execute(FakeTask("watch_pme_default").context())  # warned of before the ledger went away
-    shown_since(timedelta(hours=13))
-    operator().execute(task.context())
-    (forecast,) = task.xcoms["forecasts"]
-    assert not forecast["warned"]
-    forecast["at_risk_at"] = "2026-01-01T00:00:00Z"
-
-    def away(self: Database) -> None:
-        raise LedgerUnavailableError("The ledger cannot be reached.")
-
+    before = RememberingTask()
+    assert len(operator().execute(before.context())["warnings"]) == 1
     monkeypatch.setattr(Database, "read", away)
-    result = operator().execute(task.context())
-    assert (result["slots"], len(result["warnings"])) == (None, 1)
-    ((uri, extra),) = task.posted_to(OUTLET)
-    assert (uri, extra["slots"]) == ("pme://at-risk/intranet", 0)
-    assert operator().execute(task.context())["warnings"] == []
+    assert operator().execute(RememberingTask([before]).context())["warnings"] == []
 
 
 def test_a_ledger_of_another_version_fails_the_task(task: FakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
