@@ -153,7 +153,9 @@ def decodings(text: str) -> Iterator[str]:
 def unwrapped(text: str) -> str:
     """Return a text without the line breaks inside words that have the shape of a token, soft breaks included."""
     joined = _WRAPPED_BEARER.sub(_without_breaks, text)
-    return _WRAPPED_WORD.sub(lambda match: match[1] if _TOKEN_SHAPE.fullmatch(match[1] + match[2]) else match[0], joined)
+    return _WRAPPED_WORD.sub(
+        lambda match: match[1] if _TOKEN_SHAPE.fullmatch(match[1] + match[2]) else match[0], joined
+    )
 
 
 def redact(text: str, mask: str = MASK) -> str:

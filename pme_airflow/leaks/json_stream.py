@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MAX_FINDING_CHARACTERS", "Broken", "Element", "EmptyDocuments", "End", "Event", "Fields", "Text", "read_events"]
+__all__ = ["MAX_FINDING_CHARACTERS", "Broken", "Element", "EmptyDocuments", "End", "Event", "Fields", "Text",
+           "read_events"]  # fmt: skip
 
 #: A finding, or all other fields of a report, with more characters than this are not read.
 MAX_FINDING_CHARACTERS = 4 << 20

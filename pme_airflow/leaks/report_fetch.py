@@ -88,9 +88,7 @@ def _read_file(place: str, *, is_url: bool) -> bytes:
             f"findings: {_shown(place)} cannot be read ({problem}). Give the path of a file that the worker may read."
         )
     if raw is None:
-        raise PMEInputError(
-            f"findings: there is no file {_shown(path)}. Give the report's path as the worker sees it."
-        )
+        raise PMEInputError(f"findings: there is no file {_shown(path)}. Give the report's path as the worker sees it.")
     if len(raw) > MAX_REPORT_BYTES:
         raise PMEReportError(f"findings: {_shown(path)} is over the limit of {MAX_REPORT_BYTES} bytes. Split it.")
     return raw

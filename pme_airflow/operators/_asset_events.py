@@ -28,7 +28,7 @@ class LeakEvents:
     tokens: tuple[Any, ...] = field(default=(), repr=False)
     reports: tuple[Findings, ...] = ()
     unread: tuple[str, ...] = ()
-    missed: MissedEvents = MissedEvents()
+    missed: MissedEvents = field(default_factory=MissedEvents)
 
 
 def leak_events(context: Mapping[str, Any]) -> LeakEvents:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import yaml
@@ -19,6 +20,8 @@ MAX_ENTRIES = 100_000
 _MERGE = "tag:yaml.org,2002:merge"
 #: How much of a key an error message has, in characters.
 _MAX_KEY = 80
+#: The line of a node, from 0.
+_line_of = attrgetter("start_mark.line")
 #: The safe loader in C where PyYAML has it: 10,000 model ids take a tenth of the time.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -68,7 +71,7 @@ def _check_keys(loader: Any, root: yaml.Node | None, name: str) -> None:
         for key, _ in mapping.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
                 continue
-            text, line = str(loader.construct_object(key)), key.start_mark.line + 1
+            text, line = str(loader.construct_object(key)), _line_of(key) + 1
             if text in lines:
                 raise PMEInputError(
                     f"placements: {name}: the key {printable(redact(text[:_MAX_KEY]))} stands twice in one mapping, in "

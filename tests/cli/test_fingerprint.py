@@ -31,7 +31,9 @@ def test_it_needs_no_connection_and_no_ledger(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("wrap", ["=\n", "=\r\n", "\n", "\r\n", "\n    "])
-@pytest.mark.parametrize("before", ["https://my.matterport.com/show?m=x&auth=3DBearer+", "auth=Bearer%20", "Bearer ", ""])
+@pytest.mark.parametrize(
+    "before", ["https://my.matterport.com/show?m=x&auth=3DBearer+", "auth=Bearer%20", "Bearer ", ""]
+)
 def test_a_wrapped_link_is_one_token(run: Run, before: str, wrap: str) -> None:
     for at in (3, 11, 22):
         done = run("fingerprint", stdin=f"{before}{TOKEN[:at]}{wrap}{TOKEN[at:]}\n")

@@ -242,7 +242,9 @@ def test_a_token_behind_an_escaped_line_break_is_found_and_masked() -> None:
 
 
 def test_only_words_with_the_shape_of_a_token_are_unwrapped() -> None:
-    assert unwrapped(f"x auth=Bearer%2B{TOKEN[:5]}\n  {TOKEN[5:12]}=\r\n{TOKEN[12:]}\ny") == f"x auth=Bearer%2B{TOKEN}\ny"
+    assert (
+        unwrapped(f"x auth=Bearer%2B{TOKEN[:5]}\n  {TOKEN[5:12]}=\r\n{TOKEN[12:]}\ny") == f"x auth=Bearer%2B{TOKEN}\ny"
+    )
     assert unwrapped(f"Bearer+\n{TOKEN}") == f"Bearer+{TOKEN}"
     for text in (f"Bearer+{TOKEN}\nhttps://x.test", "Bearer+" + "a" * 12 + "\n" + "b" * 13, "a1\nb2\nc3\n" * 50):
         assert unwrapped(text) == text

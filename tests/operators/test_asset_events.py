@@ -39,7 +39,20 @@ def test_an_event_that_somebody_else_wrote_is_a_problem(report: dict[str, Any]) 
     assert (events.reports, len(events.unread)) == ((), 1)
 
 
-@pytest.mark.parametrize("extra", [None, 5, "x", [], {}, {"report": 5}, {"reports": 5}, {"reports": [5, None]}, {"payload": None, "fingerprints": None}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        None,
+        5,
+        "x",
+        [],
+        {},
+        {"report": 5},
+        {"reports": 5},
+        {"reports": [5, None]},
+        {"payload": None, "fingerprints": None},
+    ],
+)
 def test_other_extras_hold_nothing(extra: Any) -> None:
     assert leak_events(context(extra)) == LeakEvents()
 

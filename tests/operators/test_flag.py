@@ -271,11 +271,15 @@ def test_a_report_that_is_missing_is_named_without_a_token(task: FakeTask, tmp_p
 
 
 def test_the_fields_of_a_mapped_task_show_no_token(tokens: list[str]) -> None:
-    with DAG("leaks"):
+    with DAG("leaks", schedule=None):
         mapped = PMEFlagTokensOperator.partial(task_id="flag").expand(models=[[VIEW]])
     made = mapped.unmap({"models": [VIEW]})
     made._do_render_template_fields(
-        parent=made, template_fields=made.template_fields, context={}, jinja_env=made.get_template_env(), seen_oids=set()
+        parent=made,
+        template_fields=made.template_fields,
+        context={},
+        jinja_env=made.get_template_env(),
+        seen_oids=set(),
     )
     assert made.models == ["***"]
 
