@@ -85,8 +85,8 @@ logging.getLogger("urllib3.connectionpool").addFilter(_AddressFilter())
 def mix_into_connections(adapter: HTTPAdapter, mixin: type) -> None:
     """Mix a class into all connections that an adapter makes from now on: direct ones, and those through a proxy.
 
-    Idle connections that it has are closed. ``requests`` keeps a pool manager for each proxy, and makes it when the proxy is first
-    used.
+    Idle connections that it has are closed. ``requests`` keeps a pool manager for each proxy, and makes it when the
+    proxy is first used.
     """
     for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
         _mix_into_pools(manager, mixin)

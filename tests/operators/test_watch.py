@@ -72,7 +72,8 @@ class RememberingTask(FakeTask):
 
     def xcom_pull(self, task_ids: str, key: str, include_prior_dates: bool, map_indexes: int | None = None) -> Any:
         assert (task_ids, include_prior_dates) == (self.task_id, True)
-        newest_first = sorted(self.runs[::-1], key=self._order, reverse=True)
+        latest_first = self.runs[::-1]
+        newest_first = sorted(latest_first, key=self._order, reverse=True)
         values = [json.loads(json.dumps(run.xcoms[key])) for run in newest_first if key in run.xcoms]
         if map_indexes is not None:
             return values[0] if values else None
