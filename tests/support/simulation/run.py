@@ -87,7 +87,7 @@ class Simulation:
         keys = ("a seal key of the simulation",) if self.report.has_seal_key else ()
         self.connection = Connection("pme_default", CLIENT, "a secret of the simulation", keys)
         self.vendor.secrets[CLIENT] = self.connection.secret
-        self.people = People(self, plans)
+        self.people = People(self, plans, seed)
         self.idle = IdleRuns(self.database)
         self.runs = self.runs_watched = 0
         self.forecasts: Sequence[Forecast] = ()
