@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pme_airflow.leaks.decompression import DecompressedStream, bunzip2, gunzip, inflate
+from pme_airflow.leaks.mail_reader import is_mail
 from pme_airflow.leaks.stream_search import Readable
 from pme_airflow.leaks.tar_reader import is_tar
 
-__all__ = ["Compressed", "Kind", "Tar", "Unopened", "Xz", "Zip", "kind_of"]
+__all__ = ["Compressed", "Kind", "Mail", "Tar", "Unopened", "Xz", "Zip", "kind_of"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Zip:
 @dataclass(frozen=True)
 class Tar:
     """A tar archive."""
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A mail message or a mailbox, whose attachments may be archives."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,11 @@ class Unopened:
     advice: str = "Unpack it and scan the files"
 
 
-Kind = Zip | Tar | Compressed | Xz | Unopened
+Kind = Zip | Tar | Mail | Compressed | Xz | Unopened
 
 _DECRYPT = "Decrypt it and scan that"
 _EXPORT = "Export it as text and scan that"
+_CLONE = "Clone it, and scan the clone with --since all"
 _ZLIB_HEADERS = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 _BY_MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"PK\x03\x04", Zip()),
@@ -98,7 +105,11 @@ _BY_MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"$ANSIBLE_VAULT;", Unopened("is encrypted with Ansible Vault", _DECRYPT)),
     (b"%PDF-", Unopened("is a PDF, whose text is compressed", "Convert it with pdftotext and scan that")),
     (b"PACK\0\0\0\x02", Unopened("is a git pack", "Scan the history: git log -p --all | pme-airflow scan -")),
+    (b"# v2 git bundle\n", Unopened("is a git bundle, whose objects are compressed", _CLONE)),
+    (b"# v3 git bundle\n", Unopened("is a git bundle, whose objects are compressed", _CLONE)),
 )
+#: The properties of nearly all LZMA streams, and the length of their header: the dictionary's and the content's size.
+_LZMA_PROPERTIES, _LZMA_HEADER_BYTES = b"\x5d", 13
 
 
 def kind_of(head: bytes) -> Kind | None:
@@ -110,7 +121,20 @@ def kind_of(head: bytes) -> Kind | None:
         return Tar()
     if head.startswith(b"ORC") and b"\0" in head:  # three letters alone can be text
         return Unopened("is an ORC file, whose columns are compressed", _EXPORT)
+    if _is_lzma(head):
+        return Unopened("is compressed with lzma, which is not opened")
+    if is_mail(head):
+        return Mail()
     return Compressed(inflate) if _is_zlib(head) else None
+
+
+def _is_lzma(head: bytes) -> bool:
+    """Return whether bytes begin a stream of the format before xz (``.lzma``), which has no magic number."""
+    if len(head) < _LZMA_HEADER_BYTES or not head.startswith(_LZMA_PROPERTIES):
+        return False
+    dictionary, size = int.from_bytes(head[1:5], "little"), head[5:13]
+    is_power = dictionary >= 4096 and dictionary & (dictionary - 1) == 0
+    return is_power and (size == b"\xff" * 8 or size.endswith(b"\0\0\0"))
 
 
 def _is_zlib(head: bytes) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from pme_airflow.errors import PMEScanError
-from pme_airflow.leaks.archive_kinds import Compressed, Kind, Tar, Unopened, Xz, Zip, kind_of
+from pme_airflow.leaks.archive_kinds import Compressed, Kind, Mail, Tar, Unopened, Xz, Zip, kind_of
 from pme_airflow.leaks.decompression import (
     LZMA_METHODS,
     MAX_DICTIONARY_BYTES,
@@ -25,9 +25,10 @@ from pme_airflow.leaks.decompression import (
     unxz,
 )
 from pme_airflow.leaks.files import Source, Unread
-from pme_airflow.leaks.stream_search import Chunk, Readable, chunks_of, peek
+from pme_airflow.leaks.mail_reader import attachments
+from pme_airflow.leaks.stream_search import Chunk, Readable, Rewound, chunks_of, peek
 from pme_airflow.leaks.tar_reader import tar_members
-from pme_airflow.leaks.zip_reader import ZipEntry, ZipSection, zip_entries
+from pme_airflow.leaks.zip_reader import ZIP_END_BYTES, ZipEntry, ZipSection, ends_with_zip, zip_entries
 
 __all__ = [
     "MAX_ARCHIVE_LEVELS",
@@ -49,7 +50,7 @@ MAX_EXPANSION_RATIO = 200
 MAX_ARCHIVE_LEVELS = 4
 #: A source is not read further after so many members of archives.
 MAX_ARCHIVE_MEMBERS = 1_000_000
-#: Zip archives inside other archives are held in memory; together they may have so many bytes.
+#: Zip archives and mail messages inside other archives are held in memory; together they may have so many bytes.
 MAX_NESTED_ZIP_BYTES = 48 << 20
 #: So many unread parts of one source are named; the others are counted.
 MAX_UNREAD_PARTS = 100
@@ -149,6 +150,9 @@ class ScanReader:
             return
         kind = kind_of(stream.read(_HEAD_BYTES))
         budget.size = stream.seek(0, os.SEEK_END)
+        if kind is None:  # a zip archive may follow a program that unpacks or runs it
+            stream.seek(max(0, budget.size - ZIP_END_BYTES))
+            kind = Zip() if ends_with_zip(stream.read()) else None
         stream.seek(0)
         try:
             yield from self._archive(kind, stream, budget.path, budget, 0)
@@ -163,9 +167,13 @@ class ScanReader:
         kind = kind_of(head)
         if kind is None or isinstance(kind, Unopened):
             yield from self._archive(kind, whole, path, budget, level)
-            yield from chunks_of(whole, path, self._longest, self._on_read, found_inside=budget.found)
-        elif isinstance(kind, Zip):
-            yield from self._nested_zip(kind, whole, path, budget, level)
+            kept = _TailKept(whole)
+            yield from chunks_of(kept, path, self._longest, self._on_read, found_inside=budget.found)
+            if kind is None and ends_with_zip(kept.tail):
+                reason = "ends with a zip archive behind other data, which is not opened here. Unpack the outer archive"
+                self._skip(path, reason, budget)
+        elif isinstance(kind, Zip | Mail):
+            yield from self._held(kind, whole, path, budget, level)
         else:
             if not isinstance(kind, Tar):  # gzip keeps a name and a comment before what is compressed
                 yield Chunk(f"{path} (its header)", 0, head, already_found=budget.found)
@@ -194,11 +202,21 @@ class ScanReader:
                 name = _inside(path, member.name or "data between members")
                 yield from self._name(name, member.name)
                 yield from self._member(member.stream, name, budget, level)
+        elif isinstance(kind, Mail):
+            yield from self._mail(stream, path, budget, level)
         elif isinstance(kind, Compressed):
             name = _inside(path, _unpacked_name(path))
             yield from self._member(kind.decompress(stream, budget.expand), name, budget, level)
         elif isinstance(kind, Xz):
             yield from self._xz(stream, path, budget, level)
+
+    def _mail(self, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
+        """Read the attachments that are archives; base64 of text is found in the message's own bytes."""
+        for number, part in enumerate(attachments(stream), 1):
+            budget.member()
+            head, whole = peek(part, _HEAD_BYTES)
+            if kind_of(head) is not None:
+                yield from self._member(whole, _inside(path, f"attachment {number}"), budget, level)
 
     def _xz(self, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
         limit = MAX_NESTED_DICTIONARY_BYTES if budget.is_in_xz else MAX_DICTIONARY_BYTES
@@ -234,24 +252,42 @@ class ScanReader:
         finally:
             budget.is_in_xz = outside
 
-    def _nested_zip(self, kind: Zip, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
-        """Read a zip in memory: its directory is at its end. Its own bytes are searched too."""
+    def _held(self, kind: Zip | Mail, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
+        """Read a zip, whose directory is at its end, or a mail in memory. Its own bytes are searched too."""
         held = io.BytesIO()
         size = 0
         with suppress(EOFError):
             while fresh := stream.read(1 << 20):
                 size += held.write(fresh)
                 if budget.held + size > MAX_NESTED_ZIP_BYTES:
-                    reason = f"is a zip of over {MAX_NESTED_ZIP_BYTES} bytes inside an archive. Unpack it first"
+                    name = "zip" if isinstance(kind, Zip) else "mail"
+                    reason = f"is a {name} of over {MAX_NESTED_ZIP_BYTES} bytes inside an archive. Unpack it first"
                     self._skip(path, reason, budget)
+                    if isinstance(kind, Mail):
+                        raw = Rewound(held.getvalue(), stream)
+                        yield from chunks_of(raw, path, self._longest, self._on_read, found_inside=budget.found)
                     return
         budget.held += size
+        held.seek(0)
         yield from self._archive(kind, held, path, budget, level)
         held.seek(0)
         yield from chunks_of(
             held, path, self._longest, self._on_read, found_inside=budget.found, already_found=budget.found
         )
         budget.held -= size
+
+
+class _TailKept:
+    """A stream whose last bytes are kept, enough of them for the end of a zip archive."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self.tail = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        self.tail = data[-ZIP_END_BYTES:] if len(data) >= ZIP_END_BYTES else (self.tail + data)[-ZIP_END_BYTES:]
+        return data
 
 
 class _Metered:

@@ -13,7 +13,7 @@ from typing import IO
 
 from pme_airflow.errors import PMEScanError
 
-__all__ = ["ZipEntry", "ZipSection", "zip_entries"]
+__all__ = ["ZIP_END_BYTES", "ZipEntry", "ZipSection", "ends_with_zip", "zip_entries"]
 
 _END = struct.Struct("<4s4H2LH")
 _END64_LOCATOR = struct.Struct("<4sLQL")
@@ -23,6 +23,8 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _MAX_COMMENT = 1 << 16
 #: Longer than the longest entry of a directory, of three fields of 64 KiB.
 _STEP_BYTES = 1 << 20
+#: The end of a zip archive is found in so many bytes before it.
+ZIP_END_BYTES = _END.size + _MAX_COMMENT
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _BIG = 0xFFFFFFFF
 _ZIP64 = 0x1
@@ -81,6 +83,15 @@ class ZipSection:
         self._position += len(data)
         self._left -= len(data)
         return data
+
+
+def ends_with_zip(tail: bytes) -> bool:
+    """Return whether a file ends with a zip archive, whatever is before it, by its last :data:`ZIP_END_BYTES` bytes."""
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < _END.size:
+        return False
+    _, _, _, _, count, size, _, comment = _END.unpack_from(tail, at)
+    return count > 0 and comment == len(tail) - at - _END.size and (size > at or b"PK\x01\x02" in tail[:at])
 
 
 def zip_entries(stream: IO[bytes]) -> Iterator[ZipEntry]:
@@ -142,7 +153,7 @@ class _Directory:
 def _directory(stream: IO[bytes]) -> tuple[int, int, int, int]:
     """Return the number of members, the directory's size and position, and what to add to positions in it."""
     length = stream.seek(0, os.SEEK_END)
-    stream.seek(max(0, length - _END.size - _MAX_COMMENT))
+    stream.seek(max(0, length - ZIP_END_BYTES))
     tail = stream.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < _END.size:

@@ -22,6 +22,7 @@ from pme_airflow.leaks.files import Source, Unread, files_under
 from pme_airflow.leaks.stream_search import Chunk, Hit, search
 from pme_airflow.leaks.token_matcher import TokenMatcher
 from pme_airflow.secrets import AccessToken
+from tests.leaks.test_mail_reader import mail
 from tests.support.leaked import FINGERPRINT, TOKEN, link
 
 
@@ -486,3 +487,69 @@ def test_a_member_that_is_broken_is_listed_with_what_broke_and_the_others_are_se
     assert [(part.path, part.reason) for part in unread] == [
         (f"{tmp_path / 'a.zip'}!broken", "is broken (error). What comes before was searched")
     ]
+
+
+UNOPENED = {
+    "7z": b"7z\xbc\xaf\x27\x1c" + b"x" * 99,
+    "PDF": b"%PDF-1.7\n" + b"x" * 99,
+    "with lzma": lzma.compress(link().encode(), lzma.FORMAT_ALONE),
+    "git bundle": b"# v2 git bundle\n" + b"x" * 99,
+}
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("outside", [[], ["gz"], ["zip"], ["tar"]])
+def test_attachments_that_are_archives_are_searched(tmp_path: Path, outside: list[str], line_end: bytes) -> None:
+    for kind in ("zip", "gz", "tar"):
+        content = mail(packed(kind, b"lorem " * 300 + link().encode()), line_end=line_end)
+        for around in outside:
+            content = packed(around, content)
+        (tmp_path / f"a.{kind}").write_bytes(content)
+        hits, unread = scanned(tmp_path / f"a.{kind}")
+        assert {hit.fingerprint for hit in hits} == {FINGERPRINT}
+        assert all("!attachment 1!" in hit.path for hit in hits)
+        assert unread == []
+
+
+@pytest.mark.parametrize("name", UNOPENED)
+def test_what_cannot_be_opened_is_named_also_in_a_mail(name: str) -> None:
+    for raw in (UNOPENED[name], mail(b"text", UNOPENED[name])):
+        for is_pipe in (False, True):
+            (part,) = chunks(raw, is_pipe=is_pipe)[1]
+            assert name in part.reason
+
+
+def test_text_in_base64_in_a_mail_is_found_once(tmp_path: Path) -> None:
+    (tmp_path / "a.eml").write_bytes(mail(link().encode()))
+    hits, unread = scanned(tmp_path / "a.eml")
+    assert [hit.path for hit in hits] == [str(tmp_path / "a.eml")]
+    assert unread == []
+
+
+def test_a_long_mail_that_cannot_be_held_is_named_and_its_own_bytes_are_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archives, "MAX_NESTED_ZIP_BYTES", 100)
+    raw = mail(packed("zip", b"x"))
+    found, (part,) = chunks(raw, is_pipe=True)
+    assert "is a mail of over 100 bytes" in part.reason
+    assert b"".join(chunk.data for chunk in found if not chunk.seam) == raw
+
+
+@pytest.mark.parametrize("prefix", [b"#!/usr/bin/env python3\n", b"MZ" + b"\0" * 70_000])
+def test_a_zip_archive_behind_a_program_is_searched(tmp_path: Path, prefix: bytes) -> None:
+    (tmp_path / "tool").write_bytes(prefix + packed("zip", b"lorem " * 300 + link().encode()))
+    hits, unread = scanned(tmp_path / "tool")
+    assert [hit.path for hit in hits] == [f"{tmp_path / 'tool'}!folder/note.txt"]
+    assert unread == []
+    (tmp_path / "tool.gz").write_bytes(gzip.compress((tmp_path / "tool").read_bytes()))
+    (part,) = scanned(tmp_path / "tool.gz")[1]
+    assert "ends with a zip archive" in part.reason
+
+
+@pytest.mark.parametrize(
+    "raw", [b"text PK\x05\x06", b"x" * 99 + b"PK\x05\x06" + b"\0" * 18, b"PK\x05\x06 in a text " * 9]
+)
+def test_the_signature_of_a_zip_archive_alone_is_no_archive(raw: bytes) -> None:
+    for is_pipe in (False, True):
+        assert chunks(b"a" + raw, is_pipe=is_pipe)[1] == []
