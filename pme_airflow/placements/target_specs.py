@@ -11,7 +11,7 @@ from pme_airflow.errors import PMEInputError
 from pme_airflow.extras import require_extra, require_store
 from pme_airflow.placements.placement import TargetSpec, task_id_part
 from pme_airflow.placements.problems import ProblemCollector, shown
-from pme_airflow.recipes import RECIPE_KEYS, read_recipe
+from pme_airflow.recipes import RECIPE_KEYS, check_request, check_timeout, read_recipe
 from pme_airflow.recipes.fields import Fields
 from pme_airflow.recipes.parsing import SIGNERS
 
@@ -55,8 +55,6 @@ _KINDS: Mapping[str, _Kind] = {
 #: ``kind: http`` with a list of steps in place of one request.
 _HTTP_STEPS = _Kind(frozenset({"steps"}), frozenset({"http_conn_id", "timeout", "at_once", *RECIPE_KEYS}) - {"steps"})
 _WORDPRESS_MODES = ("auto", "plugin", "content")
-#: What an endpoint for all models of an audience cannot name.
-_OF_ONE_MODEL = ("{model_id}", "{link_id}", "{link}", "{access_token}", "{valid_until}")
 #: How links are shown in a Slack channel.
 _LAYOUTS = ("message", "list")
 
@@ -113,12 +111,17 @@ def _read_target(
 
 
 def _check_http(options: Mapping[str, Any], where: str, problems: ProblemCollector) -> None:
-    """Add what is wrong with a recipe's steps, or with the signer of a single request."""
+    """Add what is wrong with a recipe, or with a single request."""
     fields = Fields()
     if "steps" in options:
         read_recipe(options, fields)
-    elif options.get("signer", "") not in ["", *SIGNERS]:
-        fields.add("signer", f"is unknown; the signers are {', '.join(sorted(SIGNERS))}")
+        check_timeout(options, fields)
+    else:
+        check_request(options, fields)
+        if options.get("signer", "") not in ["", *SIGNERS]:
+            fields.add("signer", f"is unknown; the signers are {', '.join(sorted(SIGNERS))}")
+    if not isinstance(options.get("http_conn_id", ""), str):
+        fields.add("http_conn_id", "give the id of a connection")
     for key, problem in [*fields.problems, *_problems_of_group(options)]:
         problems.add(f"{where}.{key}", problem)
 
@@ -131,9 +134,6 @@ def _problems_of_group(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if "each" in options:
             yield "each", "needs group: true"
     else:
-        for key in ("endpoint", "read_endpoint"):
-            if any(name in str(options.get(key)) for name in _OF_ONE_MODEL):
-                yield key, "names one model, and with group: true one request is for all of them; name {audience} alone"
         for key in ("clear_json", "at_once"):
             if key in options:
                 yield key, "has no meaning with group: true, where one request writes all models"

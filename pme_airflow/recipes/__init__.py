@@ -8,5 +8,9 @@ from __future__ import annotations
 
 from pme_airflow.recipes.model import Recipe, Section, Step
 from pme_airflow.recipes.parsing import RECIPE_KEYS, read_recipe, recipe_of, slot_source
+from pme_airflow.recipes.request_form import check_request, check_timeout
 
-__all__ = ["RECIPE_KEYS", "Recipe", "Section", "Step", "read_recipe", "recipe_of", "slot_source"]
+__all__ = [
+    "RECIPE_KEYS", "Recipe", "Section", "Step", "check_request", "check_timeout", "read_recipe", "recipe_of",
+    "slot_source",
+]  # fmt: skip

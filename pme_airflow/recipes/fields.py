@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,14 @@ _SINGLE_BRACES = re.compile(r"(?<!\{)\{(model_id|audience|link_id|link|access_to
 #: The most values in the JSON of one request, and how deep they may be nested.
 _MAX_VALUES = 2000
 _MAX_DEPTH = 20
+
+
+@dataclass
+class _Walk:
+    """What reads the texts of one body, and how many values were read."""
+
+    text: Callable[[Any, str], Any]
+    count: int = 0
 
 
 @dataclass
@@ -86,24 +94,27 @@ class Fields:
         read = {name: self.template(value, f"{where}.{name}") for name, value in self.mapping(raw, where).items()}
         return {name: text for name, text in read.items() if text is not None}
 
-    def json(self, raw: Any, where: str) -> Any:
-        """Read JSON whose texts are templates. YAML's aliases make a billion values of a kilobyte: they are counted."""
-        return self._json(raw, where, 0, [0])
+    def json(self, raw: Any, where: str, text: Callable[[Any, str], Any] | None = None) -> Any:
+        """Read JSON whose texts are templates. YAML's aliases make a billion values of a kilobyte: they are counted.
 
-    def _json(self, raw: Any, where: str, depth: int, count: list[int]) -> Any:
-        count[0] += 1
-        if count[0] > _MAX_VALUES or depth > _MAX_DEPTH:
-            if count[0] <= _MAX_VALUES + 1:
+        :param text: reads each text; if omitted, as :meth:`template` does.
+        """
+        return self._json(raw, where, 0, _Walk(text or self.template))
+
+    def _json(self, raw: Any, where: str, depth: int, walk: _Walk) -> Any:
+        walk.count += 1
+        if walk.count > _MAX_VALUES or depth > _MAX_DEPTH:
+            if walk.count <= _MAX_VALUES + 1:
                 self.add(where, f"has more than {_MAX_VALUES} values, or more than {_MAX_DEPTH} levels")
-                count[0] = _MAX_VALUES + 1
+                walk.count = _MAX_VALUES + 1
             return None
         if isinstance(raw, str):
-            return self.template(raw, where)
+            return walk.text(raw, where)
         if isinstance(raw, Mapping):
             inner = self.mapping(raw, where)
-            return {key: self._json(value, f"{where}.{key}", depth + 1, count) for key, value in inner.items()}
-        if isinstance(raw, list):
-            return [self._json(value, f"{where}[{n}]", depth + 1, count) for n, value in enumerate(raw)]
+            return {key: self._json(value, f"{where}.{key}", depth + 1, walk) for key, value in inner.items()}
+        if isinstance(raw, list | tuple):
+            return [self._json(value, f"{where}[{n}]", depth + 1, walk) for n, value in enumerate(raw)]
         if raw is None or isinstance(raw, bool | int | float):
             return raw
         self.add(where, f"a {type(raw).__name__} is no JSON; put it in quotes")

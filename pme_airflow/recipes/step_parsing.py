@@ -13,7 +13,7 @@ from pme_airflow.recipes.fields import Fields, is_own_name
 from pme_airflow.recipes.model import CONFLICT_STATUSES, BodyKind, Step
 from pme_airflow.recipes.templates import Template
 
-__all__ = ["read_step"]
+__all__ = ["METHODS", "is_header", "read_statuses", "read_step"]
 
 _KEYS = frozenset(
     {
@@ -21,7 +21,7 @@ _KEYS = frozenset(
         "json", "keep", "method", "name", "when",
     }
 )  # fmt: skip
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _ANSWERS = ("json", "text")
 #: The characters of a header's name (RFC 9110, 5.6.2), and headers that the client itself sends.
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z")
@@ -47,7 +47,9 @@ def read_step(raw: Any, where: str, index: int, fields: Fields) -> Step | None:
         headers=_read_headers(raw.get("headers"), f"{where}.headers", fields),
         body_kind=body.kind,
         body=body.content,
-        expected=_statuses(raw.get("expected_statuses", [200, 201, 202, 204]), f"{where}.expected_statuses", fields),
+        expected=read_statuses(
+            raw.get("expected_statuses", [200, 201, 202, 204]), f"{where}.expected_statuses", fields
+        ),
         keep=_read_keep(raw.get("keep"), f"{where}.keep", fields),
         when=fields.template(raw["when"], f"{where}.when") if raw.get("when") is not None else None,
         anonymous=_flag(raw, "anonymous", where, fields),
@@ -68,8 +70,8 @@ def _read_name(raw: Mapping[str, Any], where: str, index: int, fields: Fields) -
 
 def _read_method(raw: Mapping[str, Any], where: str, body: BodyKind, fields: Fields) -> str:
     method = str(raw.get("method") or ("GET" if body is BodyKind.NONE else "")).upper()
-    if method not in _METHODS:
-        fields.add(f"{where}.method", f"give one of {', '.join(_METHODS)}")
+    if method not in METHODS:
+        fields.add(f"{where}.method", f"give one of {', '.join(METHODS)}")
     elif body is not BodyKind.NONE and method in ("GET", "HEAD"):
         fields.add(f"{where}.method", f"{method} has no body; give the method that sends it")
     return method
@@ -92,9 +94,14 @@ def _read_endpoint(raw: Any, where: str, fields: Fields) -> Template:
 def _read_headers(raw: Any, where: str, fields: Fields) -> dict[str, Template]:
     headers = fields.templates(raw, where)
     for name in headers:
-        if not _HEADER.match(name) or name.lower() in _OWN_HEADERS:
+        if not is_header(name):
             fields.add(where, "names a header that is none, or that cannot be set")
     return headers
+
+
+def is_header(name: str) -> bool:
+    """Return whether a name is one of a header that can be set."""
+    return bool(_HEADER.match(name)) and name.lower() not in _OWN_HEADERS
 
 
 @dataclass(frozen=True)
@@ -140,8 +147,9 @@ def _flag(raw: Mapping[str, Any], key: str, where: str, fields: Fields) -> bool:
     return value is True
 
 
-def _statuses(raw: Any, where: str, fields: Fields) -> frozenset[int]:
-    found = raw if isinstance(raw, list) else [raw]
+def read_statuses(raw: Any, where: str, fields: Fields) -> frozenset[int]:
+    """Read a status, or a list of statuses."""
+    found = list(raw) if isinstance(raw, list | tuple | set | frozenset) else [raw]
     if not found or not all(type(status) is int and 200 <= status < 500 for status in found):
         fields.add(where, "give statuses from 200 to 499")
         return frozenset()
@@ -209,9 +217,9 @@ class _Conflict:
         if raw is None:
             return cls()
         if not isinstance(raw, Mapping):
-            return cls(_statuses(raw, where, fields))
+            return cls(read_statuses(raw, where, fields))
         fields.unknown(raw, frozenset({"statuses", "answer"}), where)
-        statuses = _statuses(raw["statuses"], f"{where}.statuses", fields) if "statuses" in raw else frozenset()
+        statuses = read_statuses(raw["statuses"], f"{where}.statuses", fields) if "statuses" in raw else frozenset()
         return cls(statuses, _expectations(raw.get("answer"), f"{where}.answer", fields))
 
 

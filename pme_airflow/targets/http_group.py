@@ -40,7 +40,7 @@ class GroupRequest:
     """The request that writes a list.
 
     :param endpoint: a template, which may contain ``{audience}``.
-    :param json: the body; a text in it that is ``{spaces}`` becomes the list.
+    :param json: the body; a text in it that is ``{spaces}`` becomes the list, and others may contain ``{audience}``.
     :param each: what the list has of each space; a template.
     :param read_endpoint: the endpoint that readers get the list from. Without it nothing is read back.
     """
@@ -117,7 +117,7 @@ class HttpGroupTarget(Target):
             endpoint=Braces(endpoint),
             headers={key: Braces(text) for key, text in request.headers.items()},
             body_kind=BodyKind.JSON,
-            body=_with_list(request.json, [_filled(request.each, _values(link)) for link in links]),
+            body=_with_list(request.json, [_filled(request.each, _values(link)) for link in links], audience),
             expected=frozenset(request.expected),
         )
         read_endpoint = request.read_endpoint
@@ -228,13 +228,16 @@ def _filled(template: Any, values: Mapping[str, str]) -> Any:
     return template
 
 
-def _with_list(body: Any, spaces: list[Any]) -> Any:
+def _with_list(body: Any, spaces: list[Any], audience: str) -> Any:
+    """Return a body with the list in its place, and the audience in the other texts."""
     if body == _SPACES:
         return spaces
+    if isinstance(body, str):
+        return body.replace("{audience}", audience)
     if isinstance(body, Mapping):
-        return {key: _with_list(inner, spaces) for key, inner in body.items()}
+        return {key: _with_list(inner, spaces, audience) for key, inner in body.items()}
     if isinstance(body, list | tuple):
-        return [_with_list(inner, spaces) for inner in body]
+        return [_with_list(inner, spaces, audience) for inner in body]
     return body
 
 

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["PMEToHttpOperator"]
 
+#: The arguments of a single request that are checked.
+_CHECKED = (
+    "clear_json", "each", "endpoint", "expected_statuses", "group", "headers", "json", "method", "read_endpoint",
+    "timeout",
+)  # fmt: skip
+
 
 class PMEToHttpOperator(PMETransferOperator):
     """Send each link to a JSON API: by one request, or by the steps of a recipe.
@@ -33,7 +39,7 @@ class PMEToHttpOperator(PMETransferOperator):
     :param method: the HTTP method.
     :param headers: further headers; ``Idempotency-Key`` is set if it is not among them. Those that need no link are
         sent when a slot is read and cleared too.
-    :param expected_statuses: the statuses that count as success.
+    :param expected_statuses: the status that counts as success, or several.
     :param read_endpoint: the endpoint that readers get the link from; it is read after each write.
     :param clear_json: the body that clears a slot, for a model that is no longer listed; it may name ``{model_id}`` and
         ``{audience}``.
@@ -64,7 +70,7 @@ class PMEToHttpOperator(PMETransferOperator):
         http_conn_id: str = "http_default",
         method: str = "PATCH",
         headers: Mapping[str, str] | None = None,
-        expected_statuses: Collection[int] = (200, 201, 202, 204),
+        expected_statuses: int | Collection[int] = (200, 201, 202, 204),
         read_endpoint: str | None = None,
         clear_json: Any = None,
         timeout: float = 30.0,
@@ -86,8 +92,8 @@ class PMEToHttpOperator(PMETransferOperator):
         self.json = json
         self.http_conn_id = http_conn_id
         self.method = method
-        self.headers = dict(headers or {})
-        self.expected_statuses = tuple(expected_statuses)
+        self.headers = headers or {}
+        self.expected_statuses = expected_statuses
         self.read_endpoint = read_endpoint
         self.clear_json = clear_json
         self.timeout = timeout
@@ -103,6 +109,11 @@ class PMEToHttpOperator(PMETransferOperator):
             raise ValueError("steps: stands in place of endpoint, json, read_endpoint and clear_json; give one form.")
         if self.recipe and "steps" not in self.recipe:
             raise ValueError(f"{', '.join(sorted(self.recipe))}: need steps; a single request has other arguments.")
+        _check_form(self, is_single=not self.recipe and endpoint is not None)
+
+    @property
+    def _statuses(self) -> Collection[int]:
+        return (self.expected_statuses,) if isinstance(self.expected_statuses, int) else self.expected_statuses
 
     def make_target(self, hook: PMEHook) -> Target:
         from pme_airflow.hooks.http import http_credentials, http_session
@@ -150,7 +161,7 @@ class PMEToHttpOperator(PMETransferOperator):
             endpoint=self.endpoint,
             json=self.json,
             headers=self.headers,
-            expected=self.expected_statuses,
+            expected=self._statuses,
             read_endpoint=self.read_endpoint,
             clear_json=self.clear_json,
             timeout=self.timeout,
@@ -166,7 +177,23 @@ class PMEToHttpOperator(PMETransferOperator):
             json=self.json,
             each=DEFAULT_EACH if self.each is None else self.each,
             headers=self.headers,
-            expected=self.expected_statuses,
+            expected=self._statuses,
             read_endpoint=self.read_endpoint,
         )
         return HttpGroupTarget(session, base_url, name, request, timeout=self.timeout)
+
+
+def _check_form(operator: PMEToHttpOperator, *, is_single: bool) -> None:
+    """Check a request when the DAG is parsed, before a link is minted for it.
+
+    :raises ValueError: with all that is wrong, a line each.
+    """
+    from pme_airflow.recipes import check_request, check_timeout
+    from pme_airflow.recipes.fields import Fields
+
+    given = {key: getattr(operator, key) for key in _CHECKED}
+    options = {key: value for key, value in given.items() if value is not None or key == "json"}
+    fields = Fields()
+    (check_request if is_single else check_timeout)(options, fields)
+    if fields.problems:
+        raise ValueError("\n".join(f"{key}: {problem}" for key, problem in fields.problems))

@@ -17,7 +17,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "object_storage": {"path": "file:///srv"},
     "slack": {"channel": "#tours"},
     "wordpress": {"pages": {"M1": 42}},
-    "http": {"endpoint": "x", "json": {}},
+    "http": {"endpoint": "x", "json": {"url": "{link}"}},
     "custom": {"class": "a.B"},
 }
 
@@ -125,7 +125,7 @@ def test_what_is_wrong_with_steps_is_named_by_its_place() -> None:
 
 
 def test_signer_of_one_request_is_known() -> None:
-    request = {"kind": "http", "endpoint": "x", "json": {}}
+    request = {"kind": "http", **GOOD["http"]}
     assert read([{**request, "signer": "ghost"}])[1] == []
     assert read([{**request, "signer": ["aws"]}])[1] == ["targets[0].signer: is unknown; the signers are ghost"]
 
@@ -159,3 +159,15 @@ def test_a_request_for_all_models_names_no_single_one() -> None:
     assert named == [f"targets[0].{key}" for key in ("endpoint", "read_endpoint", "clear_json", "at_once")]
     assert read([{**good, "group": "yes"}])[1] == ["targets[0].group: give true or false"]
     assert read([{**good, "group": False}])[1] == ["targets[0].each: needs group: true"]
+
+
+def test_a_single_request_is_checked_and_so_is_the_timeout_of_steps() -> None:
+    bad = {"kind": "http", "endpoint": "x", "json": {"url": "{{ link }}"}, "timeout": "30s", "http_conn_id": 5}
+    assert read([bad])[1] == [
+        "targets[0].timeout: give seconds as a number, over 0 and at most 3600",
+        "targets[0].json.url: {{ link }} is not filled in without steps; write {link}",
+        "targets[0].http_conn_id: give the id of a connection",
+    ]
+    assert read([{"kind": "http", **STEPS, "timeout": "30s"}])[1] == [
+        "targets[0].timeout: give seconds as a number, over 0 and at most 3600"
+    ]

@@ -165,3 +165,25 @@ def test_a_group_is_one_request_for_all_models(cms: Entries, mint_items: MintIte
     assert [space["model_id"] for space in cms.entries["pages/intranet"]["all"]] == models
     assert all(token in json.dumps(cms.entries) for token in world.tokens)
     assert result["counts"]["published"] == 3
+
+
+def test_a_group_fills_in_the_audience(cms: Entries, mint_items: MintItems) -> None:
+    body = {"title": "Tours of {audience}", "all": "{spaces}"}
+    run(to_http(mint_items(ONE), group=True, endpoint="pages", json=body, each={"{audience}": "{link} {audience}"}))
+    written = cms.entries["pages"]
+    assert written["title"] == "Tours of intranet"
+    assert written["all"][0]["{audience}"].endswith(" intranet")
+
+
+def test_a_request_that_is_wrong_is_refused_when_the_dag_is_parsed() -> None:
+    with pytest.raises(ValueError, match=r"(?s)timeout: give seconds.*json.url: \{\{ link \}\} is not filled in"):
+        to_http([], json={"url": "{{ link }}"}, timeout="30s")
+    with pytest.raises(ValueError, match=r"timeout: give seconds"):
+        by_steps([], timeout=0)
+    with pytest.raises(ValueError, match=r"json: has no \{link\}"):
+        PMEToHttpOperator(task_id="t", links=[], endpoint="x")
+
+
+def test_one_expected_status_needs_no_list(cms: Entries, mint_items: MintItems) -> None:
+    cms.server.reply = lambda request: Reply(299, b"")
+    assert run(to_http(mint_items(ONE), expected_statuses=299))["counts"]["published"] == 1
