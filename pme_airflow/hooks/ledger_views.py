@@ -12,7 +12,7 @@ from pme_airflow.errors import PMEError
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.ledger.read_model.rules import NightlyRule, RenewalRule, Rules
 from pme_airflow.lifecycle.overview import LedgerView
-from pme_airflow.placements import Placement, check, load
+from pme_airflow.placements import Placement, check, load, placements_file
 from pme_airflow.placements.nights import NIGHTLY_HOUR
 from pme_airflow.placements.outage import LONGEST_RUN
 from pme_airflow.sealing import Sealer
@@ -28,21 +28,28 @@ class FoundPlacements:
     """The placements of an installation.
 
     :param problem: why they could not be read, if they could not.
+    :param is_missing: whether there is no such file, as on a machine that has no DAG files.
     """
 
     placements: tuple[Placement, ...] = ()
     problem: str | None = None
+    is_missing: bool = False
 
 
-def configured_placements() -> FoundPlacements:
-    """Read the file that ``$PME_PLACEMENTS`` names, or ``placements.yaml`` in Airflow's DAGs folder."""
+def configured_placements(dag_file: str | Path | None = None) -> FoundPlacements:
+    """Read the file that ``$PME_PLACEMENTS`` names, or ``placements.yaml`` next to a DAG or in Airflow's DAGs folder.
+
+    :param dag_file: the file of the DAG; ``None`` where none is known.
+    """
     from pme_airflow.airflow_compat import conf
 
     folder = Path(conf.get("core", "dags_folder"))
+    tried = [*([Path(dag_file)] if dag_file else []), folder / "dag.py"]
+    chosen = next((file for file in tried if placements_file(file).exists()), tried[0])
     try:
-        return FoundPlacements(tuple(load(folder / "dag.py")))
+        return FoundPlacements(tuple(load(chosen)))
     except PMEError as error:
-        return FoundPlacements(problem=str(error))
+        return FoundPlacements(problem=str(error), is_missing=not placements_file(chosen).exists())
 
 
 def placements_in(file: Path) -> FoundPlacements:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pme_airflow.errors import LedgerUnavailableError
     from pme_airflow.lifecycle.slot_watch import Forecast, SlotWarning
     from pme_airflow.operators.alerts import OnAlarm
+    from pme_airflow.placements import Placement
 
 __all__ = ["PMEWatchSlotsOperator", "emit_target_gauges"]
 
@@ -48,14 +49,14 @@ class PMEWatchSlotsOperator(BaseOperator):
         :raises AirflowException: if the ledger cannot be used.
         """
         from pme_airflow.errors import LedgerMissingError, LedgerUnavailableError
-        from pme_airflow.hooks.ledger_views import configured_placements, view_of
+        from pme_airflow.hooks.ledger_views import view_of
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.lifecycle.slot_watch import forecast_of, watch_slots
         from pme_airflow.operators._errors import airflow_errors
         from pme_airflow.operators.slot_metrics import emit
 
         with airflow_errors():
-            view = view_of(PMEHook(self.pme_conn_id), configured_placements().placements)
+            view = view_of(PMEHook(self.pme_conn_id), _placements_of(self))
             try:
                 report = watch_slots(view, run_context_of(context))
             except LedgerMissingError:  # nothing was ever minted
@@ -88,6 +89,17 @@ class PMEWatchSlotsOperator(BaseOperator):
         post_at_risk_events(self, context, warnings)
         raise_alarms(self, context, [warning.message for warning in warnings], self.on_alarm)
         return {"slots": slots, "at_risk": at_risk, "warnings": [warning.as_json() for warning in warnings]}
+
+
+def _placements_of(operator: BaseOperator) -> tuple[Placement, ...]:
+    """Return the placements next to the operator's DAG; that they cannot be read is logged."""
+    from pme_airflow.hooks.ledger_views import configured_placements
+
+    dag = operator.get_dag()
+    found = configured_placements(dag.fileloc if dag is not None else None)
+    if found.problem:
+        operator.log.warning("%s Links are taken to be due at half of their life.", found.problem)
+    return found.placements
 
 
 def _push_forecasts(context: Mapping[str, Any], forecasts: Sequence[Forecast]) -> None:
@@ -128,12 +140,12 @@ def emit_target_gauges(operator: BaseOperator, pme_conn_id: str, target: str) ->
     if not are_collected():
         return
     from pme_airflow.errors import PMEError
-    from pme_airflow.hooks.ledger_views import configured_placements, view_of
+    from pme_airflow.hooks.ledger_views import view_of
     from pme_airflow.hooks.pme import PMEHook
     from pme_airflow.lifecycle.slot_watch import read_target
 
     try:
-        view = view_of(PMEHook(pme_conn_id), configured_placements().placements)
+        view = view_of(PMEHook(pme_conn_id), _placements_of(operator))
         emit(read_target(view, target), pme_conn_id, whole=False)
     except PMEError as error:
         operator.log.warning("%s: its gauges are not emitted: %s", target, error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pme_airflow.placements.batching import batches
 from pme_airflow.placements.nights import nightly_timezone
 from pme_airflow.placements.outage import Plan, plan
-from pme_airflow.placements.parsing import check, connections, load
+from pme_airflow.placements.parsing import check, connections, load, placements_file
 from pme_airflow.placements.placement import PLACEMENT_DAGS, Placement, TargetSpec
 from pme_airflow.placements.transfers import transfer_for
 
@@ -22,6 +22,7 @@ __all__ = [
     "connections",
     "load",
     "nightly_timezone",
+    "placements_file",
     "plan",
     "transfer_for",
 ]

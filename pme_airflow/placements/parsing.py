@@ -26,7 +26,7 @@ from pme_airflow.placements.token_sharing import read_sharing
 from pme_airflow.placements.yaml_text import read_yaml
 from pme_airflow.printable import printable
 
-__all__ = ["check", "connections", "load"]
+__all__ = ["check", "connections", "load", "placements_file"]
 
 _KEYS = frozenset(
     {
@@ -60,7 +60,7 @@ def load(dag_file: str | Path) -> list[Placement]:
 
     :raises PMEInputError: with a line for each thing that is wrong.
     """
-    path = _path_of(dag_file)
+    path = placements_file(dag_file)
     return check(_text_of(path), str(path))
 
 
@@ -80,7 +80,7 @@ def connections(dag_file: str | Path) -> list[str]:
 
 def _named_connections(dag_file: str | Path) -> set[str]:
     with suppress(PMEInputError):
-        path = _path_of(dag_file)
+        path = placements_file(dag_file)
         raw = read_yaml(_text_of(path), str(path), unique_keys=False)
         entries = [entry for entry in (raw if isinstance(raw, list) else [raw]) if isinstance(entry, Mapping)]
         named = [entry.get("pme_conn_id", _DEFAULT_CONNECTION) for entry in entries]
@@ -88,7 +88,8 @@ def _named_connections(dag_file: str | Path) -> set[str]:
     return set()
 
 
-def _path_of(dag_file: str | Path) -> Path:
+def placements_file(dag_file: str | Path) -> Path:
+    """Return the file that ``$PME_PLACEMENTS`` names, or ``placements.yaml`` in a DAG file's folder."""
     return Path(os.environ.get("PME_PLACEMENTS") or Path(dag_file).parent / "placements.yaml")
 
 

@@ -78,6 +78,7 @@ async def health(request: Request) -> dict[str, Any]:
         "connections": answers.found,
         "dags": overview.json_of(dags),
         "placements_problem": found.problem,
+        "placements_missing": found.is_missing,
         "placements": [
             {
                 "audience": outage.audience,

@@ -49,10 +49,30 @@ def test_placements_that_cannot_be_read_are_a_problem_and_no_error(
 ) -> None:
     monkeypatch.setenv("PME_PLACEMENTS", str(tmp_path / "placements.yaml"))
     assert "cannot be read" in (configured_placements().problem or "")
+    assert configured_placements().is_missing
     (tmp_path / "placements.yaml").write_text("audience: 7")
     assert configured_placements().problem
+    assert not configured_placements().is_missing
     assert "cannot be read" in (placements_in(tmp_path / "none.yaml").problem or "")
     assert placements_in(tmp_path / "placements.yaml").problem
     (tmp_path / "placements.yaml").write_text(placed(""))
     assert [p.audience for p in configured_placements().placements] == ["intranet"]
     assert [p.audience for p in placements_in(tmp_path / "placements.yaml").placements] == ["intranet"]
+
+
+def test_the_placements_next_to_a_dag_are_read_before_those_in_the_dags_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A DAG of a bundle, or of a folder below the DAGs folder, has its placements next to it."""
+    monkeypatch.delenv("PME_PLACEMENTS", raising=False)
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path))
+    dag_file = tmp_path / "team" / "dag.py"
+    dag_file.parent.mkdir()
+    missing = configured_placements(dag_file)
+    assert missing.is_missing
+    assert str(dag_file.parent / "placements.yaml") in (missing.problem or "")
+    (tmp_path / "placements.yaml").write_text(placed("").replace("intranet", "all"))
+    assert [p.audience for p in configured_placements(dag_file).placements] == ["all"]
+    (dag_file.parent / "placements.yaml").write_text(placed(""))
+    assert [p.audience for p in configured_placements(dag_file).placements] == ["intranet"]
+    assert [p.audience for p in configured_placements().placements] == ["all"]

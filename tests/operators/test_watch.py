@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import time_machine
-from airflow.sdk import AssetAlias
+from airflow.sdk import DAG, AssetAlias
 from airflow.sdk.exceptions import AirflowException
 from sqlalchemy import update
 
@@ -72,8 +72,8 @@ class RememberingTask(FakeTask):
 
     def xcom_pull(self, task_ids: str, key: str, include_prior_dates: bool, map_indexes: int | None = None) -> Any:
         assert (task_ids, include_prior_dates) == (self.task_id, True)
-        latest_first = self.runs[::-1]
-        newest_first = sorted(latest_first, key=self._order, reverse=True)
+        newest_first = self.runs[::-1]
+        newest_first.sort(key=self._order, reverse=True)
         values = [json.loads(json.dumps(run.xcoms[key])) for run in newest_first if key in run.xcoms]
         if map_indexes is not None:
             return values[0] if values else None
@@ -160,6 +160,26 @@ def test_while_the_ledger_is_away_what_was_warned_of_before_is_not_warned_of_aga
     assert len(operator().execute(before.context())["warnings"]) == 1
     monkeypatch.setattr(Database, "read", away)
     assert operator().execute(RememberingTask([before]).context())["warnings"] == []
+
+
+def test_the_plan_is_that_of_the_placements_next_to_the_dag_and_that_there_are_none_is_logged(
+    task: FakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PME_PLACEMENTS")
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path / "elsewhere"))
+    shown_since(timedelta(hours=14))
+    dag = DAG("d", schedule=None)
+    dag.fileloc = str(tmp_path / "dag.py")
+    watch = operator(dag=dag)
+    logged: list[str] = []
+    monkeypatch.setattr(watch.log, "warning", lambda message, *args: logged.append(message % args))
+    file = tmp_path / "placements.yaml"
+    file.write_text(file.read_text().replace("valid_for: 24h", "valid_for: 24h, renew_before: 6h"))
+    assert watch.execute(task.context())["at_risk"] == 0
+    assert not any("placements" in line for line in logged)
+    file.unlink()
+    watch.execute(FakeTask(run_id="later").context())
+    assert any(f"{file} cannot be read" in line for line in logged)
 
 
 def test_a_ledger_of_another_version_fails_the_task(task: FakeTask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ export function health(page) {
     }
     for (const dag of answer.dags.dags) if (dag.problem) found.push(["bad", dag.problem, dag.cure]);
     for (const text of [answer.dags.triggerer_problem, answer.dags.problem]) if (text) found.push(["doubtful", text, ""]);
-    if (answer.placements_problem) found.push(["bad", answer.placements_problem, "Links are taken to be due at half of their life."]);
+    if (answer.placements_problem && !answer.placements_missing) found.push(["bad", answer.placements_problem, "Links are taken to be due at half of their life."]);
     for (const placement of answer.placements) {
       if (placement.leaves_gap) found.push(["doubtful", `${placement.audience}: ${placement.sentence}`, ""]);
     }
@@ -55,10 +55,12 @@ export function health(page) {
         { name: "At risk from", cell: (row) => time(row.first_at_risk) },
         { name: "Budget left", cell: (row) => length(row.budget_seconds) },
         { name: "First end", cell: (row) => time(row.first_end) },
-        { name: "Plan", cell: (row) => planOf(row)?.sentence ?? "not in placements.yaml" },
+        { name: "Plan", cell: (row) => planOf(row)?.sentence ?? (answer.placements_problem ? "not readable here" : "not in placements.yaml") },
       ], audiences, "No slot shows a link yet."),
       el("p", { class: "note" }, "Budget left: how long nothing may be renewed before the first slot goes dark. At risk from: when "
         + "the first slot is nearer to its end than the plan allows, unless its link is renewed before."),
+      answer.placements_missing ? el("p", { class: "note" }, `placements.yaml is not readable here, on the API server: ${answer.placements_problem} `
+        + "This page takes links to be due at half of their life; the task watch_<conn_id> has the plans.") : null,
       el("h2", {}, "DAGs"),
       table([
         { name: "DAG", cell: (row) => airflowLink(`dags/${row.dag_id}`, row.dag_id) },
