@@ -16,7 +16,7 @@ from pme_airflow.targets.base import Target
 
 __all__ = ["check_other_connection", "check_placements", "check_target", "items_of", "unreadable"]
 
-#: The outage that the shipped schedule survives with links of 24 h (11 h 44 min) is more than this.
+#: The outage that the shipped schedule survives with links of 24 h (11 h) is more than this.
 _SHORT_OUTAGE = timedelta(hours=1)
 _MAX_NAMED = 5
 #: How Airflow names a connection that it does not find; an id is no secret.

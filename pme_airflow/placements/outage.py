@@ -60,11 +60,22 @@ def plan(placement: Placement, given_validity: timedelta | None = None, today: d
     margin, every = placement.renew_before * (life / requested), placement.keep_every
     rule = (
         f"a link of {_words(life)}{_clamped(life, requested)} is due with {_words(margin)} left, is seen up to "
-        f"{_words(every)} later, and a run takes up to {_words(LONGEST_RUN)}"
+        f"{_words(every)} later, the run after an outage comes up to {_words(every)} after its end, and takes up to "
+        f"{_words(LONGEST_RUN)}"
     )
     shorter = max(timedelta(seconds=10), margin / 3)
     cure = f"Set keep_every to {_words(shorter)} or less, or valid_for longer"
-    return Plan(placement.audience, margin - every - LONGEST_RUN, rule, cure, sharing)
+    return Plan(placement.audience, _survived(margin, every), rule, cure, sharing)
+
+
+def _survived(margin: timedelta, every: timedelta) -> timedelta:
+    """Return the longest outage that a link survives; negative if it is renewed too late without any outage.
+
+    At worst a link has just its margin left when a run looks, and an outage begins just before the next run. The run
+    that renews the link is then the first one of the schedule after the end: the spare time counts by whole runs.
+    """
+    spare = margin - every - LONGEST_RUN
+    return spare if spare < timedelta(0) else spare // every * every
 
 
 def _nightly_plan(placement: Placement, life: timedelta, today: date) -> Plan:

@@ -6,9 +6,12 @@ from datetime import datetime, timezone
 
 import pytest
 
+from pme_airflow.placements import plan
+from pme_airflow.placements.outage import LONGEST_RUN
 from tests.support.scale import scaled
 from tests.support.schedules import nights, shipped_schedules
 from tests.support.simulation import Simulation, Size
+from tests.support.simulation.outages import Outage
 from tests.support.simulation.run import PLACEMENTS
 
 DAYS, MODELS = scaled((3, 8), (14, 67))
@@ -49,6 +52,20 @@ def test_clocks_a_reset_secret_and_another_client_leave_nothing_dark_or_unrevoca
     assert report.former_revoked
     assert report.former_alive == 0
     assert report.left_out > report.runs / 2  # each of them ran, and was checked to write nothing
+
+
+@pytest.mark.parametrize(("begin", "longer", "in_time"), [(13.01, 0, True), (13.49, 0, True), (13.49, 60, False)])
+@pytest.mark.parametrize("what", ["api", "airflow", "database", "target 0"])
+def test_at_its_worst_moment_an_outage_as_long_as_planned_leaves_time_to_renew(
+    what: str, begin: float, longer: float, in_time: bool
+) -> None:
+    """At 13:00 the keeper finds half of the life of the nightly run's links left, and is away from its next run on."""
+    simulation = Simulation(1, Size(days=2, models=4, longest=0.0, skips_idle=True))
+    length = plan(simulation.placement).survives.total_seconds() + longer
+    simulation.report.outages.append(Outage(what, begin * HOURS, begin * HOURS + length))
+    report = simulation.run()
+    assert (report.least_left >= LONGEST_RUN.total_seconds()) == in_time, report.least_left
+    assert report.dark == [] or not in_time
 
 
 def test_the_nightly_run_follows_the_clock_of_its_time_zone() -> None:

@@ -52,7 +52,7 @@ STRANGER = (
     Answer("What do I write in the page?", "how-to/wordpress.md#for-editors-where-the-space-goes-in-a-page", ("[pme model=",)),
     Answer("What about the page cache?", "how-to/wordpress.md#page-caches", ("15 minutes",)),
     Answer("How do I stop publishing one space?", "how-to/stop-publishing.md", ("retire --model", "`exclude`")),
-    Answer("What if Airflow is down for a day?", "how-to/questions.md#what-if-airflow-is-down-for-a-day", ("11 h 29 min",)),
+    Answer("What if Airflow is down for a day?", "how-to/questions.md#what-if-airflow-is-down-for-a-day", ("11 h as shipped",)),
     Answer("What happens when the clocks change?", "how-to/questions.md#what-happens-on-the-night-when-the-clocks-change", ("25 hours", "UTC")),
 )  # fmt: skip
 #: The questions of somebody who finds the package on the registry and wants to use it.

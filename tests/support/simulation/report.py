@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -45,6 +46,8 @@ class Warned:
 class Report:
     """What came of a simulation.
 
+    :ivar least_left: how many seconds a shown link had left at the least when a keeper or nightly run began that nothing
+        stood in the way of.
     :ivar unopened: how often a sweep met a link that no key of the connection opens.
     :ivar resealed: how many links were sealed anew after the client secret was reset; ``None`` until the keys that were
         needed before can be removed.
@@ -59,6 +62,7 @@ class Report:
     longest: float = 0.0
     dark: list[tuple[str, float, float]] = field(default_factory=list)
     predicted: float = 0.0
+    least_left: float = math.inf
     most_alive: int = 0
     unknown: int = 0
     minted: int = 0
