@@ -60,6 +60,7 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
     :param opener: opens the links of all slots of a document.
     :param listener: called with the result of each slot.
     :param publishers: the DAGs whose slots may be given to another audience; ``None`` for all.
+    :param audiences: the audiences that are published for; ``None`` if they are not known.
     :param grace: how long a link that is no longer shown is left alive.
     :param reason: why slots are cleared.
     """
@@ -73,6 +74,7 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
         listener: DocumentListener,
         *,
         publishers: frozenset[str] | None = None,
+        audiences: frozenset[str] | None = None,
         grace: timedelta | None = None,
         reason: str = "",
     ) -> None:
@@ -83,6 +85,7 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
         self._opener = opener
         self._listener = listener
         self._publishers = publishers
+        self._audiences = audiences
         self._grace = services.grace if grace is None else grace
         self._reason = reason
         self._calls = TargetCalls(target.name, services.clock)
@@ -137,7 +140,7 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
             self._release(job, [slot for slot, plan in plans.items() if plan.action is SlotAction.PUT])
             self._retry_busy(job)
             return None
-        new = self._new(job, plans, shown)
+        new = self._new(job, plans)
         gone = self._gone(job)
         if not new and not gone:
             self._release(job, [])
@@ -175,25 +178,21 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
             self._run_context, lambda tx: slot_claims.open_slots(tx, self._name, link_ids, self._services.grace, models)
         )
 
-    def _new(self, job: _Job, plans: Mapping[str, SlotPlan], shown: Mapping[str, Publication]) -> dict[str, Item]:
+    def _new(self, job: _Job, plans: Mapping[str, SlotPlan]) -> dict[str, Item]:
         """Return the items to put; slots that need none, or may not have one, are taken out of the job."""
         new = {
             slot: self._item(job, slot, plan.link, plan.model_id)
             for slot, plan in plans.items()
             if plan.action is SlotAction.PUT and plan.link is not None
         }
-        foreign = foreign_slots(
-            self._services,
-            {slot: shown.get(slot) for slot in new},
-            {slot: str(item["audience"]) for slot, item in new.items()},
-            self._publishers,
-        )
+        audiences = {slot: str(items[0]["audience"]) for slot, items in job.items.items()}
+        foreign = foreign_slots(self._services, plans, audiences, self._publishers, self._audiences)
         self._release_slots(sorted(foreign))
         for slot, reason in foreign.items():
-            del new[slot]
+            new.pop(slot, None)
             self._fail(job, slot, SlotError(reason))
         for slot, plan in plans.items():
-            if slot not in job.items:
+            if slot not in job.items or slot in foreign:
                 continue
             if plan.action is SlotAction.DEAD:
                 self._fail(

@@ -51,6 +51,8 @@ class Publisher(DocumentListener):
     :param open_item: opens a sealed item; a caller that keeps logs masks what it opened.
     :param publishers: the ids of further DAGs that publish for the same placement: what they show is cleared like what
         this DAG shows.
+    :param audiences: the audiences that this DAG publishes for; ``None`` if they are not known. A slot that shows one
+        of them a later link fails for the others.
     :param allow_clearing: whether more than half of what is shown may be cleared at once.
     :param params: the Showcase parameters that are appended to the links.
     """
@@ -63,6 +65,7 @@ class Publisher(DocumentListener):
         open_item: Callable[[Item], OpenedLink] | None = None,
         *,
         publishers: Iterable[str] = (),
+        audiences: frozenset[str] | None = None,
         allow_clearing: bool = False,
         params: EmbedParams | None = None,
     ) -> None:
@@ -72,6 +75,7 @@ class Publisher(DocumentListener):
         self._opener = LinkOpener(open_item or (lambda item: services.open_item(dict(item))), params)
         self._result = PublishResult(target.name)
         self._publishers = frozenset(publishers)
+        self._audiences = audiences
         self._allow_clearing = allow_clearing
         #: The slots of each model that had an item, by audience.
         self._slots_of: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -97,9 +101,16 @@ class Publisher(DocumentListener):
             self._grace,
             self,
             self._own_publishers(),
+            self._audiences,
         )
         documents = DocumentWriter(
-            self._services, self._run_context, target, self._opener, self, publishers=self._own_publishers()
+            self._services,
+            self._run_context,
+            target,
+            self._opener,
+            self,
+            publishers=self._own_publishers(),
+            audiences=self._audiences,
         )
         with writer, documents:
             remaining = iter(items)

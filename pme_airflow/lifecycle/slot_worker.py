@@ -79,6 +79,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
     :param grace: how long the link that a slot showed is left alive, by what putting the new one returned.
     :param listener: called with the result of each slot.
     :param publishers: the DAGs whose slots may be given to another audience; ``None`` for all.
+    :param audiences: the audiences that are published for; ``None`` if they are not known.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         grace: Callable[[SlotResult], timedelta],
         listener: SlotListener,
         publishers: frozenset[str] | None = None,
+        audiences: frozenset[str] | None = None,
     ) -> None:
         self._services = services
         self._run_context = run_context
@@ -99,6 +101,7 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         self._grace = grace
         self._listener = listener
         self._publishers = publishers
+        self._audiences = audiences
         self._jobs: deque[_Job] = deque()
         self._loop = WorkerLoop(self, SlotLimits(at_once), services.clock, "publish")
 
@@ -152,13 +155,13 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
         return [plans[job.slot] for job in jobs]
 
     def _foreign(self, jobs: Sequence[_Job], plans: Sequence[SlotPlan]) -> dict[str, str]:
-        """Find claimed slots that show another audience a live link of another DAG; release them, and return why."""
-        put = [(job, plan) for job, plan in zip(jobs, plans, strict=True) if plan.action is SlotAction.PUT]
+        """Find slots that show another audience a live link, and must not; release them, and return why."""
         foreign = foreign_slots(
             self._services,
-            {job.slot: plan.previous for job, plan in put},
-            {job.slot: str(job.items[0]["audience"]) for job, _ in put},
+            {job.slot: plan for job, plan in zip(jobs, plans, strict=True)},
+            {job.slot: str(job.items[0]["audience"]) for job in jobs},
             self._publishers,
+            self._audiences,
         )
         if foreign:
             self._release(sorted(foreign))

@@ -89,19 +89,21 @@ class PMETransferOperator(BaseOperator):
             hook = PMEHook(self.pme_conn_id)
             run_context, target = run_context_of(context), self.make_target(hook)
             move_former_publications(hook.services, run_context, target)
+            siblings = Siblings(self, context, PMETransferOperator)
             publisher = Publisher(
                 hook.services,
                 run_context,
                 target,
                 hook.open_link,
                 publishers=self.publishers,
+                audiences=siblings.audiences(),
                 allow_clearing=self.allow_clearing,
                 params=EmbedParams.parse(self.link_params, "link_params"),
             )
             outcome = publisher.publish(hook.items(self.links), finish=_is_retry(context))
             if not outcome.links and failed_upstream:
                 raise AirflowFailException(f"There is no link to publish: {failed_upstream} failed. See its log.")
-            publisher.retire_moved(Siblings(self, context, PMETransferOperator).want)
+            publisher.retire_moved(siblings.want)
             if self.models is not None:
                 outcome = publisher.retire_others(self.audience, list(self.models))
             else:

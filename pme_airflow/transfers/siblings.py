@@ -34,12 +34,21 @@ class Siblings:
     :param kind: the base class of transfers.
     """
 
-    def __init__(self, operator: BaseOperator, context: Any, kind: type[BaseOperator]) -> None:
+    def __init__(self, operator: Any, context: Any, kind: type[BaseOperator]) -> None:
         self._operator = operator
         self._context = context
         self._kind = kind
         self._targets: list[Target] | None = None
         self._unknown: list[str] = []
+
+    def audiences(self) -> frozenset[str] | None:
+        """Return the audiences that the DAG's transfers publish for; ``None`` if one of them is not known here."""
+        dag = self._operator.get_dag()
+        tasks = [task for task in (dag.tasks if dag is not None else ()) if task.task_id != self._operator.task_id]
+        given = [task.audience for task in tasks if isinstance(task, self._kind)]
+        if any(_is_mapped(task, self._kind) for task in tasks) or not all(map(_is_literal, given)):
+            return None
+        return frozenset({*given, self._operator.audience})
 
     def want(self, publication: Publication) -> bool:
         """Return whether another transfer of the DAG has a slot, or may have it."""
@@ -86,6 +95,10 @@ class Siblings:
             return False
         fields = set(task.template_fields) - _OF_MODELS
         return any(getattr(task, field) != getattr(self._operator, field) for field in fields)
+
+
+def _is_literal(value: object) -> bool:
+    return isinstance(value, str) and "{{" not in value
 
 
 def _is_mapped(task: Any, kind: type[BaseOperator]) -> bool:

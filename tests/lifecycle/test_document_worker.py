@@ -367,3 +367,17 @@ def test_a_slot_that_another_dag_shows_stops_no_other_slot_of_the_document(share
         slot_of(ALL[0]): "intranet", slot_of(ALL[1]): "brokers"
     }  # fmt: skip
     assert no_claims(services)
+
+
+def test_a_later_link_of_another_audience_is_a_failure_and_not_unchanged(services: Services) -> None:
+    class Window(Board):
+        def slots(self, item: Mapping[str, Any]) -> list[str]:
+            return [f"{PAGE}{item['model_id']}"]
+
+    window = Window()
+    older = mint(services, "monday", ALL[:1], demand(audience="brokers")).items
+    publish(services, "monday", window, mint(services, "monday", ALL[:1]).items)
+    result = publish(services, "monday", window, older)
+    assert "to audience intranet" in result.failed[0]["reason"]
+    assert (result.failed.total, result.unchanged.total) == (1, 0)
+    assert no_claims(services)

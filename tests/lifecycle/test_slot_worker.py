@@ -142,3 +142,18 @@ def test_a_slot_that_another_dag_shows_another_audience_is_left_alone_and_free(s
     with services.database.write(RunContext("next")) as tx:
         assert claims.take(tx, wanted) == set(wanted)
         claims.release_all(tx)
+
+
+def test_a_later_link_of_another_audience_is_a_failure_and_not_unchanged(services: Services) -> None:
+    """Two audiences in one place by two connections: each would be told that nothing changed."""
+    shelf = Shelf()
+    older = mint(services, "monday", HERE[:1], demand(audience="brokers")).items
+    publish(services, "monday", shelf, mint(services, "monday", HERE[:1]).items)
+    run_context = RunContext.of_task("dag", "monday", "publish")
+    publisher = Publisher(services, run_context, shelf, audiences=frozenset({"intranet", "brokers"}))
+    result = publisher.publish(older)
+    (failed,) = result.failed
+    assert "to audience intranet, published by DAG dag; give each audience a place of its own" in failed["reason"]
+    assert result.unchanged.total == 0
+    renamed = Publisher(services, run_context, shelf, audiences=frozenset({"brokers"})).publish(older)
+    assert (renamed.failed.total, renamed.unchanged.total) == (0, 1)

@@ -14,6 +14,7 @@ from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.operators import alerts
 from pme_airflow.targets.base import Target
 from pme_airflow.transfers.base import PMETransferOperator
+from pme_airflow.transfers.siblings import Siblings
 from tests.conftest import MODELS
 from tests.support.rooms import Shelf
 from tests.support.task import FakeTaskInstance, task_context
@@ -349,3 +350,17 @@ def test_instances_in_a_mapped_group_share_their_slots_where_a_field_is_rendered
             ToPages(task_id="publish", page=page if rendered == "43" else "42", links=mint_items(ONE, run=rendered))
         run_task(dag, "publish", FakeTaskInstance(map_index=3), page=rendered)
     assert set(site.shown) == ({f"43/{ONE}"} if cleared else {f"42/{ONE}", f"43/{ONE}"})
+
+
+@pytest.mark.parametrize(
+    ("other", "known"), [("brokers", {"intranet", "brokers"}), ("{{ params.audience }}", None), (None, None)]
+)
+def test_the_audiences_of_a_dag_are_those_of_its_transfers(other: str | None, known: set[str] | None) -> None:
+    with DAG("dag", schedule=None):
+        operator = ToShelf(shelf=Shelf(), links=[], audience="intranet")
+        Upstream(task_id="mint")
+        if other is None:
+            ToPages.partial(task_id="mapped", links=[]).expand(page=["1", "2"])
+        else:
+            ToPages(task_id="other", page="1", links=[]).audience = other
+    assert Siblings(operator, {}, PMETransferOperator).audiences() == known
