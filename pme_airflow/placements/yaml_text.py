@@ -17,6 +17,8 @@ __all__ = ["MAX_ENTRIES", "read_yaml"]
 
 #: A larger file names its models by a query. YAML takes 1 to 2 s for a million entries.
 MAX_ENTRIES = 100_000
+#: The line in which a node begins, counted from 0.
+_line_of = attrgetter("start_mark.line")
 _MERGE = "tag:yaml.org,2002:merge"
 #: How much of a key an error message has, in characters.
 _MAX_KEY = 80
