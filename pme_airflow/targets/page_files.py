@@ -7,7 +7,11 @@ from typing import Any, Protocol
 
 from pme_airflow.checks import CheckResult
 
-__all__ = ["FsspecFiles", "PageFiles"]
+__all__ = ["CONTENT_TYPES", "FsspecFiles", "PageFiles"]
+
+#: The content type of each file by the end of its name.
+CONTENT_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8", "js": "text/javascript"}
+_GOOGLE = frozenset({"gs", "gcs"})
 
 
 class PageFiles(Protocol):
@@ -46,9 +50,16 @@ class FsspecFiles:
 
     def write(self, path: str, text: str) -> bool:
         """Replace a file."""
-        with (self._root / path).open("wb") as stream:
+        with (self._root / path).open("wb", **self._headers(path)) as stream:
             stream.write(text.encode())
         return False
+
+    def _headers(self, path: str) -> dict[str, Any]:
+        """Return what ``gcsfs`` stores with a file. Google serves a public one from caches for an hour without it."""
+        if self._root.protocol not in _GOOGLE:
+            return {}
+        content_type = CONTENT_TYPES.get(path.rpartition(".")[2], "application/octet-stream")
+        return {"content_type": content_type, "fixed_key_metadata": {"cache_control": "no-store"}}
 
     def read(self, path: str, limit: int) -> str | None:
         """Return a file's text, or its first ``limit`` bytes; ``None`` if there is no such file."""

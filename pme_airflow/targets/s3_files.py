@@ -10,6 +10,7 @@ from typing import Any
 
 from pme_airflow.checks import CheckResult
 from pme_airflow.errors import PMEInputError, SlotError, TargetUnavailableError
+from pme_airflow.targets.page_files import CONTENT_TYPES
 from pme_airflow.targets.s3_http import bound_filesystem
 
 __all__ = ["S3Files", "checked_storage_options"]
@@ -29,7 +30,6 @@ _OPTIONS = frozenset(
 )
 #: Storage classes whose files cannot be read without a restore.
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-_CONTENT_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8", "js": "text/javascript"}
 #: Seconds for one call, its repetitions included.
 _CALL_SECONDS = 120
 _PAGE = 1000
@@ -100,7 +100,7 @@ class S3Files:
         :raises SlotError: if S3 denies it.
         """
         key = self._prefix + path
-        content_type = _CONTENT_TYPES[path.rpartition(".")[2]]
+        content_type = CONTENT_TYPES[path.rpartition(".")[2]]
         written = self._call(
             "put_object",
             Key=key,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import uuid
+from typing import Any
 
 import fsspec
 import pytest
@@ -48,3 +50,40 @@ def test_a_deleted_file_is_gone(files: FsspecFiles) -> None:
 def test_changes_cannot_be_seen_without_reading(files: FsspecFiles) -> None:
     files.write("a", "x")
     assert files.signatures(["a", "b"]) == {}
+
+
+class Written(io.BytesIO):
+    """A root whose files remember how they were opened."""
+
+    def __init__(self, protocol: str) -> None:
+        super().__init__()
+        self.protocol = protocol
+        self.opened: list[tuple[str, dict[str, Any]]] = []
+
+    def __truediv__(self, path: str) -> Written:
+        return self
+
+    def open(self, mode: str, **options: Any) -> Written:
+        self.opened.append((mode, options))
+        return Written("")
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("index.html", "text/html; charset=utf-8"),
+        ("a/link.json", "application/json"),
+        ("x", "application/octet-stream"),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["gs", "gcs"])
+def test_googles_caches_keep_no_file(protocol: str, path: str, content_type: str) -> None:
+    root = Written(protocol)
+    FsspecFiles(root).write(path, "x")
+    assert root.opened == [("wb", {"content_type": content_type, "fixed_key_metadata": {"cache_control": "no-store"}})]
+
+
+def test_other_stores_are_given_no_headers_that_they_do_not_know() -> None:
+    root = Written("abfs")
+    FsspecFiles(root).write("index.html", "x")
+    assert root.opened == [("wb", {})]
