@@ -71,12 +71,12 @@ class Dialog:
             self.page.get_by_label(f"Flag {each}").check()
         self.page.get_by_role("button", name="Flag and revoke").click()
         self.page.get_by_role("button", name="Revoke now").click()
-        expect(self.page.get_by_role("heading", name="Revoking …")).to_be_visible()
+        expect(self.page.get_by_role("heading", name="Revoking …")).to_be_visible(timeout=30_000)
 
     def ends(self, run: str, answer: dict[str, Any], title: str) -> None:
         """The title that is shown once the run and the ledgers answer this; none is shown that calls more revoked."""
         self.run, self.answer = run, answer
-        expect(self.page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+        expect(self.page.get_by_role("heading", name=title, exact=True)).to_be_visible(timeout=30_000)
         if title != REVOKED:
             expect(self.page.get_by_text(REVOKED, exact=True)).to_have_count(0)
 
@@ -127,7 +127,7 @@ def test_revoked_is_what_every_ledger_was_asked_about_and_the_api_confirmed(
 def test_what_was_not_searched_is_named_and_asked_again(dialog: Dialog) -> None:
     dialog.start()
     dialog.ends("success", SEARCHED_IN_PART, "NOT all are confirmed")
-    expect(dialog.page.get_by_text(AWAY["message"])).to_be_visible()
+    expect(dialog.page.get_by_text(AWAY["message"])).to_be_visible(timeout=30_000)
     dialog.ends("success", BOTH, REVOKED)
     expect(dialog.page.get_by_text(AWAY["message"])).to_have_count(0)
 
@@ -142,7 +142,7 @@ def test_a_flag_is_a_tombstone_once_the_run_has_ended_well(dialog: Dialog) -> No
     dialog.answer = answer = dialog.found(unknown=(FIRST,))
     dialog.start(FIRST)
     dialog.page.wait_for_timeout(1500)
-    expect(dialog.page.get_by_role("heading", name="Revoking …")).to_be_visible()
+    expect(dialog.page.get_by_role("heading", name="Revoking …")).to_be_visible(timeout=30_000)
     expect(dialog.page.get_by_text("tombstone")).to_have_count(0)
     dialog.ends("success", answer, "1 flag of no known link, kept as a tombstone")
     expect(dialog.page.get_by_text("Of no known link:")).to_contain_text(FIRST)
@@ -152,5 +152,5 @@ def test_a_look_up_that_did_not_reach_a_ledger_does_not_say_that_nothing_is_ther
     dialog.answer = NOTHING_SEARCHED
     dialog.page.locator("textarea").fill("what leaked")
     dialog.page.get_by_role("button", name="Look up").click()
-    expect(dialog.page.get_by_text(AWAY["message"])).to_be_visible()
+    expect(dialog.page.get_by_text(AWAY["message"])).to_be_visible(timeout=30_000)
     expect(dialog.page.get_by_text("No link of yours")).to_have_count(0)
