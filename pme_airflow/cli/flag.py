@@ -81,7 +81,7 @@ def flag_command(
 
     Tokens and links are read from standard input (--stdin), never from arguments, and the ids of Views by --model -.
     More than 20 links want an answer or --yes. Exit status: 0 if all was flagged, and revoked where asked to; 1 if a
-    part was not, or if no token on standard input is of a known link; 2 if nothing could be.
+    part was not, or if --sweep found no known link of the tokens on standard input; 2 if nothing could be.
     """
     from pme_airflow.ledger.run_context import RunContext
     from pme_airflow.lifecycle.leak_criteria import candidates_of, lines_of
@@ -107,4 +107,4 @@ def flag_command(
     response = respond(hook.services, RunContext.of_command("ledger flag"), request)
     print_response(response, form, hook.settings.client_id)
     is_unknown = print_unknown_tokens(response, _given_fingerprints(tokens))
-    sys.exit(exit_status(response) or int(is_unknown))
+    sys.exit(exit_status(response) or int(is_unknown and given["sweep"]))

@@ -55,9 +55,9 @@ def print_unknown_tokens(response: LeakResponse, given: Iterable[str]) -> bool:
     if not unknown or response.links:
         return False
     print_note(
-        f"NOTHING was flagged or revoked: {len(unknown)} tokens on standard input are of no link in this ledger. Check "
-        "that each is whole and that --conn-id names the connection that minted it; a link that is cut into lines is "
-        "read if it is given with all of them."
+        f"NO LINK was flagged or revoked: {len(unknown)} tokens on standard input are of no link in this ledger, which "
+        "keeps them flagged in case they are recorded later. Check that each is whole and that --conn-id names the "
+        "connection that minted it; a link that is cut into lines is read if it is given with all of them."
     )
     return True
 
