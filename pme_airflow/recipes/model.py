@@ -119,18 +119,9 @@ class Recipe:
         """Return the steps of a section; empty if the recipe does not have it."""
         return self.sections.get(section, ())
 
-    @property
-    def writes_link(self) -> bool:
-        """Whether a request that writes has the link or its token in it."""
-        writing = [step for step in self.steps(Section.PUT) if step.writes]
-        return bool(self._named_in(writing) & {*SECRET_VALUES[:2]})
-
     def names(self, section: Section) -> set[str]:
         """Return the names that the templates of a section use, directly or by ``texts``."""
-        return self._named_in(self.steps(section))
-
-    def _named_in(self, steps: Sequence[Step]) -> set[str]:
-        found = {reference.name for step in steps for reference in step.references}
+        found = {reference.name for step in self.steps(section) for reference in step.references}
         for name in found & set(self.texts):
             found |= {reference.name for reference in self.texts[name].references}
         return found

@@ -100,13 +100,3 @@ def test_reference_to_what_is_there_is_accepted(value: str) -> None:
 )  # fmt: skip
 def test_slot_is_named_by_what_is_written(options: dict[str, Any], expected: str) -> None:
     assert slot_source(options) == expected
-
-
-def test_a_recipe_that_puts_no_link_is_refused() -> None:
-    assert problems_of(with_step(json={"url": "{{ link_id }}"})) == [
-        "steps: none that writes has {{ link }} or {{ access_token }} in it, so that no link would be shown"
-    ]
-    assert (
-        problems_of({**with_step(json={"html": "{{ frame }}"}), "texts": {"frame": "<iframe src='{{ link }}'>"}}) == []
-    )
-    assert problems_of(with_step(json={}, headers={"X-Token": "{{ access_token }}"})) == []
