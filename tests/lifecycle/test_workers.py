@@ -23,6 +23,7 @@ from pme_airflow.lifecycle.mint_result import MintTally
 from pme_airflow.lifecycle.mint_worker import _MintWorker
 from pme_airflow.lifecycle.publish_result import PublishResult
 from pme_airflow.lifecycle.services import Services
+from pme_airflow.lifecycle.shared_places import Clearing
 from pme_airflow.lifecycle.worker_loop import Worker
 from tests.lifecycle.conftest import SHARED_MODELS
 from tests.support.board import Board
@@ -46,7 +47,7 @@ def documents(services: Services) -> Worker[Any, Any, Any]:
 
 
 def cleared(services: Services) -> Worker[Any, Any, Any]:
-    how = clearing._Clearing("not wanted", timedelta(0))
+    how = Clearing("not wanted", timedelta(0))
     return clearing._SlotClearer(services, RUN, Shelf(), [], how, PublishResult("shelf"))
 
 
