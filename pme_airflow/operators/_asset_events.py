@@ -49,7 +49,7 @@ def leak_events(context: Mapping[str, Any]) -> LeakEvents:
 
 
 def _reports(extras: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Return the reports of events: ``reports``, or ``report`` of an event that is older than this version."""
+    """Return the reports of events: ``reports``, or ``report`` of one alone."""
     for extra in extras:
         several = extra.get("reports")
         for report in (extra.get("report"), *(several if isinstance(several, list) else ())):

@@ -51,8 +51,8 @@ class PMEReportTrigger(BaseEventTrigger):
     """Fires for each report under a path, once, and moves it to ``handled/`` or ``unreadable/`` there.
 
     For an ``AssetWatcher`` on ``Asset("pme://leaks")``. Reports that are found together are one event, with the
-    payload ``{"reports": […]}``: up to 20 of 256 kB in all, or one larger report. It carries fingerprints, never a
-    token, and what of a report could not be read. A file is read once its size and version are the same in two
+    payload ``{"reports": […]}``, up to 20 of 256 kB in all; one alone is ``{"report": …}``. It carries fingerprints,
+    never a token, and what of a report could not be read. A file is read once its size and version are the same in two
     successive listings, so that no half-written file is read. Neither a report nor an error of the store ends the
     trigger; what it skips is logged.
 
@@ -89,7 +89,7 @@ class PMEReportTrigger(BaseEventTrigger):
                 reports = await asyncio.to_thread(_read, inbox, batch)
                 self._log_messages(inbox)
                 if reports:
-                    yield TriggerEvent({"reports": list(reports.values())})
+                    yield TriggerEvent(_payload(list(reports.values())))
                     await asyncio.to_thread(_file_away, inbox, reports)
                     self._log_messages(inbox)
             await asyncio.sleep(max(_MIN_POLL_SECONDS, self.poll_interval))
@@ -129,6 +129,10 @@ class PMEReportTrigger(BaseEventTrigger):
 
         scheme, separator, rest = self.path.partition("://")
         return printable(f"{scheme}://{rest.rpartition('@')[2]}" if separator else self.path)
+
+
+def _payload(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"report": reports[0]} if len(reports) == 1 else {"reports": reports}
 
 
 def _batches(due: Sequence[Dropped]) -> Iterator[list[Dropped]]:
