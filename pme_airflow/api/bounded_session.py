@@ -16,7 +16,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from pme_airflow.api.bounded import BoundedHTTPResponse
 
-__all__ = ["BoundedConnection", "bound_session", "hidden_addresses", "ignore_redirects", "mix_into_connections"]
+__all__ = ["BoundedConnection", "bound_adapter", "bound_session", "ignore_redirects"]
 
 _hiding = threading.local()
 
@@ -36,8 +36,16 @@ def bound_session(session: requests.Session) -> None:
     ignore_redirects(session)
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
-            mix_into_connections(adapter, BoundedConnection)
-            _hide_addresses(adapter)
+            bound_adapter(adapter)
+
+
+def bound_adapter(adapter: HTTPAdapter, connection: type[BoundedConnection] = BoundedConnection) -> None:
+    """Make an adapter read its responses within the bounds of its thread, and log no path that it requests.
+
+    :param connection: what is mixed into its connections.
+    """
+    _mix_into_connections(adapter, connection)
+    _hide_addresses(adapter)
 
 
 def _hide_addresses(adapter: HTTPAdapter) -> None:
@@ -45,14 +53,14 @@ def _hide_addresses(adapter: HTTPAdapter) -> None:
 
     @wraps(send)
     def send_hidden(*args: Any, **options: Any) -> requests.Response:
-        with hidden_addresses():
+        with _hidden_addresses():
             return send(*args, **options)
 
     adapter.send = send_hidden  # type: ignore[method-assign]
 
 
 @contextmanager
-def hidden_addresses() -> Iterator[None]:
+def _hidden_addresses() -> Iterator[None]:
     """Keep the paths and queries that this thread requests out of the log: they may hold a token.
 
     ``urllib3`` writes each of them at level DEBUG, before anybody could mask it.
@@ -82,7 +90,7 @@ def _is_address(value: object) -> bool:
 logging.getLogger("urllib3.connectionpool").addFilter(_AddressFilter())
 
 
-def mix_into_connections(adapter: HTTPAdapter, mixin: type) -> None:
+def _mix_into_connections(adapter: HTTPAdapter, mixin: type) -> None:
     """Mix a class into all connections that an adapter makes from now on: direct ones, and those through a proxy.
 
     Idle connections that it has are closed. ``requests`` keeps a pool manager for each proxy, and makes it when the

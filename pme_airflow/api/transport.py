@@ -16,12 +16,7 @@ from requests.structures import CaseInsensitiveDict
 
 from pme_airflow.addresses import checked_base_url
 from pme_airflow.api.bounded import bound_response, read_body
-from pme_airflow.api.bounded_session import (
-    BoundedConnection,
-    hidden_addresses,
-    ignore_redirects,
-    mix_into_connections,
-)
+from pme_airflow.api.bounded_session import BoundedConnection, bound_adapter, ignore_redirects
 from pme_airflow.api.outcomes import Exchange, HttpResponse, NetworkFailure, NoResponse
 from pme_airflow.secrets import SecretStr
 
@@ -63,12 +58,11 @@ class _RecordingAdapter(HTTPAdapter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._pools: dict[str | None, Any] = {}
         super().__init__(*args, **kwargs)
-        mix_into_connections(self, _WriteRecorder)
+        bound_adapter(self, _WriteRecorder)
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         _sent.written = False
-        with hidden_addresses():
-            return super().send(*args, **kwargs)
+        return super().send(*args, **kwargs)
 
     def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
         if request.method != "POST":  # its address may hold a token, which is not to be kept
