@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -56,6 +56,14 @@ class ReportInbox:
         self._failures: dict[str, int] = {}
         self._skipped: set[str] = set()
         self._messages: list[str] = []
+
+    def reopen(self, open_store: Callable[[], Any]) -> None:
+        """Continue with the same store opened anew, as with new keys. What was given stays given.
+
+        :param open_store: returns an ``fsspec`` file system.
+        """
+        self._fs.clear_instance_cache()  # else fsspec may return the old one, and keeps each that was ever opened
+        self._fs = open_store()
 
     def messages(self) -> list[str]:
         """Return the messages since the last call, one sentence each."""

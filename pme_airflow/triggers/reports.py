@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook, ObjectStoragePath
+from airflow.sdk.io import get_fs
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from pme_airflow.extras import require_store
@@ -25,6 +27,10 @@ _MIN_POLL_SECONDS = 0.01
 #: whole to the task, and no small report waits until a large one has been read.
 _MOST_REPORTS = 20
 _MOST_BYTES = 256 * 1024
+#: How often the connection is read again, so that a changed connection needs no restart.
+_REOPEN_EVERY = 300.0
+#: How often the store is opened anew while it fails: opening S3 takes up to 0.3 s of processor time.
+_REOPEN_FAILING_EVERY = 30.0
 _environment_lock = threading.Lock()
 
 
@@ -74,18 +80,17 @@ class PMEReportTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for the reports of each listing, until the watcher is removed."""
-        inbox: ReportInbox | None = None
+        watcher = _Watcher(self.path)
         problem = ""
         while True:
             try:
-                inbox = inbox or await self._open()
-                due = await asyncio.to_thread(inbox.due)
+                inbox, due = await watcher.look()
                 problem = self._log_problem(problem, "")
             except Exception as error:  # noqa: BLE001 - a store of any kind may raise anything, with its keys in it
                 due = []
+                watcher.fail()
                 problem = self._log_problem(problem, type(error).__name__)
             for batch in _batches(due):
-                assert inbox is not None
                 reports = await asyncio.to_thread(_read, inbox, batch)
                 self._log_messages(inbox)
                 if reports:
@@ -93,23 +98,6 @@ class PMEReportTrigger(BaseEventTrigger):
                     await asyncio.to_thread(_file_away, inbox, reports)
                     self._log_messages(inbox)
             await asyncio.sleep(max(_MIN_POLL_SECONDS, self.poll_interval))
-
-    async def _open(self) -> ReportInbox:
-        """Open the store in a thread, with its connection read before.
-
-        Stores run an event loop of their own, so that they cannot be opened in the triggerer's; and a connection that
-        is read in a thread stalls the whole triggerer on Airflow 3.2.
-        """
-        conn_id = urlsplit(self.path).netloc.rpartition("@")[0] or None  # an ObjectStoragePath opens the store at once
-        connection = (await BaseHook.aget_connection(conn_id)).as_json() if conn_id else None
-        return await asyncio.to_thread(self._open_store, conn_id, connection)
-
-    def _open_store(self, conn_id: str | None, connection: str | None) -> ReportInbox:
-        from pme_airflow.leaks.report_inbox import ReportInbox
-
-        with _connection_in_environment(conn_id, connection):
-            root = ObjectStoragePath(self.path)
-            return ReportInbox(root.fs, root.path)
 
     def _log_messages(self, inbox: ReportInbox) -> None:
         for message in inbox.messages():
@@ -129,6 +117,65 @@ class PMEReportTrigger(BaseEventTrigger):
 
         scheme, separator, rest = self.path.partition("://")
         return printable(f"{scheme}://{rest.rpartition('@')[2]}" if separator else self.path)
+
+
+class _Watcher:
+    """Keeps the store open between listings, and opens it again where it failed or its connection changed.
+
+    A report that fired and could not be moved does not fire again then.
+    """
+
+    def __init__(self, path: str) -> None:
+        location = urlsplit(path)
+        conn_id, _, place = location.netloc.rpartition("@")
+        self._conn_id = conn_id or None
+        # Without its connection: with one, an ObjectStoragePath opens the store at once, and Airflow keeps it for good.
+        self._path = location._replace(netloc=place).geturl() if conn_id else path
+        self._inbox: ReportInbox | None = None
+        self._opened_as: object = None
+        self._opened_at = 0.0
+        self._reopen_at = 0.0
+        self._has_failed = False
+
+    async def look(self) -> tuple[ReportInbox, list[Dropped]]:
+        """Return the inbox and the reports that are due in it."""
+        if self._inbox is None or time.monotonic() >= self._reopen_at:
+            self._inbox = await self._open(self._inbox)
+        return self._inbox, await asyncio.to_thread(self._inbox.due)
+
+    def fail(self) -> None:
+        """Let the store be opened anew, also where its connection is the same: its keys may be elsewhere."""
+        self._has_failed = True
+        self._reopen_at = min(self._reopen_at, self._opened_at + _REOPEN_FAILING_EVERY)
+
+    async def _open(self, inbox: ReportInbox | None) -> ReportInbox:
+        """Open the store in a thread, with its connection read before.
+
+        Stores run an event loop of their own, so that they cannot be opened in the triggerer's; and a connection that
+        is read in a thread stalls the whole triggerer on Airflow 3.2.
+        """
+        connection = (await BaseHook.aget_connection(self._conn_id)).as_json() if self._conn_id else None
+        self._reopen_at = time.monotonic() + _REOPEN_EVERY
+        if inbox is not None and connection == self._opened_as and not self._has_failed:
+            return inbox
+        self._opened_at = time.monotonic()
+        opened = await asyncio.to_thread(self._open_store, connection, inbox)
+        self._opened_as, self._has_failed = connection, False
+        return opened
+
+    def _open_store(self, connection: str | None, inbox: ReportInbox | None) -> ReportInbox:
+        from pme_airflow.leaks.report_inbox import ReportInbox
+
+        root = ObjectStoragePath(self._path)
+
+        def open_store() -> Any:
+            with _connection_in_environment(self._conn_id, connection):
+                return get_fs(root.protocol or "file", self._conn_id)  # root.fs keeps the keys that it had at first
+
+        if inbox is None:
+            return ReportInbox(open_store(), root.path)
+        inbox.reopen(open_store)
+        return inbox
 
 
 def _payload(reports: list[dict[str, Any]]) -> dict[str, Any]:

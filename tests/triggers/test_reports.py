@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import threading
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from airflow.sdk import BaseHook, Connection
 from airflow.triggers.base import TriggerEvent
+from fsspec.implementations.local import LocalFileSystem
+from moto import settings
 
 from pme_airflow.leaks.report_inbox import ReportInbox
 from pme_airflow.triggers import reports
@@ -146,7 +151,7 @@ def test_errors_of_the_store_end_nothing_and_are_logged_once(tmp_path: Path, mon
         KeyError("x"),
         MemoryError(),
     ]
-    real_due, real_open = ReportInbox.due, PMEReportTrigger._open
+    real_due, real_open = ReportInbox.due, reports._Watcher._open
     opened = [ValueError("no such connection")]
 
     def due(inbox: ReportInbox) -> Any:
@@ -154,13 +159,13 @@ def test_errors_of_the_store_end_nothing_and_are_logged_once(tmp_path: Path, mon
             raise errors.pop(0)
         return real_due(inbox)
 
-    async def open_(watched: PMEReportTrigger) -> ReportInbox:
+    async def open_(watcher: reports._Watcher, inbox: ReportInbox | None) -> ReportInbox:
         if opened:
             raise opened.pop()
-        return await real_open(watched)
+        return await real_open(watcher, inbox)
 
     monkeypatch.setattr(ReportInbox, "due", due)
-    monkeypatch.setattr(PMEReportTrigger, "_open", open_)
+    monkeypatch.setattr(reports._Watcher, "_open", open_)
     assert len(fired(watched, 1)) == 1
     assert [line.rpartition("(")[2].split(")")[0] for line in logged] == [
         "ValueError", "ConnectionError", "RuntimeError", "KeyError", "MemoryError",
@@ -178,6 +183,99 @@ def test_a_report_that_cannot_be_moved_fires_once(tmp_path: Path, monkeypatch: p
     logged = warnings_of(watched, monkeypatch)
     assert len(fired(watched, 1)) == 1
     assert any("cannot be moved" in line for line in logged)
+
+
+def test_rotated_keys_need_no_restart_and_no_report_fires_twice(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is moto's, which checks keys here as S3 does."""
+    variable = f"AIRFLOW_CONN_{bucket.conn_id.upper()}"
+    connection = json.loads(os.environ[variable])
+    at: Any = {"endpoint_url": connection["extra"]["endpoint_url"], "region_name": "us-east-1"}
+    iam = boto3.client("iam", **at, aws_access_key_id="key", aws_secret_access_key="secret")
+    policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+
+    def made_for(user: str) -> list[tuple[str, str]]:
+        iam.create_user(UserName=user)
+        iam.put_user_policy(UserName=user, PolicyName="all", PolicyDocument=json.dumps(policy))
+        keys = [iam.create_access_key(UserName=user)["AccessKey"] for _ in range(2)]
+        return [(key["AccessKeyId"], key["SecretAccessKey"]) for key in keys]
+
+    own, (before, after) = made_for("admin")[0], made_for("scanner")
+
+    def use(login: str, password: str) -> None:
+        monkeypatch.setenv(variable, json.dumps({**connection, "login": login, "password": password}))
+
+    use(*before)
+    monkeypatch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
+    monkeypatch.setattr(reports, "_REOPEN_FAILING_EVERY", 0.0)
+    monkeypatch.setattr(ReportInbox, "_move", lambda *_: None)  # so that the first stays, and would be found again
+    bucket.client = boto3.client("s3", **at, aws_access_key_id=own[0], aws_secret_access_key=own[1])
+    iam = boto3.client("iam", **at, aws_access_key_id=own[0], aws_secret_access_key=own[1])
+
+    async def script(payload: Callable[[], Awaitable[Any]]) -> None:
+        bucket.put("drop/first.txt", link().encode())
+        assert reports_in([await payload()])[0]["path"] == "first.txt"
+        iam.delete_access_key(UserName="scanner", AccessKeyId=before[0])
+        use(*after)
+        bucket.put("drop/second.txt", link().encode())
+        assert [report["path"] for report in reports_in([await payload()])] == ["second.txt"]
+
+    watched = trigger(f"{bucket.url}/drop")
+    logged = warnings_of(watched, monkeypatch)
+    run(watched, script)
+    assert len([line for line in logged if "cannot be listed (PermissionError)" in line]) == 1
+
+
+def test_a_changed_connection_is_used_without_an_error(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old keys may still list while others are in the connection: the store is asked with what the connection has."""
+    variable = f"AIRFLOW_CONN_{bucket.conn_id.upper()}"
+    used: list[tuple[str, str]] = []
+    real_open = reports.get_fs
+
+    def get_fs(protocol: str, conn_id: str | None) -> Any:
+        used.append((protocol, json.loads(os.environ[variable])["login"]))
+        return real_open(protocol, conn_id)
+
+    monkeypatch.setattr(reports, "get_fs", get_fs)
+    monkeypatch.setattr(reports, "_REOPEN_EVERY", 0.0)
+
+    async def script(payload: Callable[[], Awaitable[Any]]) -> None:
+        for name in ("first.txt", "second.txt"):
+            bucket.put(f"drop/{name}", link().encode())
+            assert reports_in([await payload()])[0]["path"] == name
+        monkeypatch.setenv(variable, os.environ[variable].replace('"key"', '"other"'))
+        bucket.put("drop/third.txt", link().encode())
+        assert reports_in([await payload()])[0]["path"] == "third.txt"
+
+    run(trigger(f"{bucket.url}/drop"), script)
+    assert used == [("s3", "key"), ("s3", "other")]
+
+
+def test_a_store_that_fails_is_opened_anew_now_and_then_and_none_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[weakref.ref[Any]] = []
+
+    class Failing(LocalFileSystem):
+        def ls(self, *_: Any, **__: Any) -> list[Any]:
+            raise ConnectionError
+
+    def get_fs(*_: object) -> Any:
+        made = Failing()
+        assert all(made is not each() for each in opened)
+        opened.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(reports, "get_fs", get_fs)
+    fired(trigger(tmp_path), 0)
+    assert len(opened) == 1
+    Failing.clear_instance_cache()  # another trigger's
+    monkeypatch.setattr(reports, "_REOPEN_FAILING_EVERY", 0.0)
+    fired(trigger(tmp_path), 0)
+    gc.collect()
+    assert len(opened) > 3
+    assert len([each for each in opened if each() is not None]) <= 2
 
 
 def test_the_connection_is_read_in_the_event_loop_and_the_store_is_opened_in_a_thread(
