@@ -25,7 +25,7 @@
 // Every step is an event on the iframe: pme:connected, pme:renewed, pme:reloaded, pme:failed.
 
 const RELOAD_MARGIN = 60; // without the SDK, reload at the latest this many seconds before the link ends
-const RELOAD_DELAY = 600; // without the SDK, wait up to this many seconds before a replaced link is reloaded
+const RELOAD_DELAY = 600; // without the SDK, reload a replaced link this many seconds after it was last read as current
 const RETRY_DELAYS = [1, 2, 4, 8, 15]; // seconds between requests to a source that does not answer
 const MAX_LIFE = 86400; // seconds; no link lives longer
 const HOSTS = ["matterport.com"];
@@ -33,6 +33,15 @@ const REFUSALS = [401, 403]; // statuses with which a source refuses a visitor
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+
+/**
+ * Returns a function that returns the seconds since now. In sleep performance.now() stands still, and the visitor's clock
+ * may be set back: the one that moved further counts.
+ */
+function stopwatch() {
+  const [date, steady] = [Date.now(), performance.now()];
+  return () => Math.max(Date.now() - date, performance.now() - steady) / 1000;
+}
 
 const onThisMachine = () => location.protocol === "file:" || LOOPBACK.test(location.hostname);
 
@@ -85,6 +94,7 @@ function withParameters(address, pairs) {
 /** Reads the current link from its source; what is left of it is measured by the source's own clock. */
 export async function readLink(source, hosts = HOSTS) {
   const address = safeAddress(source);
+  const age = stopwatch(); // from before the request: a tab may be frozen until it takes the response
   const response = await fetch(address, { cache: "no-store", credentials: "same-origin", referrerPolicy: "no-referrer" });
   if (!response.ok) throw Object.assign(new Error(`the source answered ${response.status}`), { status: response.status });
   const body = await response.json();
@@ -94,17 +104,17 @@ export async function readLink(source, hosts = HOSTS) {
   const link = safeLink(body.link, hosts);
   if (!link) throw new Error("the source returned a link of another scheme or host");
   const now = Date.parse(response.headers.get("Date") || "") || Date.now();
-  const left = typeof body.expires_in === "number" ? body.expires_in : (Date.parse(body.valid_until) - now) / 1000;
-  if (!(left > 0)) throw new Error("the source's link has ended");
-  return { token: body.access_token, link, ends: performance.now() / 1000 + Math.min(left, MAX_LIFE) };
+  const lifetime = typeof body.expires_in === "number" ? body.expires_in : (Date.parse(body.valid_until) - now) / 1000;
+  if (!(lifetime > 0)) throw new Error("the source's link has ended");
+  return { token: body.access_token, link, age, lifetime: Math.min(lifetime, MAX_LIFE) };
 }
 
 /** Keeps one iframe's space open. Returns a function that stops it. */
 export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HOSTS, params = "" } = {}) {
   const emit = (name, detail = {}) => iframe.dispatchEvent(new CustomEvent(`pme:${name}`, { bubbles: true, detail }));
-  const left = (link) => Math.max(1, link.ends - performance.now() / 1000);
-  let current; // the link the iframe shows
-  let replacedSince; // when a newer link was first seen that the iframe does not show yet
+  const left = (link) => Math.max(1, link.lifetime - link.age());
+  let current; // the link the iframe shows, as it was last read
+  let replacedFor; // for how long a newer link may be there that the iframe does not show: from the last read of its own
   let showcase; // the connected SDK
   let stopped = false;
   let reading;
@@ -153,7 +163,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
 
   function reload(link) {
     current = link;
-    replacedSince = undefined;
+    replacedFor = undefined;
     showcase = undefined;
     iframe.src = shown(link);
     emit("reloaded");
@@ -162,7 +172,10 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
 
   function take(link) {
     denied = false;
-    if (current && link.token === current.token) return;
+    if (current && link.token === current.token) {
+      current = link;
+      return;
+    }
     if (!current) {
       current = link;
       if (!iframe.src || !iframe.src.includes(link.token) || !showsKey()) return reload(link);
@@ -175,9 +188,8 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
       emit("renewed", { by: "watch" });
       return;
     }
-    replacedSince ??= performance.now() / 1000;
-    const waited = performance.now() / 1000 - replacedSince;
-    if (document.hidden || left(current) < RELOAD_MARGIN || waited > RELOAD_DELAY) reload(link);
+    replacedFor ??= current.age;
+    if (document.hidden || left(current) < RELOAD_MARGIN || replacedFor() > RELOAD_DELAY) reload(link);
   }
 
   async function check() {

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from pme_airflow.targets.pages import embed_page, source
+from tests.support.embed_portal import CHROMIUM, Portal, show, shown
+from tests.support.embed_portal import LINK_A as GOOD
 from tests.support.links import TOKEN_A, TOKEN_B
-from tests.support.web import Received, Reply, serving_web
 
-CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
-GOOD = f"https://my.matterport.com/show?m=Model000000&auth=Bearer+{TOKEN_A}"
-HTML = {"Content-Type": "text/html; charset=utf-8"}
-JAVASCRIPT = {"Content-Type": "text/javascript"}
 #: What would run a script, or show another host.
 UNSAFE = [
     "javascript:parent.stolen=1",
@@ -40,65 +34,6 @@ UNSAFE = [
     "/show",
     "",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-class Portal:
-    """A server with a page, and a source of links for it."""
-
-    def __init__(self) -> None:
-        self.page = ""
-        self.link: dict[str, Any] = {"access_token": TOKEN_A, "link": GOOD, "expires_in": 3600}
-        self.scripts: dict[str, str] = {"/pme-embed.js": source("pme-embed.js")}
-        self.reads = 0
-
-    def answer(self, request: Received) -> Reply:
-        if request.path in self.scripts:
-            return Reply(200, self.scripts[request.path].encode(), JAVASCRIPT)
-        if request.path == "/link.json":
-            self.reads += 1
-            return Reply(200, json.dumps(self.link).encode(), {"Content-Type": "application/json"})
-        return Reply(200, self.page.encode(), HTML)
-
-
-@pytest.fixture
-def portal() -> Iterator[tuple[Portal, str]]:
-    made = Portal()
-    with serving_web() as server:
-        server.reply = made.answer
-        yield made, server.address
-
-
-@pytest.fixture
-def page(browser: Browser, portal: tuple[Portal, str]) -> Iterator[Page]:
-    """An empty page of the portal; whatever is on another host shows a page of its own."""
-    opened = browser.new_page()
-    opened.route("https://**/*", lambda route: route.fulfill(body="a space", content_type="text/html"))
-    opened.add_init_script(
-        "window.seen = []; for (const name of ['connected', 'renewed', 'reloaded', 'failed'])"
-        " addEventListener('pme:' + name, event => seen.push([name, event.detail.reason || '']), true);"
-    )
-    yield opened
-    opened.close()
-
-
-def show(page: Page, portal: tuple[Portal, str], iframe: str) -> None:
-    made, address = portal
-    made.page = f'<!doctype html>{iframe}<script type="module" src="/pme-embed.js"></script>'
-    page.goto(f"{address}/page")
-    page.wait_for_function("seen.length > 0")
-
-
-def shown(page: Page) -> str | None:
-    found = page.evaluate("document.querySelector('iframe').getAttribute('src')")
-    return None if found is None else str(found)
 
 
 def safe(page: Page, portal: tuple[Portal, str], link: str, hosts: list[str] | None = None) -> Any:

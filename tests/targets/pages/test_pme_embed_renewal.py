@@ -1,0 +1,82 @@
+"""The script of embed pages as time passes: absence, refusals, requests without an answer, and an SDK that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.support.embed_portal import CHROMIUM, LINK_A, LINK_B, Portal, settle, show, shown
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+IFRAME = '<iframe data-pme-source="link.json"></iframe>'
+WITH_SDK = '<iframe data-pme-source="link.json" data-pme-sdk="/sdk.js"></iframe>'
+#: The page's clocks start at this time, and move when the test moves them.
+START = datetime(2026, 11, 28, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def stopped_clock(page: Page) -> None:
+    page.clock.install(time=START - timedelta(minutes=1))
+    page.clock.pause_at(START)
+
+
+def asleep(page: Page, seconds: int) -> None:
+    """The machine sleeps: no timer is due, and ``performance.now()`` stands still."""
+    page.clock.set_system_time(START + timedelta(seconds=seconds))
+
+
+def frozen(page: Page, seconds: int) -> None:
+    """The browser freezes the tab: the clocks go on, and timers are due once afterwards."""
+    page.clock.fast_forward(seconds * 1000)
+
+
+def read_again(page: Page, portal: Portal) -> None:
+    """Come back to the page, and wait until the script has taken the source's response."""
+    settle(page)
+    before = portal.reads
+    page.evaluate("dispatchEvent(new Event('pageshow'))")
+    settle(page)
+    assert portal.reads == before + 1
+
+
+@pytest.mark.usefixtures("stopped_clock")
+@pytest.mark.parametrize("leave", [asleep, frozen])
+def test_first_read_after_a_long_absence_loads_a_replaced_link(
+    page: Page, portal: tuple[Portal, str], leave: Callable[[Page, int], None]
+) -> None:
+    show(page, portal, IFRAME)
+    portal[0].replace()
+    leave(page, 20 * 60)
+    read_again(page, portal[0])
+    assert shown(page) == LINK_B
+
+
+@pytest.mark.usefixtures("stopped_clock")
+@pytest.mark.parametrize("leave", [asleep, frozen])
+def test_replaced_link_is_kept_for_ten_minutes_from_when_it_was_last_read(
+    page: Page, portal: tuple[Portal, str], leave: Callable[[Page, int], None]
+) -> None:
+    show(page, portal, IFRAME)
+    portal[0].replace()
+    leave(page, 5 * 60)
+    read_again(page, portal[0])
+    assert shown(page) == LINK_A
+    frozen(page, 4 * 60)
+    read_again(page, portal[0])
+    assert shown(page) == LINK_A
+    frozen(page, 2 * 60)
+    read_again(page, portal[0])
+    assert shown(page) == LINK_B
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_what_a_link_has_left_is_less_after_a_sleep(page: Page, portal: tuple[Portal, str]) -> None:
+    portal[0].link["expires_in"] = 400
+    show(page, portal, IFRAME)
+    portal[0].replace()
+    asleep(page, 380)
+    read_again(page, portal[0])
+    assert shown(page) == LINK_B
