@@ -8,11 +8,13 @@ from __future__ import annotations
 
 __all__ = [
     "LedgerConflictError",
+    "LedgerConnectionError",
     "LedgerError",
     "LedgerMissingError",
     "LedgerStateError",
     "LedgerUnavailableError",
     "LedgerVersionError",
+    "PMEConnectionError",
     "PMECredentialsError",
     "PMEError",
     "PMEInputError",
@@ -58,6 +60,15 @@ class PMEInputError(PMEError, ValueError):
         self.field = field
 
 
+class PMEConnectionError(PMEInputError):
+    """An Airflow connection was not found or could not be read: define it, or try again.
+
+    Airflow tells a connection that nobody defined and a secrets backend that is away in the same words.
+    """
+
+    permanent = False
+
+
 class PMEModelError(PMEError):
     """One model was refused (unknown, inactive, not this organisation's): fix or drop that model."""
 
@@ -86,6 +97,12 @@ class PMELostAnswerError(PMEUnavailableError):
 
 class LedgerError(PMEError):
     """The ledger cannot be used as it is configured: fix the configuration."""
+
+
+class LedgerConnectionError(LedgerError):
+    """The ledger's Airflow connection was not found, read or opened: define or mend it, or try again."""
+
+    permanent = False
 
 
 class LedgerVersionError(LedgerError):

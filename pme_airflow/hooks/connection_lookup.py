@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import BaseHook
 
 from pme_airflow.airflow_compat import AirflowNotFoundException
-from pme_airflow.errors import PMEInputError
+from pme_airflow.errors import PMEConnectionError, PMEInputError
 from pme_airflow.printable import plain_names
 
 __all__ = ["find_connection"]
@@ -20,30 +20,38 @@ _FIELDS = ("conn_type", "login", "password", "host", "port", "schema", "extra", 
 def find_connection(conn_id: str) -> Any:
     """Return an Airflow connection.
 
-    :raises PMEInputError: if it is not defined, or its definition cannot be read. Airflow treats one that it cannot
-        parse as missing, and its errors quote it, secret included.
+    :raises PMEInputError: if its definition in the environment cannot be read. Airflow treats one that it cannot parse
+        as missing, and its errors quote it, secret included.
+    :raises PMEConnectionError: if it is not found or cannot be read elsewhere, which may pass: Airflow treats a secrets
+        backend that does not answer as one that lacks the connection.
     """
-    problem = ""
+    found: PMEInputError
     try:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
-        problem = _why_not_found(conn_id)
+        found = _not_found(conn_id)
     except Exception as error:  # noqa: BLE001 - a secrets backend of any author may raise anything
         problem = f"cannot be read ({type(error).__name__}). Check its definition and the secrets backend."
-    raise PMEInputError(f"The connection {conn_id} {problem}")
+        found = PMEConnectionError(f"The connection {conn_id} {problem}")
+    raise found
 
 
-def _why_not_found(conn_id: str) -> str:
+def _not_found(conn_id: str) -> PMEInputError:
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
     definition = os.environ.get(variable, "").strip()
     if not definition:
-        return f"is not defined. Add it in Airflow, or set {variable}."
+        return PMEConnectionError(
+            f"The connection {conn_id} is not defined, or what defines it did not answer. Add it in Airflow, or set "
+            f"{variable}; with a secrets backend check that this machine reaches it."
+        )
     if definition.startswith("{"):
-        return f"cannot be read: the JSON in {variable} {_mistake_in_json(definition)}."
-    return (
-        f"cannot be read: {variable} is no URI that Airflow can parse. Percent-encode every special character of the "
-        "client secret and the API address in it, or write it as JSON."
-    )
+        problem = f"the JSON in {variable} {_mistake_in_json(definition)}."
+    else:
+        problem = (
+            f"{variable} is no URI that Airflow can parse. Percent-encode every special character of the client secret "
+            "and the API address in it, or write it as JSON."
+        )
+    return PMEInputError(f"The connection {conn_id} cannot be read: {problem}")
 
 
 def _mistake_in_json(definition: str) -> str:

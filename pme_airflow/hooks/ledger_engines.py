@@ -8,10 +8,10 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 
-from pme_airflow.airflow_compat import AirflowNotFoundException
 from pme_airflow.clock import Clock
-from pme_airflow.errors import LedgerError, PMEInputError
+from pme_airflow.errors import LedgerConnectionError, LedgerError, PMEInputError
 from pme_airflow.extras import needs_extra, require_extra
+from pme_airflow.hooks.connection_lookup import find_connection
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import sqlite_engine, tuned
 from pme_airflow.ledger.mysql import MySQLAddress, mysql_engine
@@ -32,20 +32,20 @@ def ledger_of(conn_id: str | None, clock: Clock) -> Database:
 
     :param conn_id: the Airflow connection; ``None`` for the file.
     :raises LedgerError: if the connection is no SQL connection, or the file would not be shared by all tasks.
+    :raises LedgerConnectionError: if the connection is not found, read or opened, which may pass.
     """
     if conn_id is None:
         _refuse_many_machines()
         return ledger_file(clock)
-    problem = ""
+    problem: PMEInputError
     try:
-        return ledger_in(BaseHook.get_connection(conn_id), clock)
-    except AirflowNotFoundException:
-        problem = "is not defined"
-    except LedgerError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a secrets backend of any author may raise anything
-        problem = f"cannot be read ({type(error).__name__})"
-    raise _unusable(conn_id, problem)
+        connection = find_connection(conn_id)
+    except PMEInputError as error:
+        problem = error
+    else:
+        return ledger_in(connection, clock)
+    kind = LedgerError if problem.permanent else LedgerConnectionError
+    raise kind(f"ledger_conn_id: {problem}")
 
 
 def ledger_file(clock: Clock) -> Database:
@@ -58,8 +58,9 @@ def ledger_in(connection: Any, clock: Clock) -> Database:
     """Return the ledger in the database of an Airflow connection that was read already.
 
     :raises LedgerError: if it is no SQL connection, or what its database needs is not installed.
+    :raises LedgerConnectionError: if its hook fails: one may ask a cloud for a password, for example.
     """
-    problem = missing = ""
+    kind, problem, missing = LedgerError, "", ""
     try:
         engine = _engine_of(connection)
         if engine is not None:
@@ -70,16 +71,12 @@ def ledger_in(connection: Any, clock: Clock) -> Database:
     except PMEInputError as error:
         missing = error.problem
     except Exception as error:  # noqa: BLE001 - a hook of any provider may raise anything, with its password in it
-        problem = f"cannot be opened ({type(error).__name__})"
+        kind, problem = LedgerConnectionError, f"cannot be opened ({type(error).__name__})"
     if missing:
         raise LedgerError(f"ledger_conn_id: the connection {connection.conn_id} cannot be opened: {missing}")
-    raise _unusable(connection.conn_id, problem)
-
-
-def _unusable(conn_id: str, problem: str) -> LedgerError:
-    return LedgerError(
-        f"ledger_conn_id: the connection {conn_id} {problem}. Name a postgres, mysql or sqlite connection whose "
-        "provider or driver is installed, or leave it out for an SQLite file in $AIRFLOW_HOME."
+    raise kind(
+        f"ledger_conn_id: the connection {connection.conn_id} {problem}. Name a postgres, mysql or sqlite connection "
+        "whose provider or driver is installed, or leave it out for an SQLite file in $AIRFLOW_HOME."
     )
 
 

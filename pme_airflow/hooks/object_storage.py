@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any
 
-from airflow.sdk import BaseHook, ObjectStoragePath
+from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import has_fs
 
 from pme_airflow.addresses import parse_http_url
-from pme_airflow.airflow_compat import AirflowNotFoundException
 from pme_airflow.errors import PMEInputError
 from pme_airflow.extras import needs_extra, require_store
+from pme_airflow.hooks.connection_lookup import find_connection
 from pme_airflow.hooks.http import checked_address
 from pme_airflow.printable import printable
 from pme_airflow.targets.storage_names import storage_endpoint
@@ -63,14 +63,10 @@ def _check_scheme(path: str) -> None:
 def _extra_of(conn_id: str | None) -> Mapping[str, Any]:
     """Return the Extra of a connection.
 
-    :raises PMEInputError: if it is not defined: the store would then be used without credentials.
+    :raises PMEInputError: if it is not found or cannot be read: the store would then be used without credentials.
     """
     if conn_id is None:
         return {}
-    connection: Any = None
-    with suppress(AirflowNotFoundException):
-        connection = BaseHook.get_connection(conn_id)
-    if connection is None:
-        raise PMEInputError(f"conn_id: the connection {conn_id} is not defined. Define it, or correct the path.")
+    connection = find_connection(conn_id)
     extra: Mapping[str, Any] = connection.extra_dejson
     return extra

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk import BaseHook
 
-from pme_airflow.errors import PMEInputError
+from pme_airflow.errors import PMEConnectionError, PMEInputError
 from pme_airflow.hooks.connection_lookup import find_connection
 
 SECRET = "s3cret-s3cret"
@@ -20,7 +20,7 @@ def test_a_connection_of_the_environment_is_found(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_missing_connection_says_how_to_define_it() -> None:
-    with pytest.raises(PMEInputError, match=r"The connection two is not defined.*AIRFLOW_CONN_TWO"):
+    with pytest.raises(PMEConnectionError, match=r"The connection two is not defined.*AIRFLOW_CONN_TWO"):
         find_connection("two")
 
 
@@ -46,6 +46,7 @@ def test_a_broken_definition_is_named_and_not_quoted(
         find_connection("one")
     assert "s3cret" not in str(caught.value)
     assert caught.value.__context__ is None
+    assert caught.value.permanent
 
 
 def test_a_secrets_backend_that_fails_is_named_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,6 +54,6 @@ def test_a_secrets_backend_that_fails_is_named_without_its_words(monkeypatch: py
         raise RuntimeError(SECRET)
 
     monkeypatch.setattr(BaseHook, "get_connection", fails)
-    with pytest.raises(PMEInputError, match=r"one cannot be read \(RuntimeError\)") as caught:
+    with pytest.raises(PMEConnectionError, match=r"one cannot be read \(RuntimeError\)") as caught:
         find_connection("one")
     assert SECRET not in str(caught.value)

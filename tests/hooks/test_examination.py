@@ -245,7 +245,7 @@ FAULTS = {
     ),
     "unknown extra": Fault(fields(extra={"batchsize": 3}), "connection", "set-up", "batchsize is unknown", "remove it"),
     "ledger's connection missing": Fault(
-        fields(extra={"ledger_conn_id": "nowhere"}), "ledger", "set-up", "nowhere is not defined", "Name a postgres"
+        fields(extra={"ledger_conn_id": "nowhere"}), "ledger", "set-up", "nowhere is not defined", "AIRFLOW_CONN_NOWHERE"
     ),
     "ledger of a newer version": Fault(version("9999"), "ledger", "version", "newer than this package", "Upgrade"),
     "ledger of an older version": Fault(version("0001"), "ledger", "version", "0001", "ledger migrate"),
@@ -297,7 +297,7 @@ FAULTS = {
         target("bucket", path="s3://nowhere-such-bucket"), BUCKET, "write", "s3://nowhere-such-bucket", "correct path"
     ),
     "storage's connection missing": Fault(
-        target("bucket", path="s3://gone@bucket/x"), BUCKET, "set-up", "gone is not defined", "Define it"
+        target("bucket", path="s3://gone@bucket/x"), BUCKET, "set-up", "gone is not defined", "Add it in Airflow"
     ),
     "unknown storage option": Fault(
         target("bucket", storage_options={"Acl": "private"}), BUCKET, "check", "Acl is unknown", "The options are"

@@ -11,12 +11,19 @@ from unittest import mock
 
 import psycopg
 import pytest
+from airflow.sdk import BaseHook
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from pme_airflow.clock import SystemClock
 from pme_airflow.dev.playground.mariadb import program
-from pme_airflow.errors import LedgerError, LedgerMissingError, LedgerUnavailableError, LedgerVersionError
+from pme_airflow.errors import (
+    LedgerConnectionError,
+    LedgerError,
+    LedgerMissingError,
+    LedgerUnavailableError,
+    LedgerVersionError,
+)
 from pme_airflow.hooks.ledger_engines import LEDGER_FILE, ledger_of
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.engines import tuned
@@ -106,8 +113,27 @@ def test_what_is_no_ledger_is_named_with_the_cure(define: Define, fields: dict[s
         define(**fields)
 
 
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [("get_connection", "cannot be read"), ("get_hook", "cannot be opened")],
+)
+def test_a_connection_whose_backend_or_hook_fails_may_be_tried_again(
+    define: Define, monkeypatch: pytest.MonkeyPatch, place: str, problem: str
+) -> None:
+    """A backend of secrets, or a cloud that is asked for a database's password, may be away for a moment."""
+
+    def fails(_: str) -> Any:
+        raise RuntimeError("s3cret")
+
+    monkeypatch.setattr(BaseHook, place, fails)
+    with pytest.raises(LedgerConnectionError, match=problem) as caught:
+        define(conn_type="nonsense")
+    assert not caught.value.permanent
+    assert "s3cret" not in str(caught.value)
+
+
 def test_a_connection_that_is_not_defined_is_named(home: Path) -> None:
-    with pytest.raises(LedgerError, match="the connection nowhere is not defined"):
+    with pytest.raises(LedgerConnectionError, match="ledger_conn_id: The connection nowhere is not defined"):
         ledger_of("nowhere", SystemClock())
 
 

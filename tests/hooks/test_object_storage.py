@@ -95,7 +95,7 @@ def test_store_that_sends_links_in_clear_is_refused(path: str) -> None:
 @pytest.mark.parametrize("path", ["s3://tours/out", "file:///srv/out"])
 def test_connection_that_is_not_defined_is_named(path: str) -> None:
     """Airflow would go on without credentials."""
-    with pytest.raises(PMEInputError, match="the connection no_such_connection is not defined"):
+    with pytest.raises(PMEInputError, match="The connection no_such_connection is not defined"):
         storage_root(path, "no_such_connection")
 
 

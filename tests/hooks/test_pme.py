@@ -67,7 +67,7 @@ def test_the_test_button_proves_credentials_pme_and_ledger(hook: PMEHook, tmp_pa
         ({"host": "http://api.example.test"}, "API address: plain http"),
         ({"extra": {"batch_size": "x"}}, "Batch size"),
         ({"extra": {"seal_keys": "short"}}, "seal_keys"),
-        ({"extra": {"ledger_conn_id": "nowhere"}}, "ledger_conn_id: the connection nowhere is not defined"),
+        ({"extra": {"ledger_conn_id": "nowhere"}}, "ledger_conn_id: The connection nowhere is not defined"),
         ({"conn_type": "http"}, "is of type http"),
     ],
 )

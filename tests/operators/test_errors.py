@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from pme_airflow.errors import LedgerUnavailableError, PMEInputError, PMEUnavailableError
+from pme_airflow.errors import (
+    LedgerConnectionError,
+    LedgerUnavailableError,
+    PMEConnectionError,
+    PMEInputError,
+    PMEUnavailableError,
+)
 from pme_airflow.operators._errors import airflow_errors, end_task, push_result
 from tests.support.tasks import FakeTask
 
@@ -21,7 +27,15 @@ def test_what_a_person_must_mend_is_not_tried_again() -> None:
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("error", [PMEUnavailableError("busy"), LedgerUnavailableError("away")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        PMEUnavailableError("busy"),
+        LedgerUnavailableError("away"),
+        PMEConnectionError("The connection one is not defined"),
+        LedgerConnectionError("ledger_conn_id: The connection one is not defined"),
+    ],
+)
 def test_what_may_pass_is_tried_again(error: Exception) -> None:
     with pytest.raises(AirflowException) as caught:
         fails(error)
