@@ -13,7 +13,7 @@ from pme_airflow.errors import PMEInputError
 from pme_airflow.lifecycle.account_models import ModelQuery
 from pme_airflow.model_ids import model_id_of, model_ids_of
 
-__all__ = ["checked_audience", "read_bool", "read_list", "read_models"]
+__all__ = ["checked_audience", "empty_or_parts", "read_bool", "read_list", "read_models"]
 
 _QUERY_KEYS = frozenset({"query", "exclude", "allow_clearing"})
 _AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -31,6 +31,16 @@ def read_models(models: object) -> list[str] | ModelQuery | Mapping[str, Any]:
     if isinstance(models, Sequence | set | frozenset) or hasattr(models, "__iter__"):
         return model_ids_of(models)
     raise PMEInputError(f"models: expected a list of ids or URLs, or a query, got a {type(models).__name__}.")
+
+
+def empty_or_parts(models: object) -> list[Any] | None:
+    """Return the batches of models that mapped tasks were given; an empty list for none; ``None`` for anything else."""
+    if isinstance(models, str) and models.strip().startswith("["):
+        models = _parsed(models.strip())
+    if isinstance(models, str | bytes | Mapping) or not hasattr(models, "__iter__"):
+        return None
+    parts = list(models)
+    return parts if all(isinstance(part, Mapping | list | tuple) for part in parts) else None
 
 
 def _query_or_reference(models: Mapping[str, Any]) -> ModelQuery | Mapping[str, Any]:

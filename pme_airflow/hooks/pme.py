@@ -22,7 +22,7 @@ from pme_airflow.clock import Clock, SystemClock
 from pme_airflow.doctor.connection import check_connection
 from pme_airflow.durations import Validity, parse_duration
 from pme_airflow.errors import LedgerError, LedgerMissingError, PMEError, PMEInputError
-from pme_airflow.hooks.arguments import checked_audience, read_models
+from pme_airflow.hooks.arguments import checked_audience, empty_or_parts, read_models
 from pme_airflow.hooks.connection import ConnectionSettings
 from pme_airflow.hooks.connection_lookup import find_connection
 from pme_airflow.hooks.ledger_engines import ledger_of
@@ -224,6 +224,20 @@ class PMEHook(BaseHook):
             return wanted
         run_context = run_context or run_context_of()
         return list_models(self.services, run_context, checked_audience(audience), wanted).models
+
+    def shown_models(self, models: object) -> list[str] | None:
+        """Return the ids of the models that a target is to show, from the ``models`` of a transfer.
+
+        :param models: as for :meth:`mint`, or batches of them as ``PMEListModelsOperator`` returns; an empty list for
+            none. For a query, as for ``None``, ``None`` is returned: the account says which they are.
+        :raises PMEInputError: for anything else.
+        """
+        parts = empty_or_parts(models)
+        if parts is None:
+            wanted = None if models is None else self._wanted(models)
+            return None if isinstance(wanted, ModelQuery) else wanted
+        found = [self.shown_models(part) for part in parts]
+        return None if None in found else [model_id for ids in found for model_id in ids or ()]
 
     def _wanted(self, models: object) -> list[str] | ModelQuery:
         read = read_models(models)

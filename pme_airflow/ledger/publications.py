@@ -158,11 +158,15 @@ def shown_to(tx: ReadTransaction, owner: SlotOwner) -> list[Publication]:
     return [Publication(**row._mapping) for row in rows]
 
 
-def still_live(tx: ReadTransaction, link_ids: Sequence[str]) -> set[str]:
-    """Return which links are live and not flagged."""
+def still_live(tx: ReadTransaction, link_ids: Sequence[str], passed: datetime) -> set[str]:
+    """Return which links are live and not flagged.
+
+    :param passed: a time that has certainly passed: a link that ended before it is not live, closed by a sweep or not.
+    """
     live: set[str] = set()
     for chunk in chunked(link_ids):
-        query = select(links.c.link_id).where(links.c.link_id.in_(chunk), found_live(), is_not_flagged())
+        alive = (found_live(), is_not_flagged(), links.c.valid_until > passed)
+        query = select(links.c.link_id).where(links.c.link_id.in_(chunk), *alive)
         live.update(tx.scalars(query))
     return live
 

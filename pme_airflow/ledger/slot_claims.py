@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 
 from sqlalchemy import update
@@ -28,6 +28,8 @@ __all__ = [
     "release_slots",
     "set_uncertain",
 ]
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class SlotAction(Enum):
@@ -72,6 +74,7 @@ def open_slots(
     wanted: Mapping[str, str],
     grace: timedelta = DEFAULT_GRACE,
     models: Mapping[str, str] | None = None,
+    passed: datetime = _LONG_AGO,
 ) -> dict[str, SlotPlan]:
     """Claim slots for links, or find why there is nothing to do.
 
@@ -80,12 +83,16 @@ def open_slots(
 
     :param wanted: the link wanted in each slot, by its id.
     :param models: the model that each slot is to show it for; needed for links that open several.
+    :param passed: a time that has certainly passed: a link that ended before it is dead, closed by a sweep or not.
     """
-    plans = _plans(tx, target, wanted, models or {})
+    shown_for = models or {}
+    plans = _plans(tx, target, wanted, shown_for, passed)
     claimed = {slot: keys.slot_claim(target, slot) for slot, plan in plans.items() if plan.action is SlotAction.PUT}
     ours = claims.take(tx, claimed.values()) if claimed else set()
     if ours and tx.dialect == "postgresql":  # elsewhere writers take turns, so that nothing was published since
-        plans |= _plans_again(tx, target, {s: wanted[s] for s, key in claimed.items() if key in ours}, models or {})
+        plans |= _plans_again(
+            tx, target, {s: wanted[s] for s, key in claimed.items() if key in ours}, shown_for, passed
+        )
     late: dict[str, Retirement] = {
         link_id: (grace, f"too late for {target}, {slot}")
         for slot, link_id in wanted.items()
@@ -98,33 +105,37 @@ def open_slots(
 
 
 def _plans(
-    tx: ReadTransaction, target: str, wanted: Mapping[str, str], shown_for: Mapping[str, str]
+    tx: ReadTransaction, target: str, wanted: Mapping[str, str], shown_for: Mapping[str, str], passed: datetime
 ) -> dict[str, SlotPlan]:
     previous = publications_in(tx, target, wanted)
     known = by_ids(tx, [*wanted.values(), *(p.link_id for p in previous.values() if p.link_seq == 0)])
     return {
-        slot: _plan(known.get(link_id), previous.get(slot), known, shown_for.get(slot))
+        slot: _plan(known.get(link_id), previous.get(slot), known, shown_for.get(slot), passed)
         for slot, link_id in wanted.items()
     }
 
 
 def _plans_again(
-    tx: WriteTransaction, target: str, wanted: Mapping[str, str], shown_for: Mapping[str, str]
+    tx: WriteTransaction, target: str, wanted: Mapping[str, str], shown_for: Mapping[str, str], passed: datetime
 ) -> dict[str, SlotPlan]:
     """Plan slots again once they are claimed: another run may have published in them, and released them, until then."""
-    plans = _plans(tx, target, wanted, shown_for)
+    plans = _plans(tx, target, wanted, shown_for, passed)
     release_slots(tx, target, [slot for slot, plan in plans.items() if plan.action is not SlotAction.PUT])
     return plans
 
 
 def _plan(
-    link: LinkRow | None, previous: Publication | None, known: Mapping[str, LinkRow], model_id: str | None
+    link: LinkRow | None,
+    previous: Publication | None,
+    known: Mapping[str, LinkRow],
+    model_id: str | None,
+    passed: datetime,
 ) -> SlotPlan:
     if link is not None and previous is not None and shows_later(previous, link, known):
         if previous.link_seq > 0:
             return SlotPlan(SlotAction.NEWER, link, previous)
         link, model_id = known[previous.link_id], previous.model_id
-    if link is None or link.state is not State.LIVE or link.flagged_at is not None:
+    if link is None or link.state is not State.LIVE or link.flagged_at is not None or link.valid_until <= passed:
         return SlotPlan(SlotAction.DEAD, link, previous)
     same = previous is not None and previous.link_id == link.link_id and model_id in (None, previous.model_id)
     if same and previous is not None and previous.link_seq > 0:

@@ -174,8 +174,9 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
         models |= {slot: str(item["model_id"]) for slot, item in wanted.items()}
         if not link_ids:
             return {}
+        grace, passed = self._services.grace, self._services.server_time_lower_bound()
         return self._services.database.run(
-            self._run_context, lambda tx: slot_claims.open_slots(tx, self._name, link_ids, self._services.grace, models)
+            self._run_context, lambda tx: slot_claims.open_slots(tx, self._name, link_ids, grace, models, passed)
         )
 
     def _new(self, job: _Job, plans: Mapping[str, SlotPlan]) -> dict[str, Item]:

@@ -40,8 +40,9 @@ def foreign_slots(
     }
     if not others:
         return {}
+    passed = services.server_time_lower_bound()
     with services.database.read() as tx:
-        live = publications.still_live(tx, [publication.link_id for publication in others.values()])
+        live = publications.still_live(tx, [publication.link_id for publication in others.values()], passed)
     return {
         slot: f"it shows model {found.model_id} to audience {found.audience}, published by {_publisher_of(found)}; "
         "give each audience a place of its own, or retire that one first"

@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from itertools import islice
+from itertools import filterfalse, islice
 from typing import Any
 
 from pme_airflow.embed_params import EmbedParams
@@ -158,9 +158,8 @@ class Publisher(DocumentListener):
         """Return the items to write. Slots that show their live link already are found by two reads for all of them."""
         with self._services.database.read() as tx:
             shown = publications.shown_in(tx, self._target.name, [slot for slot, _ in wanted])
-            live = publications.still_live(
-                tx, [item["link_id"] for slot, item in wanted if shown.get(slot) == _slot_link(item)]
-            )
+            same = [item["link_id"] for slot, item in wanted if shown.get(slot) == _slot_link(item)]
+            live = publications.still_live(tx, same, self._services.server_time_lower_bound())
         unchanged = [slot for slot, item in wanted if shown.get(slot) == _slot_link(item) and item["link_id"] in live]
         kept = set(unchanged) - find_lost_slots(self._services, self._run_context, self._target, unchanged)
         remaining: list[tuple[str, Item]] = []
@@ -248,31 +247,44 @@ class Publisher(DocumentListener):
         ]
         return self._clear(owner, gone, len(published_at))
 
-    def retire_others(self, audience: str, model_ids: Iterable[str]) -> PublishResult:
+    def retire_others(
+        self, audience: str, model_ids: Iterable[str], is_wanted: Callable[[Publication], bool] = lambda _: False
+    ) -> PublishResult:
         """Clear the slots that this target still shows for an audience's models other than these.
 
         A DAG clears what it published itself, and what the DAGs named as ``publishers`` did: another one may show the
         audience more. More than half of the models are not cleared at once, unless none is wanted any more.
+
+        :param is_wanted: returns whether a slot is wanted all the same, by another transfer of the DAG for example.
         """
         owner = SlotOwner(self._services.client.client_id, audience, self._own_publishers())
         with self._services.database.read() as tx:
-            published_at = publications.models_at(tx, self._target.name, owner)
+            shown = set(publications.models_at(tx, self._target.name, owner))
         wanted = set(model_ids)
-        return self._clear(owner, sorted(set(published_at) - wanted), len(published_at) if wanted else 0)
+        others = sorted(shown - wanted)
+        going = [model_id for model_id in others if not all(map(is_wanted, self._shown(owner, model_id)))]
+        own = len(shown & wanted) + len(going)
+        return self._clear(owner, going, own if wanted else 0, is_wanted)
 
     def _own_publishers(self) -> frozenset[str] | None:
         """The DAGs whose slots may be cleared; ``None``, which is all of them, for a command."""
         own = self._run_context.publisher
         return None if own is None else frozenset({own, *self._publishers})
 
-    def _clear(self, owner: SlotOwner, model_ids: Sequence[str], shown: int) -> PublishResult:
-        """Clear the slots of models.
+    def _clear(
+        self,
+        owner: SlotOwner,
+        model_ids: Sequence[str],
+        shown: int,
+        is_wanted: Callable[[Publication], bool] = lambda _: False,
+    ) -> PublishResult:
+        """Clear the slots of models, but those that are wanted all the same.
 
         :param shown: how many models are shown; 0 to clear however many are to be cleared.
         """
         if self._may_clear(len(model_ids), shown, f"models of audience {owner.audience}"):
-            going = (publication for model_id in model_ids for publication in self._shown(owner, model_id))
-            self._clear_slots(going, "not listed any more")
+            found = (publication for model_id in model_ids for publication in self._shown(owner, model_id))
+            self._clear_slots(filterfalse(is_wanted, found), "not listed any more")
         return self._result
 
     def _may_clear(self, going: int, shown: int, what: str) -> bool:

@@ -149,8 +149,10 @@ class SlotWriter(Worker[_Job, _Claimed, SlotResult], AbstractContextManager["Slo
             database.run(self._run_context, lambda tx: slot_claims.set_uncertain(tx, self._target, uncertain))
         wanted = {job.slot: str(job.items[0]["link_id"]) for job in jobs}
         models = {job.slot: str(job.items[0]["model_id"]) for job in jobs}
+        passed = self._services.server_time_lower_bound()
         plans = database.run(
-            self._run_context, lambda tx: slot_claims.open_slots(tx, self._target, wanted, self._services.grace, models)
+            self._run_context,
+            lambda tx: slot_claims.open_slots(tx, self._target, wanted, self._services.grace, models, passed),
         )
         return [plans[job.slot] for job in jobs]
 

@@ -29,8 +29,10 @@ class PMETransferOperator(BaseOperator):
 
     :param links: what ``PMEMintLinksOperator`` returns: items, or a reference to many; lists of them, as mapped tasks
         return, are flattened.
-    :param models: the ids of all models that this target shows. Slots of other models of ``audience`` are cleared and
-        their links retired; without it only slots of models that the account no longer lists are cleared.
+    :param models: all models that this target shows, in any form that ``PMEMintLinksOperator`` takes. Slots of other
+        models of ``audience`` are cleared and their links retired, but for slots that another transfer of the DAG
+        shows; without it, with a query, or where instances of a mapped transfer share the models out, only slots of
+        models that the account no longer lists are cleared.
     :param audience: the audience of ``models``.
     :param pme_conn_id: the PME connection.
     :param publishers: the ids of further DAGs that publish for the same placement: what they show is cleared like what
@@ -87,6 +89,7 @@ class PMETransferOperator(BaseOperator):
         failed_upstream = _failed_upstream(self, context)
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
+            models = hook.shown_models(self.models)
             run_context, target = run_context_of(context), self.make_target(hook)
             move_former_publications(hook.services, run_context, target)
             siblings = Siblings(self, context, PMETransferOperator)
@@ -104,10 +107,10 @@ class PMETransferOperator(BaseOperator):
             if not outcome.links and failed_upstream:
                 raise AirflowFailException(f"There is no link to publish: {failed_upstream} failed. See its log.")
             publisher.retire_moved(siblings.want)
-            if self.models is not None:
-                outcome = publisher.retire_others(self.audience, list(self.models))
-            else:
+            if models is None or siblings.instances_share_models():
                 outcome = publisher.retire_delisted(self.audience)
+            else:
+                outcome = publisher.retire_others(self.audience, models, siblings.want)
         self._end(outcome, failed_upstream, context)
         return outcome.as_json()
 

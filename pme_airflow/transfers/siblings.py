@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -23,6 +24,24 @@ _OF_MODELS = frozenset({"links", "models", "link_params"})
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Sibling:
+    """Another transfer of the DAG.
+
+    :param models: what its target shows; ``None`` for all that the account lists.
+    """
+
+    target: Target
+    audience: str
+    models: frozenset[str] | None
+
+    def wants(self, publication: Publication) -> bool:
+        if publication.target != self.target.name or publication.audience != self.audience:
+            return False
+        listed = self.models is None or publication.model_id in self.models
+        return listed and has_slot(self.target, publication)
+
+
 class Siblings:
     """The other transfers of a task's DAG. Their targets are made when the first slot is asked about.
 
@@ -38,7 +57,7 @@ class Siblings:
         self._operator = operator
         self._context = context
         self._kind = kind
-        self._targets: list[Target] | None = None
+        self._others: list[_Sibling] | None = None
         self._unknown: list[str] = []
 
     def audiences(self) -> frozenset[str] | None:
@@ -51,34 +70,46 @@ class Siblings:
         return frozenset({*given, self._operator.audience})
 
     def want(self, publication: Publication) -> bool:
-        """Return whether another transfer of the DAG has a slot, or may have it."""
-        if self._targets is None:
-            self._targets = list(self._made())
+        """Return whether another transfer of the DAG shows a model in a slot, or may show it there."""
+        if self._others is None:
+            self._others = list(self._made())
             if self._unknown:
                 log.warning(
                     "Slots that models had before are left as they are, since %s may show links in them: their targets "
                     "are not known here. Clear them with `pme-airflow retire --unnamed`.",
                     ", ".join(self._unknown),
                 )
-        own = (target for target in self._targets if target.name == publication.target)
-        return bool(self._unknown) or any(has_slot(target, publication) for target in own)
+        return bool(self._unknown) or any(other.wants(publication) for other in self._others)
 
-    def _made(self) -> Iterator[Target]:
+    def instances_share_models(self) -> bool:
+        """Return whether other instances of the task may have other models."""
+        dag = self._operator.get_dag()
+        task = dag.get_task(self._operator.task_id) if dag is not None else self._operator
+        if _is_mapped(task, self._kind):
+            expanded = getattr(task.expand_input, "value", None)
+            return not isinstance(expanded, dict) or "models" in expanded
+        in_group = getattr(self._context.get("ti"), "map_index", -1) >= 0
+        return in_group and bool(task.models != self._operator.models)
+
+    def _made(self) -> Iterator[_Sibling]:
         dag = self._operator.get_dag()
         for task in dag.tasks if dag is not None else ():
             if task.task_id == self._operator.task_id:
                 self._unknown += [f"other instances of {task.task_id}"] if self._instances_differ(task) else []
             elif isinstance(task, self._kind):
-                yield from self._target_of(task)
+                yield from self._sibling_of(task)
             elif _is_mapped(task, self._kind):
                 self._unknown.append(task.task_id)
 
-    def _target_of(self, task: Any) -> Iterator[Target]:
+    def _sibling_of(self, task: Any) -> Iterator[_Sibling]:
         try:
             rendered = task.prepare_for_execution()
-            for field in set(task.template_fields) - set(self._kind.template_fields):
+            for field in set(task.template_fields) - {"links"}:
                 setattr(rendered, field, task.render_template(getattr(task, field), self._context))
-            yield rendered.make_target(PMEHook(task.pme_conn_id))
+            hook = PMEHook(rendered.pme_conn_id)
+            models = hook.shown_models(rendered.models)
+            target = rendered.make_target(hook)
+            yield _Sibling(target, rendered.audience, None if models is None else frozenset(models))
         except Exception as error:  # noqa: BLE001 - the provider or author of a target may raise anything
             log.debug("The target of %s cannot be made (%s).", task.task_id, type(error).__name__)
             self._unknown.append(task.task_id)

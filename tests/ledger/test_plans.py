@@ -150,7 +150,7 @@ def publish(tx: WriteTransaction) -> Any:
     target = TARGETS[0]
     link = newest_live_of(tx, CLIENT, AUDIENCE, [model(5)])[model(5)]
     publications.shown_in(tx, target, [model(5), model(6)])
-    publications.still_live(tx, [link.link_id])
+    publications.still_live(tx, [link.link_id], tx.now())
     plans = slot_claims.open_slots(tx, target, {"a new slot": link.link_id})
     assert plans["a new slot"].action is slot_claims.SlotAction.PUT
     shown = publications.Shown("a new slot", link.link_id, {})

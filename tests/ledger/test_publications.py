@@ -297,13 +297,14 @@ def test_an_uncertain_slot_is_not_taken_to_show_its_link(ledger: Database) -> No
 
 @pytest.mark.parametrize("state", [State.REVOKED, State.EXPIRED])
 def test_a_link_is_still_live_unless_it_is_over_or_flagged(ledger: Database, state: State) -> None:
-    alive, over, leaked = mint(ledger), mint(ledger), mint(ledger)
+    alive, over, leaked, ended = mint(ledger), mint(ledger), mint(ledger), mint(ledger)
     change(ledger, over.link_id, state=state)
+    change(ledger, ended.link_id, valid_until=ended.minted_at)
     with ledger.write(RUN) as tx:
         flags.flag(tx, "leaked", link_ids=[leaked.link_id])
     with ledger.read() as tx:
-        ids = [row.link_id for row in (alive, over, leaked)]
-        assert publications.still_live(tx, [*ids, "lnk_none"]) == {alive.link_id}
+        ids = [row.link_id for row in (alive, over, leaked, ended)]
+        assert publications.still_live(tx, [*ids, "lnk_none"], ended.minted_at) == {alive.link_id}
 
 
 # ---------------------------------------------------------------- ownership

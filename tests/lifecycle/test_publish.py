@@ -31,6 +31,7 @@ from pme_airflow.targets.base import ShownLink, SlotResult
 from tests.conftest import MODELS, MakeServices
 from tests.lifecycle.conftest import SHARED_MODELS
 from tests.support.clocks import FakeClock
+from tests.support.ledgers import change
 from tests.support.rooms import Shelf, mint, publish, rows, sweep
 from tests.support.together import at_once
 
@@ -251,6 +252,23 @@ def test_a_publication_of_a_flagged_link_is_refused(services: Services) -> None:
         flags.flag(tx, "leaked", link_ids=[items[0]["link_id"]])
     outcome = publish(services, "monday", Shelf(), items)
     assert "flagged" in outcome.failed[0]["reason"]
+
+
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize(("ended", "dead"), [(timedelta(minutes=20), True), (timedelta(minutes=5), False)])
+def test_a_link_that_has_ended_is_not_called_published_although_no_sweep_has_closed_it(
+    make_services: MakeServices, shown: bool, ended: timedelta, dead: bool
+) -> None:
+    """A run may publish a day after its mint; a worker's clock that is ten minutes fast ends no link."""
+    services, shelf = make_services(), Shelf()
+    (item,) = mint(services, "monday", [ONE]).items
+    if shown:
+        publish(services, "monday", shelf, [item])
+    change(services.database, str(item["link_id"]), valid_until=services.clock.now() - ended)
+    result = publish(make_services(), "tuesday", shelf, [item])
+    assert bool(result.failed) is dead
+    if dead:
+        assert "revoked, expired or flagged" in result.failed[0]["reason"]
 
 
 def test_the_names_that_a_target_shows_are_kept_in_the_ledger(services: Services) -> None:
