@@ -29,6 +29,7 @@ const RELOAD_DELAY = 600; // without the SDK, reload a replaced link this many s
 const RETRY_DELAYS = [1, 2, 4, 8, 15]; // seconds between requests to a source that does not answer
 const MAX_LIFE = 86400; // seconds; no link lives longer
 const HOSTS = ["matterport.com"];
+const DENIED_WATCH = 300; // seconds between requests to a source that refuses the visitor
 const REFUSALS = [401, 403]; // statuses with which a source refuses a visitor
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
@@ -118,7 +119,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   let showcase; // the connected SDK
   let stopped = false;
   let reading;
-  let denied = false; // the source refused the visitor; it is asked again when they come back to the page
+  let denied; // the source refused the visitor; it is asked less often, and when they come back to the page
 
   const withKey = (address) => (key ? withParameters(address, [[KEY, `${KEY}=${encodeURIComponent(key)}`]]) : address);
   const own = [...parametersOf(safeLink(iframe.src, hosts) || ""), ...parametersOf(`?${params}`)];
@@ -171,7 +172,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   }
 
   function take(link) {
-    denied = false;
+    denied = undefined;
     if (current && link.token === current.token) {
       current = link;
       return;
@@ -195,15 +196,24 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   async function check() {
     if (reading || stopped) return reading;
     reading = readLink(source, hosts).then(take, (error) => {
-      denied = REFUSALS.includes(error.status);
-      if (!current || left(current) < RELOAD_MARGIN) emit("failed", { reason: error.message, status: error.status });
+      denied = REFUSALS.includes(error.status) ? { error, age: stopwatch() } : undefined;
+      reportUnlessShown(error);
     });
     await reading;
     reading = undefined;
   }
 
+  function reportUnlessShown(error) {
+    if (!current || left(current) < RELOAD_MARGIN) emit("failed", { reason: error.message, status: error.status });
+  }
+
+  function checkInTurn() {
+    if (denied && denied.age() < DENIED_WATCH) return current && reportUnlessShown(denied.error);
+    return check();
+  }
+
   const checkIfVisible = () => document.hidden || check();
-  const timer = setInterval(() => denied || check(), Math.max(1, watch) * 1000);
+  const timer = setInterval(checkInTurn, Math.max(1, watch) * 1000);
   const events = [[document, "visibilitychange"], [window, "online"], [window, "pageshow"], [window, "focus"]];
   events.forEach(([where, name]) => where.addEventListener(name, checkIfVisible));
   if (iframe.src && iframe.src !== "about:blank" && !safeLink(iframe.src, hosts)) {

@@ -42,6 +42,13 @@ def read_again(page: Page, portal: Portal) -> None:
     assert portal.reads == before + 1
 
 
+def watch(page: Page, seconds: int, step: int = 60) -> None:
+    """Let time pass in steps, each with the time that its requests take."""
+    for _ in range(seconds // step):
+        page.clock.fast_forward(step * 1000)
+        settle(page)
+
+
 @pytest.mark.usefixtures("stopped_clock")
 @pytest.mark.parametrize("leave", [asleep, frozen])
 def test_first_read_after_a_long_absence_loads_a_replaced_link(
@@ -80,3 +87,41 @@ def test_what_a_link_has_left_is_less_after_a_sleep(page: Page, portal: tuple[Po
     asleep(page, 380)
     read_again(page, portal[0])
     assert shown(page) == LINK_B
+
+
+@pytest.mark.usefixtures("stopped_clock")
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_passing_refusal_ends_by_itself(page: Page, portal: tuple[Portal, str], status: int) -> None:
+    show(page, portal, IFRAME)
+    portal[0].status = status
+    watch(page, 60)
+    portal[0].status = 200
+    portal[0].replace()
+    watch(page, 12 * 60)
+    assert shown(page) == LINK_B
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_a_visitor_who_is_refused_at_first_sees_the_space_later(page: Page, portal: tuple[Portal, str]) -> None:
+    portal[0].status = 403
+    show(page, portal, IFRAME)
+    portal[0].status = 200
+    watch(page, 6 * 60)
+    assert shown(page) == LINK_A
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_a_refused_visitor_asks_every_five_minutes_and_is_shown_the_end_of_the_link(
+    page: Page, portal: tuple[Portal, str]
+) -> None:
+    portal[0].link["expires_in"] = 1800
+    show(page, portal, IFRAME)
+    portal[0].status = 403
+    watch(page, 60)
+    before = portal[0].reads
+    watch(page, 1500)
+    assert page.evaluate("seen") == [["reloaded", ""]]
+    assert portal[0].reads - before == 5
+    watch(page, 240)
+    name, reason = page.evaluate("seen.at(-1)")
+    assert (name, reason) == ("failed", "the source answered 403")
