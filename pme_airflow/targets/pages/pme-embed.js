@@ -27,6 +27,7 @@
 const RELOAD_MARGIN = 60; // without the SDK, reload at the latest this many seconds before the link ends
 const RELOAD_DELAY = 600; // without the SDK, reload a replaced link this many seconds after it was last read as current
 const RETRY_DELAYS = [1, 2, 4, 8, 15]; // seconds between requests to a source that does not answer
+const READ_TIMEOUT = 20; // seconds; a request to the source that takes longer is given up
 const MAX_LIFE = 86400; // seconds; no link lives longer
 const HOSTS = ["matterport.com"];
 const DENIED_WATCH = 300; // seconds between requests to a source that refuses the visitor
@@ -92,13 +93,26 @@ function withParameters(address, pairs) {
   return [joined, ...fragment].join("#");
 }
 
+/** Requests a source; returns the response and its body. */
+async function read(address) {
+  const timeout = new AbortController(); // older browsers have no AbortSignal.timeout()
+  const timer = setTimeout(() => timeout.abort(new Error("the source did not answer in time")), READ_TIMEOUT * 1000);
+  const options = { cache: "no-store", credentials: "same-origin", referrerPolicy: "no-referrer", signal: timeout.signal };
+  try {
+    const response = await fetch(address, options);
+    const { status } = response;
+    if (!response.ok) throw Object.assign(new Error(`the source answered ${status}`), { status });
+    return { response, body: await response.json() };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Reads the current link from its source; what is left of it is measured by the source's own clock. */
 export async function readLink(source, hosts = HOSTS) {
   const address = safeAddress(source);
   const age = stopwatch(); // from before the request: a tab may be frozen until it takes the response
-  const response = await fetch(address, { cache: "no-store", credentials: "same-origin", referrerPolicy: "no-referrer" });
-  if (!response.ok) throw Object.assign(new Error(`the source answered ${response.status}`), { status: response.status });
-  const body = await response.json();
+  const { response, body } = await read(address);
   if (typeof body.access_token !== "string" || typeof body.link !== "string") {
     throw new Error("the source returned no link");
   }
@@ -118,7 +132,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   let replacedFor; // for how long a newer link may be there that the iframe does not show: from the last read of its own
   let showcase; // the connected SDK
   let stopped = false;
-  let reading;
+  let reading = false;
   let denied; // the source refused the visitor; it is asked less often, and when they come back to the page
 
   const withKey = (address) => (key ? withParameters(address, [[KEY, `${KEY}=${encodeURIComponent(key)}`]]) : address);
@@ -162,6 +176,18 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
     emit("connected");
   }
 
+  /** Gives the open Showcase a link. Returns whether the SDK took it. */
+  function pass(link) {
+    try {
+      showcase.OAuth.createTokenRefresher(info(link), fetcher);
+    } catch {
+      return false;
+    }
+    current = link;
+    emit("renewed", { by: "watch" });
+    return true;
+  }
+
   function reload(link) {
     current = link;
     replacedFor = undefined;
@@ -184,9 +210,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
       return;
     }
     if (showcase) {
-      current = link;
-      showcase.OAuth.createTokenRefresher(info(link), fetcher);
-      emit("renewed", { by: "watch" });
+      if (!pass(link)) reload(link);
       return;
     }
     replacedFor ??= current.age;
@@ -194,13 +218,17 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   }
 
   async function check() {
-    if (reading || stopped) return reading;
-    reading = readLink(source, hosts).then(take, (error) => {
+    if (reading || stopped) return;
+    reading = true;
+    try {
+      const link = await readLink(source, hosts);
+      if (!stopped) take(link);
+    } catch (error) {
       denied = REFUSALS.includes(error.status) ? { error, age: stopwatch() } : undefined;
       reportUnlessShown(error);
-    });
-    await reading;
-    reading = undefined;
+    } finally {
+      reading = false;
+    }
   }
 
   function reportUnlessShown(error) {
@@ -208,8 +236,8 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   }
 
   function checkInTurn() {
-    if (denied && denied.age() < DENIED_WATCH) return current && reportUnlessShown(denied.error);
-    return check();
+    if (!denied || denied.age() >= DENIED_WATCH) check();
+    else if (current) reportUnlessShown(denied.error);
   }
 
   const checkIfVisible = () => document.hidden || check();

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from playwright.sync_api import Page
 
-from tests.support.embed_portal import CHROMIUM, LINK_A, LINK_B, Portal, settle, show, shown
+from tests.support.embed_portal import CHROMIUM, LINK_A, LINK_B, Portal, settle, show, shown, until
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 IFRAME = '<iframe data-pme-source="link.json"></iframe>'
@@ -125,3 +125,39 @@ def test_a_refused_visitor_asks_every_five_minutes_and_is_shown_the_end_of_the_l
     watch(page, 240)
     name, reason = page.evaluate("seen.at(-1)")
     assert (name, reason) == ("failed", "the source answered 403")
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_a_request_without_an_answer_is_given_up_and_made_again(page: Page, portal: tuple[Portal, str]) -> None:
+    show(page, portal, IFRAME)
+    settle(page)
+    portal[0].replace(expires_in=3000)
+    page.route("**/link.json", lambda route: None)
+    page.clock.fast_forward(60_000)
+    page.unroute("**/link.json")
+    before = portal[0].reads
+    page.clock.fast_forward(20_000)
+    settle(page)
+    watch(page, 660)
+    assert portal[0].reads > before
+    assert shown(page) == LINK_B
+
+
+#: An SDK whose second token refresher fails, as one does whose Showcase has gone.
+FAILING_SDK = """
+let made = 0;
+export const connect = async () => ({ OAuth: { createTokenRefresher: () => {
+    if (made++) throw new Error("the Showcase has gone");
+} } });
+"""
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_an_sdk_that_fails_to_take_a_link_is_loaded_anew(page: Page, portal: tuple[Portal, str]) -> None:
+    portal[0].scripts["/sdk.js"] = FAILING_SDK
+    show(page, portal, WITH_SDK)
+    until(page, "seen.at(-1)[0] === 'connected'")
+    portal[0].replace()
+    read_again(page, portal[0])
+    assert shown(page) == LINK_B
+    read_again(page, portal[0])
