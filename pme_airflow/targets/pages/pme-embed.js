@@ -124,6 +124,23 @@ export async function readLink(source, hosts = HOSTS) {
   return { token: body.access_token, link, age, lifetime: Math.min(lifetime, MAX_LIFE) };
 }
 
+/**
+ * Loads an address in an iframe. The iframe is out of the document meanwhile, so that the browser adds no entry to the
+ * history: Back would lead to a link that has ended. In fullscreen it stays, since it would leave fullscreen.
+ */
+function navigate(iframe, address) {
+  const { parentNode, nextSibling } = iframe;
+  if (!parentNode || iframe.matches(":fullscreen")) {
+    iframe.src = address;
+    return;
+  }
+  const focused = iframe.getRootNode().activeElement === iframe;
+  iframe.remove();
+  iframe.src = address;
+  parentNode.insertBefore(iframe, nextSibling);
+  if (focused) iframe.focus({ preventScroll: true });
+}
+
 /** Keeps one iframe's space open. Returns a function that stops it. */
 export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HOSTS, params = "" } = {}) {
   const emit = (name, detail = {}) => iframe.dispatchEvent(new CustomEvent(`pme:${name}`, { bubbles: true, detail }));
@@ -192,7 +209,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
     current = link;
     replacedFor = undefined;
     showcase = undefined;
-    iframe.src = shown(link);
+    navigate(iframe, shown(link));
     emit("reloaded");
     if (sdk) connect().catch((error) => emit("failed", { reason: error.message }));
   }

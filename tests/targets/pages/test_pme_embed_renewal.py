@@ -161,3 +161,33 @@ def test_an_sdk_that_fails_to_take_a_link_is_loaded_anew(page: Page, portal: tup
     read_again(page, portal[0])
     assert shown(page) == LINK_B
     read_again(page, portal[0])
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_a_link_that_is_replaced_adds_nothing_to_the_history(page: Page, portal: tuple[Portal, str]) -> None:
+    show(page, portal, f"<p>before</p>{IFRAME.replace('iframe ', 'iframe tabindex=0 ', 1)}<p>after</p>")
+    page.frame_locator("iframe").locator("body").wait_for()
+    page.evaluate("document.querySelector('iframe').focus()")
+    entries = page.evaluate("history.length")
+    page.evaluate("document.querySelector('iframe').addEventListener('load', () => seen.push(['load', '']))")
+    portal[0].replace()
+    frozen(page, 660)
+    until(page, "seen.at(-1)[0] === 'load'")
+    assert shown(page) == LINK_B
+    assert page.evaluate("seen") == [["reloaded", ""], ["reloaded", ""], ["load", ""]]
+    assert page.evaluate("history.length") == entries
+    assert page.evaluate("document.activeElement.tagName") == "IFRAME"
+    assert page.evaluate("document.querySelector('iframe').previousElementSibling.textContent") == "before"
+    assert page.evaluate("document.querySelector('iframe').nextElementSibling.textContent") == "after"
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_a_space_in_fullscreen_stays_there_when_its_link_is_replaced(page: Page, portal: tuple[Portal, str]) -> None:
+    show(page, portal, IFRAME.replace("iframe ", "iframe allowfullscreen ", 1))
+    page.evaluate("document.querySelector('iframe').requestFullscreen()")
+    until(page, "document.fullscreenElement")
+    portal[0].replace()
+    frozen(page, 660)
+    until(page, "seen.length > 1")
+    assert shown(page) == LINK_B
+    assert page.evaluate("document.fullscreenElement?.tagName") == "IFRAME"
