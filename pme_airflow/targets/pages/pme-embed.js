@@ -148,6 +148,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   let current; // the link the iframe shows, as it was last read
   let replacedFor; // for how long a newer link may be there that the iframe does not show: from the last read of its own
   let showcase; // the connected SDK
+  let refresher; // the SDK's token refresher, whose timer runs until it is disposed of
   let stopped = false;
   let reading = false;
   let denied; // the source refused the visitor; it is asked less often, and when they come back to the page
@@ -163,7 +164,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   const fetcher = {
     // Called by the SDK before a token ends; waits until the source has another one.
     async fetch(old = current.token) {
-      for (let tries = 0; ; tries += 1) {
+      for (let tries = 0; !stopped; tries += 1) {
         try {
           const link = await readLink(source, hosts);
           if (link.token !== old) {
@@ -179,8 +180,24 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
         }
         await pause(RETRY_DELAYS[Math.min(tries, RETRY_DELAYS.length - 1)]);
       }
+      throw new Error("the page keeps this space open no longer");
     },
   };
+
+  function endRefresher() {
+    const former = refresher;
+    refresher = undefined;
+    try {
+      former?.dispose?.();
+    } catch {
+      // its Showcase has gone
+    }
+  }
+
+  function renewTokens(client, link) {
+    endRefresher();
+    refresher = client.OAuth.createTokenRefresher(info(link), fetcher);
+  }
 
   async function connect() {
     const module = await import(withKey(safeAddress(sdk)));
@@ -188,7 +205,8 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
     const client = module.connect
       ? await module.connect(iframe, options)
       : await (module.setupSdk || module.default)(key, { iframe, connectOptions: options });
-    client.OAuth.createTokenRefresher(info(current), fetcher);
+    if (stopped || current.token !== options.auth) return; // the iframe was loaded anew meanwhile
+    renewTokens(client, current);
     showcase = client;
     emit("connected");
   }
@@ -196,7 +214,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   /** Gives the open Showcase a link. Returns whether the SDK took it. */
   function pass(link) {
     try {
-      showcase.OAuth.createTokenRefresher(info(link), fetcher);
+      renewTokens(showcase, link);
     } catch {
       return false;
     }
@@ -209,6 +227,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
     current = link;
     replacedFor = undefined;
     showcase = undefined;
+    endRefresher();
     navigate(iframe, shown(link));
     emit("reloaded");
     if (sdk) connect().catch((error) => emit("failed", { reason: error.message }));
@@ -269,6 +288,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
 
   return () => {
     stopped = true;
+    endRefresher();
     clearInterval(timer);
     events.forEach(([where, name]) => where.removeEventListener(name, checkIfVisible));
   };

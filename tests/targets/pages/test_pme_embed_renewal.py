@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.support.embed_portal import CHROMIUM, LINK_A, LINK_B, Portal, settle, show, shown, until
+from tests.support.links import TOKEN_B
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 IFRAME = '<iframe data-pme-source="link.json"></iframe>'
@@ -191,3 +192,33 @@ def test_a_space_in_fullscreen_stays_there_when_its_link_is_replaced(page: Page,
     until(page, "seen.length > 1")
     assert shown(page) == LINK_B
     assert page.evaluate("document.fullscreenElement?.tagName") == "IFRAME"
+
+
+#: An SDK that counts the token refreshers that are alive.
+COUNTING_SDK = """
+window.alive = [];
+export const connect = async () => ({ OAuth: { createTokenRefresher: ({ access_token: token }) => {
+    window.alive.push(token);
+    return { dispose: () => window.alive.splice(window.alive.indexOf(token), 1) };
+} } });
+"""
+
+
+@pytest.mark.usefixtures("stopped_clock")
+def test_one_token_refresher_is_alive_at_a_time_and_none_once_stopped(page: Page, portal: tuple[Portal, str]) -> None:
+    portal[0].scripts["/sdk.js"] = COUNTING_SDK
+    show(page, portal, '<iframe id="plain"></iframe>' + WITH_SDK.replace("iframe ", "iframe hidden ", 1))
+    until(page, "window.alive?.length")
+    portal[0].replace()
+    read_again(page, portal[0])
+    assert page.evaluate("alive") == [TOKEN_B]
+    page.evaluate("document.querySelector('[data-pme-source]').remove()")
+    keep = """async () => {
+        const { keepOpen } = await import("/pme-embed.js");
+        window.alive.length = 0;
+        window.stop = keepOpen(document.getElementById("plain"), { source: "link.json", sdk: "/sdk.js" });
+    }"""
+    page.evaluate(keep)
+    until(page, "alive.length")
+    page.evaluate("stop()")
+    assert page.evaluate("alive") == []
