@@ -339,17 +339,30 @@ def test_links_end_by_themselves_and_leave_with_the_plugin(plugin: PluginSite) -
 def test_changed_salts_make_links_unreadable_until_they_are_stored_again(plugin: PluginSite) -> None:
     page = plugin.site.page(f"[pme model={MODEL}]")
     publish(plugin.site, {MODEL: page}, link())
+    assert TOKEN in plugin.seen(page, MODEL)
+    cached = plugin.cached()
+    assert cached
     config = plugin.site.root / "wp-config.php"
     former = config.read_text()
     config.write_text(former.replace("'salt one'", "'another'"))
     try:
-        plugin.site.call("POST", f"pages/{page}", {"title": "purges"})
         assert "pme_no_link" in plugin.seen(page, MODEL)
         assert rest(plugin.site, "GET", f"links/{MODEL}").json()["fingerprint"] == ""
         publish(plugin.site, {MODEL: page}, link())
-        assert TOKEN in plugin.seen(page, MODEL)
+        assert TOKEN in plugin.seen(page, MODEL), "a page from the cache is still known"
+        assert plugin.cached() == cached
     finally:
         config.write_text(former)
+
+
+def test_pages_that_were_cached_with_a_key_of_the_salts_show_their_space(plugin: PluginSite) -> None:
+    publish(plugin.site, {}, link())
+    page, source = space(plugin)
+    code = f"substr(hash_hmac('sha256', '{MODEL}|{page}|c', PME_Embed\\Keys::derived('holder')), 0, 32)"
+    former = plugin.site.run_php(f"<?php require '{plugin.site.root}/wp-load.php'; echo 'c' . {code};")
+    address, _, key = source.partition("key=")
+    assert key != former
+    assert plugin.link(f"{address}key={former}").json()["access_token"] == TOKEN
 
 
 #: Stores another model's link in a second process, at the moment at which the first one stores a key that it made.

@@ -13,6 +13,13 @@ function get_current_blog_id() { return 1; }
 function get_option($name) { return false; }
 function wp_salt($scheme) { return "salt of $scheme"; }
 foreach (['AUTH_KEY', 'AUTH_SALT', 'SECURE_AUTH_KEY', 'SECURE_AUTH_SALT'] as $n => $name) define($name, "s$n");
+$wpdb = new class {
+    public $options = 'options';
+    private $key = '';
+    function prepare($query, ...$values) { return $values; }
+    function query($values) { $this->key = $values[1]; return 1; }
+    function get_var($values) { return $this->key; }
+};
 $parsed = 0;
 foreach (new RecursiveIteratorIterator(new RecursiveDirectoryIterator('/pme-embed')) as $file) {
     if ($file->getExtension() !== 'php') continue;

@@ -12,7 +12,7 @@ defined( 'ABSPATH' ) || exit;
 /**
  * Where an embed was rendered. The key in an embed's address proves that this site rendered it there, so that nobody
  * reads a link by making up an address; it is no secret that opens anything by itself, and no time is in it, since
- * the page may stand in a cache for weeks.
+ * the page may stand in a cache for weeks, and for longer than the salts in wp-config.php.
  */
 final class Holder {
 
@@ -70,8 +70,22 @@ final class Holder {
 	 * @param string $model_id The model.
 	 */
 	public function key( string $model_id ): string {
+		return $this->signed( $model_id, Keys::stored( 'holder' ) );
+	}
+
+	/**
+	 * Returns the key of a model's embed in this holder, signed with a secret.
+	 *
+	 * @param string $model_id The model.
+	 * @param string $secret   The secret.
+	 */
+	private function signed(
+		string $model_id,
+		#[\SensitiveParameter]
+		string $secret
+	): string {
 		$text = $model_id . '|' . $this->post_id . '|' . $this->kind;
-		return $this->kind . substr( hash_hmac( 'sha256', $text, Keys::derived( 'holder' ) ), 0, 32 );
+		return $this->kind . substr( hash_hmac( 'sha256', $text, $secret ), 0, 32 );
 	}
 
 	/**
@@ -84,7 +98,12 @@ final class Holder {
 	public static function of_key( string $model_id, int $post_id, string $key ): ?self {
 		$holder = new self( $post_id, substr( $key, 0, 1 ) );
 		$known  = in_array( $holder->kind, array( self::CONTENT, self::RENDERED, self::EDITOR ), true );
-		return $known && hash_equals( $holder->key( $model_id ), $key ) ? $holder : null;
+		if ( ! $known ) {
+			return null;
+		}
+		// Keys were signed with the salts at first, and pages with such a key may still stand in a cache.
+		$is_ours = hash_equals( $holder->key( $model_id ), $key ) || hash_equals( $holder->signed( $model_id, Keys::derived( 'holder' ) ), $key );
+		return $is_ours ? $holder : null;
 	}
 
 	/**

@@ -11,6 +11,7 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * Derives keys from the salts in wp-config.php, or, where it has none, from a key that the plugin makes for the site.
+ * Keys that must outlive a change of the salts are derived from the plugin's own key in either case.
  *
  * WordPress makes salts of its own where wp-config.php has none, but of two requests that are the first to need them
  * each makes its own, and what one of them sealed can never be opened.
@@ -33,7 +34,29 @@ final class Keys {
 	 * @param string $purpose What the key is for.
 	 */
 	public static function derived( string $purpose ): string {
-		$source = self::are_outside_database() ? wp_salt( 'auth' ) . wp_salt( 'secure_auth' ) : self::own();
+		return self::of_source( self::are_outside_database() ? wp_salt( 'auth' ) . wp_salt( 'secure_auth' ) : self::own(), $purpose );
+	}
+
+	/**
+	 * Returns a key of this site for one purpose that stays the same when the salts are changed. It is in the database.
+	 *
+	 * @param string $purpose What the key is for.
+	 */
+	public static function stored( string $purpose ): string {
+		return self::of_source( self::own(), $purpose );
+	}
+
+	/**
+	 * Returns a key of this site for one purpose, derived from a secret.
+	 *
+	 * @param string $source  The secret.
+	 * @param string $purpose What the key is for.
+	 */
+	private static function of_source(
+		#[\SensitiveParameter]
+		string $source,
+		string $purpose
+	): string {
 		return hash_hkdf( 'sha256', $source, 32, 'pme-embed|' . $purpose . '|' . get_current_blog_id() );
 	}
 

@@ -42,10 +42,11 @@ final class Setup {
 	}
 
 	/**
-	 * Creates the table, and gives the capability to editors and administrators.
+	 * Creates the table and the site's own key, and gives the capability to editors and administrators.
 	 */
 	private static function install(): void {
 		Store::install();
+		Keys::stored( 'holder' );
 		foreach ( array( 'administrator', 'editor' ) as $name ) {
 			$role = get_role( $name );
 			if ( $role ) {
