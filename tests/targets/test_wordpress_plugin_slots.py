@@ -365,6 +365,33 @@ def test_pages_that_were_cached_with_a_key_of_the_salts_show_their_space(plugin:
     assert plugin.link(f"{address}key={former}").json()["access_token"] == TOKEN
 
 
+#: A shortcode that shows another post's content, as plugins for reusable content do.
+_NESTED = """<?php
+add_shortcode('content_of', function ($attributes) { return do_shortcode(get_post((int) $attributes['post'])->post_content); });
+"""
+
+
+def test_a_space_that_another_posts_shortcode_shows_is_read_back_as_visitors_see_it(plugin: PluginSite) -> None:
+    nested = plugin.site.root / "wp-content" / "mu-plugins" / "nested.php"
+    nested.write_text(_NESTED)
+    try:
+        inner = plugin.site.page(f"[pme model={MODEL}]")
+        page = plugin.site.page(f"[content_of post={inner}]")
+        publish(plugin.site, {MODEL: page}, link())
+        assert plugin.site.content(page) == f"[content_of post={inner}]"
+        assert TOKEN in plugin.seen(page, MODEL)
+        query = {"rest_route": f"/wp/v2/pages/{page}"}
+        visitors = requests.get(f"{plugin.site.address}/", params=query, timeout=60).json()["content"]["rendered"]
+        editors = plugin.site.call("GET", f"pages/{page}")["content"]["rendered"]
+        (shown,), (previewed,) = sources_in(visitors, MODEL), sources_in(editors, MODEL)
+        assert plugin.link(shown).json()["access_token"] == TOKEN
+        assert plugin.link(previewed).status_code == 403, "an editor's preview opens for editors alone"
+        plugin.site.call("POST", f"pages/{page}", {"status": "private"})
+        assert plugin.link(shown).status_code == 403
+    finally:
+        nested.unlink()
+
+
 #: Stores another model's link in a second process, at the moment at which the first one stores a key that it made.
 _SECOND_WRITER = """<?php
 add_filter('query', function ($query) {

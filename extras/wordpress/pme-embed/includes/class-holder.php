@@ -60,8 +60,18 @@ final class Holder {
 		if ( $post instanceof \WP_Post && self::contains( $post, $model_id ) ) {
 			return new self( $post->ID, self::CONTENT );
 		}
-		$in_editor = defined( 'REST_REQUEST' ) && REST_REQUEST;
-		return new self( $post instanceof \WP_Post ? $post->ID : 0, $in_editor ? self::EDITOR : self::RENDERED );
+		$post_id = $post instanceof \WP_Post ? $post->ID : 0;
+		return new self( $post_id, self::is_in_editor( $post_id ) ? self::EDITOR : self::RENDERED );
+	}
+
+	/**
+	 * Returns whether an embed is being rendered for an editor: over REST, for an account that writes posts. A visitor
+	 * reads a post over REST as it is on its page. Without a post no page shows what is rendered over REST.
+	 *
+	 * @param int $post_id The number of the post that is being rendered; 0 where there is none.
+	 */
+	private static function is_in_editor( int $post_id ): bool {
+		return defined( 'REST_REQUEST' ) && REST_REQUEST && ( 0 === $post_id || current_user_can( 'edit_posts' ) );
 	}
 
 	/**
