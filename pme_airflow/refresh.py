@@ -274,7 +274,9 @@ def create_refresh_app(
     served = _Served(audience, validity, EmbedParams.parse(params))
     limits = ViewerLimits(requests_per_minute, mint_limits or MintLimits())
     refresh = _Refresh(authorize, served, limits, services or (lambda: _of_connection(pme_conn_id)))
-    cors = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"], allow_credentials=True)
+    cors = Middleware(
+        CORSMiddleware, allow_origins=origins, allow_methods=["GET"], allow_credentials=True, expose_headers=["Date"]
+    )
     routes = [
         Route("/token", refresh.serve_token, methods=["GET"]),
         Route("/{model_id}", refresh.serve, methods=["GET"]),

@@ -116,6 +116,8 @@ def test_other_origins_read_nothing_unless_they_are_named(services: Services) ->
     assert "Access-Control-Allow-Origin" not in closed.headers
     named = portal(services, allow_origins=["https://portal.test"]).get(f"/{ONE}", headers=asked)
     assert named.headers["Access-Control-Allow-Origin"] == "https://portal.test"
+    assert named.headers["Access-Control-Allow-Credentials"] == "true"
+    assert named.headers["Access-Control-Expose-Headers"] == "Date"
 
 
 def test_an_async_check_is_awaited(services: Services) -> None:

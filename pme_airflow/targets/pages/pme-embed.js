@@ -15,6 +15,8 @@
 // data-pme-watch    seconds between two requests to the source; 60 by default. A replaced link is revoked after a grace
 //                   period of 15 minutes, and a leaked one at once, whatever its validity.
 //
+// data-pme-credentials  "include" sends the visitor's cookies to a source of another origin, which must allow it.
+//
 // data-pme-params   Showcase parameters (play=1&lang=de) of an iframe that has no address of its own yet.
 //
 // Showcase parameters of the iframe's own address (play=1, lang=de, …) are kept when its link is replaced.
@@ -37,8 +39,8 @@ const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
 /**
- * Returns a function that returns the seconds since now. In sleep performance.now() stands still, and the visitor's clock
- * may be set back: the one that moved further counts.
+ * Returns a function that returns the seconds since now. performance.now() stands still in sleep, and the visitor's
+ * clock may be set back: the one that moved further counts.
  */
 function stopwatch() {
   const [date, steady] = [Date.now(), performance.now()];
@@ -94,10 +96,10 @@ function withParameters(address, pairs) {
 }
 
 /** Requests a source; returns the response and its body. */
-async function read(address) {
+async function read(address, credentials) {
   const timeout = new AbortController(); // older browsers have no AbortSignal.timeout()
   const timer = setTimeout(() => timeout.abort(new Error("the source did not answer in time")), READ_TIMEOUT * 1000);
-  const options = { cache: "no-store", credentials: "same-origin", referrerPolicy: "no-referrer", signal: timeout.signal };
+  const options = { cache: "no-store", credentials, referrerPolicy: "no-referrer", signal: timeout.signal };
   try {
     const response = await fetch(address, options);
     const { status } = response;
@@ -109,10 +111,10 @@ async function read(address) {
 }
 
 /** Reads the current link from its source; what is left of it is measured by the source's own clock. */
-export async function readLink(source, hosts = HOSTS) {
+export async function readLink(source, hosts = HOSTS, credentials = "same-origin") {
   const address = safeAddress(source);
   const age = stopwatch(); // from before the request: a tab may be frozen until it takes the response
-  const { response, body } = await read(address);
+  const { response, body } = await read(address, credentials);
   if (typeof body.access_token !== "string" || typeof body.link !== "string") {
     throw new Error("the source returned no link");
   }
@@ -142,11 +144,12 @@ function navigate(iframe, address) {
 }
 
 /** Keeps one iframe's space open. Returns a function that stops it. */
-export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HOSTS, params = "" } = {}) {
+export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HOSTS, params = "", credentials } = {}) {
+  const readCurrent = () => readLink(source, hosts, credentials);
   const emit = (name, detail = {}) => iframe.dispatchEvent(new CustomEvent(`pme:${name}`, { bubbles: true, detail }));
   const left = (link) => Math.max(1, link.lifetime - link.age());
   let current; // the link the iframe shows, as it was last read
-  let replacedFor; // for how long a newer link may be there that the iframe does not show: from the last read of its own
+  let replacedFor; // the age of the last read that returned the iframe's link, once a newer one is there
   let showcase; // the connected SDK
   let refresher; // the SDK's token refresher, whose timer runs until it is disposed of
   let stopped = false;
@@ -166,7 +169,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
     async fetch(old = current.token) {
       for (let tries = 0; !stopped; tries += 1) {
         try {
-          const link = await readLink(source, hosts);
+          const link = await readCurrent();
           if (link.token !== old) {
             current = link;
             emit("renewed", { by: "sdk" });
@@ -257,7 +260,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
     if (reading || stopped) return;
     reading = true;
     try {
-      const link = await readLink(source, hosts);
+      const link = await readCurrent();
       if (!stopped) take(link);
     } catch (error) {
       denied = REFUSALS.includes(error.status) ? { error, age: stopwatch() } : undefined;
@@ -314,7 +317,8 @@ export function start(iframe) {
   ["pme:renewed", "pme:connected", "pme:reloaded"].forEach((name) =>
     iframe.addEventListener(name, () => showStatus(iframe)),
   );
-  return keepOpen(iframe, { source, sdk, key, watch: Number(watch) || 60, hosts, params });
+  const credentials = iframe.dataset.pmeCredentials === "include" ? "include" : "same-origin";
+  return keepOpen(iframe, { source, sdk, key, watch: Number(watch) || 60, hosts, params, credentials });
 }
 
 document.querySelectorAll("iframe[data-pme-source]").forEach(start);

@@ -10,6 +10,7 @@ from playwright.sync_api import Page
 
 from tests.support.embed_portal import CHROMIUM, LINK_A, LINK_B, Portal, settle, show, shown, until
 from tests.support.links import TOKEN_B
+from tests.support.web import serving_web
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 IFRAME = '<iframe data-pme-source="link.json"></iframe>'
@@ -222,3 +223,19 @@ def test_one_token_refresher_is_alive_at_a_time_and_none_once_stopped(page: Page
     until(page, "alive.length")
     page.evaluate("stop()")
     assert page.evaluate("alive") == []
+
+
+@pytest.mark.parametrize("credentials", ["include", "", "omit"])
+def test_cookies_go_to_a_source_of_another_origin_only_where_the_page_asks_for_it(
+    page: Page, portal: tuple[Portal, str], credentials: str
+) -> None:
+    own, address = portal
+    other = Portal()
+    other.headers = {"Access-Control-Allow-Origin": address, "Access-Control-Allow-Credentials": "true"}
+    page.context.add_cookies([{"name": "session", "value": "ada", "url": address}])
+    with serving_web() as server:
+        server.reply = other.answer
+        attribute = f' data-pme-credentials="{credentials}"' if credentials else ""
+        show(page, (own, address), f'<iframe data-pme-source="{server.address}/link.json"{attribute}></iframe>')
+        assert shown(page) == LINK_A
+    assert other.cookies == ["session=ada" if credentials == "include" else ""]
