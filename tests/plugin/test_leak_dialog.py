@@ -39,6 +39,8 @@ class Dialog:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.run = "running"
+        self.lost: tuple[str, str] | None = None
+        self.asked = 0
         self.answer = self.found(link(FIRST, "live"), link(SECOND, "live"))
         page.route("**/*", self._answer)
         page.goto("http://airflow.test/pme/")
@@ -54,7 +56,10 @@ class Dialog:
             route.fulfill(body=PAGE, content_type="text/html")
         elif path.startswith("pme/static/"):
             route.fulfill(path=STATIC / path.removeprefix("pme/static/"), content_type="text/javascript")
+        elif (route.request.method, path.rpartition("/")[2]) == self.lost:
+            route.abort()
         elif path == "pme/api/fingerprint":
+            self.asked += 1
             self._json(route, self.answer)
         else:
             self._json(route, {"is_paused": False, "dag_run_id": "run", "state": self.run})
@@ -62,10 +67,13 @@ class Dialog:
     def _json(self, route: Route, value: Any) -> None:
         route.fulfill(body=json.dumps(value), content_type="application/json")
 
-    def start(self, *unknown: str) -> None:
-        """Look up, choose all that is listed, and these of no known link, and revoke."""
+    def look_up(self) -> None:
         self.page.locator("textarea").fill("what leaked")
         self.page.get_by_role("button", name="Look up").click()
+
+    def start(self, *unknown: str) -> None:
+        """Look up, choose all that is listed, and these of no known link, and revoke."""
+        self.look_up()
         for each in unknown:
             self.page.locator("details").evaluate("(element) => { element.open = true; }")
             self.page.get_by_label(f"Flag {each}").check()
@@ -150,7 +158,76 @@ def test_a_flag_is_a_tombstone_once_the_run_has_ended_well(dialog: Dialog) -> No
 
 def test_a_look_up_that_did_not_reach_a_ledger_does_not_say_that_nothing_is_there(dialog: Dialog) -> None:
     dialog.answer = NOTHING_SEARCHED
-    dialog.page.locator("textarea").fill("what leaked")
-    dialog.page.get_by_role("button", name="Look up").click()
+    dialog.look_up()
     expect(dialog.page.get_by_text(AWAY["message"])).to_be_visible(timeout=30_000)
     expect(dialog.page.get_by_text("No link of yours")).to_have_count(0)
+
+
+def test_a_start_whose_answer_is_lost_may_have_been_carried_out(dialog: Dialog) -> None:
+    dialog.lost = ("POST", "dagRuns")
+    dialog.look_up()
+    dialog.page.get_by_role("button", name="Flag and revoke").click()
+    dialog.page.get_by_role("button", name="Revoke now").click()
+    expect(dialog.page.get_by_text("the run may have started")).to_be_visible(timeout=30_000)
+    runs = dialog.page.get_by_role("link", name="pme_leak_response")
+    expect(runs).to_have_attribute("href", "http://airflow.test/dags/pme_leak_response/runs")
+    expect(dialog.page.get_by_text("tries again")).to_have_count(0)
+    expect(dialog.page.get_by_text("not done")).to_have_count(0)
+    dialog.lost = None
+    dialog.page.get_by_role("button", name="Revoke now").click()
+    dialog.ends("success", BOTH, REVOKED)
+
+
+def test_a_look_up_whose_answer_is_lost_is_to_be_repeated(dialog: Dialog) -> None:
+    dialog.lost = ("POST", "fingerprint")
+    dialog.look_up()
+    expect(dialog.page.get_by_text("Press Look up again.")).to_be_visible(timeout=30_000)
+    expect(dialog.page.get_by_text("tries again")).to_have_count(0)
+    expect(dialog.page.locator("textarea")).to_have_value("what leaked")
+
+
+def test_what_was_pasted_stays_until_all_is_searched(dialog: Dialog) -> None:
+    dialog.answer = SEARCHED_IN_PART
+    dialog.look_up()
+    expect(dialog.page.get_by_text("is still in the box")).to_be_visible(timeout=30_000)
+    expect(dialog.page.locator("textarea")).to_have_value("what leaked")
+    dialog.answer = BOTH
+    dialog.page.get_by_role("button", name="Look up").click()
+    expect(dialog.page.locator("textarea")).to_have_value("", timeout=30_000)
+    expect(dialog.page.get_by_text("is still in the box")).to_have_count(0)
+
+
+def test_what_is_announced_has_no_clock_and_the_run_link_keeps_the_focus(dialog: Dialog) -> None:
+    dialog.start()
+    run = dialog.page.get_by_role("link", name="running")
+    expect(run).to_be_visible(timeout=30_000)
+    run.focus()
+    dialog.page.evaluate(
+        """() => {
+          window.announced = 0;
+          const observer = new MutationObserver((changes) => { window.announced += changes.length; });
+          const watched = { childList: true, characterData: true, subtree: true };
+          observer.observe(document.querySelector("[aria-live]"), watched);
+        }"""
+    )
+    since = dialog.page.get_by_text("since the start").inner_text()
+    expect(dialog.page.get_by_text("since the start")).not_to_have_text(since, timeout=30_000)
+    assert dialog.page.evaluate("window.announced") == 0
+    expect(run).to_be_focused()
+
+
+def test_nothing_is_asked_for_a_view_that_nobody_looks_at_or_that_was_left(dialog: Dialog) -> None:
+    def asked_in(milliseconds: int) -> int:
+        before = dialog.asked
+        dialog.page.wait_for_timeout(milliseconds)
+        return dialog.asked - before
+
+    dialog.start()
+    dialog.page.evaluate("Object.defineProperty(document, 'hidden', { configurable: true, get: () => true })")
+    asked_in(500)
+    assert asked_in(2500) == 0
+    dialog.page.evaluate("delete document.hidden")
+    assert asked_in(2500) > 0
+    dialog.page.evaluate("document.querySelector('.answer').remove()")
+    asked_in(500)
+    assert asked_in(2500) == 0

@@ -26,7 +26,7 @@ function open(event, address) {
 
 export function airflowLink(path, text) {
   const address = new URL(path, root);
-  return el("a", { href: address.href, onclick: (event) => open(event, address.href) }, text);
+  return el("a", { href: address.href, "data-key": `airflow-${path}`, onclick: (event) => open(event, address.href) }, text);
 }
 
 export function runLink(run) {

@@ -16,11 +16,27 @@ export function el(tag, props = {}, ...children) {
   return made;
 }
 
+// What is focused and which details are open stays so, by the elements' keys; of equal keys, by their order.
 export function replace(parent, ...children) {
-  const focused = document.activeElement?.dataset?.key;
-  parent.replaceChildren(...children.flat().filter((child) => child instanceof Node));
-  if (focused) parent.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  const active = parent.contains(document.activeElement) ? document.activeElement : null;
+  const alike = (key) => [...parent.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)];
+  const key = active?.dataset.key;
+  const place = key ? alike(key).indexOf(active) : -1;
+  const open = [...parent.querySelectorAll("details[open][data-key]")].map((details) => details.dataset.key);
+  parent.replaceChildren(...nodesOf(children));
+  for (const each of open) for (const details of alike(each)) details.open = true;
+  if (place >= 0) alike(key)[place]?.focus({ preventScroll: true });
 }
+
+// For what is announced when it changes.
+export function replaceIfChanged(parent, ...children) {
+  const nodes = nodesOf(children);
+  if (nodes.map((node) => node.textContent).join("\n") !== [...parent.childNodes].map((node) => node.textContent).join("\n")) {
+    replace(parent, nodes);
+  }
+}
+
+const nodesOf = (children) => children.flat().filter((child) => child instanceof Node);
 
 export function table(columns, rows, empty) {
   if (!rows.length) return el("p", { class: "empty" }, empty);

@@ -14,6 +14,8 @@ const view = document.getElementById("view");
 const page = { query: new URLSearchParams(location.search), me: { may_act: false, conn_ids: [] }, go, show, refresh };
 let shown = null;
 let turn = 0;
+let drawn = 0;
+const pending = new Set();
 let announced = "";
 
 // Shows another address of this page: parameters that are null are removed.
@@ -54,20 +56,27 @@ async function show() {
   await refresh();
 }
 
+// Reads and draws the view. An answer is dropped if another view or query is shown by then, or a later answer is.
 async function refresh() {
-  const mine = ++turn;
-  const { parts } = shown;
+  const asked = { parts: shown.parts, query: page.query.toString(), turn: ++turn };
+  pending.add(asked);
+  const isDue = () => isShown(asked) && asked.turn > drawn;
   try {
     if (!page.me.conn_ids.length) page.me = await read("me");
-    const answer = await parts.load();
-    if (mine !== turn) return;
-    parts.draw(answer);
+    const answer = await asked.parts.load();
+    if (!isDue()) return;
+    drawn = asked.turn;
+    asked.parts.draw(answer);
     problems(answer?.problems ?? []);
     replace(document.getElementById("fresh"), document.createTextNode(`As of ${new Date().toLocaleTimeString()}`));
   } catch (error) {
-    if (mine === turn) problems([{ message: error.message }]);
+    if (isDue()) problems([{ message: error.message }]);
+  } finally {
+    pending.delete(asked);
   }
 }
+
+const isShown = (asked) => asked.parts === shown?.parts && asked.query === page.query.toString();
 
 // A screen reader announces what changes here, so the same problem is not drawn again.
 function problems(found) {
@@ -77,9 +86,10 @@ function problems(found) {
   replace(document.getElementById("problems"), found.map((problem) => el("p", {}, problem.message)));
 }
 
-// Reads anew only while somebody looks, and not while text is selected, which would be lost.
+// Reads anew only while somebody looks, not while text is selected, which would be lost, and not while an answer is due.
 function refreshByItself() {
-  if (document.visibilityState === "visible" && document.getSelection().isCollapsed && shown) refresh();
+  if (document.visibilityState !== "visible" || !document.getSelection().isCollapsed || !shown) return;
+  if (![...pending].some(isShown)) refresh();
 }
 
 followTheme();

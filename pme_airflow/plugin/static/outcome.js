@@ -1,8 +1,10 @@
 // What became of the tokens that a leak response was started for. Nothing is called revoked that was not confirmed.
-import { count } from "./dom.js";
+import { badge, count, el } from "./dom.js";
 
 const ALIVE = ["live", "minting", "unaccounted"];
 export const isAlive = (link) => ALIVE.includes(link.state);
+export const namesOf = (link) => link.model_name ?? link.models.join(", ");
+export const notSearched = (problems) => problems.map((problem) => el("p", {}, badge("bad", "not searched"), ` ${problem.message}`));
 
 // `run` is Airflow's, `found` what the ledgers answered, `chosen` the fingerprints that were flagged.
 export function outcomeOf(run, found, chosen) {

@@ -1,34 +1,28 @@
 // Flag and revoke in two steps: look the paste up, confirm, and follow the run until the API has confirmed.
 import { airflowLink } from "./airflow.js";
-import { fingerprint, responseDag, responseRun, startResponse } from "./api.js";
-import { badge, count, el, length, replace, table, time } from "./dom.js";
-import { isAlive, outcomeOf, titleOf } from "./outcome.js";
+import { fingerprint, responseDag, startResponse } from "./api.js";
+import { badge, count, el, replace, table, time } from "./dom.js";
+import { follow } from "./follow.js";
+import { isAlive, namesOf, notSearched } from "./outcome.js";
 
 const MOST_BYTES = 1024 * 1024;
 const MANY = 20;
-const MOST_NAMED = 20;
-const notSearched = (problems) => problems.map((problem) => el("p", {}, badge("bad", "not searched"), ` ${problem.message}`));
-const namesOf = (row) => row.model_name ?? row.models.join(", ");
-
-function tokensOf(words, fingerprints) {
-  const more = fingerprints.length - MOST_NAMED;
-  return el("p", {}, words, fingerprints.slice(0, MOST_NAMED).map((each) => el("code", {}, ` ${each}`)), more > 0 ? ` and ${more} more` : null);
-}
 
 export function response(page) {
-  const steps = el("div", { "aria-live": "polite" });
+  const [steps, progress] = [el("div", { "aria-live": "polite" }), el("div")];
   const area = el("textarea", { rows: 4, "aria-label": "Tokens, links, fingerprints or a scanner's report",
     placeholder: "Paste leaked tokens, links, fingerprints or a scanner's report", autocomplete: "off", spellcheck: "false",
     autocapitalize: "off" });
   const look = el("button", { type: "button", class: "main", onclick: lookUp }, "Look up");
   const root = el("div", { class: "answer" }, el("h2", {}, "Answer a leak"), area,
-    el("p", {}, look, el("span", { class: "note" }, " Nothing is revoked yet. Tokens are fingerprinted and forgotten.")), steps);
-  let following = null;
+    el("p", {}, look, el("span", { class: "note" }, " Nothing is revoked yet. Tokens are fingerprinted and forgotten.")), steps, progress);
+  let stopFollowing = () => {};
 
   const say = (text, kind = "bad") => replace(steps, el("p", {}, badge(kind, kind === "bad" ? "not done" : kind), ` ${text}`));
 
   async function lookUp() {
-    clearInterval(following);
+    stopFollowing();
+    replace(progress);
     const text = area.value;
     if (!text.trim()) return say("Paste something first.");
     if (new Blob([text]).size > MOST_BYTES) {
@@ -36,8 +30,8 @@ export function response(page) {
     }
     look.disabled = true;
     try {
-      const found = await fingerprint(text);
-      area.value = "";
+      const found = await fingerprint(text, "Press Look up again.");
+      if (!found.problems.length) area.value = "";
       choose(found);
     } catch (error) {
       say(error.message);
@@ -64,6 +58,7 @@ export function response(page) {
     update();
     replace(steps,
       notSearched(found.problems),
+      found.problems.length ? el("p", { class: "note" }, "What you pasted is still in the box, since not all was searched: press Look up again, or empty it.") : null,
       found.notes.map((note) => el("p", { class: "note" }, note)),
       found.total > found.links.length ? el("p", {}, badge("bad"), ` Only the first ${found.links.length} of ${found.total} links are listed.`) : null,
       alive.length ? el("h3", {}, `Links of yours that may be alive: ${alive.length}`) : el("p", {}, found.problems.length ? "No link that may be alive was found in the ledgers that were searched."
@@ -87,77 +82,41 @@ export function response(page) {
     const links = alive.filter((link) => fingerprints.includes(link.fingerprint));
     const slots = links.reduce((sum, link) => sum + link.slots, 0);
     const sure = el("input", { type: "checkbox", onchange: () => { revoke.disabled = !sure.checked; } });
+    const said = el("div");
     const revoke = el("button", { type: "button", class: "danger", disabled: links.length > MANY,
-      onclick: () => start(fingerprints, links.length, reason, revoke) }, "Revoke now");
+      onclick: () => start(fingerprints, links.length, reason, revoke, said) }, "Revoke now");
     replace(steps, el("h3", {}, "Revoke now?"),
       el("p", {}, `${count(links.length, "link")} will not open any more. ${count(slots, "slot")} will be dark until the keeper shows new links.`),
       links.length > MANY ? el("label", {}, sure, ` Yes, all ${links.length} links.`) : null,
-      el("p", { class: "tools" }, revoke, el("button", { type: "button", onclick: () => replace(steps) }, "Cancel")));
+      el("p", { class: "tools" }, revoke, el("button", { type: "button", onclick: () => replace(steps) }, "Cancel")), said);
     revoke.focus();
   }
 
-  async function start(fingerprints, confirmed, reason, button) {
+  // The step stays until the run is known to have started, so that the answer to a leak needs no second paste.
+  async function start(fingerprints, confirmed, reason, button, said) {
     button.disabled = true;
+    replace(said);
+    let isSent = false;
     try {
-      const dag = await responseDag();
+      const dag = await responseDag("Press Revoke now again.");
       if (dag.is_paused) {
-        replace(steps, el("p", {}, badge("bad", "not done"), " The DAG pme_leak_response is paused, so nothing would run. Unpause it: ",
-          airflowLink("dags/pme_leak_response", "pme_leak_response"), "."));
+        replace(said, el("p", {}, badge("bad", "not done"), " The DAG pme_leak_response is paused, so nothing would run. Unpause it: ",
+          airflowLink("dags/pme_leak_response", "pme_leak_response"), ". Then press Revoke now again."));
         return;
       }
+      isSent = true;
       const run = await startResponse({ tokens: fingerprints, confirm_over: confirmed,
         reason: reason || "flagged on the page Private links" });
-      follow(run.dag_run_id, fingerprints);
+      stopFollowing = follow(page, steps, progress, run.dag_run_id, fingerprints);
     } catch (error) {
-      say(error.message);
+      replace(said, isSent && error.isLost
+        ? el("p", {}, badge("bad", "not known"), " Airflow's answer was lost, and the run may have started. Look at the runs of ",
+          airflowLink("dags/pme_leak_response/runs", "pme_leak_response"), " before you try again.")
+        : el("p", {}, badge("bad", "not done"), ` ${error.message}`));
+    } finally {
+      button.disabled = false;
+      if (button.isConnected) button.focus();
     }
-  }
-
-  function follow(runId, fingerprints) {
-    const begun = Date.now();
-    let run = null;
-    let outcome = null;
-    let doneAfter = null;
-    let reading = false;
-    const look = async () => {
-      if (reading) return;
-      reading = true;
-      try {
-        const [now, found] = await Promise.all([responseRun(runId), fingerprint(fingerprints.join("\n"))]);
-        run = now;
-        outcome = outcomeOf(run, found, fingerprints);
-        const news = (outcome.done && doneAfter === null) || outcome.ended;
-        if (outcome.done && doneAfter === null) doneAfter = Date.now() - begun;
-        if (outcome.ended && !outcome.problems.length) clearInterval(following);
-        draw(null);
-        if (news) page.refresh();
-      } catch (error) {
-        draw(error.message);
-      } finally {
-        reading = false;
-      }
-    };
-    const draw = (problem) => {
-      const revoked = outcome?.revoked.length ?? 0;
-      replace(steps,
-        el("h3", {}, outcome ? titleOf(outcome) : "Revoking …"),
-        el("p", {}, `${revoked} of ${fingerprints.length} confirmed; ${length((doneAfter ?? Date.now() - begun) / 1000)} since the start. Run: `,
-          airflowLink(`dags/pme_leak_response/runs/${encodeURIComponent(runId)}`, run?.state ?? "starting"), "."),
-        problem ? el("p", {}, problem) : null,
-        notSearched(outcome?.problems ?? []),
-        table([
-          { name: "Link", cell: (row) => row.link_id },
-          { name: "Model", cell: namesOf },
-          { name: "State", cell: (row) => badge(row.state) },
-          { name: "Exposure", cell: (row) => (row.exposure_seconds === null ? "not flagged yet" : length(row.exposure_seconds)) },
-        ], outcome?.links ?? [], outcome ? "No link is known of these tokens." : "The run is starting."),
-        outcome?.unknown.length ? tokensOf("Of no known link:", outcome.unknown) : null,
-        outcome?.unlisted.length ? tokensOf("NOT listed, so that nothing is known of them here:", outcome.unlisted) : null,
-        outcome?.failed ? el("p", {}, "Open the run to see why it failed, and which links are alive. The next sweep tries them again.") : null);
-    };
-    draw(null);
-    look();
-    following = setInterval(look, 1000);
   }
 
   return { root };

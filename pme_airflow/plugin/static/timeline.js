@@ -54,7 +54,8 @@ export function timeline(page) {
       rows, pager(page, answer, "slot"), failures(answer));
   }
 
-  const failures = (answer) => answer.outages.length ? el("details", {}, el("summary", {}, "Failures in words"),
+  const failures = (answer) => answer.outages.length ? el("details", { "data-key": "failures" },
+    el("summary", { "data-key": "failures-summary" }, "Failures in words"),
     el("ul", {}, answer.outages.map((outage) => el("li", {}, time(outage.start), " to ", time(outage.end),
       `: ${outage.failures} failures; the last: ${outage.reason}`)))) : null;
 
