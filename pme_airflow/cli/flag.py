@@ -81,7 +81,8 @@ def flag_command(
 
     Tokens and links are read from standard input (--stdin), never from arguments, and the ids of Views by --model -.
     More than 20 links want an answer or --yes. Exit status: 0 if all was flagged, and revoked where asked to; 1 if a
-    part was not, or if --sweep found no known link of the tokens on standard input; 2 if nothing could be.
+    part was not, if the ledger never had a link of a name, or if --sweep found none of the tokens on standard input; 2
+    if nothing could be read. --dry-run ends with 0 if all could be read and is of a link that the ledger has or had.
     """
     from pme_airflow.ledger.run_context import RunContext
     from pme_airflow.lifecycle.leak_criteria import candidates_of, lines_of
@@ -102,8 +103,9 @@ def flag_command(
         tokens, named, **given, deadline=interactive_deadline(), on_selected=selected, candidates=candidates_of(text)
     )
     if dry_run:
-        print_preview(preview_flag(hook.services, request), form)
-        return
+        preview = preview_flag(hook.services, request)
+        print_preview(preview, form)
+        sys.exit(0 if not preview.problems else 2 if preview.is_empty else 1)
     response = respond(hook.services, RunContext.of_command("ledger flag"), request)
     print_response(response, form, hook.settings.client_id)
     is_unknown = print_unknown_tokens(response, _given_fingerprints(tokens))

@@ -83,6 +83,7 @@ def print_other_clients(client_ids: Iterable[str]) -> None:
 
 def exit_status(response: LeakResponse) -> int:
     """Return 0 if all that was given was flagged, and revoked where asked to; 2 if none of it could be read; else 1."""
-    if response.promise_kept and not response.outside:
+    missed = response.outside or response.never_recorded
+    if response.promise_kept and not missed:
         return 0
-    return 1 if response.links or response.tombstones or response.outside or response.swept else 2
+    return 1 if response.links or response.tombstones or missed or response.swept else 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pme_airflow.cli.output import print_json, print_line, print_table
+from pme_airflow.cli.output import print_json, print_line, print_note, print_table
 
 if TYPE_CHECKING:
     from pme_airflow.lifecycle.preview import Preview
@@ -45,11 +45,13 @@ def confirm_many(count: int, verb: str, *, yes: bool, may_ask: bool = True) -> N
 
 
 def print_preview(preview: Preview, form: str) -> None:
-    """Print which links would be ended, and which slots would go dark."""
-    if form == "json":
-        print_json(preview.as_json())
-        return
+    """Print which links would be ended and which slots would go dark; on standard error what could not be read."""
+    for problem in preview.problems:
+        print_note(f"pme-airflow: {problem}")
     found = preview.as_json()
+    if form == "json":
+        print_json(found)
+        return
     print_line(f"Dry run: {len(preview.links)} links would be ended, and {len(preview.slots)} slots would go dark.")
     print_table(_LINK_COLUMNS, found["links"], empty="No link matches.")
     print_line("")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select, text, update
+from sqlalchemy import ColumnElement, and_, select, text, update
 
 from pme_airflow.ledger.bulk import insert_missing, one_of
 from pme_airflow.ledger.conditions import is_not_flagged
@@ -19,7 +19,7 @@ from pme_airflow.ledger.tables import flags, links
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 from pme_airflow.model_ids import MODEL_ID_LENGTH
 
-__all__ = ["Flagged", "apply_tombstones", "flag", "keep_flags_out", "tombstones_among"]
+__all__ = ["Flagged", "apply_tombstones", "flag", "keep_flags_out", "never_recorded", "tombstones_among"]
 
 #: Names PostgreSQL's lock between those who flag and those who record new fingerprints; any number of one's own does.
 _LOCK = 7_306_915
@@ -64,17 +64,11 @@ def flag(
     by_fingerprint = _link_ids_of(tx, fingerprints)
     tombstones = tuple(f for f in dict.fromkeys(fingerprints) if f not in by_fingerprint)
     wanted = [link_id for found in by_fingerprint.values() for link_id in found]
-    own: tuple[ColumnElement[bool], ...] = () if client_id is None else (links.c.client_id == client_id,)
     unknown: list[str] = []
-    for label, named, values, which in (
-        ("link", lambda value: links.c.link_id == value, link_ids, ()),
-        ("model", lambda value: opening([value]), models, own),
-        ("audience", lambda value: links.c.audience.in_([value, viewer_audience(value)]), audiences, own),
-    ):
-        for value in dict.fromkeys(values):
-            ids = tx.scalars(select(links.c.link_id).where(named(value), _may_live, *which)).all()
-            wanted += ids
-            unknown += [] if ids else [_unknown_name(label, value)]
+    for name, condition in _named(link_ids, models, audiences, client_id):
+        ids = tx.scalars(select(links.c.link_id).where(condition, _may_live)).all()
+        wanted += ids
+        unknown += [] if ids else [name]
     chosen = lock_unsealed(tx, wanted)
     _flag_links(tx, [row for row in chosen.values() if row.state in ALIVE], reason, now)
     _keep_tombstones(tx, tombstones, reason, now)
@@ -84,11 +78,39 @@ def flag(
 _may_live = links.c.state.in_(sorted(ALIVE))
 
 
-def _unknown_name(label: str, value: str) -> str:
-    """Return what a person gave that names no link. The id of a View has the shape of a token, and is not repeated."""
-    if label == "model" and len(value) != MODEL_ID_LENGTH:
+def never_recorded(
+    tx: ReadTransaction,
+    link_ids: Sequence[str] = (),
+    models: Sequence[str] = (),
+    audiences: Sequence[str] = (),
+    client_id: str | None = None,
+) -> list[str]:
+    """Return which link ids, models and audiences no link has, whatever its state, as messages name them.
+
+    :param client_id: whose links of the models and audiences count; ``None`` for every client's.
+    """
+    named = _named(link_ids, models, audiences, client_id)
+    return [name for name, condition in named if not tx.scalars(select(links.c.seq).where(condition).limit(1)).all()]
+
+
+def _named(
+    link_ids: Sequence[str], models: Sequence[str], audiences: Sequence[str], client_id: str | None
+) -> Iterator[tuple[str, ColumnElement[bool]]]:
+    """Yield each name once, as messages have it, and the condition on its links."""
+    own: tuple[ColumnElement[bool], ...] = () if client_id is None else (links.c.client_id == client_id,)
+    for value in dict.fromkeys(link_ids):
+        yield f"link {value}", links.c.link_id == value
+    for value in dict.fromkeys(models):
+        yield _model_name(value), and_(opening([value]), *own)
+    for value in dict.fromkeys(audiences):
+        yield f"audience {value}", and_(links.c.audience.in_([value, viewer_audience(value)]), *own)
+
+
+def _model_name(value: str) -> str:
+    """Return a model's name for messages. The id of a View has the shape of a token, and is not repeated."""
+    if len(value) != MODEL_ID_LENGTH:
         return f"the model whose id has {len(value)} characters (it may be a token: give a token with the tokens)"
-    return f"{label} {value}"
+    return f"model {value}"
 
 
 def _link_ids_of(tx: ReadTransaction, fingerprints: Sequence[str]) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pme_airflow.errors import LedgerUnavailableError, PMEError, PMEInputError
 from pme_airflow.leaks.encodings import redact
@@ -41,6 +41,7 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
     if criteria.is_empty and findings is None and not request.candidates:
         return LeakResponse(problems=tuple(problems), swept=request.sweep)
     services.database.prepare()
+    absent = _never_recorded(services, criteria)
     named, known = _named(services, request, criteria, findings)
     if request.on_selected is not None:
         request.on_selected(_selected(services, named, request.within))
@@ -54,22 +55,40 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
         len(known),
         tuple(problems),
         request.sweep,
+        never_recorded=absent,
     )
     for fingerprint in flagged.tombstones:
         log.warning("%s is of no known link; it is kept as a tombstone.", fingerprint)
     return _revoke(services, run_context, request, response) if request.sweep else response
 
 
-def select_leaked(services: Services, request: LeakRequest) -> tuple[list[LinkRow], list[PMEError]]:
+@dataclass(frozen=True)
+class LeakSelection:
+    """What a leak response would flag.
+
+    :param links: the links.
+    :param problems: parts of the request that cannot be read.
+    :param never_recorded: models, audiences and link ids of which the ledger has no link at all.
+    :param is_empty: whether nothing of the request could be read.
+    """
+
+    links: tuple[LinkRow, ...] = ()
+    problems: tuple[PMEError, ...] = ()
+    never_recorded: tuple[str, ...] = ()
+    is_empty: bool = False
+
+
+def select_leaked(services: Services, request: LeakRequest) -> LeakSelection:
     """Return the links that :func:`respond` would flag, and what of the request cannot be read; change nothing.
 
     :raises PMEInputError: as :func:`respond` does.
     """
     criteria, findings, problems = _checked(request)
     if criteria.is_empty and findings is None and not request.candidates:
-        return [], problems
+        return LeakSelection(problems=tuple(problems), is_empty=True)
     named, _ = _named(services, request, criteria, findings)
-    return _selected(services, named, request.within), problems
+    selected = _selected(services, named, request.within)
+    return LeakSelection(tuple(selected), tuple(problems), _never_recorded(services, criteria))
 
 
 def _checked(request: LeakRequest) -> tuple[LeakCriteria, Findings | None, list[PMEError]]:
@@ -142,6 +161,17 @@ def _lacks_one(request: LeakRequest, named: LeakCriteria) -> bool:
         or bool(request.models and not named.models)
         or bool(request.audiences and not named.audiences)
     )
+
+
+def _never_recorded(services: Services, criteria: LeakCriteria) -> tuple[str, ...]:
+    """Return the criteria that name no link of the ledger, whatever its state; a token among them is masked."""
+    if not (criteria.link_ids or criteria.names_groups):
+        return ()
+    with services.database.read() as tx:
+        names = flags.never_recorded(
+            tx, criteria.link_ids, criteria.models, criteria.audiences, services.client.client_id
+        )
+    return tuple(map(redact, names))
 
 
 def _selected(services: Services, named: LeakCriteria, within: bool) -> list[LinkRow]:

@@ -14,7 +14,7 @@ from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.lifecycle.bounded_list import MAX_ENTRIES
 from pme_airflow.lifecycle.sweep import SweepResult
 
-__all__ = ["LeakRequest", "LeakResponse", "LeakedLink"]
+__all__ = ["LeakRequest", "LeakResponse", "LeakedLink", "never_recorded_lines"]
 
 
 #: More links that may be alive are counted, and not named one by one.
@@ -134,6 +134,7 @@ class LeakResponse:
     :param swept: whether revoking was asked for.
     :param sweep: what the sweep revoked; ``None`` if none ran to its end.
     :param sweep_error: why the sweep ended early.
+    :param never_recorded: models, audiences and link ids of which the ledger has no link at all, ended ones included.
     """
 
     links: tuple[LeakedLink, ...] = ()
@@ -146,6 +147,7 @@ class LeakResponse:
     swept: bool = False
     sweep: SweepResult | None = None
     sweep_error: PMEError | None = None
+    never_recorded: tuple[str, ...] = ()
 
     @property
     def revoked(self) -> tuple[LeakedLink, ...]:
@@ -197,6 +199,7 @@ class LeakResponse:
         lines += [
             f"{fingerprint} does not match the other criteria and was not flagged." for fingerprint in self.outside
         ]
+        lines += never_recorded_lines(self.never_recorded)
         if self.sweep_error is not None:
             lines.append(f"The sweep ended early: {self.sweep_error}")
         return lines + [str(problem) for problem in self.problems]
@@ -215,3 +218,12 @@ class LeakResponse:
             "problems": [str(problem) for problem in self.problems],
             "pending": self.sweep.pending if self.sweep else None,
         }
+
+
+def never_recorded_lines(names: Sequence[str]) -> list[str]:
+    """Return what to do about names that no link of the ledger has, a sentence each."""
+    return [
+        f"The ledger has no link of {name}, not even one that ended, so nothing was flagged. Check the spelling, "
+        "and that --conn-id names the connection that minted it; links that ended long ago may have been purged."
+        for name in names
+    ]

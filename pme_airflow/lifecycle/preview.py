@@ -12,6 +12,7 @@ from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.sweep_queue import due_links
 from pme_airflow.ledger.transaction import ReadTransaction
 from pme_airflow.lifecycle.leak_response import LeakRequest, select_leaked
+from pme_airflow.lifecycle.leaked_links import never_recorded_lines
 from pme_airflow.lifecycle.services import Services
 
 __all__ = ["Preview", "preview_flag", "preview_sweep"]
@@ -23,12 +24,14 @@ class Preview:
 
     :param links: the links.
     :param slots: the slots that show one of them, and would be dark until the next run.
-    :param problems: what could not be read, a sentence each.
+    :param problems: what could not be read, or names no link of the ledger, a sentence each.
+    :param is_empty: whether nothing of the request could be read.
     """
 
     links: tuple[LinkRow, ...] = ()
     slots: tuple[dict[str, Any], ...] = ()
     problems: tuple[str, ...] = ()
+    is_empty: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the preview as JSON, without tokens."""
@@ -42,11 +45,12 @@ class Preview:
 
 def preview_flag(services: Services, request: LeakRequest) -> Preview:
     """Return what a leak response would flag, and where those links are shown."""
-    rows, problems = select_leaked(services, request)
-    if not rows:
-        return Preview(problems=tuple(map(str, problems)))
+    selected = select_leaked(services, request)
+    problems = (*map(str, selected.problems), *never_recorded_lines(selected.never_recorded))
+    if not selected.links:
+        return Preview(problems=problems, is_empty=selected.is_empty)
     with services.database.read() as tx:
-        return Preview(tuple(rows), tuple(_slots(tx, rows)), tuple(map(str, problems)))
+        return Preview(selected.links, tuple(_slots(tx, selected.links)), problems)
 
 
 def preview_sweep(services: Services) -> Preview:

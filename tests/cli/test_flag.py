@@ -107,6 +107,23 @@ def test_a_flag_of_nothing_is_refused(run: Run) -> None:
     assert run("ledger", "flag", "--stdin", stdin="\n\n").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "words", [("--audience", "intranot"), ("--link-id", "lnk_typo"), ("--model", MANY[-1])], ids=lambda words: words[0]
+)
+def test_a_name_that_no_link_ever_had_is_named_and_ends_with_one(
+    run: Run, tokens: list[str], words: tuple[str, str]
+) -> None:
+    done = run("ledger", "flag", *words, "--sweep")
+    assert done.exit_code == 1
+    assert words[1] in done.stderr
+    assert "Check the spelling" in done.stderr
+
+
+def test_a_name_whose_links_have_all_ended_ends_with_zero(run: Run, tokens: list[str]) -> None:
+    for _ in range(2):
+        assert run("ledger", "flag", "--audience", "intranet", "--sweep").exit_code == 0
+
+
 def test_criteria_that_read_like_a_filter_are_refused(run: Run, tokens: list[str]) -> None:
     done = run("ledger", "flag", "--sweep", named(tokens[0]), "--model", MANY[0], "--audience", "intranet")
     assert done.exit_code == 2

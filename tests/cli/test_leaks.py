@@ -88,6 +88,7 @@ def test_another_clients_link_is_left_with_what_to_do(
         ({"problems": (PMEInputError("x"),), "tombstones": (FINGERPRINT,)}, 1),
         ({"problems": (PMEInputError("x"),), "swept": True}, 1),
         ({"outside": (FINGERPRINT,)}, 1),
+        ({"never_recorded": ("audience typo",)}, 1),
     ],
 )
 def test_the_status_is_0_only_if_all_was_done(values: dict[str, Any], status: int) -> None:

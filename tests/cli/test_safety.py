@@ -40,9 +40,25 @@ def test_dry_run_of_a_flag_names_links_and_slots_and_changes_nothing(run: Run, s
     assert "2 links would be ended, and 2 slots would go dark" in text
     assert {row["flagged_at"] for row in listed(run)} == {None}
     assert len(world.alive()) == 2
-    nothing = run("ledger", "flag", "--audience", "nobody", "--dry-run").stdout
-    assert "No link matches." in nothing
-    assert "No slot would go dark." in nothing
+    nothing = run("ledger", "flag", "--audience", "nobody", "--dry-run")
+    assert nothing.exit_code == 1
+    assert "audience nobody" in nothing.stderr
+    assert "No link matches." in nothing.stdout
+    assert "No slot would go dark." in nothing.stdout
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+@pytest.mark.parametrize(("words", "status"), [(("--model", MANY[0]), 1), ((), 2)])
+def test_dry_run_of_a_flag_names_what_it_could_not_read(
+    run: Run, shown: list[str], tmp_path: Path, form: str, words: tuple[str, ...], status: int
+) -> None:
+    broken = tmp_path / "report.json"
+    broken.write_text('{"runs": [')
+    done = run("ledger", "flag", "--findings", str(broken), "--within", *words, "--dry-run", "--format", form)
+    assert done.exit_code == status
+    assert "findings: line 1 is broken or cut off" in done.stderr
+    if form == "json":
+        assert len(json.loads(done.stdout)["problems"]) == 1
 
 
 def test_dry_run_of_a_sweep_names_what_is_due(run: Run, shown: list[str], world: World) -> None:

@@ -438,9 +438,30 @@ def test_a_request_of_which_nothing_can_be_read_says_so_and_flags_nothing(shared
 
 def test_nothing_is_selected_where_nothing_is_named(shared_services: Services) -> None:
     mint(shared_services, "run", ALL[:1])
-    selected, problems = select_leaked(shared_services, LeakRequest(tokens=("no token",)))
-    assert selected == []
-    assert len(problems) == 1
+    selected = select_leaked(shared_services, LeakRequest(tokens=("no token",)))
+    assert (selected.links, len(selected.problems), selected.is_empty) == ((), 1, True)
+
+
+def test_names_that_no_link_ever_had_are_told_from_those_whose_links_have_ended(services: Services) -> None:
+    (item,) = mint(services, "run", ALL[:1]).items
+    names = {"models": (ALL[0],)}, {"audiences": ("intranet",)}, {"link_ids": (item["link_id"],)}
+    assert [responded(services, **name, sweep=True).never_recorded for name in names] == [()] * 3
+    assert not any(row.usable for row in rows(services))
+    assert [responded(services, **name, sweep=True).never_recorded for name in names] == [()] * 3
+    typos = {"models": (ALL[1],)}, {"audiences": ("intranot",)}, {"link_ids": ("lnk_typo",)}
+    for name in typos:
+        (absent,) = responded(services, **name, sweep=True).never_recorded
+        assert absent.endswith(next(iter(name.values()))[0])
+        assert select_leaked(services, LeakRequest(**name)).never_recorded == (absent,)  # type: ignore[arg-type]
+    within = responded(services, models=(ALL[0],), audiences=("intranot",), within=True)
+    assert within.never_recorded == ("audience intranot",)
+    assert "Check the spelling" in within.lines()[0]
+
+
+def test_what_another_client_minted_is_not_recorded_of_this_one(services: Services) -> None:
+    mint(services, "run", ALL[:1])
+    services.client.client_id = "another-client"
+    assert responded(services, audiences=("intranet",)).never_recorded == ("audience intranet",)
 
 
 def test_a_ledger_that_goes_away_after_the_sweep_is_named_and_nothing_is_called_revoked(
