@@ -106,7 +106,9 @@ def _make_engine(connection: Any) -> Any:
         )
     hook = _hook_of(connection)
     make = getattr(hook, "get_sqlalchemy_engine", None)
-    return None if make is None else tuned(make({"connect_args": _driver_arguments(connection, hook)}))
+    if make is None:
+        return None
+    return tuned(make({"connect_args": _driver_arguments(connection, hook), "pool_pre_ping": True}))
 
 
 def _hook_of(connection: Any) -> Any:

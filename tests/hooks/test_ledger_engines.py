@@ -183,6 +183,19 @@ def test_a_postgres_connections_extras_reach_the_driver(
     assert given == expected
 
 
+def test_a_pooled_connection_that_the_server_ended_is_replaced(define: Define, servers: Callable[[str], str]) -> None:
+    """As after a restart: a mint that learns of it in its transaction loses the tokens that it was about to record."""
+    database = define(**fields_of(fresh(servers("postgresql"))))
+    mint(database)
+    with database.engine.connect() as one, database.engine.connect() as other:
+        ended = other.scalar(text("SELECT pg_backend_pid()"))
+        other.commit()
+        other.close()
+        one.execute(text(f"SELECT pg_terminate_backend({ended})"))
+    for _ in range(2):
+        mint(database)
+
+
 @pytest.mark.skipif(program("pgbouncer") is None, reason=MISSING_PGBOUNCER)
 def test_a_postgres_server_without_tls_is_refused_where_the_connection_demands_it(
     define: Define, servers: Callable[[str], str]

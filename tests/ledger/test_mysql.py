@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -186,6 +188,31 @@ def ledger(socket: Path, user: str = "plain", **extras: Any) -> Database:
 def cipher(database: Database) -> str:
     with database.engine.connect() as connection:
         return str(connection.execute(text("SHOW STATUS LIKE 'Ssl_cipher'")).one()[1])
+
+
+def test_each_connection_has_the_bounds_of_its_own_extras() -> None:
+    """SQLAlchemy before 2.0.37 passes the same dictionary for every connection."""
+    parameters: dict[str, Any] = {"read_timeout": 8}
+    engine = mysql_engine(MySQLAddress("db.test", extras=parameters))
+    dialect = mock.Mock()
+    for _ in range(2):
+        for listener in engine.dialect.dispatch.do_connect:
+            connection = listener(dialect, None, (), parameters)
+        assert connection._read_timeout == 8
+    assert parameters == {"read_timeout": 8}
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux alone has it")
+def test_a_host_that_vanished_ends_a_statement_after_a_minute() -> None:
+    engine = mysql_engine(MySQLAddress("db.test"))
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as sock:
+        dialect = mock.Mock()
+        dialect.connect.return_value = SimpleNamespace(_sock=sock)
+        for listener in engine.dialect.dispatch.do_connect:
+            listener(dialect, None, (), {})
+        names = ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+        found = [sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names]
+        assert found == [60_000, 30, 10, 3]
 
 
 def test_a_server_that_wants_a_certificate_is_shown_it(secure: Path, authority: Authority) -> None:
