@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +48,7 @@ def write_dag_folder(path: Path, *, force: bool = False) -> DagFolder:
         if not refused:
             written = tuple(source.name for source in sources if source.name not in (*same, *kept))
             path.mkdir(parents=True, exist_ok=True)
-            for name in written:
-                (path / name).write_bytes(shipped(f"dags/{name}").read_bytes())
+            _write_all(path, written)
             return DagFolder(path, written, tuple(same), kept)
         problem = (
             f"{', '.join(refused)} in {path} differ from the files of this version. Give --force to replace them; "
@@ -56,6 +57,19 @@ def write_dag_folder(path: Path, *, force: bool = False) -> DagFolder:
     except OSError as error:
         problem = f"{path} cannot be written ({error.strerror}). Name a folder that you may write."
     raise PMEInputError(problem)
+
+
+def _write_all(folder: Path, names: Sequence[str]) -> None:
+    """Write files beforehand under other names, and only then put each in its place: none is ever half written."""
+    staged = {name: folder / f".{name}.{os.getpid()}.new" for name in names}
+    try:
+        for name, path in staged.items():
+            path.write_bytes(shipped(f"dags/{name}").read_bytes())
+        for name, path in staged.items():
+            path.replace(folder / name)
+    finally:
+        for path in staged.values():
+            path.unlink(missing_ok=True)
 
 
 def _is_same(source: Path, folder: Path) -> bool:

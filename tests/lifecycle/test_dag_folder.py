@@ -58,3 +58,21 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PMEInputError, match=r"cannot be written \("):
         write_dag_folder(tmp_path / "file" / os.curdir / "dags")
+
+
+def test_a_disk_that_fills_up_leaves_every_dag_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = {name: f"# {name} of an older version" for name in NAMES}
+    for name, text in old.items():
+        (tmp_path / name).write_text(text)
+    write, calls = Path.write_bytes, iter(range(9))
+
+    def full(path: Path, content: bytes) -> int:
+        if next(calls):
+            path.touch()
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(PMEInputError, match="No space left on device"):
+        write_dag_folder(tmp_path, force=True)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == old
