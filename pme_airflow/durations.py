@@ -19,6 +19,8 @@ _SHORTHAND = re.compile(r"([0-9]{1,9})([dhms])\Z", re.ASCII)
 _ISO = re.compile(r"P(?=[0-9T])(?:[0-9]+W)?(?:[0-9]+D)?(?:T(?=[0-9])(?:[0-9]+H)?(?:[0-9]+M)?(?:[0-9]+S)?)?\Z", re.ASCII)
 _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _SHORTEST_SECONDS = 30
+#: Longer durations are mistakes; and with some thousands of years no time can be computed.
+_LONGEST = timedelta(days=36_525)
 #: What is wrong with a validity of less than 30 s, for a warning.
 SHORT_VALIDITY = "The vendor asks for at least 30 s, since Showcase needs time to start. Give more, 10m for example."
 _FORMS = "digits and a unit (24h, 10m, 30s), an ISO-8601 duration (PT10M, P1D) or a timedelta"
@@ -40,6 +42,8 @@ def parse_duration(value: object, field: str = "valid_for") -> timedelta:
         raise PMEInputError(f"expected {_FORMS}, got a {type(value).__name__}.", field)
     if length <= timedelta(0):
         raise PMEInputError(f"must be longer than zero. Give {_FORMS}.", field)
+    if length > _LONGEST:
+        raise PMEInputError("is over 100 years (36525d). Give less.", field)
     if length.microseconds:
         raise PMEInputError(f"must be of whole seconds. Give {_FORMS}.", field)
     return timedelta(seconds=int(length.total_seconds()))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pme_airflow.durations import Validity
+from pme_airflow.durations import Validity, parse_duration
 from pme_airflow.errors import PMEInputError
 
 
@@ -36,6 +36,13 @@ def test_every_documented_form_is_read(form: str | timedelta, seconds: int) -> N
 def test_what_is_no_validity_is_refused_by_name(form: object) -> None:
     with pytest.raises(PMEInputError, match="valid_for"):
         Validity.parse(form)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["36526d", "999999999d", "2000000d", timedelta.max, "P36526D"])
+def test_more_than_a_hundred_years_are_refused_by_name(form: object) -> None:
+    with pytest.raises(PMEInputError, match=r"older-than: is over 100 years"):
+        parse_duration(form, "older-than")
+    assert parse_duration("36525d") == timedelta(days=36_525)
 
 
 def test_a_long_text_is_not_repeated_in_the_error() -> None:

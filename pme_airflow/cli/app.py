@@ -37,7 +37,8 @@ _TOKEN_IN_ARGUMENT = (
     "An argument contains what looks like an access token. Arguments are shown to every user of this machine and kept "
     "in the shell's history: consider the token leaked, and give it on standard input instead, to `pme-airflow ledger "
     "flag --stdin --sweep`; `pme-airflow fingerprint` prints the fingerprint of a token on standard input, which is "
-    "safe as an argument. If it is the id of a View, give it to `pme-airflow ledger flag --model -` on standard input."
+    "safe as an argument. If it is the id of a View, `pme-airflow ledger list --model` takes it, and `pme-airflow "
+    "ledger flag --model -` on standard input."
 )
 
 

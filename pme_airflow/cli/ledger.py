@@ -141,7 +141,9 @@ def _print_link(link: dict[str, Any]) -> None:
     show_default=True,
     help="JSON lines, or CSV.",
 )
-@click.option("--output", type=click.File("w", encoding="utf-8", errors="backslashreplace"), help="A file to write.")
+@click.option(
+    "--output", type=click.File("w", encoding="utf-8", errors="backslashreplace", lazy=False), help="A file to write."
+)
 def export_command(conn_id: str, form: str, output: TextIO | None) -> None:
     """Write the audit: every event, oldest first, as JSON lines or CSV."""
     from pme_airflow.ledger.audit import export_events

@@ -17,6 +17,8 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from contextvars import ContextVar
 from typing import Any, NoReturn, TextIO
 
+import click
+
 from pme_airflow.iso_times import parse_iso
 from pme_airflow.printable import csv_cell, printable
 
@@ -34,6 +36,7 @@ __all__ = [
     "result_alone_on_stdout",
     "text_of",
     "write",
+    "write_bytes",
     "writing_to",
 ]
 
@@ -170,7 +173,8 @@ def text_of(value: Any) -> str:
         return ", ".join(map(str, value))
     text = str(value)
     if _TIMESTAMP.fullmatch(text):
-        return parse_iso(text).astimezone().isoformat(" ", "seconds")
+        with suppress(ValueError, OverflowError):  # 2026-13-01 is no time, and year 9999 may have no local one
+            return parse_iso(text).astimezone().isoformat(" ", "seconds")
     return text
 
 
@@ -184,6 +188,15 @@ def write(text: str) -> None:
         if stream is None:
             raise OutputClosedError("standard output is closed.", 1)
         stream.write(text)
+
+
+def write_bytes(content: bytes) -> None:
+    """Write bytes to standard output.
+
+    :raises OutputClosedError: if they cannot be written.
+    """
+    with _output_errors():
+        click.echo(content, nl=False)
 
 
 def flush() -> None:

@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from pme_airflow.cli.output import write_bytes
+
 __all__ = ["wordpress_plugin_command"]
 
 
@@ -22,7 +24,7 @@ def wordpress_plugin_command() -> None:
 
     if _shows_text():
         raise click.UsageError("A ZIP file is nothing to read: give > pme-embed.zip, and upload that file.")
-    click.echo(plugin_zip(), nl=False)
+    write_bytes(plugin_zip())
 
 
 def _shows_text() -> bool:

@@ -110,11 +110,18 @@ def test_an_interrupt_in_the_middle_of_a_sweep_is_one_line(run: Run, tokens: lis
     assert "Traceback" not in rest
 
 
+def test_the_id_of_a_view_is_refused_with_the_commands_that_take_it(run: Run) -> None:
+    done = run("ledger", "show", "k3f9s8d7q2m4x6z1b5n0c8v7y")
+    assert done.exit_code == 2
+    assert "`pme-airflow ledger list --model` takes it" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("line", "status", "message"),
     [
         ("pme ledger list | true", 141, "the reader of the output went away"),
         ("pme ledger export > /dev/full", 1, "cannot be written (No space left on device)"),
+        ("pme wordpress-plugin > /dev/full", 1, "cannot be written (No space left on device)"),
         ("pme ledger list >&-", 1, "standard output is closed"),
     ],
 )

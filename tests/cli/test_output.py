@@ -158,3 +158,15 @@ def test_a_closed_standard_error_stops_no_note(monkeypatch: pytest.MonkeyPatch) 
     for stream in (None, _Failing(OSError(32, "x"))):
         monkeypatch.setattr(sys, "stderr", stream)
         output.print_note("x")
+
+
+@pytest.mark.parametrize("text", ["2026-13-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_a_time_that_cannot_be_shown_is_left_as_it_is(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        for zone in ("Asia/Tokyo", "America/New_York"):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            assert output.text_of(text)[:4] in (text[:4], "0000", "10000")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
