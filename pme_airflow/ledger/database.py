@@ -147,7 +147,7 @@ class Database:
         """
         if self._checked:
             return
-        found = self.revision()
+        found = self._settled_revision()
         if found is None:
             raise LedgerMissingError(
                 "The ledger has no tables yet. The first mint makes them; `pme-airflow ledger migrate` makes them now."
@@ -162,7 +162,7 @@ class Database:
         """
         if self._checked:
             return
-        found = self.revision()
+        found = self._settled_revision()
         if found != HEAD_REVISION:
             self._refuse_unless(found is None or self._migrate, found)
             self._upgrade()
@@ -189,6 +189,16 @@ class Database:
                 return None
             found = connection.scalar(text(f"SELECT version_num FROM {_VERSION_TABLE}"))
             return None if found is None else str(found)
+
+    def _settled_revision(self) -> str | None:
+        """Return the version of the tables after any migration under way: on MySQL its steps are seen one by one."""
+        found = self.revision()
+        if found in (None, HEAD_REVISION):
+            return found
+        from pme_airflow.ledger.migrations import migration_lock
+
+        with self._translated(), self.engine.connect() as connection, migration_lock(connection):
+            return self.revision()
 
     def _upgrade(self) -> None:
         from pme_airflow.ledger.migrations import migrate

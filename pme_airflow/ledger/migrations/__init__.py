@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from pme_airflow.ledger.server_locks import server_lock
 
-__all__ = ["known_revisions", "migrate"]
+__all__ = ["known_revisions", "migrate", "migration_lock"]
 
 _HERE = Path(__file__).parent
 _LOCK = 7_306_914
@@ -35,7 +35,7 @@ def known_revisions() -> frozenset[str]:
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the tables up to a version; two processes that do so at once take turns."""
-    with engine.connect() as connection, _migration_lock(connection), connection.begin():
+    with engine.connect() as connection, migration_lock(connection), connection.begin():
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         config = _config()
@@ -44,7 +44,7 @@ def migrate(engine: Engine, revision: str = "head") -> None:
 
 
 @contextmanager
-def _migration_lock(connection: Connection) -> Iterator[None]:
+def migration_lock(connection: Connection) -> Iterator[None]:
     """Keep other processes from migrating MySQL meanwhile; there a migration's statements commit one by one."""
     refusal = f"The ledger's tables: another process is migrating them, for over {_LOCK_SECONDS} s. Try again."
     with server_lock(connection, _LOCK_KIND, _LOCK_SECONDS, refusal):
