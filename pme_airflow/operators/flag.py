@@ -34,8 +34,9 @@ class PMEFlagTokensOperator(BaseOperator):
     The task fails, after pushing its result, if a part of what was given could not be read, or if ``sweep`` is set and
     the revocation of a link was not confirmed.
 
-    :param tokens: raw tokens, links in any encoding, or fingerprints. Rendered when the task runs, and no template
-        field, since Airflow would store it rendered.
+    :param tokens: raw tokens, links in any encoding, or fingerprints; also the result of another task, which then runs
+        first. Rendered when the task runs, and no template field, since Airflow would store it rendered. Airflow sets
+        no dependency for what ``partial`` is given here: add ``find_leaks >> flag`` there.
     :param models: flag every link of these models. (templated)
     :param audiences: flag every link of these audiences. (templated)
     :param findings: the path or URL of a scanner's report, or several. (templated)
@@ -87,6 +88,10 @@ class PMEFlagTokensOperator(BaseOperator):
         self.max_exposure = max_exposure
         self.on_alarm = on_alarm
         self.pme_conn_id = pme_conn_id
+
+        from airflow.sdk import XComArg  # BaseOperator's constructor has imported it already
+
+        XComArg.apply_upstream_relationship(self, tokens)  # Airflow does so for template fields alone
 
     def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
         """Render the template fields, and mask tokens in them, since Airflow stores and shows them rendered.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, AssetAlias
+from airflow.sdk import task as task_decorator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from sqlalchemy import update
 
@@ -282,6 +283,29 @@ def test_the_fields_of_a_mapped_task_show_no_token(tokens: list[str]) -> None:
         seen_oids=set(),
     )
     assert made.models == ["***"]
+
+
+@task_decorator
+def find_leaks() -> list[str]:
+    return [UNKNOWN]
+
+
+@pytest.mark.parametrize("wrap", [lambda found: found, lambda found: [found["first"], UNKNOWN]])
+def test_the_task_runs_after_the_task_whose_result_it_takes_as_tokens(wrap: Callable[[Any], Any]) -> None:
+    with DAG("leaks", schedule=None):
+        found = find_leaks()
+        made = operator(tokens=wrap(found), sweep=True)
+    assert made.upstream_task_ids == {"find_leaks"}
+
+
+def test_the_tokens_of_a_mapped_task_may_be_the_result_of_another() -> None:
+    with DAG("leaks", schedule=None):
+        found = find_leaks()
+        mapped = PMEFlagTokensOperator.partial(task_id="flag", tokens=found).expand(reason=["a", "b"])
+        found >> mapped
+    made = mapped.unmap({"reason": "a"})
+    assert made.upstream_task_ids == {"find_leaks"}
+    assert made.tokens is found
 
 
 def test_raw_tokens_are_masked_in_the_logs(tokens: list[str], task: FakeTask, monkeypatch: pytest.MonkeyPatch) -> None:
