@@ -13,9 +13,19 @@ from pme_airflow.errors import PMEInputError
 from pme_airflow.lifecycle.account_models import ModelQuery
 from pme_airflow.model_ids import model_id_of, model_ids_of
 
-__all__ = ["checked_audience", "empty_or_parts", "read_bool", "read_list", "read_models"]
+__all__ = [
+    "checked_audience",
+    "empty_or_parts",
+    "read_bool",
+    "read_list",
+    "read_literal",
+    "read_mapping",
+    "read_models",
+]
 
 _QUERY_KEYS = frozenset({"query", "exclude", "allow_clearing"})
+#: What a template renders ``None`` and an empty value to.
+_NOTHING = ("", "None")
 _AUDIENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -74,6 +84,37 @@ def read_list(value: Any) -> list[Any]:
         parsed = _literal(value, value) if value.lstrip().startswith("[") else value
         return parsed if isinstance(parsed, list) else [value]
     return list(value) if isinstance(value, list | tuple | set) else [value]
+
+
+def read_literal(value: object) -> object:
+    """Return the list or mapping that a template rendered into a string, and any other value unchanged.
+
+    :return: the value; ``None`` for a rendered ``None`` and an empty string.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text in _NOTHING:
+        return None
+    return _literal(text, value) if text.startswith(("[", "{")) else value
+
+
+def read_mapping(value: object, name: str) -> dict[str, Any]:
+    """Return a mapping, also one that a template rendered into a string; ``None`` and nothing are an empty one.
+
+    :param name: the argument's name, for error messages.
+    :raises PMEInputError: for anything else.
+    """
+    read = read_literal(value)
+    if read is None:
+        return {}
+    if isinstance(read, Mapping) and all(isinstance(key, str) for key in read):
+        return dict(read)
+    raise PMEInputError(
+        f"expected a mapping with texts as keys, got a {type(read).__name__}. A template has to render one, as JSON or "
+        "as Python writes it.",
+        name,
+    )
 
 
 def read_bool(value: object, name: str) -> bool:

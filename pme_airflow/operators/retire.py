@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import BaseOperator
 
 __all__ = ["PMERetireTargetsOperator"]
+
+#: What a template rendered that is no name of a target: a list that cannot be read, or that of a mapped transfer.
+_NO_NAME = re.compile(r"\s*(?:[\[{]|Lazy\w*\()")
 
 
 class PMERetireTargetsOperator(BaseOperator):
@@ -46,6 +50,7 @@ class PMERetireTargetsOperator(BaseOperator):
 
         :raises AirflowFailException: if the outcome of a transfer is missing.
         """
+        from pme_airflow.hooks.arguments import read_list
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.lifecycle.retire import retire_targets
         from pme_airflow.operators._errors import airflow_errors
@@ -53,29 +58,37 @@ class PMERetireTargetsOperator(BaseOperator):
         with airflow_errors():
             targets = _all_targets(self.outcomes)
             services = PMEHook(self.pme_conn_id).services
-            gone = retire_targets(services, run_context_of(context), self.audience, targets, list(self.publishers))
+            publishers = [str(dag_id) for dag_id in read_list(self.publishers)]
+            gone = retire_targets(services, run_context_of(context), self.audience, targets, publishers)
         for shown in gone:
             self.log.warning("%s, %s: no placement names this target; its link is retired.", shown.target, shown.slot)
         return [{"target": shown.target, "slot": shown.slot, "link_id": shown.link_id} for shown in gone]
 
 
-def _all_targets(outcomes: Sequence[Any]) -> list[str]:
+def _all_targets(outcomes: object) -> list[str]:
     """Return the names of the targets that were published to.
 
+    :param outcomes: the outcomes, or one mapping, also as a template rendered them into a string.
     :raises PMEInputError: if an outcome is missing, since its target would be retired.
     """
     from pme_airflow.errors import PMEInputError
+    from pme_airflow.hooks.arguments import read_literal
 
-    named = [_target_names(outcome) for outcome in outcomes]
+    read = read_literal(outcomes)
+    listed = [read] if isinstance(read, Mapping) else read
+    named = [*map(_target_names, listed)] if isinstance(listed, Iterable) and not isinstance(listed, str) else []
     if not named or not all(named):
-        raise PMEInputError("outcomes: one is missing. Give the output of every transfer of the audience.")
+        raise PMEInputError("outcomes: one is missing. Give a list of the outputs of all transfers of the audience.")
     return sorted(set().union(*named))
 
 
-def _target_names(outcome: Any) -> set[str]:
+def _target_names(outcome: object) -> set[str]:
     """Return the targets named by a transfer's outcome, by its name alone, or by those of mapped transfers."""
-    if isinstance(outcome, Mapping):
-        return {str(outcome["target"])}
-    if isinstance(outcome, str):
-        return {outcome}
-    return set().union(*map(_target_names, outcome or ()))
+    from pme_airflow.hooks.arguments import read_literal
+
+    read = read_literal(outcome)
+    if isinstance(read, Mapping):
+        return {str(read["target"])} if read.get("target") else set()
+    if isinstance(read, str):
+        return set() if _NO_NAME.match(read) else {read}
+    return set().union(*map(_target_names, read)) if isinstance(read, Iterable) else set()

@@ -32,9 +32,9 @@ class PMETransferOperator(BaseOperator):
     :param models: all models that this target shows, in any form that ``PMEMintLinksOperator`` takes. Slots of other
         models of ``audience`` are cleared and their links retired, but for slots that another transfer of the DAG
         shows; without it, with a query, or where instances of a mapped transfer share the models out, only slots of
-        models that the account no longer lists are cleared.
-    :param audience: the audience of ``models``.
-    :param pme_conn_id: the PME connection.
+        models that the account no longer lists are cleared. (templated)
+    :param audience: the audience of ``models``. (templated)
+    :param pme_conn_id: the PME connection. (templated)
     :param publishers: the ids of further DAGs that publish for the same placement: what they show is cleared like what
         this DAG shows.
     :param link_params: Showcase parameters that are appended to the links, as ``params`` of a placement has them:
@@ -80,6 +80,7 @@ class PMETransferOperator(BaseOperator):
         :raises AirflowException: if a slot failed and another try may help.
         """
         from pme_airflow.embed_params import EmbedParams
+        from pme_airflow.hooks.arguments import read_literal
         from pme_airflow.hooks.pme import PMEHook, run_context_of
         from pme_airflow.lifecycle.former_names import move_former_publications
         from pme_airflow.lifecycle.publish import Publisher
@@ -101,7 +102,7 @@ class PMETransferOperator(BaseOperator):
                 publishers=self.publishers,
                 audiences=siblings.audiences(),
                 allow_clearing=self.allow_clearing,
-                params=EmbedParams.parse(self.link_params, "link_params"),
+                params=EmbedParams.parse(read_literal(self.link_params), "link_params"),
             )
             outcome = publisher.publish(hook.items(self.links), finish=_is_retry(context))
             if not outcome.links and failed_upstream:

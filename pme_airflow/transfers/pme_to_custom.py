@@ -30,10 +30,11 @@ class PMEToCustomTargetOperator(PMETransferOperator):
     ) -> None:
         super().__init__(links=links, **kwargs)
         self.target_class = target_class
-        self.options = dict(options or {})
+        self.options = options
 
     def make_target(self, hook: PMEHook) -> Target:
         from pme_airflow.errors import PMEInputError
+        from pme_airflow.hooks.arguments import read_mapping
         from pme_airflow.targets.base import Target
 
         module, _, name = self.target_class.rpartition(".")
@@ -46,4 +47,4 @@ class PMEToCustomTargetOperator(PMETransferOperator):
                 f"class: {self.target_class} is no subclass of Target that can be imported here. Put its module where "
                 "every worker imports from, such as Airflow's plugins folder, and give its import path."
             )
-        return found(**self.options)
+        return found(**read_mapping(self.options, "options"))

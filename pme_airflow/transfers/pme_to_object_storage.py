@@ -73,15 +73,16 @@ class PMEToObjectStorageOperator(PMETransferOperator):
         self.sdk_url = sdk_url
         self.sdk_key = sdk_key
         self.public_url = public_url
-        self.storage_options = dict(storage_options or {})
+        self.storage_options = storage_options
         self.at_once = at_once
 
     def make_target(self, hook: PMEHook) -> Target:
+        from pme_airflow.hooks.arguments import read_mapping
         from pme_airflow.hooks.object_storage import storage_root
         from pme_airflow.targets.object_storage import ObjectStorageTarget
 
         root, options = storage_root(str(self.path), self.conn_id)
-        storage_options = {**options, **self.storage_options}
+        storage_options = {**options, **read_mapping(self.storage_options, "storage_options")}
         return ObjectStorageTarget(
             root,
             sdk_url=self.sdk_url,

@@ -49,8 +49,10 @@ class PMEToWordPressOperator(PMETransferOperator):
         self.at_once = at_once
 
     def make_target(self, hook: PMEHook) -> Target:
+        from pme_airflow.hooks.arguments import read_mapping
         from pme_airflow.hooks.http import http_session
         from pme_airflow.targets.wordpress import WordPressTarget
 
+        pages = read_mapping(self.pages, "pages")
         session, base_url = http_session(self.wordpress_conn_id)
-        return WordPressTarget(session, base_url, self.pages, kind=self.kind, mode=self.mode, at_once=self.at_once)
+        return WordPressTarget(session, base_url, pages, kind=self.kind, mode=self.mode, at_once=self.at_once)

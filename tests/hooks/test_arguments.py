@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pme_airflow.errors import PMEInputError
-from pme_airflow.hooks.arguments import checked_audience, read_bool, read_list, read_models
+from pme_airflow.hooks.arguments import (
+    checked_audience,
+    read_bool,
+    read_list,
+    read_literal,
+    read_mapping,
+    read_models,
+)
 from pme_airflow.lifecycle.account_models import ModelQuery
 from tests.conftest import MODELS
 
@@ -106,6 +113,38 @@ def test_a_truth_value_is_read_in_each_form(value: Any, read: bool) -> None:
 def test_another_truth_value_is_refused() -> None:
     with pytest.raises(PMEInputError, match=r"^within: expected true or false"):
         read_bool("perhaps", "within")
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [(None, {}), ("None", {}), (" ", {}), ({"a": 1}, {"a": 1}), ('{"a": 1}', {"a": 1}), (" {'a': None} ", {"a": None})],
+)
+def test_a_mapping_is_read_in_each_form(value: Any, read: dict[str, Any]) -> None:
+    assert read_mapping(value, "options") == read
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        ("broken", "a str"),
+        ("{broken", "a str"),
+        ("['a']", "a list"),
+        ([], "a list"),
+        (5, "a int"),
+        ({1: "a"}, "a dict"),
+    ],
+)
+def test_another_mapping_is_refused(value: object, shape: str) -> None:
+    with pytest.raises(
+        PMEInputError, match=rf"^options: expected a mapping with texts as keys, got {shape}\. "
+    ) as caught:
+        read_mapping(value, "options")
+    assert "broken" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["[broken", "play=1&qs=1", 5, ("a",)])
+def test_what_is_no_literal_stays_as_it_is(value: object) -> None:
+    assert read_literal(value) is value
 
 
 @pytest.mark.parametrize("audience", ["a", "broker-portal", "A.b_c-9", "x" * 64, "0"])

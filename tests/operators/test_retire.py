@@ -38,8 +38,10 @@ def retired(task: FakeTask, outcomes: Any, publishers: Any = ("nightly",)) -> li
 
 
 @pytest.mark.parametrize(
-    "outcomes", [[{"target": "site"}], ["site"], [[{"target": "site"}, {"target": "site"}]], [["site"], "site"]],
-    ids=["outcome", "name", "mapped", "mixed"],
+    "outcomes",
+    [[{"target": "site"}], ["site"], [[{"target": "site"}, {"target": "site"}]], [["site"], "site"], {"target": "site"},
+     "[{'target': 'site'}]", '{"target": "site"}', ["{'target': 'site'}"]],
+    ids=["outcome", "name", "mapped", "mixed", "single", "rendered list", "rendered single", "rendered entry"],
 )  # fmt: skip
 def test_what_no_transfer_publishes_to_is_retired(task: FakeTask, shown: list[dict[str, Any]], outcomes: Any) -> None:
     assert retired(task, outcomes) == [{"target": "former", "slot": ONE, "link_id": shown[0]["link_id"]}]
@@ -53,7 +55,11 @@ def test_targets_that_are_published_to_are_left_alone(task: FakeTask, shown: lis
     assert retired(task, ["site", {"target": "former"}], ["nightly", "other"]) == []
 
 
-@pytest.mark.parametrize("outcomes", [[], [None], ["site", None], ["site", []], [[]]])
+@pytest.mark.parametrize(
+    "outcomes",
+    [[], [None], ["site", None], ["site", []], [[]], None, "None", "", ["None"], ["site", ""], [{"counts": 1}], [5],
+     "site", "[site", ["LazyXComSequence([2 items])"], ["[site"]],
+)  # fmt: skip
 def test_a_missing_outcome_fails_and_retires_nothing(
     task: FakeTask, shown: list[dict[str, Any]], outcomes: list[Any]
 ) -> None:
@@ -61,3 +67,7 @@ def test_a_missing_outcome_fails_and_retires_nothing(
         retired(task, outcomes)
     with PMEHook().database.read() as tx:
         assert len(publications.shown_at(tx, "former")) == 2
+
+
+def test_publishers_are_read_as_templates_render_them(task: FakeTask, shown: list[dict[str, Any]]) -> None:
+    assert [slot["slot"] for slot in retired(task, ["site"], "['nightly', 'other']")] == [ONE, TWO]

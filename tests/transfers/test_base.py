@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -12,7 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from pme_airflow.dev.emulator import World
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.operators import alerts
-from pme_airflow.targets.base import Target
+from pme_airflow.targets.base import ShownLink, Target
 from pme_airflow.transfers.base import PMETransferOperator
 from pme_airflow.transfers.siblings import Siblings
 from tests.conftest import MODELS
@@ -227,6 +228,23 @@ def test_it_runs_without_a_task_instance(mint_items: MintItems) -> None:
 def test_links_that_are_no_items_are_refused_with_what_to_pass() -> None:
     with pytest.raises(AirflowFailException, match=r"Pass\s+mint\.output"):
         publish(Shelf(), "{{ ti.xcom_pull('mint') }}")
+
+
+class Addresses(Shelf):
+    """A target in memory that remembers whole links."""
+
+    def put(self, slot: str, link: ShownLink, previous: Mapping[str, Any]) -> dict[str, Any]:
+        self.puts.append(link.url.reveal())
+        return super().put(slot, link, previous)
+
+
+@pytest.mark.parametrize(
+    ("params", "end"), [("{'play': 1}", "&play=1"), ('{"*": "play=1"}', "&play=1"), ("play=1", "&play=1"), ("None", "")]
+)
+def test_parameters_are_read_as_templates_render_them(mint_items: MintItems, params: str, end: str) -> None:
+    shelf = Addresses()
+    publish(shelf, mint_items(ONE), link_params=params)
+    assert shelf.puts[0].endswith(f"{shelf.shown[ONE]}{end}")
 
 
 def test_parameters_that_a_link_must_not_get_fail_the_task_by_name(mint_items: MintItems) -> None:

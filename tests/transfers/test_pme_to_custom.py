@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from pme_airflow.transfers.pme_to_custom import PMEToCustomTargetOperator
@@ -15,6 +16,11 @@ from tests.transfers.conftest import MintItems
 
 ONE = next(iter(MODELS))
 NOT_A_CLASS = Shelf()
+
+
+@task
+def options_of_today() -> dict[str, str]:
+    return {"name": "today"}
 
 
 class RememberedShelf(Shelf):
@@ -39,8 +45,27 @@ def test_class_is_imported_and_made_with_its_options(mint_items: MintItems) -> N
 
 def test_options_are_templated_and_may_be_left_out() -> None:
     operator = to_custom("a.B", links=[])
-    assert operator.options == {}
+    assert operator.options is None
     assert {"options", "links"} <= set(operator.template_fields)
+
+
+@pytest.mark.parametrize("options", ["{{ params.options }}", "{{ params.options | tojson }}"])
+def test_options_may_be_a_whole_template(mint_items: MintItems, options: str) -> None:
+    operator = to_custom(f"{__name__}.RememberedShelf", links=mint_items(ONE), options=options)
+    operator.render_template_fields({"params": {"options": {"name": "theirs"}}})
+    assert operator.execute(task_context(None, operator))["target"] == "theirs"
+
+
+def test_options_may_be_the_result_of_another_task() -> None:
+    with DAG("tours", schedule=None):
+        operator = to_custom(f"{__name__}.RememberedShelf", links=[], options=options_of_today())
+    assert operator.upstream_task_ids == {"options_of_today"}
+
+
+def test_options_that_are_no_mapping_are_named() -> None:
+    operator = to_custom(f"{__name__}.RememberedShelf", links=[], options="shelf")
+    with pytest.raises(AirflowFailException, match="options: expected a mapping"):
+        operator.execute(task_context(None, operator))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from pme_airflow.hooks.pme import PMEHook
@@ -19,6 +20,11 @@ from tests.support.task import task_context
 from tests.transfers.conftest import MintItems
 
 ONE = next(iter(MODELS))
+
+
+@task
+def options_of_today() -> dict[str, str]:
+    return {}
 
 
 def to_storage(links: Any, **arguments: Any) -> PMEToObjectStorageOperator:
@@ -81,6 +87,27 @@ def test_options_of_the_operator_come_before_the_connections(
 def test_options_that_cannot_be_right_are_refused(mint_items: MintItems, monkeypatch: pytest.MonkeyPatch) -> None:
     with bucket_place(monkeypatch.setenv) as place, pytest.raises(AirflowFailException, match="ServerSide is unknown"):
         run(to_storage(mint_items(ONE), path=f"s3://{place.conn_id}@tours/out", storage_options={"ServerSide": "x"}))
+
+
+def test_options_may_be_a_whole_template(mint_items: MintItems, monkeypatch: pytest.MonkeyPatch) -> None:
+    with bucket_place(monkeypatch.setenv) as place:
+        path, options = f"s3://{place.conn_id}@tours/out", "{{ params.options }}"
+        operator = to_storage(mint_items(ONE), path=path, storage_options=options)
+        operator.render_template_fields({"params": {"options": {"ServerSideEncryption": "AES256"}}})
+        run(operator)
+        head = place.client.head_object(Bucket="tours", Key=f"out/{ONE}/link.json")
+    assert head["ServerSideEncryption"] == "AES256"
+
+
+def test_options_may_be_the_result_of_another_task(tmp_path: Path) -> None:
+    with DAG("tours", schedule=None):
+        operator = to_storage([], path=f"file://{tmp_path}/out", storage_options=options_of_today())
+    assert operator.upstream_task_ids == {"options_of_today"}
+
+
+def test_options_that_are_no_mapping_are_named(tmp_path: Path) -> None:
+    with pytest.raises(AirflowFailException, match="storage_options: expected a mapping"):
+        run(to_storage([], path=f"file://{tmp_path}/out", storage_options="AES256"))
 
 
 def test_publications_of_an_earlier_version_are_taken_over(tmp_path: Path, mint_items: MintItems) -> None:

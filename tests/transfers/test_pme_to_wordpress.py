@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import requests
 
-from pme_airflow.errors import SlotError
+from pme_airflow.errors import PMEInputError, SlotError
 from pme_airflow.ledger.publications import Publication
 from pme_airflow.transfers.pme_to_wordpress import PMEToWordPressOperator
 
@@ -28,8 +29,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def operator(**options: Any) -> PMEToWordPressOperator:
-    return PMEToWordPressOperator(task_id="show", links=[], pages={MODEL: 42}, **options)
+def operator(pages: Any = MappingProxyType({MODEL: 42}), **options: Any) -> PMEToWordPressOperator:
+    return PMEToWordPressOperator(task_id="show", links=[], pages=pages, **options)
 
 
 def test_the_target_is_made_of_the_connection(asked: list[str]) -> None:
@@ -37,6 +38,18 @@ def test_the_target_is_made_of_the_connection(asked: list[str]) -> None:
     assert asked == ["cms"]
     assert target.name == "wordpress:https://cms.example"
     assert target.slots({"model_id": MODEL}) == [f"pages/42#{MODEL}"]
+
+
+@pytest.mark.parametrize("pages", ["{{ params.pages }}", "{{ params.pages | tojson }}"])
+def test_pages_may_be_a_whole_template(asked: list[str], pages: str) -> None:
+    made = operator(pages)
+    made.render_template_fields({"params": {"pages": {MODEL: 42}}})
+    assert made.make_target(None).slots({"model_id": MODEL}) == [f"pages/42#{MODEL}"]
+
+
+def test_pages_that_are_no_mapping_are_named(asked: list[str]) -> None:
+    with pytest.raises(PMEInputError, match="pages: expected a mapping"):
+        operator("42").make_target(None)
 
 
 def test_defaults(asked: list[str]) -> None:
