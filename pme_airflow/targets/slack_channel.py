@@ -19,6 +19,7 @@ _CHANNEL_ID = re.compile(r"[CDG][A-Z0-9]{2,}\Z")
 _PAGE = 200
 _MAX_PAGES = 10
 _CHANNEL_PAGE, _MAX_CHANNEL_PAGES = 1000, 100
+_CHANNEL_TYPES = ("public_channel", "private_channel")
 
 log = logging.getLogger(__name__)
 
@@ -157,20 +158,28 @@ class SlackChannel:
 
     def find_id(self) -> str:
         """Return the channel's id; empty where there is no such channel, or the bot may not list channels."""
+        if not self._channel_id and not self._find_among(",".join(_CHANNEL_TYPES)):
+            # Slack refuses the list of both if the bot has the scope for one: channels:read or groups:read
+            for channel_type in _CHANNEL_TYPES:
+                if not self._channel_id:
+                    self._find_among(channel_type)
+        return self._channel_id
+
+    def _find_among(self, types: str) -> bool:
+        """Look for the channel among those of some types; return false if the bot may not list them."""
         cursor = ""
         for _ in range(_MAX_CHANNEL_PAGES):
-            if self._channel_id:
-                break
             found = self._call_to_read(
-                "conversations_list", types="public_channel,private_channel", exclude_archived=True,
-                limit=_CHANNEL_PAGE, cursor=cursor,
-            )  # fmt: skip
+                "conversations_list", types=types, exclude_archived=True, limit=_CHANNEL_PAGE, cursor=cursor
+            )
+            if found is None:
+                return False
             named = [c for c in _list_in(found, "channels") if c.get("name") == self._channel.lstrip("#")]
             self._channel_id = str(named[0].get("id") or "") if named else ""
             cursor = _next_cursor(found)
-            if not cursor:
+            if self._channel_id or not cursor:
                 break
-        return self._channel_id
+        return True
 
     def _call_to_read(self, method: str, **arguments: Any) -> Any:
         """Call a method that reads; return ``None`` if the bot may not."""

@@ -86,10 +86,11 @@ def _check_membership(api: SlackApi, bot: _Bot, channel: str, channel_id: str) -
                 f"Give the bot that scope ({_READ_CHANNELS[1]} for a private channel), or write the channel's id into "
                 "channel.",
             )
+        private = "" if bot.has(_READ_CHANNELS[1]) else f", and give it the scope {_READ_CHANNELS[1]}"
         return CheckResult.bad(
             "channel",
             f"There is no channel {channel} that the bot can see.",
-            "Check the channel's name; where it is private, invite the bot to the channel.",
+            f"Check the channel's name; where it is private, invite the bot to the channel{private}.",
         )
     try:
         found = api.call("conversations_info", channel=channel_id)

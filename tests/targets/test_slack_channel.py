@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from pme_airflow.dev.playground.channel import Channel
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.slack_channel import Message, SlackChannel, messages_in
-from pme_airflow.targets.slack_client import Refusal, SlackRefusal
+from pme_airflow.targets.slack_client import Refusal, SlackApi, SlackRefusal
 from pme_airflow.targets.slack_message import CLEARED, owner_id, slot_id
-from tests.support.slack_calls import ScriptedApi, refusal
+from tests.support.slack_calls import ChannelApi, ScriptedApi, refusal
 
 M1 = Message("C01TOURS", "1.000001")
 CONTENT = {"text": "Private space", "blocks": []}
@@ -242,7 +243,7 @@ def test_a_channels_name_is_looked_up_page_by_page_and_once(name: str) -> None:
         ({"channels": [{"name": "tours"}]}, 1),
         ({"channels": None, "response_metadata": None}, 1),
         ({"channels": [], "response_metadata": {"next_cursor": None}}, 1),
-        (refusal("missing_scope"), 1),
+        (refusal("missing_scope"), 3),
         ({"channels": [], "response_metadata": {"next_cursor": "more"}}, 100),
     ],
 )
@@ -250,3 +251,23 @@ def test_a_channel_that_cannot_be_found_has_no_id(answer: Any, calls: int) -> No
     api = ScriptedApi(conversations_list=answer)
     assert SlackChannel(api.api, "tours").find_id() == ""
     assert len(api.calls) == calls
+
+
+@pytest.mark.parametrize(
+    ("scopes", "private", "found"),
+    [
+        ("channels:read", False, True),
+        ("groups:read", True, True),
+        ("channels:read,groups:read", True, True),
+        ("channels:read,groups:read", False, True),
+        ("channels:read", True, False),
+        ("groups:read", False, False),
+        ("chat:write", False, False),
+    ],
+)
+def test_a_channel_is_found_by_its_name_with_the_scope_of_its_type_alone(
+    scopes: str, private: bool, found: bool
+) -> None:
+    stand_in = Channel()
+    stand_in.scopes, stand_in.private = scopes, private
+    assert SlackChannel(cast(SlackApi, ChannelApi(stand_in)), "#tours").find_id() == (stand_in.id if found else "")

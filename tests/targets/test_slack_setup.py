@@ -93,6 +93,15 @@ def test_missing_scopes_are_named(scopes: str | None, expected: tuple[Verdict, s
             "Give the bot that scope (groups:read for a private channel), or write the channel's id into channel.",
         ),
         (
+            "channels:read", BAD, "There is no channel #tours that the bot can see.",
+            "Check the channel's name; where it is private, invite the bot to the channel, and give it the scope "
+            "groups:read.",
+        ),
+        (
+            "channels:read,groups:read", BAD, "There is no channel #tours that the bot can see.",
+            "Check the channel's name; where it is private, invite the bot to the channel.",
+        ),
+        (
             "groups:read", BAD, "There is no channel #tours that the bot can see.",
             "Check the channel's name; where it is private, invite the bot to the channel.",
         ),

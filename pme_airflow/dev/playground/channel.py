@@ -34,10 +34,11 @@ class Channel:
     :ivar refuse: the error code of the response to every call; empty for none.
     :ivar refusals: the error code of the response to every call of a method, by method.
     :ivar locked: the ``ts`` of messages that another app posted.
-    :ivar may_read: whether the bot has the scopes that reading needs.
+    :ivar may_read: whether the bot has those of ``scopes`` that reading needs.
     :ivar member: whether the bot is in the channel.
     :ivar archived: whether the channel is archived.
-    :ivar scopes: the bot's scopes, as every response lists them.
+    :ivar private: whether the channel is private.
+    :ivar scopes: the bot's scopes, as every response lists them. A method that needs another one is refused.
     :ivar throttle: how many of the next requests are answered with 429.
     """
 
@@ -48,7 +49,7 @@ class Channel:
         self.refusals: dict[str, str] = {}
         self.locked: set[str] = set()
         self.may_read = True
-        self.member, self.archived = True, False
+        self.member, self.archived, self.private = True, False, False
         self.scopes = "chat:write,channels:history,channels:read"
         self.throttle = 0
         self.calls: list[str] = []
@@ -112,8 +113,7 @@ class Channel:
 
     def _history(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._check_channel(arguments)
-        if not self.may_read:
-            raise _Refused("missing_scope")
+        self._need("history", self._kind)
         inclusive = str(arguments.get("inclusive", "")).lower() in ("1", "true")
         latest, oldest = str(arguments.get("latest") or "9"), str(arguments.get("oldest") or "0")
         fit = [m for ts, m in self.messages.items() if oldest < ts < latest or (inclusive and ts in (latest, oldest))]
@@ -124,16 +124,25 @@ class Channel:
         return {"messages": newest[start : start + limit], "has_more": more, **cursor}
 
     def _list(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        if not self.may_read:
-            raise _Refused("missing_scope")
-        return {"channels": [{"id": self.id, "name": self.name}], "response_metadata": {"next_cursor": ""}}
+        kinds = str(arguments.get("types") or "public_channel").split(",")
+        for kind in kinds:  # Slack refuses the whole call if the scope of one type is missing
+            self._need("read", kind)
+        listed = [{"id": self.id, "name": self.name}] if self._kind in kinds else []
+        return {"channels": listed, "response_metadata": {"next_cursor": ""}}
 
     def _info(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        if not self.may_read:
-            raise _Refused("missing_scope")
+        self._need("read", self._kind)
         self._check_channel(arguments)
         known = {"id": self.id, "name": self.name, "is_member": self.member, "is_archived": self.archived}
-        return {"channel": {**known, "is_private": False}}
+        return {"channel": {**known, "is_private": self.private}}
+
+    @property
+    def _kind(self) -> str:
+        return "private_channel" if self.private else "public_channel"
+
+    def _need(self, act: str, kind: str) -> None:
+        scope = f"{'groups' if kind == 'private_channel' else 'channels'}:{act}"
+        self._refuse("" if self.may_read and scope in self.scopes.split(",") else "missing_scope")
 
     def _check_channel(self, arguments: dict[str, Any]) -> None:
         if arguments.get("channel") != self.id:  # every method but chat.postMessage requires the id

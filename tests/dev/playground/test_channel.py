@@ -121,6 +121,40 @@ def test_a_bot_without_the_scopes_reads_nothing_and_still_posts(slack: TestClien
     assert post(slack)["ok"]
 
 
+@pytest.mark.parametrize(
+    ("scopes", "types", "answer"),
+    [
+        ("channels:read", "public_channel", ["C0TOURS01"]),
+        ("channels:read", "", ["C0TOURS01"]),
+        ("channels:read", "private_channel", "missing_scope"),
+        ("channels:read", "public_channel,private_channel", "missing_scope"),
+        ("groups:read", "public_channel,private_channel", "missing_scope"),
+        ("groups:read", "private_channel", []),
+        ("channels:read,groups:read", "public_channel,private_channel", ["C0TOURS01"]),
+    ],
+)
+def test_each_type_of_channel_needs_its_scope(
+    slack: TestClient, channel: Channel, scopes: str, types: str, answer: Any
+) -> None:
+    channel.scopes = scopes
+    found = call(slack, "conversations.list", types=types)
+    assert (found.get("error") or [entry["id"] for entry in found["channels"]]) == answer
+
+
+def test_a_private_channel_is_listed_and_read_with_scopes_of_its_own(slack: TestClient, channel: Channel) -> None:
+    channel.private = True
+    named = {"channel": channel.id}
+    assert call(slack, "conversations.list")["channels"] == []
+    for method in ("conversations.history", "conversations.info"):
+        assert call(slack, method, **named)["error"] == "missing_scope"
+    channel.scopes = "groups:read,groups:history"
+    assert call(slack, "conversations.info", **named)["channel"]["is_private"]
+    assert call(slack, "conversations.history", **named)["ok"]
+    assert [entry["id"] for entry in call(slack, "conversations.list", types="private_channel")["channels"]] == [
+        channel.id
+    ]
+
+
 def test_another_apps_message_is_neither_edited_nor_deleted(slack: TestClient, channel: Channel) -> None:
     named = {"channel": channel.id, "ts": post(slack)["ts"], "text": "x"}
     channel.locked.add(named["ts"])
