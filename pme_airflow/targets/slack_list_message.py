@@ -12,7 +12,7 @@ from typing import Any
 from pme_airflow.errors import SlotError
 from pme_airflow.targets.base import DocumentSlot
 from pme_airflow.targets.slack_channel import Message, messages_in
-from pme_airflow.targets.slack_message import dark_block, list_content, space_block
+from pme_airflow.targets.slack_message import dark_block, list_content, space_block, text_without_link
 
 __all__ = ["MAX_ENTRIES", "ListPage", "pages_of"]
 
@@ -84,7 +84,7 @@ def _without_link(slot: DocumentSlot, error: SlotError) -> tuple[SlotError, dict
 
 
 def _page(document: str, number: int, slots: Sequence[DocumentSlot], blocks: list[dict[str, Any]]) -> ListPage:
-    texts = [(block["block_id"], block["text"]["text"]) for block in blocks]
+    texts = [(block["block_id"], text_without_link(block)) for block in blocks]
     digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:24]
     return ListPage(slots, list_content(document, number, blocks), digest)
 

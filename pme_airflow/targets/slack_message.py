@@ -22,6 +22,7 @@ __all__ = [
     "owner_id",
     "slot_id",
     "space_block",
+    "text_without_link",
 ]
 
 #: A message that cannot be deleted is replaced by this one.
@@ -30,8 +31,10 @@ CLEARED: Mapping[str, Any] = {"text": "This space is no longer shown here.", "bl
 _PLAIN = {"parse": "none", "link_names": False}
 #: The length of :func:`slot_id` and :func:`list_id`.
 _ID_LENGTH = 28
-#: The longest address of a button.
-_MAX_ADDRESS = 3000
+#: The longest text of a section.
+_MAX_TEXT = 3000
+#: A link in the text of a section. Nothing that is escaped has its form.
+_LINK = re.compile(r"\n<https?:[^>]*>")
 #: Characters of formatting: bold, italic, strike-through, code and emoji.
 _FORMATTING = re.compile(r"([*_~`:])")
 
@@ -45,23 +48,27 @@ def message_of(slot: str, link: ShownLink) -> dict[str, Any]:
 
 
 def space_block(slot: str, link: ShownLink) -> dict[str, Any]:
-    """Return the block that shows a link: the name, the end of validity, and a button.
+    """Return the block that shows a link: the name, the end of validity, and the link.
 
-    :raises SlotError: for a link that is not an https address, or longer than a button's may be.
+    The link is text. For a click on a button Slack sends the app an interaction too, with the link in it, and warns the
+    reader where the app takes none.
+
+    :raises SlotError: for a link that is not an https address, or longer than a text may be.
     """
     checked_link(link.url.reveal())
-    if len(link.url.reveal()) > _MAX_ADDRESS:
-        raise SlotError(f"the link is longer than the {_MAX_ADDRESS} characters of a button in Slack: shorten params")
     ends = int(link.valid_until.timestamp())
     until = f"<!date^{ends}^{{date_short_pretty}}, {{time}}|{link.valid_until.strftime('%Y-%m-%d %H:%M UTC')}>"
     text = f"Space `{_escaped(link.model_id)}` for {_escaped(link.audience)}, until {until}"
-    button = {
-        "type": "button",
-        "text": {"type": "plain_text", "text": "Open the space"},
-        "url": link.url.reveal(),
-        "action_id": "pme_open",
-    }
-    return {**_section(block_id_of(slot, link.link_id), link.name, text), "accessory": button}
+    shown = f"{text}\n<{_entities(link.url.reveal())}|Open the space>"  # a checked link has no vertical bar
+    block = _section(block_id_of(slot, link.link_id), link.name, shown)
+    if len(block["text"]["text"]) > _MAX_TEXT:
+        raise SlotError(f"with the link the text is longer than the {_MAX_TEXT} characters of Slack: shorten params")
+    return block
+
+
+def text_without_link(block: Mapping[str, Any]) -> str:
+    """Return the text of a block without the link in it."""
+    return _LINK.sub("", block["text"]["text"])
 
 
 def dark_block(slot: str, name: str) -> dict[str, Any]:
@@ -115,5 +122,8 @@ def block_ids(message: Mapping[str, Any]) -> list[str]:
 
 def _escaped(text: str) -> str:
     """Escape a text so that Slack reads no mention, link, channel or formatting in it."""
-    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _FORMATTING.sub("\u200b\\1", plain)
+    return _FORMATTING.sub("\u200b\\1", _entities(text))
+
+
+def _entities(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

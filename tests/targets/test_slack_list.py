@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -53,14 +54,15 @@ def texts(channel: Channel) -> list[list[str]]:
     return [[block["text"]["text"] for block in message["blocks"]] for message in channel.messages.values()]
 
 
-def buttons(channel: Channel) -> list[str]:
-    return [b["accessory"]["url"] for m in channel.messages.values() for b in m["blocks"] if "accessory" in b]
+def links_in(channel: Channel) -> list[str]:
+    texts = [block["text"]["text"] for message in channel.messages.values() for block in message["blocks"]]
+    return [html.unescape(url) for text in texts for url in re.findall(r"<(https?:[^|]*)\|Open the space>", text)]
 
 
-def alive_buttons(channel: Channel, world: World) -> int:
-    """How many buttons there are; each opens a live link."""
+def alive_links(channel: Channel, world: World) -> int:
+    """How many links there are; each is alive."""
     alive = {issued.token for issued in world.alive()}
-    shown = buttons(channel)
+    shown = links_in(channel)
     assert all(any(token in url for token in alive) for url in shown)
     return len(shown)
 
@@ -82,7 +84,7 @@ def test_one_message_lists_all_spaces_by_name_and_is_edited_in_place(
     assert names == sorted(names, key=str.casefold)
     assert len(names) == len(HERE)
     assert all("until <!date^" in space for space in spaces)
-    assert alive_buttons(channel, world) == len(HERE)
+    assert alive_links(channel, world) == len(HERE)
     assert [token for token in list(world.tokens)[: -len(HERE)] if token in json.dumps(channel.messages)] == []
     assert channel.unfurled == []
 
@@ -106,11 +108,11 @@ def test_a_list_is_split_at_50_blocks_and_only_messages_that_change_are_edited(
     channel.calls.clear()
     night(services, "tuesday", listing(place), models[50:51])
     assert channel.calls.count("chat.update") == 1
-    assert alive_buttons(channel, world) == 120
+    assert alive_links(channel, world) == 120
     retire = Publisher(services, RunContext("dag/wednesday/publish/-1"), listing(place))
     retire.retire_others("intranet", models[1:])
     assert [len(page) for page in texts(channel)] == [50, 50, 22]
-    assert alive_buttons(channel, world) == 119
+    assert alive_links(channel, world) == 119
     assert models[0] not in json.dumps(channel.messages)
 
 
@@ -133,7 +135,7 @@ def test_a_message_that_was_deleted_is_posted_anew(
     night(services, "monday", listing(place))
     channel.messages.clear()
     night(services, "tuesday", listing(place))
-    assert alive_buttons(channel, world) == len(HERE)
+    assert alive_links(channel, world) == len(HERE)
     assert len(channel.messages) == 1
 
 
@@ -144,7 +146,7 @@ def test_a_message_that_was_deleted_is_posted_anew_with_the_same_links(
     publish(services, "monday", listing(place), items)
     channel.messages.clear()
     assert list(publish(services, "again", listing(place), items).failed) == []
-    assert alive_buttons(channel, world) == len(HERE)
+    assert alive_links(channel, world) == len(HERE)
 
 
 def test_an_archived_channel_fails_every_slot_and_says_what_to_do(
@@ -160,7 +162,7 @@ def test_an_archived_channel_fails_every_slot_and_says_what_to_do(
     assert len(at(services, listing(place))) == len(HERE)
 
 
-def test_one_dead_link_is_listed_without_a_button_and_heals(
+def test_one_dead_link_is_listed_without_a_link_and_heals(
     place: SlackPlace, channel: Channel, services: Services, world: World
 ) -> None:
     night(services, "monday", listing(place))
@@ -168,29 +170,29 @@ def test_one_dead_link_is_listed_without_a_button_and_heals(
         flags.flag(tx, "leaked", models=HERE[:1])
     sweep(services)
     night(services, "tuesday", listing(place), HERE[1:])
-    assert alive_buttons(channel, world) == len(HERE) - 1
+    assert alive_links(channel, world) == len(HERE) - 1
     assert sum("no link at the moment" in text for page in texts(channel) for text in page) == 1
     night(services, "wednesday", listing(place), HERE[:1])
-    assert alive_buttons(channel, world) == len(HERE)
+    assert alive_links(channel, world) == len(HERE)
 
 
 def test_the_link_that_cannot_be_shown_fails_alone(
     place: SlackPlace, channel: Channel, services: Services, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slack_message, "_MAX_ADDRESS", 400)
+    monkeypatch.setattr(slack_message, "_MAX_TEXT", 600)
     items = mint(services, "monday", HERE).items
     params = EmbedParams.parse({HERE[2]: "help=" + "1" * 400}, "params")
     result = Publisher(services, RunContext("dag/a/publish/-1"), listing(place), params=params).publish(items)
     assert [failure["model_id"] for failure in result.failed] == [HERE[2]]
     assert "shorten params" in result.failed[0]["reason"]
-    assert alive_buttons(channel, world) == len(HERE) - 1
+    assert alive_links(channel, world) == len(HERE) - 1
 
 
 @pytest.mark.parametrize("before", ["list", "message"])
-def test_a_space_whose_new_link_cannot_be_shown_keeps_its_former_button_while_that_link_is_alive(
+def test_a_space_whose_new_link_cannot_be_shown_keeps_its_former_link_while_that_link_is_alive(
     place: SlackPlace, channel: Channel, services: Services, world: World, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
-    monkeypatch.setattr(slack_message, "_MAX_ADDRESS", 400)
+    monkeypatch.setattr(slack_message, "_MAX_TEXT", 600)
     night(services, "monday", listing(place, before))
     (former,) = (issued.token for issued in world.alive() if issued.model_id == HERE[2])
     params = EmbedParams.parse({HERE[2]: "help=" + "1" * 400}, "params")
@@ -198,17 +200,17 @@ def test_a_space_whose_new_link_cannot_be_shown_keeps_its_former_button_while_th
     result = Publisher(services, RunContext("dag/tuesday/publish/-1"), listing(place), params=params).publish(items)
     assert [failure["model_id"] for failure in result.failed] == [HERE[2]]
     assert re.search(r"shorten params; the former link stays shown until \S+Z$", result.failed[0]["reason"])
-    assert alive_buttons(channel, world) == len(HERE)
-    assert sum(former in url for url in buttons(channel)) == 1
+    assert alive_links(channel, world) == len(HERE)
+    assert sum(former in url for url in links_in(channel)) == 1
     with services.database.write(RunContext("leak")) as tx:
         flags.flag(tx, "leaked", models=HERE[2:3])
     sweep(services)
     items = mint(services, "wednesday", HERE).items
     result = Publisher(services, RunContext("dag/wednesday/publish/-1"), listing(place), params=params).publish(items)
     assert result.failed[0]["reason"].endswith("shorten params")
-    assert alive_buttons(channel, world) == len(HERE) - 1
+    assert alive_links(channel, world) == len(HERE) - 1
     night(services, "thursday", listing(place))
-    assert alive_buttons(channel, world) == len(HERE)
+    assert alive_links(channel, world) == len(HERE)
 
 
 def test_parameters_and_names_of_links_that_stay_are_kept(
@@ -218,11 +220,11 @@ def test_parameters_and_names_of_links_that_stay_are_kept(
     for name, models in (("monday", HERE), ("tuesday", HERE[:1])):
         items = mint(services, name, models).items
         Publisher(services, RunContext(f"dag/{name}/publish/-1"), listing(place), params=params).publish(items)
-    assert all("play=1" in url for url in buttons(channel))
+    assert all("play=1" in url for url in links_in(channel))
     retire = Publisher(services, RunContext("dag/wednesday/publish/-1"), listing(place))
     retire.retire_others("intranet", HERE[1:])
-    assert len(buttons(channel)) == len(HERE) - 1
-    assert all("play=1" in url for url in buttons(channel))
+    assert len(links_in(channel)) == len(HERE) - 1
+    assert all("play=1" in url for url in links_in(channel))
 
 
 @pytest.mark.parametrize(("first", "then", "messages"), [("message", "list", 1), ("list", "message", len(HERE))])
@@ -233,10 +235,10 @@ def test_moving_between_layouts_leaves_nothing_behind(
     publish(services, "monday", listing(place, first), items)
     assert list(publish(services, "again", listing(place, then), items).failed) == []
     assert len(channel.messages) == messages
-    assert alive_buttons(channel, world) == len(HERE)
+    assert alive_links(channel, world) == len(HERE)
     night(services, "tuesday", listing(place, then))
     assert len(channel.messages) == messages
-    assert alive_buttons(channel, world) == len(HERE)
+    assert alive_links(channel, world) == len(HERE)
     Publisher(services, RunContext("dag/last/publish/-1"), listing(place, then)).retire_others("intranet", [])
     assert channel.messages == {}
 
@@ -257,7 +259,7 @@ def test_a_post_whose_confirmation_was_lost_is_found_and_not_posted_twice(
     place.break_it({})
     night(services, "tuesday", listing(place))
     assert len(channel.messages) == 1
-    assert alive_buttons(channel, world) == len(HERE)
+    assert alive_links(channel, world) == len(HERE)
 
 
 def test_messages_that_slack_finds_too_long_are_split(
@@ -273,7 +275,7 @@ def test_messages_that_slack_finds_too_long_are_split(
 
     monkeypatch.setattr(channel, "_message", limited)
     night(services, "monday", listing(place))
-    assert alive_buttons(channel, world) == len(HERE)
+    assert alive_links(channel, world) == len(HERE)
     assert 3 <= len(channel.messages) <= len(HERE)
 
 
@@ -294,7 +296,7 @@ def test_a_bot_that_may_not_read_the_channel_still_edits_its_list(
     channel.may_read = False
     night(services, "monday", listing(place))
     night(services, "tuesday", listing(place))
-    assert alive_buttons(channel, world) == len(HERE)
+    assert alive_links(channel, world) == len(HERE)
     assert len(channel.messages) == 1
 
 

@@ -52,6 +52,8 @@ def test_400_names_of_the_longest_kind_stay_within_slacks_limits() -> None:
 def test_a_digest_changes_with_a_link_or_a_name_and_holds_no_token() -> None:
     digest = pages(slot("M1", "a"))[0].digest
     assert pages(slot("M1", "a"))[0].digest == digest
+    same = DocumentSlot("intranet/M1", "M1", shown_link(TOKEN_B, slot("M1", "a").link.link_id, "M1", name="a"))
+    assert pages(same)[0].digest == digest
     assert pages(slot("M1", "b"))[0].digest != digest
     other = DocumentSlot("intranet/M1", "M1", shown_link(TOKEN_B, "link-other", "M1", name="a"))
     assert pages(other)[0].digest != digest
@@ -66,12 +68,12 @@ def test_a_message_is_left_alone_only_if_nothing_in_it_changes_and_all_of_it_is_
     assert not pages(slot("M1", "a", changed=False, digest=digest))[0].is_shown_in(Message("C1", "1.6"))
 
 
-def test_a_slot_that_is_to_go_is_not_listed_and_a_dark_one_has_no_button() -> None:
+def test_a_slot_that_is_to_go_is_not_listed_and_a_dark_one_has_no_link() -> None:
     gone = DocumentSlot("intranet/M1", "M1", None, {"name": "a"})
     dark = DocumentSlot("intranet/M2", "M2", None, {"name": "b"}, changed=False)
     (page,) = pages(gone, dark)
     (_, block) = page.content["blocks"]
-    assert "accessory" not in block
+    assert "https" not in block["text"]["text"]
     assert "no link at the moment" in block["text"]["text"]
     assert pages(gone) == []
 

@@ -1,4 +1,4 @@
-"""A message names its space, shows one link as a button, and is recognised by the ids of its blocks."""
+"""A message names its space, shows one link, and is recognised by the ids of its blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import pytest
 
 from pme_airflow.errors import SlotError
 from pme_airflow.secrets import SecretStr
-from pme_airflow.targets.slack_message import CLEARED, block_id_of, block_ids, message_of, owner_id, slot_id
+from pme_airflow.targets.slack_message import (
+    CLEARED,
+    block_id_of,
+    block_ids,
+    message_of,
+    owner_id,
+    slot_id,
+    text_without_link,
+)
 from tests.support.links import TOKEN_A, TOKEN_B, shown_link
 
 SLOT = "intranet/Model000000"
@@ -20,13 +28,29 @@ def text_of(message: dict[str, Any]) -> str:
     return str(block["text"]["text"])
 
 
-def test_a_message_shows_the_link_as_a_button_alone() -> None:
-    link = shown_link()
-    message = message_of(SLOT, link)
+def test_a_message_shows_the_link_in_its_text_and_nothing_that_a_click_sends_to_the_app() -> None:
+    message = message_of(SLOT, shown_link())
+    shown = f"<https://my.matterport.com/show?m=Model000000&amp;auth=Bearer+{TOKEN_A}|Open the space>"
+    assert text_of(message).splitlines()[2:] == [shown]
     (block,) = message["blocks"]
-    assert block["accessory"]["url"] == link.url.reveal()
-    assert TOKEN_A not in text_of(message) + message["text"]
+    assert set(block) == {"type", "block_id", "text"}
+    assert TOKEN_A not in message["text"]
     assert (message["parse"], message["link_names"]) == ("none", False)
+
+
+def test_a_text_is_told_from_its_link() -> None:
+    (block,) = message_of(SLOT, shown_link(name="<https://x.test|here>"))["blocks"]
+    text = text_without_link(block)
+    assert TOKEN_A not in text
+    assert text.splitlines() == block["text"]["text"].splitlines()[:2]
+
+
+def test_a_text_of_3000_characters_is_shown_and_a_longer_one_refused() -> None:
+    room = 3000 - len(text_of(message_of(SLOT, shown_link(name=""))))
+    assert len(text_of(message_of(SLOT, shown_link(name="n" * room)))) == 3000
+    with pytest.raises(SlotError, match="longer than the 3000 characters of Slack") as caught:
+        message_of(SLOT, shown_link(name="n" * (room + 1)))
+    assert TOKEN_A not in str(caught.value)
 
 
 def test_a_message_says_which_space_for_whom_and_until_when_in_the_readers_time() -> None:
@@ -52,7 +76,9 @@ def test_nothing_in_a_name_is_read_as_markup(name: str, shown: str) -> None:
     assert message["text"] == f"Private space {shown}"
 
 
-@pytest.mark.parametrize("address", ["http://my.matterport.com/x", "javascript:alert(1)", "x"])
+@pytest.mark.parametrize(
+    "address", ["http://my.matterport.com/x", "javascript:alert(1)", "x", "https://x.test/?a|b", "https://x.test/>"]
+)
 def test_a_link_that_is_no_https_address_is_refused(address: str) -> None:
     with pytest.raises(SlotError) as caught:
         message_of(SLOT, replace(shown_link(), url=SecretStr(address)))

@@ -168,6 +168,24 @@ def test_a_slot_is_posted_once_and_edited_from_then_on(client: ChannelClient) ->
     assert first == second == SlotResult({"channel": "C0TOURS01", "ts": first.details["ts"]})
 
 
+def test_a_message_with_a_button_of_an_earlier_version_is_read_back_found_again_and_edited(
+    client: ChannelClient,
+) -> None:
+    first = put(client)
+    (message,) = client.api.channel.messages.values()
+    (block,) = message["blocks"]
+    block["text"]["text"] = block["text"]["text"].rpartition("\n")[0]
+    url = shown_link(TOKEN_A).url.reveal()
+    block["accessory"] = {"type": "button", "text": {"type": "plain_text", "text": "Open the space"}, "url": url,
+                          "action_id": "pme_open"}  # fmt: skip
+    target(client).read_back(SLOT, shown_link(TOKEN_A), first.details)
+    second = put(client, TOKEN_B, {})
+    assert second.details == first.details
+    (message,) = client.api.channel.messages.values()
+    assert TOKEN_A not in str(message)
+    assert "accessory" not in message["blocks"][0]
+
+
 def test_a_message_that_was_never_recorded_is_edited_and_the_recorded_one_deleted(client: ChannelClient) -> None:
     recorded = put(client).details
     client.api.channel.locked = {recorded["ts"]}

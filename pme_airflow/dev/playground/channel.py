@@ -217,14 +217,19 @@ def _shown(message: dict[str, Any]) -> str:
     parts = []
     for block in message["blocks"]:
         text = html.escape(html.unescape(str((block.get("text") or {}).get("text", ""))))
+        text = re.sub(r"&lt;(https?:[^|]*)\|([^|]*?)&gt;", r'<a rel="noreferrer" href="\1">\2</a>', text)
         text = re.sub(r"&lt;!date\^(\d+)\^[^|]*\|[^&]*&gt;", lambda match: _date(int(match[1])), text)
         text = re.sub(r"\*([^*\n]+)\*", r"<b>\1</b>", text)
         text = re.sub(r"`([^`]+)`", r"<code>\1</code>", text).replace("\n", "<br>")
-        button = block.get("accessory") or {}
-        link = f'<a rel="noreferrer" href="{html.escape(button["url"])}">{html.escape(button["text"]["text"])}</a>'
-        parts.append(f"<p>{text}</p>{link if button else ''}")
+        parts.append(f"<p>{text}</p>{_shown_button(block.get('accessory') or {})}")
     edited = " <small>(edited)</small>" if "edited" in message else ""
     return f"<li><strong>pme-airflow</strong> <small>APP</small>{edited}{''.join(parts)}</li>"
+
+
+def _shown_button(button: dict[str, Any]) -> str:
+    if not button:
+        return ""
+    return f'<a rel="noreferrer" href="{html.escape(button["url"])}">{html.escape(button["text"]["text"])}</a>'
 
 
 def _date(seconds: int) -> str:

@@ -183,3 +183,6 @@ def test_the_channels_page_shows_messages_and_escapes_them(slack: TestClient) ->
     assert "for Jan 01, 00:00 UTC <code>M</code>" in page
     assert '<a rel="noreferrer" href="https://x.test/?a=1&amp;b=2">Open &lt;it&gt;</a>' in page
     assert "(edited)" not in page
+    text = "*Hall*\n<https://x.test/?a=1&amp;b=2|Open &amp; see>"
+    post(slack, blocks=[{**BLOCK, "accessory": {}, "text": {"text": text}}])
+    assert '<a rel="noreferrer" href="https://x.test/?a=1&amp;b=2">Open &amp; see</a>' in slack.get("/").text
