@@ -54,6 +54,9 @@ def http_session(conn_id: str) -> tuple[requests.Session, str]:
     hook = HttpHook(http_conn_id=conn_id)
     base_url = base_url_of(hook.get_connection(conn_id))
     session = hook.get_conn()
+    verify = str(session.verify).strip().lower()
+    if verify in ("true", "false"):  # as text where the connection is defined by a URI
+        session.verify = verify == "true"
     session.headers.pop(ALLOW_HTTP, None)  # the provider sends every key of Extra that it does not know as a header
     return session, base_url
 

@@ -32,6 +32,9 @@ _TEMPORARY = frozenset({408, 425, 429})
 _OUT_OF_SERVICE = frozenset({502, 503, 504})
 #: A server that does not support a method will not support it at the next try.
 _NOT_IMPLEMENTED = 501
+_NO_CERTIFICATE_FILE = (
+    "verify or cert in the connection's Extra names no file on this worker. Put the file there, or correct the path"
+)
 #: Methods that can be repeated after a response was lost. POST, PUT and PATCH are sent once.
 _REPEATABLE = frozenset({"GET", "HEAD", "DELETE"})
 #: Headers by which an API knows an account, such as ``X-Redmine-API-Key``.
@@ -167,6 +170,8 @@ class WebApi:
             problem = error
         except (requests.RequestException, ValueError) as error:
             problem = self._failure(error, until)
+        except OSError as error:  # requests raises a plain one without a number for a missing certificate file
+            problem = self._failure(error, until) if error.errno is not None else SlotError(_NO_CERTIFICATE_FILE)
         finally:
             self._limiter.ended(started, status, getattr(problem, "retry_after", None), method)
         if problem is not None:

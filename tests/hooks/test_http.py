@@ -106,3 +106,12 @@ def test_acceptance_is_not_sent_as_a_header(define: Define) -> None:
         assert "allow_http" not in {name.lower() for name in request.headers}
         assert request.headers["X-Team"] == "a"
         assert request.headers["Authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    ("given", "verify"),
+    [("false", False), ("False", False), (" true", True), (False, False), (True, True), ("/etc/ca.pem", "/etc/ca.pem")],
+)
+def test_verify_may_be_text_as_the_uri_of_a_connection_has_it(define: Define, given: Any, verify: Any) -> None:
+    define(host="cms.example.com", extra={"verify": given})
+    assert http_session("cms")[0].verify == verify

@@ -227,3 +227,27 @@ def test_a_page_in_place_of_json_is_an_error_unless_pages_are_allowed(content: b
 )  # fmt: skip
 def test_what_is_no_page_is_no_error(content: bytes, headers: dict[str, str]) -> None:
     assert problem(200, content, **headers) is None
+
+
+@pytest.mark.parametrize("setting", ["verify", "cert"])
+def test_a_file_of_the_connection_that_is_not_here_is_a_permanent_error_that_names_the_setting(
+    setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = requests.Session()
+    session.trust_env = False
+    setattr(session, setting, "/no/such/file.pem")
+    with pytest.raises(
+        SlotError, match="verify or cert in the connection's Extra names no file on this worker"
+    ) as caught:
+        WebApi(session, "https://127.0.0.1:1").request("GET", "x", accept)
+    assert caught.value.permanent
+
+
+def test_another_failure_of_the_system_is_temporary() -> None:
+    with pytest.raises(SlotError, match="the connection failed") as caught:
+        api(lambda: fail(OSError(24, "Too many open files")))[0].request("PUT", "x", accept)
+    assert not caught.value.permanent
+
+
+def fail(error: Exception) -> requests.Response:
+    raise error
