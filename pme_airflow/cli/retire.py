@@ -11,7 +11,14 @@ import click
 
 from pme_airflow.cli.deadlines import interactive_deadline
 from pme_airflow.cli.output import print_json, print_json_list, print_line, print_note, print_table
-from pme_airflow.cli.session import LedgerCommand, conn_option, format_option, open_hook, read_placements
+from pme_airflow.cli.session import (
+    LedgerCommand,
+    conn_option,
+    format_option,
+    open_hook,
+    placements_file_option,
+    read_placements,
+)
 
 if TYPE_CHECKING:
     from pme_airflow.ledger.publications import Publication
@@ -31,7 +38,7 @@ _MOST_LISTED = 20
 @click.option("--target", "targets", multiple=True, help="A target, by its name in `ledger show`.")
 @click.option("--placement", "placements", multiple=True, help="All that the shipped DAGs publish for an audience.")
 @click.option("--unnamed", "unnamed_only", is_flag=True, help="What no placement names any more.")
-@click.option("--placements-file", type=click.Path(path_type=Path), help="The placements; else as the DAGs find them.")
+@placements_file_option
 @click.option("--allow-clearing", is_flag=True, help="Clear more than half of an audience's slots with --unnamed.")
 @click.option("--reason", default="", help="Why; recorded in the ledger.")
 @click.option("--dry-run", is_flag=True, help="Print the slots that would be cleared, and change nothing.")
@@ -46,7 +53,7 @@ def retire_command(conn_id: str, form: str, placements_file: Path | None, dry_ru
     from pme_airflow.transfers.placed_targets import placed_targets
 
     hook = open_hook(conn_id)
-    placed = placed_targets(hook, read_placements(placements_file))
+    placed = placed_targets(hook, read_placements(placements_file, name_file=True))
     for problem in placed.problems:
         print_note(f"pme-airflow: {problem} Its slots go dark.")
     request = _request(placed, **given)

@@ -57,6 +57,7 @@ def test_a_model_is_cleared_and_revoked(run: Run, published: Path, world: World,
     assert (gone["model_id"], gone["audience"]) == (MANY[0], "intranet")
     assert "1 slots cleared, 0 dark, 0 not cleared; 1 links retired." in done.stdout
     assert "Slots that match: 1:" in done.stderr
+    assert f"The placements are those in {tmp_path / 'placements.yaml'}." in done.stderr
     assert "sold" in run("ledger", "export").stdout
 
 
