@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from pme_airflow.cli.deadlines import interactive_deadline
 from pme_airflow.cli.output import (
     fail,
     print_csv,
@@ -190,12 +192,22 @@ def purge_command(conn_id: str, older_than: str, dry_run: bool, yes: bool) -> No
 
 @group.command("reseal", cls=LedgerCommand)
 @conn_option
-def reseal_command(conn_id: str) -> None:
-    """Seal every live link with the connection's newest key, after a change of secret or keys."""
+@click.option(
+    "--unchecked", is_flag=True, help="Go on where the API cannot be asked whether the client secret is right."
+)
+def reseal_command(conn_id: str, unchecked: bool) -> None:
+    """Seal every live link with the connection's newest key, after a change of secret or keys.
+
+    The API is asked first whether the client secret is right: links that are sealed with a mistyped one are lost.
+    Exit status: 0 if every earlier key may be removed now, 1 if not, 2 if nothing was done.
+    """
     from pme_airflow.ledger.run_context import RunContext
     from pme_airflow.lifecycle.reseal import reseal
 
-    result = reseal(open_hook(conn_id).services, RunContext.of_command("ledger reseal"))
+    services = open_hook(conn_id).services
+    with services.client.with_patience(interactive_deadline().total_seconds()) as client:
+        brief = replace(services, client=client)
+        result = reseal(brief, RunContext.of_command("ledger reseal"), unchecked=unchecked)
     print_line(f"{result.moved} links resealed, {result.unopened} could not be opened.")
     for line in result.lines():
         print_note(line)

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from pme_airflow.errors import PMESealError
+from pme_airflow.errors import PMECredentialsError, PMEError, PMESealError, PMEUnavailableError
 from pme_airflow.ledger import audit
 from pme_airflow.ledger.links import LinkRow
 from pme_airflow.ledger.run_context import RunContext
@@ -48,11 +48,13 @@ class ResealResult:
     :param moved: how many links are sealed for the current keys now and were not before.
     :param still_needed: the links that are still sealed for other keys, by these keys.
     :param in_flight: how many mints were under way, which may be sealed for earlier keys yet.
+    :param unchecked: why the API has not confirmed the client secret; empty if it has.
     """
 
     moved: int
     still_needed: tuple[KeyUse, ...] = ()
     in_flight: int = 0
+    unchecked: str = ""
 
     @property
     def unopened(self) -> int:
@@ -62,11 +64,18 @@ class ResealResult:
     @property
     def promise_kept(self) -> bool:
         """Whether every earlier key may be removed now."""
-        return not self.still_needed and not self.in_flight
+        return not self.still_needed and not self.in_flight and not self.unchecked
 
     def lines(self) -> list[str]:
         """Return what to do before a key is removed, one sentence each."""
-        lines = [
+        lines = []
+        if self.unchecked:
+            lines.append(
+                f"The client secret was not checked: {self.unchecked} The links are sealed with it all the same. Run "
+                "`pme-airflow doctor --only connection` when the API answers; if the secret is wrong, keep it at the "
+                "end of seal_keys as open:SECRET when you correct it, and run reseal again."
+            )
+        lines += [
             f"{use.links} links are sealed with key {use.key_ids}, which this connection does not hold, so they can "
             "neither be shown nor revoked. Add that key to the end of seal_keys (an earlier client secret as "
             f"open:SECRET) and run reseal again; else the mint replaces them, and the last ends at "
@@ -93,6 +102,7 @@ class ResealResult:
             "moved": self.moved,
             "unopened": self.unopened,
             "in_flight": self.in_flight,
+            "unchecked": self.unchecked,
             "still_needed": [
                 {"key_ids": use.key_ids, "links": use.links, "until": use.until.isoformat(), "held": use.held}
                 for use in self.still_needed
@@ -100,11 +110,21 @@ class ResealResult:
         }
 
 
-def reseal(services: Services, run_context: RunContext) -> ResealResult:
+def reseal(services: Services, run_context: RunContext, *, unchecked: bool = False) -> ResealResult:
     """Seal every live link for the current keys, of whichever client as far as the connection's keys open it.
 
+    :param unchecked: whether to go on where the API cannot confirm the client secret, because it does not answer.
+    :raises PMECredentialsError: if the API refuses the client secret; nothing is moved.
+    :raises PMEUnavailableError: if the API does not answer as it should, unless ``unchecked``; nothing is moved.
     :raises LedgerUnavailableError: if the ledger cannot be read or written; what was moved before stays moved.
     """
+    problem = _secret_problem(services)
+    if problem and not unchecked:
+        raise PMEUnavailableError(
+            f"Nothing was resealed, since the client secret could not be checked: {problem} Links that are sealed with "
+            "a mistyped secret can neither be shown nor revoked once it is corrected. Try again when the API answers, "
+            "or give --unchecked if you know that the secret is right."
+        )
     moved = 0
     for _ in range(_MAX_PASSES):
         moved += _move_all(services, run_context)
@@ -113,10 +133,24 @@ def reseal(services: Services, run_context: RunContext) -> ResealResult:
             break
     with services.database.read() as tx:
         in_flight = audit.count_in_flight(tx, services.client.client_id)
-    result = ResealResult(moved, still_needed, in_flight)
+    result = ResealResult(moved, still_needed, in_flight, problem)
     for line in result.lines():
         log.warning("%s", line)
     return result
+
+
+def _secret_problem(services: Services) -> str:
+    """Return why the API cannot confirm the client secret now; nothing if it does.
+
+    :raises PMECredentialsError: if it refuses the secret.
+    """
+    try:
+        services.client.check_credentials()
+    except PMECredentialsError:
+        raise
+    except PMEError as error:
+        return str(error)
+    return ""
 
 
 def _move_all(services: Services, run_context: RunContext) -> int:

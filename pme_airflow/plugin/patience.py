@@ -14,8 +14,10 @@ __all__ = ["WAIT_SECONDS", "Patience"]
 
 #: The page has a sentence to show within 3 s.
 WAIT_SECONDS = 2.5
-#: While so many calls hang, one more is made every so many seconds only, and never more than so many at once.
-_FEW, _PAUSE_SECONDS, _MOST = 3, 15.0, 20
+#: While so many calls hang, one more is made every so many seconds only, and never more than so many.
+_FEW, _PAUSE_SECONDS, _MOST_HANGING = 3, 15.0, 40
+#: So many calls that do not hang run at once: a ledger that stops to answer leaves no more threads than this at first.
+_MOST_AT_ONCE = 20
 T = TypeVar("T")
 
 
@@ -38,55 +40,57 @@ class Patience:
     """Makes calls about one thing, and gives up on those that hang.
 
     :param name: what is called; it stands in the error.
+    :param cure: what to do if it hangs; it stands there too.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, cure: str = "Check that its database runs.") -> None:
         self._name = name
+        self._cure = cure
         self._lock = threading.Lock()
-        self._hanging = 0
+        self._begun: dict[_Call[Any], float] = {}
         self._last_start = float("-inf")
 
     async def ask(self, work: Callable[[], T]) -> T:
         """Return what a call returns.
 
-        :raises LedgerUnavailableError: if it does not return in time, or others hang already.
+        :raises LedgerUnavailableError: if it does not return in time, others hang already, or too many run.
         """
-        if not self._may_start():
-            raise self._error()
+        call = _Call(work)
+        self._begin(call)
         loop = asyncio.get_running_loop()
-        done, call = asyncio.Event(), _Call(work)
+        done = asyncio.Event()
 
         def run() -> None:
             call.run()
             with self._lock:
-                self._hanging -= 1
+                del self._begun[call]
             _wake(loop, done)
 
         threading.Thread(target=run, daemon=True, name=f"pme-page-{self._name}").start()
         try:
             await asyncio.wait_for(done.wait(), WAIT_SECONDS)
         except asyncio.TimeoutError:
-            raise self._error() from None
+            raise self._not_in_time() from None
         if call.error is not None:
             raise call.error
         result: Any = call.result
         return result  # type: ignore[no-any-return]
 
-    def _may_start(self) -> bool:
+    def _begin(self, call: _Call[Any]) -> None:
+        """Count a call as running. One hangs once it is past the time that anybody waits for it."""
         with self._lock:
             now = time.monotonic()
-            waits = self._hanging >= _FEW and now - self._last_start < _PAUSE_SECONDS
-            if waits or self._hanging >= _MOST:
-                return False
-            self._hanging += 1
-            self._last_start = now
-            return True
+            hanging = sum(now - begun >= WAIT_SECONDS for begun in self._begun.values())
+            if hanging >= _MOST_HANGING or (hanging >= _FEW and now - self._last_start < _PAUSE_SECONDS):
+                raise self._not_in_time()
+            if len(self._begun) - hanging >= _MOST_AT_ONCE:
+                raise LedgerUnavailableError(
+                    f"{self._name} was not asked: {_MOST_AT_ONCE} requests of this page wait for it already. Try again."
+                )
+            self._begun[call] = self._last_start = now
 
-    def _error(self) -> LedgerUnavailableError:
-        return LedgerUnavailableError(
-            f"{self._name} did not answer within {WAIT_SECONDS:g} s. Check that its database runs; this page tries "
-            "again."
-        )
+    def _not_in_time(self) -> LedgerUnavailableError:
+        return LedgerUnavailableError(f"{self._name} did not answer within {WAIT_SECONDS:g} s. {self._cure}")
 
 
 def _wake(loop: asyncio.AbstractEventLoop, done: asyncio.Event) -> None:

@@ -10,9 +10,7 @@ from fastapi import APIRouter, HTTPException, Request
 
 from pme_airflow.errors import PMEError
 from pme_airflow.hooks.dag_health import DagHealth, dag_health
-from pme_airflow.hooks.ledger_views import configured_placements
 from pme_airflow.lifecycle import overview
-from pme_airflow.placements import plan
 from pme_airflow.plugin.merge import merged_leaks, merged_slots, sorted_rows
 from pme_airflow.plugin.patience import Patience
 from pme_airflow.plugin.queries import page_of, slot_filter, timeline_request
@@ -70,9 +68,9 @@ async def leaks(request: Request) -> dict[str, Any]:
 @reading.get("/health")
 async def health(request: Request) -> dict[str, Any]:
     """Return what is dark, at risk and overdue, the state of DAGs, placements and keys."""
-    answers, dags = await asyncio.gather(_sources(request).ask(overview.health), _dags())
-    found = configured_placements()
-    plans = [plan(placement) for placement in found.placements]
+    sources = _sources(request)
+    answers, dags, planned = await asyncio.gather(sources.ask(overview.health), _dags(), sources.placements())
+    found = planned.found
     return {
         "ok": not answers.problems and all(overview.is_well(answer) for answer in answers.found),
         "connections": answers.found,
@@ -87,7 +85,7 @@ async def health(request: Request) -> dict[str, Any]:
                 "leaves_gap": outage.leaves_gap,
                 "sentence": outage.in_words(),
             }
-            for placement, outage in zip(found.placements, plans, strict=True)
+            for placement, outage in zip(found.placements, planned.plans, strict=True)
         ],
         **_problems(answers),
     }

@@ -12,15 +12,14 @@ from typing import Any, TypeVar
 
 from pme_airflow.airflow_compat import conf
 from pme_airflow.errors import PMEError
-from pme_airflow.hooks.ledger_views import configured_placements, view_of
+from pme_airflow.hooks.ledger_views import FoundPlacements, view_of
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.lifecycle.overview import LedgerView
+from pme_airflow.plugin.kept_placements import KEPT_SECONDS, KeptPlacements, PlannedPlacements
 from pme_airflow.plugin.patience import Patience
 
 __all__ = ["Answers", "Problem", "Sources", "configured_conn_ids"]
 
-#: How long a connection's settings and placements are kept before they are read again.
-_KEPT_SECONDS = 60.0
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -50,8 +49,9 @@ class Answers:
 class _Source:
     """One connection's view of its ledger, read anew after a minute or a failure."""
 
-    def __init__(self, conn_id: str) -> None:
+    def __init__(self, conn_id: str, placements: KeptPlacements) -> None:
         self.conn_id = conn_id
+        self._placements = placements
         self.patience = Patience(f"The ledger of the connection {conn_id}")
         self._lock = threading.Lock()
         self._view: LedgerView | None = None
@@ -68,9 +68,9 @@ class _Source:
     def _current(self) -> LedgerView:
         with self._lock:
             view, age = self._view, time.monotonic() - self._read_at
-        if view is not None and age < _KEPT_SECONDS:
+        if view is not None and age < KEPT_SECONDS:
             return view
-        fresh = view_of(PMEHook(self.conn_id), configured_placements().placements)
+        fresh = view_of(PMEHook(self.conn_id), self._placements.read().found.placements)
         with self._lock:
             old, self._view, self._read_at = self._view, fresh, time.monotonic()
         if old is not None:
@@ -85,11 +85,20 @@ class _Source:
 
 
 class Sources:
-    """The ledgers of the configured connections."""
+    """The ledgers of the configured connections, and the placements."""
 
     def __init__(self, conn_ids: Sequence[str]) -> None:
         self.conn_ids = list(conn_ids)
-        self._sources = [_Source(conn_id) for conn_id in conn_ids]
+        self._placements = KeptPlacements()
+        self._disk = Patience("The file of the placements", "Check the disk that it is on.")
+        self._sources = [_Source(conn_id, self._placements) for conn_id in conn_ids]
+
+    async def placements(self) -> PlannedPlacements:
+        """Return the placements and their plans."""
+        try:
+            return await self._disk.ask(self._placements.read)
+        except PMEError as error:
+            return PlannedPlacements(FoundPlacements(problem=str(error)))
 
     async def ask(self, of: Callable[[LedgerView], Any]) -> Answers:
         """Ask all ledgers the same at once; none is waited for longer than the others."""

@@ -126,11 +126,7 @@ class _Watcher:
     """
 
     def __init__(self, path: str) -> None:
-        location = urlsplit(path)
-        conn_id, _, place = location.netloc.rpartition("@")
-        self._conn_id = conn_id or None
-        # Without its connection: with one, an ObjectStoragePath opens the store at once, and Airflow keeps it for good.
-        self._path = location._replace(netloc=place).geturl() if conn_id else path
+        self._path = path
         self._inbox: ReportInbox | None = None
         self._opened_as: object = None
         self._opened_at = 0.0
@@ -154,23 +150,25 @@ class _Watcher:
         Stores run an event loop of their own, so that they cannot be opened in the triggerer's; and a connection that
         is read in a thread stalls the whole triggerer on Airflow 3.2.
         """
-        connection = (await BaseHook.aget_connection(self._conn_id)).as_json() if self._conn_id else None
+        conn_id = urlsplit(self._path).netloc.rpartition("@")[0] or None
+        connection = (await BaseHook.aget_connection(conn_id)).as_json() if conn_id else None
         self._reopen_at = time.monotonic() + _REOPEN_EVERY
         if inbox is not None and connection == self._opened_as and not self._has_failed:
             return inbox
         self._opened_at = time.monotonic()
-        opened = await asyncio.to_thread(self._open_store, connection, inbox)
+        opened = await asyncio.to_thread(self._open_store, conn_id, connection, inbox)
         self._opened_as, self._has_failed = connection, False
         return opened
 
-    def _open_store(self, connection: str | None, inbox: ReportInbox | None) -> ReportInbox:
+    def _open_store(self, conn_id: str | None, connection: str | None, inbox: ReportInbox | None) -> ReportInbox:
         from pme_airflow.leaks.report_inbox import ReportInbox
 
-        root = ObjectStoragePath(self._path)
+        # Without its connection: with one, an ObjectStoragePath opens the store at once, and Airflow keeps it for good.
+        root = ObjectStoragePath(self._path.replace(f"{conn_id}@", "", 1) if conn_id else self._path)
 
         def open_store() -> Any:
-            with _connection_in_environment(self._conn_id, connection):
-                return get_fs(root.protocol or "file", self._conn_id)  # root.fs keeps the keys that it had at first
+            with _connection_in_environment(conn_id, connection):
+                return get_fs(root.protocol or "file", conn_id)
 
         if inbox is None:
             return ReportInbox(open_store(), root.path)

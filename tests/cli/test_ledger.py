@@ -6,12 +6,15 @@ import csv
 import io
 import json
 import sqlite3
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from pme_airflow.cli import deadlines
 from pme_airflow.dev.emulator import World
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.ledger.tables import HEAD_REVISION, links
@@ -72,12 +75,30 @@ def test_the_audit_is_exported_as_lines_and_as_csv(run: Run, tokens: list[str]) 
 def test_links_are_resealed_after_a_change_of_secret(
     run: Run, tokens: list[str], monkeypatch: pytest.MonkeyPatch, world: World, address: str, tmp_path: Path
 ) -> None:
+    world.settings = replace(world.settings, client_secret="the new secret")
     fields = {"login": world.settings.client_id, "password": "the new secret", "host": address}
     pme_in_environment(monkeypatch, tmp_path / "home", **fields)
     assert "3 could not be opened" in run("ledger", "reseal").output
     pme_in_environment(monkeypatch, tmp_path / "home", **fields, extra={"seal_keys": ["n" * 32, SECRET]})
     assert "3 links resealed" in run("ledger", "reseal").output
     assert "0 links resealed, 0" in run("ledger", "reseal").output
+
+
+def test_a_mistyped_secret_reseals_nothing(
+    run: Run, tokens: list[str], monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any], tmp_path: Path
+) -> None:
+    mistyped = {**connection, "password": "the new secret, mistyped"}
+    pme_in_environment(monkeypatch, tmp_path / "home", **mistyped, extra={"seal_keys": [f"open:{SECRET}"]})
+    done = run("ledger", "reseal")
+    assert done.exit_code == 2
+    assert "refused the client id or secret" in done.stderr
+    away = {**mistyped, "host": "http://127.0.0.1:9"}
+    pme_in_environment(monkeypatch, tmp_path / "home", **away, extra={"seal_keys": [f"open:{SECRET}"]})
+    monkeypatch.setattr(deadlines, "MAX_WAIT", timedelta(seconds=1))
+    done = run("ledger", "reseal", "--unchecked")
+    assert done.exit_code == 1
+    assert "3 links resealed, 0 could" in done.output
+    assert "was not checked" in done.stderr
 
 
 def test_a_table_of_links_folds_no_id_and_shows_times_to_the_second(run: Run, tokens: list[str]) -> None:

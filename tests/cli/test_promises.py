@@ -39,6 +39,7 @@ OVER_THE_LEDGER = {
 OVER_THE_API = {
     "doctor": "doctor --only connection",
     "ledger flag": "ledger flag --audience intranet --sweep --yes",
+    "ledger reseal": "ledger reseal",
     "retire": "retire --audience intranet",
     "scan": "scan --sweep {there}",
     "sweep": "sweep",
@@ -128,7 +129,7 @@ def test_an_api_that_is_away_ends_every_command_that_needs_it(
     port = 1 if how == "refuses" else silent
     pme_in_environment(monkeypatch, tmp_path / "home", **{**connection, "host": f"http://127.0.0.1:{port}"})
     done = run(*OVER_THE_API[command].format(there=there).split())
-    assert done.exit_code == (2 if command == "doctor" else 1), done.output
+    assert done.exit_code == (2 if command in ("doctor", "ledger reseal") else 1), done.output
     lines = [line for line in done.stdout.splitlines() if line.startswith("  bad")] if command == "doctor" else []
     lines = lines or explained(done.stderr)
     assert lines

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from pme_airflow.api.client import PMEClient
+from pme_airflow.api.settings import ClientSettings
 from pme_airflow.dev.emulator import World
 from pme_airflow.durations import Validity
+from pme_airflow.errors import PMECredentialsError, PMEUnavailableError
 from pme_airflow.ledger import audit, flags
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.lifecycle import reseal as module
@@ -30,8 +33,8 @@ def with_keys(services: Services, secret: str, *seal_keys: str) -> Services:
     return replace(services, sealer=Sealer.of_connection(SecretStr(secret), [SecretStr(key) for key in seal_keys]))
 
 
-def resealed(services: Services) -> ResealResult:
-    return reseal(services, RunContext.of_command("ledger reseal"))
+def resealed(services: Services, *, unchecked: bool = False) -> ResealResult:
+    return reseal(services, RunContext.of_command("ledger reseal"), unchecked=unchecked)
 
 
 def opens_all(services: Services) -> bool:
@@ -97,6 +100,39 @@ def test_tokens_of_several_models_and_of_viewers_move_with_the_others(
         flags.flag(tx, "leaked", audiences=["intranet"])
     assert not sweep(after).unopened
     assert shared_world.alive() == []
+
+
+def mistyped(services: Services, host: str | None = None) -> Services:
+    """The connection after a reset, with a secret that the API does not know."""
+    settings = ClientSettings(timeout=1.0, deadline=1.0)
+    client = PMEClient(services.client.client_id, SecretStr(NEW), host or services.client.host, settings)
+    return replace(with_keys(services, NEW, f"open:{SECRET}"), client=client)
+
+
+@pytest.mark.parametrize("unchecked", [False, True])
+def test_no_link_is_sealed_with_a_secret_that_the_api_refuses(services: Services, unchecked: bool) -> None:
+    mint(services, "run", ALL)
+    with pytest.raises(PMECredentialsError):
+        resealed(mistyped(services), unchecked=unchecked)
+    assert opens_all(services)
+
+
+def test_no_link_is_sealed_with_a_secret_that_the_api_cannot_confirm(services: Services) -> None:
+    mint(services, "run", ALL)
+    with pytest.raises(PMEUnavailableError, match="--unchecked"):
+        resealed(mistyped(services, "http://127.0.0.1:9"))
+    assert opens_all(services)
+
+
+def test_an_unchecked_secret_is_named_and_keeps_the_earlier_keys_needed(services: Services) -> None:
+    mint(services, "run", ALL)
+    result = resealed(mistyped(services, "http://127.0.0.1:9"), unchecked=True)
+    assert (result.moved, result.still_needed, result.promise_kept) == (5, (), False)
+    (line,) = result.lines()
+    assert "was not checked" in line
+    assert "open:SECRET" in line
+    assert resealed(with_keys(services, SECRET, f"open:{NEW}")).promise_kept
+    assert opens_all(services)
 
 
 def test_links_that_no_key_opens_are_named_by_their_key(services: Services, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
@@ -36,8 +37,46 @@ def test_what_hangs_is_a_sentence_and_few_calls_wait(monkeypatch: pytest.MonkeyP
         assert len(started) == 3
         freed.set()
         monkeypatch.setattr(patience, "WAIT_SECONDS", 60)
-        while asked._hanging:
+        while asked._begun:
             await asyncio.sleep(0)
+        return await asked.ask(lambda: 7)
+
+    assert asyncio.run(ask()) == 7
+
+
+def test_calls_that_overlap_and_do_not_hang_are_all_made() -> None:
+    together = threading.Barrier(8)
+
+    async def ask() -> list[int]:
+        asked = Patience("The ledger")
+        return await asyncio.gather(*(asked.ask(lambda: together.wait(60)) for _ in range(8)))
+
+    assert sorted(asyncio.run(ask())) == list(range(8))
+
+
+def test_a_ledger_that_stops_to_answer_piles_up_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 20 before the first is late, and then 40 in all, one at a time."""
+    monkeypatch.setattr(patience, "_PAUSE_SECONDS", 0.0)
+    freed = threading.Event()
+
+    async def ask() -> int:
+        asked = Patience("The ledger")
+        hang = partial(freed.wait, 60)
+        calls = [asyncio.ensure_future(asked.ask(hang)) for _ in range(30)]
+        await asyncio.sleep(0)
+        assert len(asked._begun) == 20
+        refused = [str(call.exception()) for call in calls if call.done()]
+        assert refused == ["The ledger was not asked: 20 requests of this page wait for it already. Try again."] * 10
+        monkeypatch.setattr(patience, "WAIT_SECONDS", 0.0)
+        for _ in range(30):
+            with pytest.raises(LedgerUnavailableError, match="did not answer"):
+                await asked.ask(hang)
+        assert len(asked._begun) == 40
+        freed.set()
+        await asyncio.wait(calls)
+        while asked._begun:
+            await asyncio.sleep(0)
+        monkeypatch.setattr(patience, "WAIT_SECONDS", 60)
         return await asked.ask(lambda: 7)
 
     assert asyncio.run(ask()) == 7

@@ -27,8 +27,10 @@
 const RELOAD_MARGIN = 60; // without the SDK, reload at the latest this many seconds before the link ends
 const RELOAD_DELAY = 600; // without the SDK, reload a replaced link this many seconds after it was last read as current
 const RETRY_DELAYS = [1, 2, 4, 8, 15]; // seconds between requests to a source that does not answer
+const READ_TIMEOUT = 20; // seconds; a request to the source that takes longer is given up
 const MAX_LIFE = 86400; // seconds; no link lives longer
 const HOSTS = ["matterport.com"];
+const DENIED_WATCH = 300; // seconds between requests to a source that refuses the visitor
 const REFUSALS = [401, 403]; // statuses with which a source refuses a visitor
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
@@ -91,13 +93,26 @@ function withParameters(address, pairs) {
   return [joined, ...fragment].join("#");
 }
 
+/** Requests a source; returns the response and its body. */
+async function read(address) {
+  const timeout = new AbortController(); // older browsers have no AbortSignal.timeout()
+  const timer = setTimeout(() => timeout.abort(new Error("the source did not answer in time")), READ_TIMEOUT * 1000);
+  const options = { cache: "no-store", credentials: "same-origin", referrerPolicy: "no-referrer", signal: timeout.signal };
+  try {
+    const response = await fetch(address, options);
+    const { status } = response;
+    if (!response.ok) throw Object.assign(new Error(`the source answered ${status}`), { status });
+    return { response, body: await response.json() };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Reads the current link from its source; what is left of it is measured by the source's own clock. */
 export async function readLink(source, hosts = HOSTS) {
   const address = safeAddress(source);
   const age = stopwatch(); // from before the request: a tab may be frozen until it takes the response
-  const response = await fetch(address, { cache: "no-store", credentials: "same-origin", referrerPolicy: "no-referrer" });
-  if (!response.ok) throw Object.assign(new Error(`the source answered ${response.status}`), { status: response.status });
-  const body = await response.json();
+  const { response, body } = await read(address);
   if (typeof body.access_token !== "string" || typeof body.link !== "string") {
     throw new Error("the source returned no link");
   }
@@ -109,6 +124,23 @@ export async function readLink(source, hosts = HOSTS) {
   return { token: body.access_token, link, age, lifetime: Math.min(lifetime, MAX_LIFE) };
 }
 
+/**
+ * Loads an address in an iframe. The iframe is out of the document meanwhile, so that the browser adds no entry to the
+ * history: Back would lead to a link that has ended. In fullscreen it stays, since it would leave fullscreen.
+ */
+function navigate(iframe, address) {
+  const { parentNode, nextSibling } = iframe;
+  if (!parentNode || iframe.matches(":fullscreen")) {
+    iframe.src = address;
+    return;
+  }
+  const focused = iframe.getRootNode().activeElement === iframe;
+  iframe.remove();
+  iframe.src = address;
+  parentNode.insertBefore(iframe, nextSibling);
+  if (focused) iframe.focus({ preventScroll: true });
+}
+
 /** Keeps one iframe's space open. Returns a function that stops it. */
 export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HOSTS, params = "" } = {}) {
   const emit = (name, detail = {}) => iframe.dispatchEvent(new CustomEvent(`pme:${name}`, { bubbles: true, detail }));
@@ -116,9 +148,10 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   let current; // the link the iframe shows, as it was last read
   let replacedFor; // for how long a newer link may be there that the iframe does not show: from the last read of its own
   let showcase; // the connected SDK
+  let refresher; // the SDK's token refresher, whose timer runs until it is disposed of
   let stopped = false;
-  let reading;
-  let denied = false; // the source refused the visitor; it is asked again when they come back to the page
+  let reading = false;
+  let denied; // the source refused the visitor; it is asked less often, and when they come back to the page
 
   const withKey = (address) => (key ? withParameters(address, [[KEY, `${KEY}=${encodeURIComponent(key)}`]]) : address);
   const own = [...parametersOf(safeLink(iframe.src, hosts) || ""), ...parametersOf(`?${params}`)];
@@ -131,7 +164,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   const fetcher = {
     // Called by the SDK before a token ends; waits until the source has another one.
     async fetch(old = current.token) {
-      for (let tries = 0; ; tries += 1) {
+      for (let tries = 0; !stopped; tries += 1) {
         try {
           const link = await readLink(source, hosts);
           if (link.token !== old) {
@@ -147,8 +180,24 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
         }
         await pause(RETRY_DELAYS[Math.min(tries, RETRY_DELAYS.length - 1)]);
       }
+      throw new Error("the page keeps this space open no longer");
     },
   };
+
+  function endRefresher() {
+    const former = refresher;
+    refresher = undefined;
+    try {
+      former?.dispose?.();
+    } catch {
+      // its Showcase has gone
+    }
+  }
+
+  function renewTokens(client, link) {
+    endRefresher();
+    refresher = client.OAuth.createTokenRefresher(info(link), fetcher);
+  }
 
   async function connect() {
     const module = await import(withKey(safeAddress(sdk)));
@@ -156,22 +205,36 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
     const client = module.connect
       ? await module.connect(iframe, options)
       : await (module.setupSdk || module.default)(key, { iframe, connectOptions: options });
-    client.OAuth.createTokenRefresher(info(current), fetcher);
+    if (stopped || current.token !== options.auth) return; // the iframe was loaded anew meanwhile
+    renewTokens(client, current);
     showcase = client;
     emit("connected");
+  }
+
+  /** Gives the open Showcase a link. Returns whether the SDK took it. */
+  function pass(link) {
+    try {
+      renewTokens(showcase, link);
+    } catch {
+      return false;
+    }
+    current = link;
+    emit("renewed", { by: "watch" });
+    return true;
   }
 
   function reload(link) {
     current = link;
     replacedFor = undefined;
     showcase = undefined;
-    iframe.src = shown(link);
+    endRefresher();
+    navigate(iframe, shown(link));
     emit("reloaded");
     if (sdk) connect().catch((error) => emit("failed", { reason: error.message }));
   }
 
   function take(link) {
-    denied = false;
+    denied = undefined;
     if (current && link.token === current.token) {
       current = link;
       return;
@@ -183,9 +246,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
       return;
     }
     if (showcase) {
-      current = link;
-      showcase.OAuth.createTokenRefresher(info(link), fetcher);
-      emit("renewed", { by: "watch" });
+      if (!pass(link)) reload(link);
       return;
     }
     replacedFor ??= current.age;
@@ -193,17 +254,30 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
   }
 
   async function check() {
-    if (reading || stopped) return reading;
-    reading = readLink(source, hosts).then(take, (error) => {
-      denied = REFUSALS.includes(error.status);
-      if (!current || left(current) < RELOAD_MARGIN) emit("failed", { reason: error.message, status: error.status });
-    });
-    await reading;
-    reading = undefined;
+    if (reading || stopped) return;
+    reading = true;
+    try {
+      const link = await readLink(source, hosts);
+      if (!stopped) take(link);
+    } catch (error) {
+      denied = REFUSALS.includes(error.status) ? { error, age: stopwatch() } : undefined;
+      reportUnlessShown(error);
+    } finally {
+      reading = false;
+    }
+  }
+
+  function reportUnlessShown(error) {
+    if (!current || left(current) < RELOAD_MARGIN) emit("failed", { reason: error.message, status: error.status });
+  }
+
+  function checkInTurn() {
+    if (!denied || denied.age() >= DENIED_WATCH) check();
+    else if (current) reportUnlessShown(denied.error);
   }
 
   const checkIfVisible = () => document.hidden || check();
-  const timer = setInterval(() => denied || check(), Math.max(1, watch) * 1000);
+  const timer = setInterval(checkInTurn, Math.max(1, watch) * 1000);
   const events = [[document, "visibilitychange"], [window, "online"], [window, "pageshow"], [window, "focus"]];
   events.forEach(([where, name]) => where.addEventListener(name, checkIfVisible));
   if (iframe.src && iframe.src !== "about:blank" && !safeLink(iframe.src, hosts)) {
@@ -214,6 +288,7 @@ export function keepOpen(iframe, { source, sdk, key = "", watch = 60, hosts = HO
 
   return () => {
     stopped = true;
+    endRefresher();
     clearInterval(timer);
     events.forEach(([where, name]) => where.removeEventListener(name, checkIfVisible));
   };

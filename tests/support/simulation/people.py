@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pme_airflow.errors import LedgerUnavailableError
+from pme_airflow.errors import LedgerUnavailableError, PMEUnavailableError
 from pme_airflow.ledger import audit
 from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import State
@@ -39,12 +39,12 @@ class People:
         self._purged_at = 0.0
 
     def act(self) -> None:
-        """Do what is next; a ledger that is away is tried again later."""
+        """Do what is next; a ledger or an API that is away is tried again later."""
         try:
             self._rotate_secret()
             self._change_client()
             self._purge()
-        except LedgerUnavailableError:
+        except (LedgerUnavailableError, PMEUnavailableError):
             return
 
     def _rotate_secret(self) -> None:

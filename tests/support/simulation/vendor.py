@@ -122,10 +122,13 @@ class VirtualClient:
             raise PMECredentialsError("The PME API refused the client id or secret.")
         return None
 
-    def sync_clock(self) -> None:
+    def check_credentials(self) -> None:
         away = self._away()
         if away:
             raise away
+
+    def sync_clock(self) -> None:
+        self.check_credentials()
 
     def with_deadline(self, seconds: float) -> VirtualClient:
         raise AssertionError(f"no sweep of the simulation has a deadline, and one of {seconds} s was asked for")

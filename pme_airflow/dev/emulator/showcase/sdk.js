@@ -17,16 +17,21 @@ class TokenRefresher {
     return this;
   }
 
+  dispose() {
+    this.disposed = true;
+    clearTimeout(this.timer);
+  }
+
   take(info) {
     this.messenger.send({ type: "oauth.token", payload: { access_token: info.access_token } });
     const margin = Math.min(60, info.expires_in / 4);
-    clearTimeout(this.timer);
     this.timer = setTimeout(() => this.refresh(info.access_token), Math.max(0, info.expires_in - margin) * 1000);
   }
 
   async refresh(old) {
     try {
       const info = await this.fetcher.fetch(old);
+      if (this.disposed) return;
       this.take(info);
       this.listeners.refresh.forEach((callback) => callback(info));
     } catch (error) {
@@ -43,13 +48,10 @@ export class SdkBuilder {
   async build() {
     const messenger = this.factory.createMessenger();
     messenger.init();
-    let refresher;
     return {
       OAuth: {
         createTokenRefresher(info, fetcher) {
-          if (refresher) clearTimeout(refresher.timer);
-          refresher = new TokenRefresher(messenger, info, fetcher);
-          return refresher;
+          return new TokenRefresher(messenger, info, fetcher);
         },
       },
       disconnect: () => messenger.dispose(),
