@@ -53,8 +53,10 @@ _KINDS = {"incr": "counter", "decr": "counter", "gauge": "gauge", "timing": "tim
 ENVIRONMENT: Mapping[str, tuple[str, str]] = {
     "PME_EMULATOR_SECRET": ("`pme-airflow emulator`", "the client secret of the emulator"),
     "PME_PLACEMENTS": (
-        "the shipped DAGs, the page, `pme-airflow plan`, `doctor` and `retire`",
-        "the file with the placements, in place of the one next to the DAGs",
+        "the DAG processor and the workers, for the shipped DAGs; the API server, for the page; the commands `plan`, "
+        "`doctor`, `status`, `retire` and `wordpress-move`",
+        "the file with the placements, in place of the one next to the DAGs. The page else reads the one in the DAGs "
+        "folder; a command reads the one in its working folder, or else in the DAGs folder",
     ),
     "PME_REPORTS": (
         "the DAG processor and the triggerer, for `pme_leak_response`",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pme_airflow.cli.output import print_json, print_line
-from pme_airflow.cli.session import LedgerCommand, airflow_context, conn_option, format_option
+from pme_airflow.cli.session import LedgerCommand, airflow_context, conn_option, format_option, placements_file_option
 
 if TYPE_CHECKING:
     from pme_airflow.doctor import Report
@@ -24,7 +24,7 @@ _PARTS = ("connection", "ledger", "keys", "placements", "airflow")
 @format_option
 @click.option("--mint", "model", metavar="MODEL", help="Also mint three links for a minute, and revoke them.")
 @click.option("--only", "parts", type=click.Choice(_PARTS), multiple=True, help="Examine this part alone; repeatable.")
-@click.option("--placements-file", type=click.Path(path_type=Path), help="The placements; else as the DAGs find them.")
+@placements_file_option
 def doctor_command(
     conn_id: str, form: str, model: str | None, parts: tuple[str, ...], placements_file: Path | None
 ) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "format_option",
     "open_hook",
     "open_ledger",
+    "placements_file_option",
     "read_placements",
     "read_stdin",
     "read_stdin_lines",
@@ -39,6 +40,10 @@ format_option = click.option(
     help="A table to read, or JSON for programs.",
 )  # fmt: skip
 conn_option = click.option("--conn-id", default="pme_default", show_default=True, help="The PME connection.")
+placements_file_option = click.option(
+    "--placements-file", type=click.Path(path_type=Path),
+    help="The placements; else $PME_PLACEMENTS, or placements.yaml in this folder or in the DAGs folder.",
+)  # fmt: skip
 
 
 class LedgerCommand(click.Command):
@@ -98,14 +103,17 @@ def read_stdin_lines(what: str) -> list[str]:
     return [line for line in read_stdin(what).splitlines() if line.strip()]
 
 
-def read_placements(path: Path | None) -> list[Placement]:
-    """Read the placements of a file, or else of ``$PME_PLACEMENTS`` or ``placements.yaml`` in this folder."""
-    from pme_airflow.placements import check, load
+def read_placements(path: Path | None, *, name_file: bool = False) -> tuple[Placement, ...]:
+    """Read the placements of a file, or else of ``$PME_PLACEMENTS``, of this folder or of Airflow's DAGs folder.
 
-    if path is None:
-        return load(Path.cwd() / "dag.py")
-    try:
-        return check(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-    return fail(f"{printable(path)} cannot be read ({reason}). Name the file of the placements.")
+    :param name_file: whether to print on standard error which file that is.
+    :raises PMEInputError: if they cannot be read, with a line for each thing that is wrong.
+    """
+    with airflow_context():
+        from pme_airflow.hooks.ledger_views import placements_for_command
+
+        found = placements_for_command(path)
+    placements = found.required()
+    if name_file:
+        print_note(f"The placements are those in {printable(found.file)}.")
+    return placements

@@ -46,12 +46,12 @@ def status_command(conn_id: str, form: str, limit: int, placements: Path | None)
 
 def _read(conn_id: str, limit: int, file: Path | None) -> dict[str, Any]:
     from pme_airflow.hooks.dag_health import dag_health
-    from pme_airflow.hooks.ledger_views import configured_placements, placements_in, view_of
+    from pme_airflow.hooks.ledger_views import placements_for_command, view_of
     from pme_airflow.ledger.read_model.slots import SlotFilter
     from pme_airflow.lifecycle import overview
 
     hook = open_hook(conn_id)
-    found = configured_placements() if file is None else placements_in(file)
+    found = placements_for_command(file)
     view = view_of(hook, found.placements)
     shown = overview.slots(view, SlotFilter(), page_size=limit)
     health = overview.health(view)

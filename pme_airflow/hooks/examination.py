@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +18,10 @@ from pme_airflow.doctor.placements import check_other_connection, check_placemen
 from pme_airflow.errors import PMEError, PMEInputError, PMEUnavailableError
 from pme_airflow.hooks.airflow_state import SHIPPED_DAGS, airflow_state
 from pme_airflow.hooks.connection_lookup import find_connection
+from pme_airflow.hooks.ledger_views import placements_for_command
 from pme_airflow.hooks.pme import PMEHook
 from pme_airflow.model_ids import model_id_of
-from pme_airflow.placements import Placement, TargetSpec, check, load, transfer_for
+from pme_airflow.placements import Placement, TargetSpec, transfer_for
 from pme_airflow.sealing import key_text
 
 __all__ = ["PARTS", "Examination"]
@@ -99,18 +99,12 @@ class Examination:
         return placement.pme_conn_id == self._hook.pme_conn_id
 
     @cached_property
-    def _placements(self) -> list[Placement]:
-        """The placements of the file that is named, or else of the one that the DAGs read.
+    def _placements(self) -> tuple[Placement, ...]:
+        """The placements of the file that is named, or else of the one that every command reads.
 
         :raises PMEInputError: with a line for each thing that is wrong.
         """
-        if self._placements_file is not None:
-            return _read(self._placements_file)
-        if os.environ.get("PME_PLACEMENTS") or Path("placements.yaml").exists():
-            return load(Path.cwd() / "dag.py")
-        from airflow.sdk.configuration import conf
-
-        return load(Path(conf.get("core", "dags_folder")) / "dag.py")
+        return placements_for_command(self._placements_file).required()
 
     @cached_property
     def _models(self) -> dict[str, Model] | None:
@@ -136,14 +130,6 @@ class Examination:
             return check_target(lambda: transfer_for(placement, spec, []).make_target(self._hook), items)
 
         return check_it
-
-
-def _read(path: Path) -> list[Placement]:
-    try:
-        return check(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"{path} cannot be read ({type(error).__name__}). Name the file of the placements."
-    raise PMEInputError(problem, "--placements-file")
 
 
 def _check_airflow() -> Iterator[CheckResult]:

@@ -80,7 +80,11 @@ def _selected(services: Services, request: RetireRequest) -> Iterator[Publicatio
 
 
 def _check_share(services: Services, request: RetireRequest) -> None:
-    """Refuse to clear more than half of an audience's slots, or of another DAG's, by what placements leave out."""
+    """Refuse to clear more than half of an audience's slots, or of another DAG's, by what placements leave out.
+
+    An audience that no placement names is meant where the request names it. Without any placement, as where all of a
+    file is commented out, no slot of another audience is cleared.
+    """
     if request.allow_clearing or not request.unnamed_only:
         return
     going: Counter[tuple[str, str | None]] = Counter()
@@ -92,11 +96,16 @@ def _check_share(services: Services, request: RetireRequest) -> None:
         shown = _count(services, audience, frozenset({publisher}))
         if count * 2 > shown:
             raise _refused(count, shown, f"slots of audience {audience} that DAG {publisher} published")
-    for audience in {audience for audience, _ in going} & {placement.audience for placement in request.placements}:
+    placed = {placement.audience for placement in request.placements}
+    for audience in {audience for audience, _ in going} - (set(request.audiences) - placed):
         count = sum(number for (name, _), number in going.items() if name == audience)
         shown = _count(services, audience, request.publishers)
-        if too_many(count, shown):
-            raise _refused(count, shown, f"slots of audience {audience}")
+        if too_many(count, shown) or not placed:
+            what = f"slots of audience {audience}"
+            if audience in placed:
+                raise _refused(count, shown, what)
+            cure = f"name it with --audience {audience}. Else check the placements that were read"
+            raise _refused(count, shown, f"{what}, which no placement names,", cure)
 
 
 def _count(services: Services, audience: str, publishers: frozenset[str] | None) -> int:
@@ -105,8 +114,8 @@ def _count(services: Services, audience: str, publishers: frozenset[str] | None)
         return selections.count_shown(tx, selection)
 
 
-def _refused(going: int, shown: int, what: str) -> PMEInputError:
-    return PMEInputError(f"retire: {clearing_refused(going, shown, what)}.")
+def _refused(going: int, shown: int, what: str, cure: str = "give --allow-clearing") -> PMEInputError:
+    return PMEInputError(f"retire: {clearing_refused(going, shown, what, cure)}.")
 
 
 def _clear(

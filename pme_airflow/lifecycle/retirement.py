@@ -63,7 +63,8 @@ class RetireRequest:
     :param reason: why; stored in the ledger. Tokens in it are masked.
     :param sweep: whether to revoke the links at once rather than with the next sweep.
     :param deadline: how long the revocation may go on without a confirmation; ``None`` for no limit.
-    :param allow_clearing: whether more than half of an audience's slots may be cleared that was not named itself.
+    :param allow_clearing: whether ``unnamed_only`` may clear more than half of the slots of an audience that a
+        placement names, or that neither a placement nor ``audiences`` names.
     :param on_selected: called with the slots, the first 1,000 of them, before anything is cleared.
     """
 
@@ -142,7 +143,7 @@ class RetireResult:
         lines = [f"NOT cleared: {slot['slot']} at {slot['target']}: {slot['reason']}." for slot in self.failed[:100]]
         lines += [
             f"Dark: {slot['slot']} at {slot['target']} still shows a link that is retired, since no placement says how "
-            "to reach the target. Clear it there."
+            "to reach the target. Clear it there. --former-placements, with the file as it was, clears the next one."
             for slot in self.dark[:100]
         ]
         lines += [self._not_revoked_line(row) for row in (self.not_revoked[:100] if self.swept else [])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pme_airflow.errors import PMEError
@@ -32,6 +32,10 @@ class PlacedTargets:
     slots: tuple[PlacementSlots, ...]
     problems: tuple[str, ...]
 
+    def with_former(self, former: PlacedTargets) -> PlacedTargets:
+        """Return these with the targets that only former placements name; what those show is not wanted any more."""
+        return replace(self, at={**former.at, **self.at}, problems=self.problems + former.problems)
+
 
 def placed_targets(hook: PMEHook, placements: Iterable[Placement]) -> PlacedTargets:
     """Return the targets of the placements of a connection. One that cannot be made costs that one alone."""
@@ -46,7 +50,7 @@ def placed_targets(hook: PMEHook, placements: Iterable[Placement]) -> PlacedTarg
             made[target.name].append(target)
             at[target.name] = target
         models = None if placement.listed_models is None else frozenset(placement.listed_models)
-        slots.append(PlacementSlots(placement.audience, frozenset(made), models, at=made))
+        slots.append(PlacementSlots(placement.audience, frozenset(made), models, frozenset(placement.exclude), at=made))
     return PlacedTargets(at, tuple(slots), tuple(problems))
 
 

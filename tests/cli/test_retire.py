@@ -57,6 +57,7 @@ def test_a_model_is_cleared_and_revoked(run: Run, published: Path, world: World,
     assert (gone["model_id"], gone["audience"]) == (MANY[0], "intranet")
     assert "1 slots cleared, 0 dark, 0 not cleared; 1 links retired." in done.stdout
     assert "Slots that match: 1:" in done.stderr
+    assert f"The placements are those in {tmp_path / 'placements.yaml'}." in done.stderr
     assert "sold" in run("ledger", "export").stdout
 
 
@@ -87,6 +88,53 @@ def test_what_no_placement_names_is_retired(run: Run, published: Path, world: Wo
     assert done.exit_code == 1  # its target is not reached any more
     assert {row["audience"] for row in listed(run) if row["state"] == "revoked"} == {"broker"}
     assert len(world.alive()) == 3
+
+
+def test_placements_that_name_nothing_clear_nothing(run: Run, published: Path, world: World, tmp_path: Path) -> None:
+    (tmp_path / "placements.yaml").write_text("# audience: intranet\n")
+    done = run("retire", "--unnamed")
+    assert done.exit_code == 2
+    assert "nothing was cleared" in done.stderr
+    assert str(tmp_path / "placements.yaml") in done.stderr
+    assert len(shown(published)) == len(world.alive()) == 4
+
+
+def test_a_target_that_cannot_be_made_here_refuses_unnamed(
+    run: Run, published: Path, world: World, tmp_path: Path
+) -> None:
+    """Its slots count as what no placement names, and would go dark where the secrets backend is away."""
+    place(tmp_path, published, MANY[:3], "  - {kind: http, http_conn_id: away, endpoint: 'x', json: {url: '{link}'}}\n")
+    for more in ((), ("--dry-run",), ("--allow-clearing",)):
+        done = run("retire", "--unnamed", *more)
+        assert done.exit_code == 2
+        assert "Target 1 (http) of audience intranet cannot be reached" in done.stderr
+        assert "nothing was changed" in done.stderr
+    assert len(shown(published)) == len(world.alive()) == 4
+
+
+def test_a_target_that_was_taken_out_is_cleared_by_the_former_placements(
+    run: Run, published: Path, world: World, tmp_path: Path
+) -> None:
+    former = tmp_path / "former.yaml"
+    former.write_text(
+        f"audience: broker\nmodels: [{MANY[0]}]\n"
+        f"targets:\n  - {{kind: object_storage, path: 'file://{published}/broker'}}\n"
+    )
+    assert "--former-placements" in run("retire", "--unnamed", "--dry-run").stderr
+    words = ("retire", "--unnamed", "--former-placements", str(former))
+    assert "--former-placements" not in run(*words, "--dry-run").stderr
+    done = run(*words)
+    assert done.exit_code == 0, done.output
+    assert shown(published) == {f"intranet/{model}" for model in MANY[:3]}
+    assert len(world.alive()) == 3
+
+
+def test_an_excluded_model_of_a_query_is_retired_for_good(run: Run, published: Path, tmp_path: Path) -> None:
+    text = (tmp_path / "placements.yaml").read_text().replace(f"[{', '.join(MANY[:3])}]", "{query: '*'}")
+    (tmp_path / "placements.yaml").write_text(f"{text}exclude: [{MANY[0]}]\n")
+    done = run("retire", "--model", MANY[0], "--audience", "intranet")
+    assert done.exit_code == 0, done.output
+    assert "still named" not in done.stderr
 
 
 def test_a_dry_run_prints_and_changes_nothing(run: Run, published: Path, world: World) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pme_airflow.cli import session
@@ -40,6 +42,35 @@ def test_a_terminal_is_prompted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr("sys.stdin", Terminal())
     assert session.read_stdin_lines("model ids") == ["a", "b"]
     assert "Ctrl-D" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("plan",),
+        ("retire", "--unnamed", "--dry-run"),
+        ("wordpress-move", "--dry-run"),
+        ("doctor", "--only", "placements"),
+        ("status",),
+    ],
+)
+def test_every_command_finds_the_placements_of_this_folder_and_then_of_the_dags_folder(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """A mistake in the file is shown by each; where there is none, both places and the variable are named."""
+    here, dags = tmp_path / "here", tmp_path / "dags"
+    for folder in (here, dags):
+        folder.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("PME_PLACEMENTS", raising=False)
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(dags))
+    run("ledger", "migrate")
+    missing = run(*command).output
+    assert all(str(place) in missing for place in (here, dags, "PME_PLACEMENTS")), missing
+    (dags / "placements.yaml").write_text("of_dags: 1\n")
+    assert "of_dags" in run(*command).output
+    (here / "placements.yaml").write_text("of_here: 1\n")
+    assert "of_here" in run(*command).output
 
 
 def test_a_missing_connection_says_how_to_define_it(run: Run) -> None:

@@ -194,7 +194,7 @@ def test_more_than_half_of_an_audience_is_not_cleared_unless_it_is_allowed(servi
     shown(services, shelf, ALL[:9])
     narrowed = PlacementSlots("intranet", frozenset({"shelf"}), frozenset(ALL[:4]))
     what = {"unnamed_only": True, "placements": (narrowed,), "publishers": frozenset({"dag"})}
-    with pytest.raises(PMEInputError, match=r"5 of 9 .*allow_clearing"):
+    with pytest.raises(PMEInputError, match=r"5 of 9 .*--allow-clearing"):
         retired(services, shelf, **what)
     assert len(shelf.shown) == 9
     retired(services, shelf, **what, allow_clearing=True)
@@ -210,19 +210,30 @@ def test_another_dags_slots_are_not_cleared_by_what_placements_leave_out(service
     assert retired(services, shelf, unnamed_only=True, publishers=frozenset({"dag"})).links == 0
 
 
-def test_an_audience_that_no_placement_names_any_more_is_cleared_where_it_is_the_dags_own(services: Services) -> None:
+@pytest.mark.parametrize(
+    ("slots", "placements"),
+    [(6, (PlacementSlots("intranet", frozenset({"shelf"})),)), (1, ())],
+    ids=["many", "no_file"],
+)
+@pytest.mark.parametrize("meant", [{"audiences": ("gone",)}, {"allow_clearing": True}], ids=["named", "allowed"])
+def test_an_audience_that_no_placement_names_any_more_is_cleared_where_that_is_meant(
+    services: Services, slots: int, placements: tuple[PlacementSlots, ...], meant: dict[str, Any]
+) -> None:
+    """A file of placements that names nothing, as the shipped one, must not empty every target."""
     shelf = Shelf()
-    shown(services, shelf, ALL[:6], "gone")
-    placement = PlacementSlots("intranet", frozenset({"shelf"}))
-    result = retired(services, shelf, unnamed_only=True, placements=(placement,), publishers=frozenset({"dag"}))
-    assert result.cleared.total == 6
+    shown(services, shelf, ALL[:slots], "gone")
+    what = {"unnamed_only": True, "placements": placements, "publishers": frozenset({"dag"})}
+    with pytest.raises(PMEInputError, match=r"which no placement names.*--audience gone"):
+        retired(services, shelf, **what)
+    assert len(shelf.shown) == slots
+    assert retired(services, shelf, **what, **meant).cleared.total == slots
 
 
 def test_what_a_command_published_is_cleared_as_nobodys(services: Services) -> None:
     shelf = Shelf()
     items = mint(services, "monday", [ONE, TWO]).items
     Publisher(services, RunContext.of_command("publish"), shelf).publish(items)
-    assert retired(services, shelf, unnamed_only=True).cleared.total == 2
+    assert retired(services, shelf, unnamed_only=True, audiences=("intranet",)).cleared.total == 2
 
 
 def test_another_clients_slots_and_links_are_left_alone(services: Services, world: World) -> None:

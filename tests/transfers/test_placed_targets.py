@@ -36,6 +36,7 @@ def test_targets_are_named_as_the_ledger_has_them(
     - {{kind: custom, class: no.such.Class}}
 - audience: broker
   models: {{query: "*"}}
+  exclude: [SxQL3iGyoDo]
   targets: [{{kind: object_storage, path: "file://{tmp_path}/broker"}}]
 - audience: other
   pme_conn_id: pme_other
@@ -49,6 +50,7 @@ def test_targets_are_named_as_the_ledger_has_them(
     intranet, broker = placed.slots
     assert (intranet.audience, intranet.models) == ("intranet", frozenset({"yyHDFKzPzvN"}))
     assert (broker.audience, broker.models, len(broker.targets)) == ("broker", None, 1)
+    assert broker.exclude == {"SxQL3iGyoDo"}
     assert intranet.targets | broker.targets == set(placed.at)
     assert [problem.partition(" cannot")[0] for problem in placed.problems] == [
         "Target 2 (http) of audience intranet",
