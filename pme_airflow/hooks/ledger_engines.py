@@ -50,8 +50,12 @@ def ledger_of(conn_id: str | None, clock: Clock) -> Database:
 
 def ledger_file(clock: Clock) -> Database:
     """Return the ledger in the SQLite file of this machine."""
-    home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
-    return Database(sqlite_engine(home / LEDGER_FILE), clock, migrate=True)
+    return Database(sqlite_engine(_in_home(LEDGER_FILE)), clock, migrate=True)
+
+
+def _in_home(file: str) -> Path:
+    """Return a file; the folder that a process works in does not count, since each would have a ledger of its own."""
+    return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / file
 
 
 def ledger_in(connection: Any, clock: Clock) -> Database:
@@ -92,7 +96,7 @@ def _engine_of(connection: Any) -> Any:
 
 def _make_engine(connection: Any) -> Any:
     if connection.conn_type == "sqlite":
-        return sqlite_engine(Path(connection.host or connection.schema or LEDGER_FILE))
+        return sqlite_engine(_in_home(connection.host or connection.schema or LEDGER_FILE))
     if connection.conn_type in ("mysql", "mariadb"):
         return mysql_engine(
             MySQLAddress(

@@ -64,6 +64,16 @@ def test_a_connections_database_is_migrated_by_command_alone(define: Define, led
         mint(define(**fields_of(ledger_address)))
 
 
+@pytest.mark.parametrize(
+    ("fields", "file"),
+    [({"schema": "srv/l.db"}, "srv/l.db"), ({}, LEDGER_FILE), ({"host": "/srv/l.db"}, "/srv/l.db")],
+)
+def test_a_file_that_is_no_absolute_path_is_the_same_from_every_folder(
+    define: Define, home: Path, fields: dict[str, Any], file: str
+) -> None:
+    assert define(conn_type="sqlite", **fields).engine.url.database == str(home / file)
+
+
 def test_without_a_connection_it_is_a_file_that_migrates_itself(home: Path) -> None:
     database = ledger_of(None, SystemClock())
     with pytest.raises(LedgerMissingError):
