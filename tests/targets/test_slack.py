@@ -229,7 +229,7 @@ def test_nothing_in_a_models_name_is_markup(
     assert "<script>" not in text
     assert "\u202e" not in text
     assert text.splitlines()[0].startswith("*\u2068")
-    assert len(text.splitlines()) == 2
+    assert len(text.splitlines()) == 3
 
 
 # ------------------------------------------------- messages that cannot be edited or deleted
@@ -432,7 +432,9 @@ def test_name_is_read_as_it_is_and_nothing_in_it_is_markup(place: SlackPlace, ch
         (block,) = message["blocks"]
         seen, special = read_by_slack(block["text"]["text"])
         assert seen.splitlines()[0] == f"*\u2068{name}\u2069*"
-        assert [sequence.split("^")[0] for sequence in special] == ["!date"]
+        date, link = special
+        assert date.startswith("!date^")
+        assert link.endswith("|Open the space")
         assert block["text"]["verbatim"] is True
         assert read_by_slack(message["text"]) == (f"Private space {name}", [])
         assert message["sent"]["parse"] == "none"

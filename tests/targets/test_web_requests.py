@@ -239,7 +239,7 @@ def test_a_file_of_the_connection_that_is_not_here_is_a_permanent_error_that_nam
     with pytest.raises(
         SlotError, match="verify or cert in the connection's Extra names no file on this worker"
     ) as caught:
-        WebApi(session, "https://127.0.0.1:1").request("GET", "x", accept)
+        WebApi(session, "https://127.0.0.1:1", 5).request("GET", "x", accept)
     assert caught.value.permanent
 
 
