@@ -78,7 +78,7 @@ def _parsed(text: str) -> Any:
 
 def read_list(value: Any) -> list[Any]:
     """Return a list argument, also one that a template rendered into a string; ``None`` and empty are an empty list."""
-    if value is None or value == "" or value == "None":
+    if value is None or value in _NOTHING:
         return []
     if isinstance(value, str):
         parsed = _literal(value, value) if value.lstrip().startswith("[") else value

@@ -42,6 +42,10 @@ log = logging.getLogger(__name__)
 Item = Mapping[str, Any]
 
 
+def _nothing(_: Publication) -> bool:
+    return False
+
+
 class Publisher(DocumentListener):
     """Publishes items to one target.
 
@@ -212,7 +216,7 @@ class Publisher(DocumentListener):
 
     # ------------------------------------------------------------- clearing
 
-    def retire_moved(self, is_wanted: Callable[[Publication], bool] = lambda _: False) -> PublishResult:
+    def retire_moved(self, is_wanted: Callable[[Publication], bool] = _nothing) -> PublishResult:
         """Clear the slots that this target still shows of models that have other slots now, a page of another number.
 
         Only models whose slots were all written just now count. Of an audience's slots, more than half are not cleared
@@ -248,7 +252,7 @@ class Publisher(DocumentListener):
         return self._clear(owner, gone, len(published_at))
 
     def retire_others(
-        self, audience: str, model_ids: Iterable[str], is_wanted: Callable[[Publication], bool] = lambda _: False
+        self, audience: str, model_ids: Iterable[str], is_wanted: Callable[[Publication], bool] = _nothing
     ) -> PublishResult:
         """Clear the slots that this target still shows for an audience's models other than these.
 
@@ -276,7 +280,7 @@ class Publisher(DocumentListener):
         owner: SlotOwner,
         model_ids: Sequence[str],
         shown: int,
-        is_wanted: Callable[[Publication], bool] = lambda _: False,
+        is_wanted: Callable[[Publication], bool] = _nothing,
     ) -> PublishResult:
         """Clear the slots of models, but those that are wanted all the same.
 

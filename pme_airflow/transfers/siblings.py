@@ -86,10 +86,9 @@ class Siblings:
         dag = self._operator.get_dag()
         task = dag.get_task(self._operator.task_id) if dag is not None else self._operator
         if _is_mapped(task, self._kind):
-            expanded = getattr(task.expand_input, "value", None)
-            return not isinstance(expanded, dict) or "models" in expanded
-        in_group = getattr(self._context.get("ti"), "map_index", -1) >= 0
-        return in_group and bool(task.models != self._operator.models)
+            expanded = _expanded(task)
+            return expanded is None or "models" in expanded
+        return self._is_mapped_instance() and bool(task.models != self._operator.models)
 
     def _made(self) -> Iterator[_Sibling]:
         dag = self._operator.get_dag()
@@ -114,18 +113,27 @@ class Siblings:
             log.debug("The target of %s cannot be made (%s).", task.task_id, type(error).__name__)
             self._unknown.append(task.task_id)
 
+    def _is_mapped_instance(self) -> bool:
+        return getattr(self._context.get("ti"), "map_index", -1) >= 0
+
     def _instances_differ(self, task: Any) -> bool:
         """Return whether other instances of the operator's own task may have another target.
 
         :param task: the task as the DAG has it, not rendered.
         """
         if _is_mapped(task, self._kind):
-            expanded = getattr(task.expand_input, "value", None)
-            return not (isinstance(expanded, dict) and set(expanded) <= _OF_MODELS)
-        if getattr(self._context.get("ti"), "map_index", -1) < 0:
+            expanded = _expanded(task)
+            return expanded is None or not expanded <= _OF_MODELS
+        if not self._is_mapped_instance():
             return False
         fields = set(task.template_fields) - _OF_MODELS
         return any(getattr(task, field) != getattr(self._operator, field) for field in fields)
+
+
+def _expanded(task: Any) -> frozenset[str] | None:
+    """Return the arguments by which the instances of a mapped transfer differ; ``None`` if they are not known here."""
+    given = getattr(task.expand_input, "value", None)
+    return frozenset(given) if isinstance(given, dict) else None
 
 
 def _is_literal(value: object) -> bool:
