@@ -11,6 +11,8 @@ PASSING = {
     "PMEUnreachableError",
     "PMELostAnswerError",
     "LedgerUnavailableError",
+    "PMEConnectionError",
+    "LedgerConnectionError",
 }
 
 

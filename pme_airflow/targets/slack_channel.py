@@ -158,28 +158,26 @@ class SlackChannel:
 
     def find_id(self) -> str:
         """Return the channel's id; empty where there is no such channel, or the bot may not list channels."""
-        if not self._channel_id and not self._find_among(",".join(_CHANNEL_TYPES)):
-            # Slack refuses the list of both if the bot has the scope for one: channels:read or groups:read
-            for channel_type in _CHANNEL_TYPES:
-                if not self._channel_id:
-                    self._find_among(channel_type)
+        # One type a request: Slack refuses the list of both if the bot has the scope for one alone.
+        for channel_type in _CHANNEL_TYPES:
+            if not self._channel_id:
+                self._find_among(channel_type)
         return self._channel_id
 
-    def _find_among(self, types: str) -> bool:
-        """Look for the channel among those of some types; return false if the bot may not list them."""
+    def _find_among(self, channel_type: str) -> None:
+        """Look for the channel among those of a type that the bot may list."""
         cursor = ""
         for _ in range(_MAX_CHANNEL_PAGES):
             found = self._call_to_read(
-                "conversations_list", types=types, exclude_archived=True, limit=_CHANNEL_PAGE, cursor=cursor
+                "conversations_list", types=channel_type, exclude_archived=True, limit=_CHANNEL_PAGE, cursor=cursor
             )
             if found is None:
-                return False
+                return
             named = [c for c in _list_in(found, "channels") if c.get("name") == self._channel.lstrip("#")]
             self._channel_id = str(named[0].get("id") or "") if named else ""
             cursor = _next_cursor(found)
             if self._channel_id or not cursor:
-                break
-        return True
+                return
 
     def _call_to_read(self, method: str, **arguments: Any) -> Any:
         """Call a method that reads; return ``None`` if the bot may not."""

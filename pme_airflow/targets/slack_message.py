@@ -34,7 +34,7 @@ _ID_LENGTH = 28
 #: The longest text of a section.
 _MAX_TEXT = 3000
 #: A link in the text of a section. Nothing that is escaped has its form.
-_LINK = re.compile(r"\n<https?:[^>]*>")
+_LINK = re.compile(r"\n<https?:[^<>]*>")
 #: Characters of formatting: bold, italic, strike-through, code and emoji.
 _FORMATTING = re.compile(r"([*_~`:])")
 
