@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from playwright.sync_api import Browser
 
 from pme_airflow.api.client import PMEClient
 from pme_airflow.clock import Clock
@@ -14,6 +15,7 @@ from pme_airflow.dev.emulator.server import serving
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.secrets import SecretStr
 from tests.support.buckets import Bucket, bucket_server
+from tests.support.chromium import chromium
 from tests.support.databases import KINDS, available, drop, fresh, serving_database
 from tests.support.rooms import services_at
 from tests.support.workers import arrange
@@ -49,6 +51,12 @@ def address(world: World) -> Iterator[str]:
 def client(world: World, address: str) -> Iterator[PMEClient]:
     with PMEClient(world.settings.client_id, SecretStr(SECRET), address) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="session")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from pme_airflow.dev.playground.home import ROOT
+from tests.support.chromium import CHROMIUM, chromium
 
 pytestmark = pytest.mark.xdist_group("site")
 DOCS = ROOT / "docs"
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +42,8 @@ def search(site: Path) -> Iterator[Page]:
     """A browser that is at the site's search page."""
     if CHROMIUM is None:
         pytest.skip("needs Debian's chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser.new_page()
-        browser.close()
 
 
 @pytest.mark.parametrize(

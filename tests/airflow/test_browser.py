@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from pme_airflow.dev.emulator import World
 from pme_airflow.dev.playground.home import environment
 from tests.conftest import MODELS, SECRET
+from tests.support.chromium import needs_chromium
 from tests.support.home import ROOT, AirflowHome
 from tests.support.live import DrivenAirflow, sign_in
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+pytestmark = needs_chromium
 
 
 def test_a_published_page_shows_its_space_until_the_link_ends(

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -21,24 +21,19 @@ from pme_airflow.refresh import create_refresh_app
 from pme_airflow.targets.object_storage import ObjectStorageTarget
 from pme_airflow.targets.pages import source
 from tests.conftest import MODELS, MakeServices
+from tests.support.chromium import needs_chromium
 from tests.support.clocks import FakeClock
 from tests.support.rooms import demand, mint, publish, rows, sweep
-from tests.support.showcase import CHROMIUM, SDK, Opened, events, site
+from tests.support.showcase import SDK, Opened, events, site
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+    needs_chromium,
     pytest.mark.skipif(not SDK.exists(), reason="needs the vendor's SDK, which make node installs"),
 ]
 ONE = next(iter(MODELS))
 #: Seconds by which the clocks are moved together.
 STEP = 30
 VALIDITY, RENEW_BEFORE = "20s", timedelta(seconds=12)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
 
 @pytest.fixture

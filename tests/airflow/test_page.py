@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
 from sqlalchemy import select
 
 from pme_airflow.dev.emulator import Settings, World
@@ -29,13 +28,13 @@ from pme_airflow.ledger.tables import links, models
 from pme_airflow.ledger.tables import publications as slots
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
+from tests.support.chromium import needs_chromium
 from tests.support.databases import fields_of
 from tests.support.ledgers import change, ledger_at, mint, task
 from tests.support.live import DrivenAirflow, sign_in
 from tests.support.postgres import KillablePostgres, killable_postgres
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = needs_chromium
 SCRIPT = "<img src=x onerror=\"document.title='changed'\">"
 MODELS = {"Model000000": "Great Hall", "Model000001": SCRIPT, "Model000002": "Lobby"}
 VIEWER_PASSWORD = "a-viewer-may-look"  # noqa: S105
@@ -100,12 +99,6 @@ def live(world: World, postgres: KillablePostgres, tmp_path_factory: pytest.Temp
             )
             made.seconds("pme_nightly_rotation")
             yield made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
 
 #: Counts what the policy refuses. Airflow 3.2 loads its own editor from a CDN, and leaves it unhandled where that cannot be

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from sqlalchemy import update
 
 from pme_airflow.dev.emulator import Settings, World
@@ -31,10 +31,11 @@ from pme_airflow.ledger.tables import links
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.sealing import fingerprint
 from pme_airflow.secrets import AccessToken
+from tests.support.chromium import chromium, needs_chromium
 from tests.support.live import DrivenAirflow, sign_in
 from tests.support.rooms import demand, mint, rows, services_at
 from tests.support.scale import scaled
-from tests.support.showcase import CHROMIUM, SDK, Opened, events, site
+from tests.support.showcase import SDK, Opened, events, site
 
 LINKS = scaled(100, 1000)
 LEAKS = scaled(4, 50)
@@ -244,14 +245,13 @@ def test_a_leak_of_one_model_of_a_shared_token_heals_all_of_its_slots(
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+@needs_chromium
 @pytest.mark.skipif(not SDK.exists(), reason="needs the vendor's SDK, which make node installs")
 def test_the_page_names_the_slots_of_a_shared_token_and_the_vendors_sdk_opens_each_of_its_models(
     live: DrivenAirflow, world: World
 ) -> None:
     models = models_of(world)["portal"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         sign_in(page, live)
         page.goto(f"{live.address}/pme/?view=now&audience=portal")

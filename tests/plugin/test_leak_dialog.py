@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 import pme_airflow.plugin
+from tests.support.chromium import needs_chromium
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = needs_chromium
 STATIC = Path(pme_airflow.plugin.__file__).parent / "static"
 PAGE = """<!doctype html><body><script type="module">
 import { response } from "./static/response.js";
@@ -87,12 +86,6 @@ class Dialog:
         expect(self.page.get_by_role("heading", name=title, exact=True)).to_be_visible(timeout=30_000)
         if title != REVOKED:
             expect(self.page.get_by_text(REVOKED, exact=True)).to_have_count(0)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
 
 @pytest.fixture

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 import pme_airflow.plugin
+from tests.support.chromium import needs_chromium
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = needs_chromium
 STATIC = Path(pme_airflow.plugin.__file__).parent / "static"
 #: A refresh is due much sooner here than a request is given up.
 SHORTER = {"const REFRESH_SECONDS = 10;": "const REFRESH_SECONDS = 0.2;", "timeout(20000)": "timeout(5000)"}
@@ -73,12 +72,6 @@ class Served:
                 return
             self.page.wait_for_timeout(100)
         raise AssertionError(f"{len(self.asked)} requests, not {count}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
 
 @pytest.fixture

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from pme_airflow.dev.playground.wordpress import Site
+from tests.support.chromium import chromium
 
-CHROMIUM = shutil.which("chromium")
 _READY = """() => window.wp && wp.data && wp.data.select('core/editor')
     && wp.data.select('core/editor').__unstableIsEditorReady()"""
 #: Names of blocks that the editor calls invalid, and of those in blocks that keep none.
@@ -74,15 +73,6 @@ def signed_in(browser: Browser, site: Site) -> BlockEditor:
     page.click("#wp-submit")
     page.wait_for_url("**/wp-admin/**", wait_until="commit")  # the dashboard itself is not needed
     return BlockEditor(page, site)
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Run Chromium while the block runs."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +13,8 @@ from pme_airflow.targets.pages import source
 from tests.support.links import TOKEN_A, TOKEN_B
 from tests.support.web import Received, Reply
 
-__all__ = ["CHROMIUM", "LINK_A", "LINK_B", "Portal", "settle", "show", "shown", "until"]
+__all__ = ["LINK_A", "LINK_B", "Portal", "settle", "show", "shown", "until"]
 
-CHROMIUM = shutil.which("chromium")
 LINK_A = f"https://my.matterport.com/show?m=Model000000&auth=Bearer+{TOKEN_A}"
 LINK_B = f"https://my.matterport.com/show?m=Model000000&auth=Bearer+{TOKEN_B}"
 _HTML = {"Content-Type": "text/html; charset=utf-8"}

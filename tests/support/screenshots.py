@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -10,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import FrameLocator, Page, sync_playwright
+from playwright.sync_api import FrameLocator, Page
 
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.samples import sample_models
@@ -18,6 +17,7 @@ from pme_airflow.dev.emulator.server import serving
 from pme_airflow.dev.playground.home import ROOT, SECRET, all_published, environment
 from pme_airflow.dev.playground.places import serving_places, serving_showroom
 from pme_airflow.dev.playground.wordpress import Site
+from tests.support.chromium import CHROMIUM, chromium
 from tests.support.live import DrivenAirflow, sign_in
 
 __all__ = ["PICTURES", "main"]
@@ -143,8 +143,7 @@ PICTURES: Mapping[str, Callable[[Stage], None]] = {
 
 def main() -> int:
     """Take all pictures; return 1 if a program for that is missing."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
+    if CHROMIUM is None:
         print("make screenshots needs Debian's chromium; the pictures are left as they are.")
         return 1
     models = sample_models(5)
@@ -163,9 +162,7 @@ def main() -> int:
         live.wait_until_parsed("pme_nightly_rotation", "pme_link_keeper", "pme_leak_response", "pme_revocation_sweep")
         run_id = live.trigger("pme_nightly_rotation")
         assert live.wait_for("pme_nightly_rotation", run_id, 300) == "success"
-        browser = stack.enter_context(sync_playwright()).chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"]
-        )
+        browser = stack.enter_context(chromium())
         page = browser.new_page(viewport={"width": WIDTH, "height": 900}, locale="en-GB", timezone_id="UTC")
         page.set_default_timeout(60_000)
         sign_in(page, live)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.support.home import ROOT
 
-__all__ = ["CHROMIUM", "SDK", "Opened", "events", "site"]
+__all__ = ["SDK", "Opened", "events", "site"]
 
-CHROMIUM = shutil.which("chromium")
 #: The vendor's SDK for Embeds, which ``make node`` installs.
 SDK = ROOT / ".venv" / "node" / "node_modules" / "@matterport" / "sdk" / "dist"
 

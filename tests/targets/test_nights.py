@@ -16,7 +16,7 @@ from pme_airflow.dev.target_kit import check_contract
 from pme_airflow.lifecycle.services import Services
 from tests.conftest import MODELS, MakeServices
 from tests.support import directus, ghost, mediawiki, redmine, strapi
-from tests.support.block_editor import CHROMIUM, chromium
+from tests.support.chromium import CHROMIUM, chromium
 from tests.support.clocks import FakeClock
 from tests.support.entries import serving_entries
 from tests.support.home import ROOT

@@ -11,14 +11,15 @@ import requests
 from pme_airflow.dev.playground.wordpress import Site, missing, serving_wordpress
 from pme_airflow.targets.wordpress import WordPressTarget
 from pme_airflow.targets.wordpress_content import link_embed, placed
-from tests.support.block_editor import CHROMIUM, BlockEditor, block_editor
+from tests.support.block_editor import BlockEditor, block_editor
+from tests.support.chromium import needs_chromium
 from tests.support.embeds import AFTER, BEFORE, CLASSIC, FRAME, IN_BLOCKS, MODEL, SHOW
 from tests.support.fake_wordpress import link
 from tests.support.scale import scaled
 
 pytestmark = [
     pytest.mark.skipif(missing() is not None, reason=str(missing())),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+    needs_chromium,
     pytest.mark.timeout(scaled(300, 1800)),
 ]
 PLACE = f"[pme model={MODEL}]"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from pme_airflow.embed_params import EmbedParams, with_params
 from pme_airflow.secrets import AccessToken, SecretStr
@@ -17,6 +16,7 @@ from pme_airflow.targets.base import ShownLink
 from pme_airflow.targets.html_tokens import Tag, tokens
 from pme_airflow.targets.wordpress_content import link_embed, placed
 from pme_airflow.targets.wordpress_frames import default_frame, renewed_frame
+from tests.support.chromium import needs_chromium
 from tests.support.frames import FRAMES
 from tests.support.links import TOKEN_A, TOKEN_B, shown_link
 
@@ -148,14 +148,13 @@ def test_a_link_is_never_left_without_its_token() -> None:
     assert f"https://my.matterport.com/t/{TOKEN_A}?m={MODEL}&amp;brand=0" in renewed
 
 
-CHROMIUM = shutil.which("chromium")
 LOOK = """[...document.querySelectorAll('iframe')].map(f => { const r = f.getBoundingClientRect();
  const kept = [...f.attributes].filter(a => !a.value.includes('matterport')).map(a => [a.name, a.value]);
  return JSON.stringify([r.width, r.height, r.top, kept]); })"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
-def test_what_was_taken_over_looks_the_same_in_a_browser() -> None:
+@needs_chromium
+def test_what_was_taken_over_looks_the_same_in_a_browser(browser: Browser) -> None:
     pages = {}
     for name, shown in (("before", None), ("after", link(params=EmbedParams.parse("lang=de").of(MODEL)))):
         frames = (frame_of(shape) for shape in FRAMES if "event" not in shape)
@@ -164,18 +163,16 @@ def test_what_was_taken_over_looks_the_same_in_a_browser() -> None:
         )
     seen: dict[str, Any] = {}
     opened: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.route("**/show**", lambda route: (opened.append(route.request.url), route.fulfill(body="a space")))
-        page.route(
-            "https://portal.example/*",
-            lambda route: route.fulfill(body=pages[route.request.url.rpartition("/")[2]], content_type="text/html"),
-        )
-        for name in pages:
-            page.goto(f"https://portal.example/{name}")
-            seen[name] = page.evaluate(LOOK)
-        browser.close()
+    page = browser.new_page()
+    page.route("**/show**", lambda route: (opened.append(route.request.url), route.fulfill(body="a space")))
+    page.route(
+        "https://portal.example/*",
+        lambda route: route.fulfill(body=pages[route.request.url.rpartition("/")[2]], content_type="text/html"),
+    )
+    for name in pages:
+        page.goto(f"https://portal.example/{name}")
+        seen[name] = page.evaluate(LOOK)
+    page.close()
     assert seen["before"] == seen["after"]
     assert len(seen["after"]) == len(FRAMES) - 1
     shown_now = [url for url in opened if TOKEN_A in url]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from pme_airflow.dev.playground.wordpress import missing
-from tests.support.block_editor import CHROMIUM, signed_in
+from tests.support.block_editor import signed_in
+from tests.support.chromium import needs_chromium
 from tests.support.plugin_site import PluginSite, serving_plugin_site, write_only
 from tests.support.scale import scaled
 
 pytestmark = [
     pytest.mark.skipif(missing() is not None, reason=str(missing())),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+    needs_chromium,
     pytest.mark.timeout(scaled(300, 1800)),
 ]
 MODEL = "yyHDFKzPzvN"
@@ -28,14 +29,6 @@ _INSERT = """(model) => {
 def plugin() -> Iterator[PluginSite]:
     with serving_plugin_site() as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def browser(plugin: PluginSite) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

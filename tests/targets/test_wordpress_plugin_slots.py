@@ -22,7 +22,6 @@ from tests.support.fake_wordpress import link as made_link
 from tests.support.plugin_site import PluginSite, serving_plugin_site
 from tests.support.scale import scaled
 
-CHROMIUM = shutil.which("chromium")
 pytestmark = [pytest.mark.skipif(missing() is not None, reason=str(missing())), pytest.mark.timeout(scaled(300, 1800))]
 MODEL = "yyHDFKzPzvN"
 TOKEN = "h" * 25

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.support.embed_portal import CHROMIUM, Portal
+from tests.support.embed_portal import Portal
 from tests.support.web import serving_web
 
 #: Counts the requests that the script has sent and not yet taken the body of.
@@ -34,14 +34,6 @@ const waiting = [];
 port1.onmessage = () => waiting.shift()();
 const setImmediately = (task) => (waiting.push(task), port2.postMessage(0));
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

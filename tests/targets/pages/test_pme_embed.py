@@ -8,11 +8,12 @@ import pytest
 from playwright.sync_api import Page
 
 from pme_airflow.targets.pages import embed_page, source
-from tests.support.embed_portal import CHROMIUM, Portal, show, shown
+from tests.support.chromium import needs_chromium
 from tests.support.embed_portal import LINK_A as GOOD
+from tests.support.embed_portal import Portal, show, shown
 from tests.support.links import TOKEN_A, TOKEN_B
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = needs_chromium
 #: What would run a script, or show another host.
 UNSAFE = [
     "javascript:parent.stolen=1",

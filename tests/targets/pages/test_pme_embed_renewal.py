@@ -8,11 +8,12 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from playwright.sync_api import Page
 
-from tests.support.embed_portal import CHROMIUM, LINK_A, LINK_B, Portal, settle, show, shown, until
+from tests.support.chromium import needs_chromium
+from tests.support.embed_portal import LINK_A, LINK_B, Portal, settle, show, shown, until
 from tests.support.links import TOKEN_B
 from tests.support.web import serving_web
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = needs_chromium
 IFRAME = '<iframe data-pme-source="link.json"></iframe>'
 WITH_SDK = '<iframe data-pme-source="link.json" data-pme-sdk="/sdk.js"></iframe>'
 #: The page's clocks start at this time, and move when the test moves them.
