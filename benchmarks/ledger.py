@@ -79,8 +79,7 @@ def _questions(database: Database, nights: int, models: int) -> Iterator[tuple[s
 
     def purge() -> None:
         before = now - timedelta(days=nights - 2.5 - next(purged) / 50)
-        with database.write() as tx:
-            audit.purge(tx, before)
+        audit.purge(database, before)
 
     purged = itertools.count()
     yield "what is due", TRIES, due

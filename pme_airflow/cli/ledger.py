@@ -189,7 +189,7 @@ def purge_command(conn_id: str, older_than: str, dry_run: bool, yes: bool) -> No
         print_line(f"Dry run: {count} links would be deleted, and no slot would go dark.")
         return
     confirm_many(count, "Delete", yes=yes)
-    print_line(f"{database.run(None, lambda tx: purge(tx, before))} links deleted.")
+    print_line(f"{purge(database, before)} links deleted.")
 
 
 @group.command("reseal", cls=LedgerCommand)

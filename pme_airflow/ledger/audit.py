@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
 
 from pme_airflow.iso_times import iso_text
+from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.events import record_events
 from pme_airflow.ledger.link_models import delete_models, opening
 from pme_airflow.ledger.links import LinkRow, fetch, lock, query
@@ -23,11 +24,14 @@ __all__ = [
     "history",
     "list_links",
     "purge",
+    "purge_part",
     "replace_sealed",
     "sealed_rows",
 ]
 
 _PAGE = 1000
+#: How many links a purge deletes in a transaction: tasks wait for one of them, not for all.
+_PURGED_AT_ONCE = 500
 _EVENT = ("event", "link_id", "model_id", "audience", "fingerprint", "run", "reason", "target", "slot")
 _TIMESTAMPS = ("requested_at", "minted_at", "valid_until", "flagged_at", "retire_at", "revoked_at")
 
@@ -131,19 +135,28 @@ def count_ended(tx: ReadTransaction, before: datetime) -> int:
     return int(tx.scalar(select(func.count()).select_from(links).where(_ended(before))) or 0)
 
 
-def purge(tx: WriteTransaction, before: datetime) -> int:
-    """Delete links that ended before a time, and their events; never a link whose token may be alive."""
+def purge(database: Database, before: datetime) -> int:
+    """Delete links that ended before a time, and their events; never a link whose token may be alive.
+
+    What is deleted stays deleted if a later part fails.
+
+    :return: how many links were deleted.
+    """
     dropped = 0
-    while True:
-        ids = list(tx.scalars(select(links.c.link_id).where(_ended(before)).limit(500)))
-        if not ids:
-            break
+    while part := database.run(None, lambda tx: purge_part(tx, before)):
+        dropped += part
+    return dropped
+
+
+def purge_part(tx: WriteTransaction, before: datetime) -> int:
+    """Delete up to 500 of those links and their events, and return how many; 0 where none is left."""
+    ids = list(tx.scalars(select(links.c.link_id).where(_ended(before)).limit(_PURGED_AT_ONCE)))
+    if ids:
         tx.execute(delete(events).where(events.c.link_id.in_(ids)))
         delete_models(tx, ids)
         tx.execute(delete(links).where(links.c.link_id.in_(ids)))
-        dropped += len(ids)
     tx.execute(delete(runs).where(runs.c.seen_at < before - timedelta(days=1)))
-    return dropped
+    return len(ids)
 
 
 def sealed_rows(tx: ReadTransaction, after: int, limit: int = 200) -> list[LinkRow]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
+from pme_airflow.errors import LedgerUnavailableError
 from pme_airflow.ledger import audit, flags, mint_runs, publications
 from pme_airflow.ledger.database import Database
 from pme_airflow.ledger.publications import Shown
@@ -17,6 +18,7 @@ from pme_airflow.ledger.tables import events as event_table
 from pme_airflow.ledger.tables import flags as flag_table
 from pme_airflow.ledger.tables import links as link_table
 from pme_airflow.ledger.tables import runs
+from pme_airflow.ledger.transaction import WriteTransaction
 from tests.support.clocks import FakeClock
 from tests.support.ledgers import AUDIENCE, MODEL, change, insert_link, mint, row_of, task
 
@@ -29,8 +31,7 @@ OVER = {"state": "revoked", "requested_at": LONG_AGO, "valid_until": LONG_AGO + 
 
 
 def purge(ledger: Database, before: datetime = BEFORE) -> int:
-    with ledger.write(RUN) as tx:
-        return audit.purge(tx, before)
+    return audit.purge(ledger, before)
 
 
 def listed(ledger: Database, **named: Any) -> list[str]:
@@ -82,6 +83,24 @@ def test_a_purge_drops_more_than_one_page(ledger: Database) -> None:
         assert (audit.count_ended(tx, BEFORE), audit.count_ended(tx, LONG_AGO)) == (501, 0)
     assert purge(ledger) == 501
     assert listed(ledger) == []
+
+
+def test_a_purge_is_no_transaction_that_tasks_wait_for(ledger: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(501):
+        insert_link(ledger, f"lnk_{number}", NOW, **OVER)
+    first = audit.purge_part
+
+    def second(tx: WriteTransaction, before: datetime) -> int:
+        raise LedgerUnavailableError("went away")
+
+    def purge_part(tx: WriteTransaction, before: datetime) -> int:
+        monkeypatch.setattr(audit, "purge_part", second)
+        return first(tx, before)
+
+    monkeypatch.setattr(audit, "purge_part", purge_part)
+    with pytest.raises(LedgerUnavailableError):
+        purge(ledger)
+    assert len(listed(ledger)) == 1
 
 
 def test_a_purge_keeps_tombstones_and_events_of_no_link(ledger: Database) -> None:

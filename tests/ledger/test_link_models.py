@@ -89,8 +89,8 @@ def test_a_purge_deletes_the_models_of_a_token_with_it() -> None:
     gone, kept = mint_shared(database, MODELS[:2]), mint_shared(database, MODELS[:2])
     change(database, gone.link_id, state="expired", sealed=None)
     clock.advance(5 * 86400)
-    with database.write(task("purge")) as tx:
-        assert audit.purge(tx, clock.now() - DAY) == 1
+    assert audit.purge(database, clock.now() - DAY) == 1
+    with database.read() as tx:
         assert models_of_links.models_of(tx, [gone.link_id, kept.link_id]) == {kept.link_id: MODELS[:2]}
     database.engine.dispose()
 

@@ -376,7 +376,7 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.database.write(RunContext("dag/sweep/sweep/-1")) as tx:
             revocations.expire(tx, self.clock.now())
             if drop:
-                audit.purge(tx, self.clock.now() - timedelta(days=2))
+                audit.purge_part(tx, self.clock.now() - timedelta(days=2))
 
     @rule(seconds=st.sampled_from([1.0, 20.0, 50.0, 16 * 60.0, 16 * 60.0, 5 * HOUR, 13 * HOUR, 23 * HOUR, 49 * HOUR]))
     def time_passes(self, seconds: float) -> None:
@@ -568,11 +568,11 @@ def _expires_early(original: Any) -> Any:
 
 
 def _purges_the_living(original: Any) -> Any:
-    def purge(tx: Any, before: Any) -> int:
+    def purge_part(tx: Any, before: Any) -> int:
         with mock.patch.object(audit, "ALIVE", frozenset({State.LIVE, State.MINTING})):
             return original(tx, before + timedelta(days=4))
 
-    return purge
+    return purge_part
 
 
 def _everything_is_ours(_: Any) -> Any:
@@ -620,7 +620,7 @@ MUTANTS: dict[str, Callable[[], Any]] = {
     "anything but true counts as revoked": lambda: _patched(_patch(revocations, "denied", _denied_is_revoked)),
     "a revoked link's sealed text is kept": lambda: _patched(_patch(revocations, "revoked", _keeps_sealed)),
     "a link is closed before its end": lambda: _patched(_patch(revocations, "expire", _expires_early)),
-    "a purge drops what may be alive": lambda: _patched(_patch(audit, "purge", _purges_the_living)),
+    "a purge drops what may be alive": lambda: _patched(_patch(audit, "purge_part", _purges_the_living)),
     "a dead link is let into a slot": lambda: _patched(_patch(slot_claims, "open_slots", _dead_links_are_put)),
     "a tombstone is ignored": lambda: _patched(_patch(mint_answers, "apply_tombstones", lambda _: lambda *a: {})),
     "an answer may come after the end": lambda: _patched(

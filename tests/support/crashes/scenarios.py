@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
-from typing import Any
 
 from sqlalchemy import MetaData, create_engine, inspect, text
 
@@ -221,12 +219,8 @@ def nights_ago(stage: Stage) -> None:
 
 def purged(stage: Stage) -> bool:
     limit = stage.clock.now() - timedelta(hours=30)
-    stage.services().database.run(RunContext("cli/purge"), partial(_purge, limit))
+    audit.purge(stage.services().database, limit)
     return True
-
-
-def _purge(limit: Any, tx: Any) -> int:
-    return audit.purge(tx, limit)
 
 
 def what_ended_is_gone(stage: Stage, was: Before) -> None:
