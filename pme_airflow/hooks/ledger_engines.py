@@ -53,9 +53,25 @@ def ledger_file(clock: Clock) -> Database:
     return Database(sqlite_engine(_in_home(LEDGER_FILE)), clock, migrate=True)
 
 
-def _in_home(file: str) -> Path:
+def _in_home(file: str | Path) -> Path:
     """Return a file; the folder that a process works in does not count, since each would have a ledger of its own."""
     return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser() / file
+
+
+def _named_file(file: str) -> Path:
+    """Return the file that an SQLite connection names.
+
+    :raises LedgerError: if it does not exist, but one of its name in the folder that this process works in does: an
+        empty ledger in its place would know no link.
+    """
+    path = Path(file).expanduser()
+    found = _in_home(path)
+    if path.exists() and not found.exists():
+        raise LedgerError(
+            f"ledger_conn_id: a relative path counts from $AIRFLOW_HOME. {found} does not exist, but {path.resolve()} "
+            "does: give the full path of the file in the connection's host."
+        )
+    return found
 
 
 def ledger_in(connection: Any, clock: Clock) -> Database:
@@ -96,7 +112,7 @@ def _engine_of(connection: Any) -> Any:
 
 def _make_engine(connection: Any) -> Any:
     if connection.conn_type == "sqlite":
-        return sqlite_engine(_in_home(connection.host or connection.schema or LEDGER_FILE))
+        return sqlite_engine(_named_file(connection.host or connection.schema or LEDGER_FILE))
     if connection.conn_type in ("mysql", "mariadb"):
         return mysql_engine(
             MySQLAddress(

@@ -226,7 +226,7 @@ class DocumentWriter(Worker[_Job, _Claimed, DocumentResult], AbstractContextMana
         """Return what slots show, each with its link if that is still alive."""
         with self._services.database.read() as tx:
             rows = by_ids(tx, [entry.link_id for entry in shown.values()])
-        now = self._services.clock.now()
+        now = self._services.server_time_lower_bound()
         alive = {link_id: row for link_id, row in rows.items() if row.usable and row.valid_until > now}
         return {
             slot: KeptSlot(item_of(alive[entry.link_id], entry.model_id) if entry.link_id in alive else None, entry)

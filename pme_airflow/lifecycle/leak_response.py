@@ -41,7 +41,7 @@ def respond(services: Services, run_context: RunContext, request: LeakRequest) -
     if criteria.is_empty and findings is None and not request.candidates:
         return LeakResponse(problems=tuple(problems), swept=request.sweep)
     services.database.prepare()
-    absent = _never_recorded(services, criteria)
+    absent = _absent(services, criteria)
     named, known = _named(services, request, criteria, findings)
     if request.on_selected is not None:
         request.on_selected(_selected(services, named, request.within))
@@ -88,7 +88,16 @@ def select_leaked(services: Services, request: LeakRequest) -> LeakSelection:
         return LeakSelection(problems=tuple(problems), is_empty=True)
     named, _ = _named(services, request, criteria, findings)
     selected = _selected(services, named, request.within)
-    return LeakSelection(tuple(selected), tuple(problems), _never_recorded(services, criteria))
+    return LeakSelection(tuple(selected), tuple(problems), _absent(services, criteria))
+
+
+def never_recorded(services: Services, request: LeakRequest) -> tuple[str, ...]:
+    """Return the models, audiences and link ids of a request of which the ledger has no link, as a response names them.
+
+    :raises PMEInputError: as :func:`respond` does.
+    """
+    criteria, _, _ = _checked(request)
+    return _absent(services, criteria)
 
 
 def _checked(request: LeakRequest) -> tuple[LeakCriteria, Findings | None, list[PMEError]]:
@@ -163,7 +172,7 @@ def _lacks_one(request: LeakRequest, named: LeakCriteria) -> bool:
     )
 
 
-def _never_recorded(services: Services, criteria: LeakCriteria) -> tuple[str, ...]:
+def _absent(services: Services, criteria: LeakCriteria) -> tuple[str, ...]:
     """Return the criteria that name no link of the ledger, whatever its state; a token among them is masked."""
     if not (criteria.link_ids or criteria.names_groups):
         return ()

@@ -214,6 +214,7 @@ class LeakResponse:
             "total": len(self.links),
             "tombstones": list(self.tombstones),
             "unknown": list(self.unknown),
+            "never_recorded": list(self.never_recorded),
             "outside": list(self.outside),
             "problems": [str(problem) for problem in self.problems],
             "pending": self.sweep.pending if self.sweep else None,
@@ -224,6 +225,6 @@ def never_recorded_lines(names: Sequence[str]) -> list[str]:
     """Return what to do about names that no link of the ledger has, a sentence each."""
     return [
         f"The ledger has no link of {name}, not even one that ended, so nothing was flagged. Check the spelling, "
-        "and that --conn-id names the connection that minted it; links that ended long ago may have been purged."
+        "and that the connection is the one that minted it; links that ended long ago may have been purged."
         for name in names
     ]

@@ -31,7 +31,8 @@ class PMEFlagTokensOperator(BaseOperator):
     A run that asset events started flags what they carry. Name the assets in ``inlets`` too: the task then also flags
     what came while its run was queued, which Airflow starts no run for.
 
-    The task fails, after pushing its result, if a part of what was given could not be read, or if ``sweep`` is set and
+    The task fails, after pushing its result, if a part of what was given could not be read, if no connection that the
+    DAG flags for has ever had a link of a model, an audience or a link id, or if ``sweep`` is set and
     the revocation of a link was not confirmed.
 
     :param tokens: raw tokens, links in any encoding, or fingerprints; also the result of another task, which then runs
@@ -156,13 +157,38 @@ class PMEFlagTokensOperator(BaseOperator):
             services = PMEHook(self._given("pme_conn_id")).services
             request = replace(self._request(context, events), on_selected=at_most(limit))
             response = respond(services, run_context_of(context), request)
+            absent = self._recorded_nowhere(request, response.never_recorded)
         self.log.info("%s.", printable(response.summary))
         return end_task(
             context,
             response.as_json(),
-            _failure(response, events.missed.problem),
+            _failure(response, absent, events.missed.problem),
             lambda: report_response(self, context, response, self._given("max_exposure"), self.on_alarm),
         )
+
+    def _recorded_nowhere(self, request: LeakRequest, absent: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names that no connection has a link of which the DAG answers the leak for.
+
+        Each connection has a task of its own, which is given the same names: what one does not know may be another's.
+        """
+        from pme_airflow.errors import PMEError, PMEInputError
+        from pme_airflow.hooks.pme import PMEHook
+        from pme_airflow.lifecycle.leak_response import never_recorded
+
+        dag = self.get_dag()
+        for task in dag.tasks if dag is not None and absent else ():
+            if task.task_id == self.task_id or not _is_leak_response(task):
+                continue
+            conn_id = getattr(task, "pme_conn_id", "{{")
+            try:
+                if "{{" in conn_id:
+                    raise PMEInputError("its connection is not known before it runs")
+                there = never_recorded(PMEHook(conn_id).services, request)
+            except PMEError as error:
+                self.log.warning("%s may have links of %s: %s", task.task_id, ", ".join(absent), error)
+                return ()
+            absent = tuple(name for name in absent if name in there)
+        return absent
 
     def _request(self, context: Mapping[str, Any], events: LeakEvents) -> LeakRequest:
         """Read the arguments, and add the events that the run answers."""
@@ -187,14 +213,19 @@ class PMEFlagTokensOperator(BaseOperator):
         )
 
 
-def _failure(response: LeakResponse, missed_problem: str) -> AirflowException | None:
+def _is_leak_response(task: Any) -> bool:
+    return issubclass(getattr(task, "operator_class", type(task)), PMEFlagTokensOperator)
+
+
+def _failure(response: LeakResponse, absent: tuple[str, ...], missed_problem: str) -> AirflowException | None:
     """Return why the task fails.
 
+    :param absent: models, audiences and link ids that nobody has a link of: mistyped, probably.
     :param missed_problem: why events that started no run were not read, if so; another try may read them.
     """
     from pme_airflow.airflow_compat import AirflowException, AirflowFailException
 
-    if response.promise_kept and not response.outside and not missed_problem:
+    if response.promise_kept and not response.outside and not absent and not missed_problem:
         return None
     is_final = (response.permanent or response.promise_kept) and not missed_problem
     error = AirflowFailException if is_final else AirflowException

@@ -31,8 +31,9 @@ class PMETransferOperator(BaseOperator):
         return, are flattened.
     :param models: all models that this target shows, in any form that ``PMEMintLinksOperator`` takes. Slots of other
         models of ``audience`` are cleared and their links retired, but for slots that another transfer of the DAG
-        shows; without it, with a query, or where instances of a mapped transfer share the models out, only slots of
-        models that the account no longer lists are cleared. (templated)
+        shows; without it, with a query, where instances of a mapped transfer share the models out, or where a task
+        that gives the models has not succeeded, only slots of models that the account no longer lists are cleared.
+        (templated)
     :param audience: the audience of ``models``. (templated)
     :param pme_conn_id: the PME connection. (templated)
     :param publishers: the ids of further DAGs that publish for the same placement: what they show is cleared like what
@@ -86,8 +87,9 @@ class PMETransferOperator(BaseOperator):
         from pme_airflow.lifecycle.publish import Publisher
         from pme_airflow.operators._errors import airflow_errors
         from pme_airflow.transfers.siblings import Siblings
+        from pme_airflow.transfers.upstream import failed_upstream
 
-        failed_upstream = _failed_upstream(self, context)
+        failed = failed_upstream(self, context)
         with airflow_errors():
             hook = PMEHook(self.pme_conn_id)
             models = hook.shown_models(self.models)
@@ -105,14 +107,14 @@ class PMETransferOperator(BaseOperator):
                 params=EmbedParams.parse(read_literal(self.link_params), "link_params"),
             )
             outcome = publisher.publish(hook.items(self.links), finish=_is_retry(context))
-            if not outcome.links and failed_upstream:
-                raise AirflowFailException(f"There is no link to publish: {failed_upstream} failed. See its log.")
+            if not outcome.links and failed:
+                raise AirflowFailException(f"There is no link to publish: {failed} failed. See its log.")
             publisher.retire_moved(siblings.want)
-            if models is None or siblings.instances_share_models():
-                outcome = publisher.retire_delisted(self.audience)
-            else:
+            if models is not None and siblings.has_all_models():
                 outcome = publisher.retire_others(self.audience, models, siblings.want)
-        self._end(outcome, failed_upstream, context)
+            else:
+                outcome = publisher.retire_delisted(self.audience)
+        self._end(outcome, failed, context)
         return outcome.as_json()
 
     def _end(self, outcome: PublishResult, failed_upstream: str, context: Any) -> None:
@@ -153,39 +155,6 @@ def _failures(outcome: PublishResult) -> str:
     unnamed = outcome.failed.total - len(shown)
     more = f"; and {unnamed} more" if unnamed else ""
     return f"{outcome.target}: {outcome.failed.total} slots were not published: {named}{more}"
-
-
-def _failed_upstream(operator: BaseOperator, context: Any) -> str:
-    """Return the names of the direct upstream tasks that failed in this run; empty if none did.
-
-    If this task is mapped, only the instance with the same map index counts of a mapped upstream task.
-    """
-    ti = context.get("ti")
-    upstream = sorted(operator.upstream_task_ids)
-    if ti is None or not upstream or not hasattr(ti, "get_task_states"):
-        return ""
-    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=upstream, run_ids=[ti.run_id]).get(ti.run_id, {})
-    failed = {
-        task_id
-        for key, state in states.items()
-        if state in ("failed", "upstream_failed") and (task_id := _concerned(key, upstream, ti.map_index))
-    }
-    return ", ".join(sorted(failed))
-
-
-def _concerned(key: str, upstream: Sequence[str], map_index: int) -> str:
-    """Return the upstream task that a key of ``get_task_states`` stands for; empty if it does not concern this task.
-
-    A mapped task's key is ``<task_id>_<map_index>`` in Airflow 3.3. A key of any other form concerns every task, so
-    that no failure is overlooked.
-    """
-    if key in upstream:
-        return key
-    for task_id in upstream:
-        index = key.removeprefix(f"{task_id}_").removeprefix("map_")
-        if key.startswith(f"{task_id}_") and index.isdecimal():
-            return task_id if map_index < 0 or index == str(map_index) else ""
-    return key
 
 
 def _is_retry(context: Any) -> bool:

@@ -74,6 +74,28 @@ def test_a_file_that_is_no_absolute_path_is_the_same_from_every_folder(
     assert define(conn_type="sqlite", **fields).engine.url.database == str(home / file)
 
 
+def test_a_file_in_the_home_folder_may_be_named_by_a_tilde(
+    define: Define, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(home / "me"))
+    assert define(conn_type="sqlite", host="~/l.db").engine.url.database == str(home / "me" / "l.db")
+
+
+def test_a_ledger_that_lies_in_the_folder_of_the_process_is_not_replaced_by_an_empty_one(
+    define: Define, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = home / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "l.db").touch()
+    with pytest.raises(
+        LedgerError, match=f"{home / 'l.db'} does not exist, but {here / 'l.db'} does: give the full path"
+    ):
+        define(conn_type="sqlite", host="l.db")
+    (home / "l.db").touch()
+    assert define(conn_type="sqlite", host="l.db").engine.url.database == str(home / "l.db")
+
+
 def test_without_a_connection_it_is_a_file_that_migrates_itself(home: Path) -> None:
     database = ledger_of(None, SystemClock())
     with pytest.raises(LedgerMissingError):

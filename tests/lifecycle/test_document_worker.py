@@ -315,10 +315,18 @@ def test_a_leaked_link_is_put_into_no_document_and_one_that_shows_a_later_link_s
 def test_a_kept_link_that_is_over_is_dark_in_the_document(shared_services: Services, shared_world: World) -> None:
     services, board = shared_services, Board()
     publish(services, "monday", board, mint(services, "monday", ALL[:1], demand("1h")).items)
-    later = replace(services, clock=FakeClock(services.clock.now() + timedelta(hours=2)))
-    publish(later, "tuesday", board, mint(services, "tuesday", ALL[1:2]).items)
+    shared_world.freeze_clock(services.clock.now() + timedelta(hours=2))
+    publish(services, "tuesday", board, mint(services, "tuesday", ALL[1:2]).items)
     assert board.pages[PAGE][slot_of(ALL[0])] == ""
     assert board.pages[PAGE][slot_of(ALL[1])]
+
+
+def test_a_clock_that_is_fast_darkens_no_link_that_stays_in_the_document(shared_services: Services) -> None:
+    services, board = shared_services, Board()
+    publish(services, "monday", board, mint(services, "monday", ALL[:1], demand("8m")).items)
+    fast = replace(services, clock=FakeClock(services.clock.now() + timedelta(minutes=10)))
+    publish(fast, "tuesday", board, mint(services, "tuesday", ALL[1:2]).items)
+    assert all(board.pages[PAGE][slot_of(model_id)] for model_id in ALL[:2])
 
 
 def test_a_document_whose_slot_another_run_writes_waits_for_it(shared_services: Services) -> None:

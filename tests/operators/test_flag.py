@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -99,6 +100,44 @@ def test_a_token_outside_of_the_criteria_fails_the_task(tokens: list[str], task:
     with pytest.raises(AirflowFailException, match="does not match the other criteria"):
         operator(tokens=[named(tokens[0])], audiences=["broker"], within=True).execute(task.context())
     assert task.xcoms["return_value"]["outside"] == [named(tokens[0])]
+
+
+@pytest.mark.parametrize("names", [{"audiences": ["intranot"]}, {"models": ["AbCdEfGhIjK"]}])
+def test_a_name_that_was_never_recorded_fails_the_task(names: Any, tokens: list[str], task: FakeTask) -> None:
+    with pytest.raises(AirflowFailException, match=r"has no link of .* Check the spelling"):
+        operator(**names, sweep=True).execute(task.context())
+    (name,) = task.xcoms["return_value"]["never_recorded"]
+    assert name.endswith(next(iter(names.values()))[0])
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "audience", "failed"),
+    [
+        ("other", "intranet", False),
+        ("other", "intranot", True),
+        ("{{ params.conn_id }}", "intranot", False),
+        ("absent", "intranot", False),
+    ],
+)
+def test_a_name_may_be_one_of_another_connection_that_the_dag_answers_for(
+    tokens: list[str], fields: dict[str, Any], task: FakeTask, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], conn_id: str, audience: str, failed: bool,
+) -> None:  # fmt: skip
+    of_tokens = {"conn_type": "pme", **fields}
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(of_tokens))
+    monkeypatch.setenv("AIRFLOW_CONN_PME_DEFAULT", json.dumps({**of_tokens, "extra": {"ledger_conn_id": "empty"}}))
+    monkeypatch.setenv("AIRFLOW_CONN_EMPTY", json.dumps({"conn_type": "sqlite", "host": "empty.db"}))
+    PMEHook().database.migrate()
+    with DAG("dag", schedule=None):
+        flag_task = operator(audiences=[audience], sweep=True)
+        PMEFlagTokensOperator(task_id="respond_other", pme_conn_id=conn_id)
+    if failed:
+        with pytest.raises(AirflowFailException, match=r"audience intranot.*Check the spelling"):
+            flag_task.execute(task.context())
+    else:
+        assert flag_task.execute(task.context())["never_recorded"] == [f"audience {audience}"]
+        told = "respond_other may have links of audience intranot" in capsys.readouterr().out
+        assert told is (conn_id != "other")
 
 
 def test_nothing_to_flag_is_refused(task: FakeTask) -> None:

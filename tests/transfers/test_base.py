@@ -337,7 +337,7 @@ def test_slots_that_a_transfer_of_an_unknown_target_may_want_are_left_alone(
             if other == "away":
                 ToPages(task_id="other", page="away", links=[])
             else:
-                ToPages.partial(task_id="other", links=[]).expand(page=["1", "2"])
+                ToPages.partial(task_id="other", links=[]).expand(page=Upstream(task_id="pages").output)
         run_task(dag, "publish")
     assert set(site.shown) == {f"42/{ONE}", f"43/{ONE}"}
     assert "other may show links in them" in caplog.text
