@@ -15,16 +15,23 @@ from pydantic_core import from_json
 from pme_airflow.api.dialect import OPTIONAL_FIELDS, MutationNames
 from pme_airflow.api.outcomes import HttpResponse
 
-__all__ = ["GraphError", "GraphResponse", "is_whole_json", "parse_graph_response", "parse_json"]
+__all__ = ["MODEL_STATUSES", "GraphError", "GraphResponse", "is_whole_json", "parse_graph_response", "parse_json"]
 
 #: A code of a few words, as the vendor's are; anything longer could repeat a secret.
 _CODE = re.compile(r"[A-Za-z]{1,24}([._-][A-Za-z]{1,24}){0,5}\Z", re.ASCII)
 _VALIDATION_CODES = frozenset({"GRAPHQL_VALIDATION_FAILED", "GRAPHQL_PARSE_FAILED", "VALIDATIONERROR", "INVALIDSYNTAX"})
-_MODEL_STATUSES = frozenset({403, 404, 410})
+#: What was named is refused, as it is: 409 and 422 are of requests that were understood.
+MODEL_STATUSES = frozenset({403, 404, 409, 410, 422})
 _THROTTLING_STATUSES = frozenset({408, 425, 429})
 #: Classify an error by the words of its code if it has no status. The codes are not documented.
 _THROTTLING = re.compile(r"\b(throttl\w*|rate|rate ?limit\w*|limit\w*|quota\w*|too ?many\w*)\b")
 _CLIENT_ERROR = re.compile(r"^(request|model)\b|\b(not ?found|invalid\w*|forbidden|unauthorized|unauthenticated|bad)\b")
+#: An execution that began and did not end: what was asked for may have been done.
+_INTERRUPTED = re.compile(
+    r"\b(time ?out|timed ?out|internal|server|unavailable|cancel\w*|abort\w*|interrupt\w*|fail\w*)\b"
+    r"|^(request|model) error"
+)
+_UNAUTHENTICATED = re.compile(r"\b(unauthenticated|unauthorized|(invalid|expired) ?token|token ?(invalid|expired))\b")
 _ABOUT_MODEL = re.compile(r"^model\b|\bnot\b|\bnot ?found\b")
 #: The key of a response's parsed body.
 _GRAPH = "graph"
@@ -68,9 +75,11 @@ class GraphError:
 
     @property
     def is_client_error(self) -> bool:
-        """Whether it is a 4xx error, so that the request had no effect."""
+        """Whether it is a 4xx error, so that the request had no effect; a time-out (408) may have had one."""
         if self.status is not None:
-            return 400 <= self.status < 500
+            return 400 <= self.status < 500 and self.status != 408
+        if _INTERRUPTED.search(self._words):
+            return False
         return bool(_CLIENT_ERROR.search(self._words) or _THROTTLING.search(self._words))
 
     @property
@@ -81,14 +90,20 @@ class GraphError:
         return bool(_THROTTLING.search(self._words))
 
     @property
+    def is_unauthenticated(self) -> bool:
+        """Whether the credentials were refused."""
+        return self.status == 401 or (self.status is None and bool(_UNAUTHENTICATED.search(self._words)))
+
+    @property
     def is_denial(self) -> bool:
         """Whether the API refused what was requested itself: not the credentials, and not temporarily."""
-        return self.is_client_error and not self.is_throttling and self.status != 401
+        return self.is_client_error and not self.is_throttling and not self.is_unauthenticated
 
     @property
     def is_about_model(self) -> bool:
         """Whether the model itself was refused, so that the same request cannot succeed."""
-        return bool(_ABOUT_MODEL.search(self._words)) or self.status in _MODEL_STATUSES
+        by_code = bool(_ABOUT_MODEL.search(self._words)) and not _INTERRUPTED.search(self._words)
+        return by_code or self.status in MODEL_STATUSES
 
     @property
     def _words(self) -> str:
@@ -122,6 +137,11 @@ class GraphResponse:
     def errors_at(self, alias: str) -> list[GraphError]:
         """The errors whose path begins with an alias."""
         return [error for error in self.errors if error.path and error.path[0] == alias]
+
+    @property
+    def is_judged_by_alias(self) -> bool:
+        """Whether each error is about one alias, and says of which kind it is: the status may be that of one alias."""
+        return self.data is not None and bool(self.errors) and all(e.path and (e.status or e.code) for e in self.errors)
 
     @property
     def has_value(self) -> bool:
@@ -184,7 +204,8 @@ def _parse_error(raw: object) -> GraphError:
     code = next((c for place in places if isinstance(c := place.get("code"), str) and _CODE.match(c)), None)
     kind = next((str(place["classification"]) for place in places if "classification" in place), "")
     known = {text.upper() for text in (code or "", kind)}
-    by_form = path is None and bool(error.get("locations")) and (status is None or 400 <= status < 500)
+    has_kind = code is not None or bool(kind)  # of an execution, where it is not one of a validation
+    by_form = path is None and bool(error.get("locations")) and (400 <= status < 500 if status else not has_kind)
     message = str(error.get("message", ""))
     unknown_field = path is None and bool(_UNKNOWN_FIELD.search(message[:_MAX_MESSAGE]))
     return GraphError(

@@ -19,7 +19,7 @@ from pme_airflow.api.fields import (
     checked_valid_until,
     showcase_of,
 )
-from pme_airflow.api.graph_response import GraphError, GraphResponse, parse_graph_response
+from pme_airflow.api.graph_response import MODEL_STATUSES, GraphError, GraphResponse, parse_graph_response
 from pme_airflow.api.messages import EmbedLink, MintRequest
 from pme_airflow.api.outcomes import (
     Exchange,
@@ -53,6 +53,10 @@ __all__ = ["field_refusal_of", "judge_mint", "judge_revoke", "not_enabled_error"
 _CHECK_MODEL = (
     "Check that it exists, is active and belongs to the organisation of the connection, or take it from the list."
 )
+_IF_ALL = " If each model is refused so, the credentials may not use Private Model Embed."
+
+#: What OAuth and its bearer tokens call an application token that is over (RFC 6749, RFC 6750).
+_TOKEN_OVER = ("invalid_grant", "invalid_token", "expired_token")
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +80,15 @@ def refusal_of(exchange: Exchange, fields: int) -> Refusal | None:
     if graph is not None and graph.has_value:
         return None
     status = exchange.status
-    if status == 401 or (status == 400 and graph is not None and graph.oauth_error == "invalid_grant"):
+    if status == 401 or (status < 500 and graph is not None and graph.oauth_error in _TOKEN_OVER):
         return Refusal(RefusalKind.RENEW_TOKEN, _token_refused_error(status))
     if status == 429 or (status == 503 and exchange.retry_after is not None):
         busy = PMEUnavailableError(f"The PME API is busy (HTTP {status}).")
         return Refusal(RefusalKind.RETRY_LATER, busy, exchange.retry_after)
+    if graph is not None and graph.is_judged_by_alias:
+        return None
     if status == 403:
-        return Refusal(RefusalKind.GIVE_UP, not_enabled_error())
+        return Refusal(RefusalKind.GIVE_UP, not_enabled_error(is_json=graph is not None))
     if status == 415:
         return Refusal(
             RefusalKind.GIVE_UP,
@@ -105,11 +111,15 @@ def field_refusal_of(exchange: Exchange) -> Refusal | None:
     if not isinstance(exchange, HttpResponse) or exchange.status >= 500:
         return None
     graph = parse_graph_response(exchange)
-    if graph is None or not graph.data or graph.has_value or not all(error.status == 401 for error in graph.errors):
+    if graph is None or not graph.data or graph.has_value or not all(map(_is_refused_login, graph.errors)):
         return None
     if not all(graph.errors_at(alias) for alias in graph.data):
         return None
     return Refusal(RefusalKind.RENEW_TOKEN, _token_refused_error(401))
+
+
+def _is_refused_login(error: GraphError) -> bool:
+    return error.is_unauthenticated and len(error.path or ()) == 1
 
 
 def _refused_query(graph: GraphResponse, exchange: HttpResponse, fields: int) -> Refusal | None:
@@ -127,7 +137,7 @@ def _refused_query(graph: GraphResponse, exchange: HttpResponse, fields: int) ->
     if any(error.is_throttling for error in graph.errors):
         busy = PMEUnavailableError(f"The PME API is busy ({first.summary}).")
         return Refusal(RefusalKind.RETRY_LATER, busy, exchange.retry_after)
-    if any(error.status == 401 for error in graph.errors):
+    if any(error.is_unauthenticated for error in graph.errors):
         return Refusal(RefusalKind.RENEW_TOKEN, _token_refused_error(401))
     if any(error.status == 403 for error in graph.errors):
         return Refusal(RefusalKind.GIVE_UP, not_enabled_error())
@@ -135,8 +145,10 @@ def _refused_query(graph: GraphResponse, exchange: HttpResponse, fields: int) ->
 
 
 def _refused_query_error(first: GraphError, status: int) -> PMEModelError | PMEProtocolError:
-    summary = first.summary if first.status or first.code else f"HTTP {status}, a validation error"
-    if first.is_about_model:
+    kind = ", a validation error" if first.validation or status not in MODEL_STATUSES else ""
+    summary = first.summary if first.status or first.code else f"HTTP {status}{kind}"
+    by_response = status in MODEL_STATUSES and not (first.status or first.code or first.validation)
+    if first.is_about_model or by_response:
         return PMEModelError(f"The model was refused ({summary}). {_CHECK_MODEL}")
     return PMEProtocolError(f"The PME API refused the query ({summary}).")
 
@@ -148,11 +160,15 @@ def _token_refused_error(status: int) -> PMECredentialsError:
     )
 
 
-def not_enabled_error() -> PMENotEnabledError:
-    """Make the error for credentials that are right but may not use Private Model Embed."""
+def not_enabled_error(*, is_json: bool = True) -> PMENotEnabledError:
+    """Make the error for credentials that are right but may not use Private Model Embed.
+
+    :param is_json: whether the answer is JSON, as the API's are.
+    """
     return PMENotEnabledError(
         "The PME API answered 403: these credentials may not use Private Model Embed. It needs an Enterprise "
         "subscription with PME enabled; ask the vendor's sales team."
+        + ("" if is_json else " The answer is no JSON: a proxy or firewall on the way may have given it instead.")
     )
 
 
@@ -229,11 +245,16 @@ def _judge_alias(
     errors = graph.errors_at(alias) if graph.errors else []
     if isinstance(value, dict) and (token := checked_token(value.get("accessToken"))) is not None:
         return Made(reader.read(value, token, request), is_complete=not request.models or not _may_lack_models(errors))
-    if value is None and response.status < 500 and errors and all(error.is_client_error for error in errors):
+    if value is None and response.status < 500 and errors and all(map(_refuses_alias, errors)):
         return _refused_alias(errors[0], request, response.retry_after)
     if errors:
         return Unknown(f"null with {errors[0].summary}")
     return Unknown(f"HTTP {response.status} without an answer for the model")
+
+
+def _refuses_alias(error: GraphError) -> bool:
+    """Return whether an error says that a mint was not made. One of a field in it says that there was a result."""
+    return error.is_client_error and len(error.path or ()) == 1
 
 
 def _may_lack_models(errors: Sequence[GraphError]) -> bool:
@@ -247,6 +268,7 @@ def _refused_alias(error: GraphError, request: MintRequest, retry_after: float |
     if request.models and error.refused_field == SHARED_MINT:
         return NotMade(PMESharedTokenError(f"The PME API makes no tokens for several models ({error.summary})."), True)
     message = f"{request.named_models} {'were' if request.models else 'was'} refused ({error.summary}). {_CHECK_MODEL}"
+    message += _IF_ALL if error.status == 403 else ""
     return NotMade(PMEModelError(message), resend=not error.is_about_model)
 
 

@@ -39,6 +39,8 @@ class MintJob:
     models: tuple[str, ...]
     lost: int = 0
     refused: int = 0
+    #: When it was first refused, by the monotonic clock.
+    refused_at: float | None = None
     split: _Split | None = None
 
     def of(self, models: tuple[str, ...]) -> MintJob:

@@ -40,6 +40,9 @@ __all__ = ["MAX_LOST_RESPONSES", "mint_missing"]
 MAX_LOST_RESPONSES = 5
 _MAX_REFUSALS = 15
 _MAX_REFUSAL_SECONDS = 1.0
+#: How long a busy API is waited for, and the longest pause where it names none: it may count requests by the minute.
+_MAX_BUSY_SECONDS = 900.0
+_MAX_BUSY_PAUSE = 20.0
 #: Seconds before a model that another run is minting for is looked up again.
 _BUSY_SECONDS = 0.5
 #: A mint is not sent if its row was recorded longer ago: the row's end would not cover the token's life.
@@ -293,14 +296,24 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
             self._try_instead(job, error)
             return
         job.refused += 1
-        exhausted = job.refused >= _MAX_REFUSALS
+        pause, exhausted = self._pause_after_refusal(job, verdict)
         if _stops_run(error) or (exhausted and isinstance(error, PMEUnavailableError)):
             self.stopped = self.stopped or error
             self._loop.stop()
         if not verdict.resend or exhausted or self.stopped is not None:
             self._fail(job, error)
         else:
-            self._loop.postpone(job, verdict.retry_after or min(self._backoff(job.refused - 1), _MAX_REFUSAL_SECONDS))
+            self._loop.postpone(job, pause)
+
+    def _pause_after_refusal(self, job: MintJob, verdict: NotMade) -> tuple[float, bool]:
+        """Return how long to wait before a job is tried again, and whether it has been tried for long enough."""
+        backoff = self._backoff(job.refused - 1)
+        if type(verdict.error) is not PMEUnavailableError:
+            return verdict.retry_after or min(backoff, _MAX_REFUSAL_SECONDS), job.refused >= _MAX_REFUSALS
+        now = self._services.clock.monotonic()
+        job.refused_at = now if job.refused_at is None else job.refused_at
+        pause = verdict.retry_after or min(backoff, _MAX_BUSY_PAUSE)
+        return pause, pause > _MAX_BUSY_SECONDS - (now - job.refused_at)
 
     def _backoff(self, tries: int) -> float:
         """Return a pause in seconds. Jobs settled together have the same jitter, and share a request again."""

@@ -114,6 +114,32 @@ BARE = {"message": "x", "path": ["a1"]}
             response({"data": {"a0": LINK, "a1": None}, "errors": [ERROR_4XX, ERROR_5XX]}), "made", "maybe",
             id="a failing sub-field can hide a made token",
         ),
+        pytest.param(
+            response({"data": {"a0": LINK, "a1": None}, "errors": [{**ERROR_4XX, "path": ["a1", "link"]}]}),
+            "made", "maybe", id="a field in the result that is refused",
+        ),
+        pytest.param(
+            response({"data": {"a0": LINK, "a1": None}, "errors": [{"path": ["a1"], "code": "request.timeout"}]}),
+            "made", "maybe", id="alias that timed out",
+        ),
+        pytest.param(
+            response({"data": {"a0": LINK, "a1": None}, "errors": [{**ERROR_4XX, "httpStatus": 408}]}),
+            "made", "maybe", id="alias that timed out by its status",
+        ),
+        *(
+            pytest.param(
+                response({"data": None, "errors": [{"locations": [{"line": 1, "column": 1}], "extensions": kind}]}),
+                "maybe", "maybe", id=f"an execution that failed, without a path: {kind}",
+            )
+            for kind in ({"code": "INTERNAL_SERVER_ERROR"}, {"classification": "DataFetchingException"})
+        ),
+        *(
+            pytest.param(
+                response({"data": {"a0": None}, "errors": [{**ERROR_4XX, "httpStatus": 403, "path": ["a0"]}]}, status),
+                "not", "maybe", id=f"alias 403 of {status}",
+            )
+            for status in (200, 403)
+        ),
         pytest.param(response([]), "maybe", "maybe", id="JSON of another shape"),
     ],
 )  # fmt: skip
@@ -194,6 +220,7 @@ def test_a_refused_alias_is_resent_unless_it_is_about_the_model(
         ([{"httpStatus": 400}], 1, RefusalKind.GIVE_UP, PMEProtocolError),
         ([{"httpStatus": 400}], 2, RefusalKind.SPLIT_BATCH, PMEProtocolError),
         ([{"httpStatus": 404}], 1, RefusalKind.GIVE_UP, PMEModelError),
+        ([{"httpStatus": 422}], 1, RefusalKind.GIVE_UP, PMEModelError),
         ([{"httpStatus": 429}, {"httpStatus": 400}], 2, RefusalKind.RETRY_LATER, PMEUnavailableError),
         ([{"httpStatus": 400}, {"httpStatus": 401}], 2, RefusalKind.RENEW_TOKEN, PMECredentialsError),
         ([{"httpStatus": 403}], 2, RefusalKind.GIVE_UP, PMENotEnabledError),
@@ -256,6 +283,15 @@ def test_errors_without_a_status_refuse_a_query_where_the_responses_own_is_a_cli
     [
         (response({}, 401), RefusalKind.RENEW_TOKEN, PMECredentialsError, None),
         (response({"error": "invalid_grant"}, 400), RefusalKind.RENEW_TOKEN, PMECredentialsError, None),
+        (response({"error": "invalid_grant"}), RefusalKind.RENEW_TOKEN, PMECredentialsError, None),
+        (response({"error": "invalid_token"}, 400), RefusalKind.RENEW_TOKEN, PMECredentialsError, None),
+        (response({"errors": [{"code": "UNAUTHENTICATED"}]}), RefusalKind.RENEW_TOKEN, PMECredentialsError, None),
+        (
+            response({"errors": [{"extensions": {"code": "token.expired"}}]}, 400),
+            RefusalKind.RENEW_TOKEN,
+            PMECredentialsError,
+            None,
+        ),
         (response({}, 403), RefusalKind.GIVE_UP, PMENotEnabledError, None),
         (response({}, 415), RefusalKind.GIVE_UP, PMEProtocolError, None),
         (response({}, 429), RefusalKind.RETRY_LATER, PMEUnavailableError, None),
@@ -290,7 +326,7 @@ DENIED = {"path": ["a0"], "httpStatus": 401}
 
 
 def test_credentials_that_every_field_refuses_ask_for_another_token() -> None:
-    body = {"data": {"a0": None, "a1": None}, "errors": [DENIED, {"path": ["a1", "link"], "httpStatus": 401}]}
+    body = {"data": {"a0": None, "a1": None}, "errors": [DENIED, {"path": ["a1"], "code": "UNAUTHENTICATED"}]}
     refusal = field_refusal_of(response(body))
     assert refusal is not None
     assert refusal.kind is RefusalKind.RENEW_TOKEN
@@ -305,6 +341,7 @@ def test_credentials_that_every_field_refuses_ask_for_another_token() -> None:
         response({"data": {"a0": None}, "errors": [DENIED, {"path": ["a0"], "httpStatus": 500}]}),
         response({"data": {"a0": None}, "errors": [DENIED]}, 500),
         response({"data": {"a0": None}}),
+        response({"data": {"a0": None}, "errors": [{**DENIED, "path": ["a0", "link"]}]}),
         response({"data": None, "errors": [DENIED]}),
         response({"data": {}}),
         response(None),
@@ -313,6 +350,36 @@ def test_credentials_that_every_field_refuses_ask_for_another_token() -> None:
 )
 def test_a_field_that_may_have_acted_is_no_refusal_of_the_request(exchange: Exchange) -> None:
     assert field_refusal_of(exchange) is None
+
+
+def test_a_forbidden_model_fails_alone_whatever_the_status_of_the_response() -> None:
+    """A request for one model has the status of its model."""
+    forbidden = response({"data": {"a0": None}, "errors": [{"path": ["a0"], "httpStatus": 403}]}, 403)
+    assert refusal_of(forbidden, 1) is None
+    verdict = judge_mint(forbidden, {"a0": ASKED["a0"]}, NOW)["a0"]
+    assert isinstance(verdict, NotMade)
+    assert type(verdict.error) is PMEModelError
+    assert not verdict.resend
+    assert "If each model is refused so" in str(verdict.error)
+    assert judge_revoke(forbidden, ["a0"])["a0"] == NotRevoked("refused (status 403)", denied=True)
+
+
+def test_a_403_that_is_no_json_may_be_one_of_a_firewall() -> None:
+    for exchange, told in ((response(b"<html>", 403), True), (response({}, 403), False)):
+        refusal = refusal_of(exchange, 1)
+        assert refusal is not None
+        assert ("a proxy or firewall on the way may have given it" in str(refusal.error)) is told
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, PMEProtocolError), (404, PMEModelError), (422, PMEModelError)])
+def test_an_error_of_no_kind_has_the_status_of_the_response(status: int, kind: type) -> None:
+    refusal = refusal_of(response({"errors": [{"message": "x"}]}, status), 1)
+    assert refusal is not None
+    assert type(refusal.error) is kind
+    where = {"message": "x", "locations": [{"line": 1, "column": 1}]}
+    refusal = refusal_of(response({"errors": [where]}, status), 1)
+    assert refusal is not None
+    assert type(refusal.error) is PMEProtocolError
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "30"}])

@@ -15,7 +15,7 @@ from pme_airflow.api.messages import MintRequest
 from pme_airflow.api.outcomes import MintVerdict, NotMade, Unknown
 from pme_airflow.clock import ServerClock
 from pme_airflow.dev.emulator import World
-from pme_airflow.errors import PMEModelError
+from pme_airflow.errors import PMEModelError, PMEUnavailableError
 from pme_airflow.ledger import audit, mint_requests, mint_runs
 from pme_airflow.ledger.mint_requests import PendingMint
 from pme_airflow.ledger.run_context import RunContext
@@ -173,6 +173,35 @@ def test_a_model_that_is_refused_for_good_is_tried_once(services: Services, cloc
 def test_a_refused_mint_is_sent_again_once_retry_after_has_passed(services: Services, clock: FakeClock) -> None:
     refused = NotMade(PMEModelError("busy"), resend=True, retry_after=7.0)
     assert mint_against(services, clock, {ALL[0]: refused})[0].pauses(ALL[0]) == pytest.approx([7.0] * 14, abs=0.03)
+
+
+@pytest.mark.parametrize(("retry_after", "tries"), [(None, 50), (60.0, 16), (900.0, 2)])
+def test_a_busy_api_is_waited_for_a_quarter_of_an_hour_in_pauses_that_grow(
+    services: Services, clock: FakeClock, retry_after: float | None, tries: int
+) -> None:
+    busy = NotMade(PMEUnavailableError("busy"), resend=True, retry_after=retry_after)
+    api, outcome = mint_against(services, clock, {ALL[0]: busy})
+    pauses = api.pauses(ALL[0])
+    assert sum(pauses) <= 901
+    assert len(pauses) + 1 == pytest.approx(tries, abs=2)
+    if retry_after is None:
+        assert pauses[:8] == pytest.approx([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 20.0], abs=0.03)
+    assert [failure.permanent for failure in outcome.failures] == [False]
+
+
+def test_an_api_that_counts_requests_by_the_minute_is_waited_for(services: Services, clock: FakeClock) -> None:
+    busy = NotMade(PMEUnavailableError("busy"), resend=True)
+    api = Answers(services, clock, {ALL[0]: busy})
+
+    def minute(batch: list[MintRequest]) -> list[MintVerdict]:
+        if clock.monotonic() > 60:
+            api._verdicts.clear()
+        return api.mint(batch)
+
+    with mock.patch.object(services.client, "mint", minute):
+        outcome = mint(services, "run", ALL[:2])
+    assert [item["model_id"] for item in outcome.items] == ALL[:2]
+    assert clock.monotonic() < 85
 
 
 def test_a_lost_response_is_followed_by_a_longer_pause_each_time(services: Services, clock: FakeClock) -> None:
