@@ -41,8 +41,10 @@ MAX_LOST_RESPONSES = 5
 _MAX_REFUSALS = 15
 _MAX_REFUSAL_SECONDS = 1.0
 #: How long a busy API is waited for, and the longest pause where it names none: it may count requests by the minute.
-_MAX_BUSY_SECONDS = 900.0
+_MAX_BUSY_SECONDS = 300.0
 _MAX_BUSY_PAUSE = 20.0
+#: Somebody waits for the result of a client whose deadline is shorter: a busy API is waited for no longer than that.
+_PATIENT_SECONDS = 60.0
 #: Seconds before a model that another run is minting for is looked up again.
 _BUSY_SECONDS = 0.5
 #: A mint is not sent if its row was recorded longer ago: the row's end would not cover the token's life.
@@ -313,7 +315,9 @@ class _MintWorker(Worker[MintJob, _Staged, list[MintVerdict]]):
         now = self._services.clock.monotonic()
         job.refused_at = now if job.refused_at is None else job.refused_at
         pause = verdict.retry_after or min(backoff, _MAX_BUSY_PAUSE)
-        return pause, pause > _MAX_BUSY_SECONDS - (now - job.refused_at)
+        deadline = self._services.client.settings.deadline
+        limit = _MAX_BUSY_SECONDS if deadline >= _PATIENT_SECONDS else deadline
+        return pause, pause > limit - (now - job.refused_at)
 
     def _backoff(self, tries: int) -> float:
         """Return a pause in seconds. Jobs settled together have the same jitter, and share a request again."""
