@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pme_airflow.api.client import ClientSettings, PMEClient
+from pme_airflow.clock import ServerClock
 from pme_airflow.dev.emulator import Settings, World
 from pme_airflow.dev.emulator.server import serving
 from pme_airflow.doctor import CheckResult, Verdict
@@ -32,13 +33,14 @@ class WorldClock(FakeClock):
         self.world.move_clock(seconds)
 
 
-def run(world: World) -> dict[str, CheckResult]:
-    clock = WorldClock(world)
+def client_at(world: World, address: str, clock: WorldClock) -> PMEClient:
     settings = ClientSettings(timeout=5, deadline=2)
-    with (
-        serving(world) as address,
-        PMEClient(world.settings.client_id, SecretStr(SECRET), address, settings, clock) as c,
-    ):
+    return PMEClient(world.settings.client_id, SecretStr(SECRET), address, settings, clock)
+
+
+def run(world: World, clock: WorldClock | None = None) -> dict[str, CheckResult]:
+    clock = clock or WorldClock(world)
+    with serving(world) as address, client_at(world, address, clock) as c:
         found = list(try_minting(c, clock, ONE))
     return {result.check: result for result in found}
 
@@ -85,6 +87,45 @@ def test_trial_names_links_that_may_be_alive(
     assert left.verdict is not Verdict.GOOD
     assert len(world.alive()) >= 1
     assert not any(token in str(found) for token in world.tokens)
+
+
+def give_a_day(world: World) -> None:
+    """Let the API make links of a day, however short a life is requested."""
+    issue = world.issue
+    world.issue = lambda model_id, asked: issue(model_id, 86_400)  # type: ignore[method-assign]
+
+
+def test_trial_does_not_wait_for_the_end_of_a_link_that_lives_longer_than_requested(world: World) -> None:
+    give_a_day(world)
+    clock = WorldClock(world)
+    started = clock.monotonic()
+    found = run(world, clock)
+    assert clock.monotonic() - started < 60
+    skipped = found["revoke an expired token"]
+    assert skipped.verdict is Verdict.WARNING
+    assert "live until 2026-11-27 12:0" in skipped.finding
+    assert found["leave nothing"].verdict is Verdict.GOOD
+    assert world.alive() == []
+
+
+def test_trial_names_each_link_that_lives_longer_than_requested_and_is_not_revoked(world: World) -> None:
+    give_a_day(world)
+    world.set_faults({"lying_false": 1.0})
+    clock = WorldClock(world)
+    with serving(world) as address, client_at(world, address, clock) as client:
+        left = [r for r in try_minting(client, clock, ONE) if r.check == "leave nothing"]
+    assert len(left) == len(world.alive()) == 3
+    assert all("may be alive until 2026-11-27 12:0" in result.finding for result in left)
+
+
+def test_trial_does_not_call_a_link_over_by_this_machines_clock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ServerClock, "observe", lambda self, header: None)
+    world.set_faults({"lying_false": 1.0})
+    clock = WorldClock(world)
+    clock.advance(600)
+    with serving(world) as address, client_at(world, address, clock) as client:
+        left = [r for r in try_minting(client, clock, ONE) if r.check == "leave nothing"]
+    assert [result.verdict for result in left] == [Verdict.BAD] * 3
 
 
 def test_trial_of_a_model_that_is_refused_says_so(world: World) -> None:
