@@ -89,8 +89,8 @@ def files_under(place: str, open_repository: OpenPlace | None = None) -> Iterato
 
 def is_git_folder(folder: str) -> bool:
     """Return whether a folder is a git repository's own: a ``.git``, a bare repository, or a submodule's."""
-    path = Path(folder)
-    return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+    is_file, is_folder, join = os.path.isfile, os.path.isdir, os.path.join  # pathlib's raise where access is denied
+    return is_file(join(folder, "HEAD")) and is_folder(join(folder, "objects")) and is_folder(join(folder, "refs"))
 
 
 def _listed(folder: str, root: str) -> Iterator[Source | Unread | str]:
