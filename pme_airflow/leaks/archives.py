@@ -9,7 +9,6 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from lzma import LZMAError
 from pathlib import Path
@@ -256,7 +255,8 @@ class ScanReader:
         """Read a zip, whose directory is at its end, or a mail in memory. Its own bytes are searched too."""
         held = io.BytesIO()
         size = 0
-        with suppress(EOFError):
+        problem: Exception | None = None
+        try:
             while fresh := stream.read(1 << 20):
                 size += held.write(fresh)
                 if budget.held + size > MAX_NESTED_ZIP_BYTES:
@@ -267,6 +267,8 @@ class ScanReader:
                         raw = Rewound(held.getvalue(), stream)
                         yield from chunks_of(raw, path, self._longest, self._on_read, found_inside=budget.found)
                     return
+        except (*_ERRORS, _LimitError) as error:
+            problem = error
         budget.held += size
         held.seek(0)
         yield from self._archive(kind, held, path, budget, level)
@@ -275,6 +277,8 @@ class ScanReader:
             held, path, self._longest, self._on_read, found_inside=budget.found, already_found=budget.found
         )
         budget.held -= size
+        if problem is not None:
+            raise problem
 
 
 class _TailKept:
