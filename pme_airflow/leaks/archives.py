@@ -210,12 +210,10 @@ class ScanReader:
             yield from self._xz(stream, path, budget, level)
 
     def _mail(self, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
-        """Read the attachments that are archives; base64 of text is found in the message's own bytes."""
+        """Read the parts in base64; what they contain may have another encoding inside, such as UTF-16."""
         for number, part in enumerate(attachments(stream), 1):
             budget.member()
-            head, whole = peek(part, _HEAD_BYTES)
-            if kind_of(head) is not None:
-                yield from self._member(whole, _inside(path, f"attachment {number}"), budget, level)
+            yield from self._member(part, _inside(path, f"attachment {number}"), budget, level)
 
     def _xz(self, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
         limit = MAX_NESTED_DICTIONARY_BYTES if budget.is_in_xz else MAX_DICTIONARY_BYTES

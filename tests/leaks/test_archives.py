@@ -24,7 +24,7 @@ from pme_airflow.leaks.stream_search import Chunk, Hit, search
 from pme_airflow.leaks.token_matcher import TokenMatcher
 from pme_airflow.secrets import AccessToken
 from tests.leaks.test_mail_reader import mail
-from tests.support.leaked import FINGERPRINT, TOKEN, link
+from tests.support.leaked import ENCODINGS, FINGERPRINT, TOKEN, link
 
 
 def scanned(path: Path) -> tuple[list[Hit], list[Unread]]:
@@ -548,7 +548,15 @@ def test_what_cannot_be_opened_is_named_also_in_a_mail(name: str) -> None:
 def test_text_in_base64_in_a_mail_is_found_once(tmp_path: Path) -> None:
     (tmp_path / "a.eml").write_bytes(mail(link().encode()))
     hits, unread = scanned(tmp_path / "a.eml")
-    assert [hit.path for hit in hits] == [str(tmp_path / "a.eml")]
+    assert [hit.path for hit in hits] == [f"{tmp_path / 'a.eml'}!attachment 1"]
+    assert unread == []
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_is_found_in_base64_in_a_mail(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.eml").write_bytes(mail(ENCODINGS[encoding](TOKEN)))
+    hits, unread = scanned(tmp_path / "a.eml")
+    assert {hit.fingerprint for hit in hits} == {FINGERPRINT}
     assert unread == []
 
 
