@@ -46,18 +46,18 @@ SHORTEST_TOKEN = 8
 _WORD = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},512}}\Z", re.ASCII)
 #: What a scanner or a log writes in place of a token, or after its first characters.
 _MASK_WORD = re.compile(r"(?:redact(?:ed)?|masked|hidden|filtered|removed|([xX0._~-])\1*)\Z", re.IGNORECASE)
-_MASK_AFTER = re.compile(r"[*\u2022\u25cf]{3}|\u2026")
+_MASK_AFTER = re.compile(r"[*#\u2022\u25cf\u2588]{3}|\u2026")
 #: Masks of gitleaks (``REDACTED``, ``k3f9...``), secretlint, TruffleHog, ggshield, Trivy (stars), Kingfisher
-#: (``[REDACTED:…]``), CI systems and Airflow (stars, ``[MASKED]``).
+#: (``[REDACTED:…]``), Semgrep (``requires login``), CI systems and Airflow (stars, ``[MASKED]``, ``[secure]``).
 _MASKED = re.compile(
-    r"redacted|\bredact\b|[*\u2022\u25cf]{3}|x{8}|(?:\.{3}|\u2026)[\"'`]?\Z"
-    r"|[\[<(](?:masked|hidden|filtered|removed|secret|sensitive)\b"
-    r"|\A(?:masked|hidden|filtered|removed|[x#.-]+)\Z",
+    r"redacted|\bredact\b|[*#\u2022\u25cf\u2588]{3}|x{8}|(?:\.{3}|\u2026)[\"'`]?\Z|_{3}\Z"
+    r"|[\[<(](?:masked|hidden|filtered|removed|secret|secure|sensitive|truncated)\b"
+    r"|\A(?:masked|hidden|filtered|removed|requires login|[x#.-]+)\Z",
     re.IGNORECASE,
 )
 _BEARER_MASKED = re.compile(
-    r"Bearer[\s+]+(?:[\[<(]{0,2}(?:redact|masked|hidden|filtered|removed)|[*\u2022\u25cf]{3}|\u2026|x{4}"
-    r"|[A-Za-z0-9_~-]{1,512}(?:\.{2}|\u2026|[*\u2022\u25cf]{3}))",
+    r"Bearer[\s+]+(?:[\[<(]{0,2}(?:redact|masked|hidden|filtered|removed)|[*#\u2022\u25cf\u2588]{3}|\u2026"
+    r"|x{4}|[A-Za-z0-9_~-]{1,512}(?:\.{2}|\u2026|[*#\u2022\u25cf\u2588]{3}))",
     re.IGNORECASE,
 )
 
