@@ -43,7 +43,7 @@ class Places:
         if place == "-" and self._stdin:
             yield Source("-", lambda: nullcontext(sys.stdin.buffer))
         elif "://" not in place or place.startswith("file://"):
-            yield from files_under(place.removeprefix("file://"), self._history_of)
+            yield from files_under(place.removeprefix("file://"), self._history_of, git_folder)
         else:
             yield from _objects_under(place)
 

@@ -9,7 +9,6 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from lzma import LZMAError
 from pathlib import Path
@@ -211,12 +210,10 @@ class ScanReader:
             yield from self._xz(stream, path, budget, level)
 
     def _mail(self, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
-        """Read the attachments that are archives; base64 of text is found in the message's own bytes."""
+        """Read the parts in base64; what they contain may have another encoding inside, such as UTF-16."""
         for number, part in enumerate(attachments(stream), 1):
             budget.member()
-            head, whole = peek(part, _HEAD_BYTES)
-            if kind_of(head) is not None:
-                yield from self._member(whole, _inside(path, f"attachment {number}"), budget, level)
+            yield from self._member(part, _inside(path, f"attachment {number}"), budget, level)
 
     def _xz(self, stream: Readable, path: str, budget: _Budget, level: int) -> Iterator[Chunk]:
         limit = MAX_NESTED_DICTIONARY_BYTES if budget.is_in_xz else MAX_DICTIONARY_BYTES
@@ -256,7 +253,8 @@ class ScanReader:
         """Read a zip, whose directory is at its end, or a mail in memory. Its own bytes are searched too."""
         held = io.BytesIO()
         size = 0
-        with suppress(EOFError):
+        problem: Exception | None = None
+        try:
             while fresh := stream.read(1 << 20):
                 size += held.write(fresh)
                 if budget.held + size > MAX_NESTED_ZIP_BYTES:
@@ -267,6 +265,8 @@ class ScanReader:
                         raw = Rewound(held.getvalue(), stream)
                         yield from chunks_of(raw, path, self._longest, self._on_read, found_inside=budget.found)
                     return
+        except (*_ERRORS, _LimitError) as error:
+            problem = error
         budget.held += size
         held.seek(0)
         yield from self._archive(kind, held, path, budget, level)
@@ -275,6 +275,8 @@ class ScanReader:
             held, path, self._longest, self._on_read, found_inside=budget.found, already_found=budget.found
         )
         budget.held -= size
+        if problem is not None:
+            raise problem
 
 
 class _TailKept:

@@ -26,15 +26,19 @@ __all__ = [
 #: What replaces a masked token; Airflow's own masks are the same.
 MASK = "***"
 
-#: A token after ``Bearer``, in decoded text. ``\u00c2`` is what is left of UTF-8's no-break space.
-_BEARER = re.compile(r"Bearer[\s+\u00c2]+([A-Za-z0-9._~-]{8,512})", re.IGNORECASE)
+#: A token after ``Bearer``, in decoded text. ``\u00c2`` is what is left of UTF-8's no-break space; ``-2B`` and
+#: ``-2520`` are what Proofpoint URL Defense makes of ``+`` and ``%20``.
+_BEARER = re.compile(r"Bearer(?:[\s+\u00c2]+|-(?:25)?2[0B])([A-Za-z0-9._~-]{8,512})", re.IGNORECASE)
 #: Other names of fields that hold a token.
 _FIELD = re.compile(
     r"(?:access_?token|auth)[\"']?\s?[:=]\s?[\"']?(?!(?:3D)?Bearer)([A-Za-z0-9._~-]{8,512})", re.IGNORECASE
 )
 #: A word with the shape of every token that the vendor has published: 25 lower-case letters and digits, some of each.
+#: It may follow an escape of Proofpoint URL Defense, such as ``-2B``.
 _TOKEN_SHAPE = re.compile(
-    r"(?<![A-Za-z0-9])(?=[a-z]{0,24}[0-9])(?=[0-9]{0,24}[a-z])[a-z0-9]{25}(?![A-Za-z0-9])", re.ASCII
+    r"(?:(?<![A-Za-z0-9])|(?<=-[23][0-9A-F])|(?<=-25[23][0-9A-F]))"
+    r"(?=[a-z]{0,24}[0-9])(?=[0-9]{0,24}[a-z])[a-z0-9]{25}(?![A-Za-z0-9])",
+    re.ASCII,
 )
 #: The fewest characters of a text that may be or contain a token.
 SHORTEST_TOKEN = 8
@@ -42,18 +46,18 @@ SHORTEST_TOKEN = 8
 _WORD = re.compile(rf"[A-Za-z0-9._~-]{{{SHORTEST_TOKEN},512}}\Z", re.ASCII)
 #: What a scanner or a log writes in place of a token, or after its first characters.
 _MASK_WORD = re.compile(r"(?:redact(?:ed)?|masked|hidden|filtered|removed|([xX0._~-])\1*)\Z", re.IGNORECASE)
-_MASK_AFTER = re.compile(r"[*\u2022\u25cf]{3}|\u2026")
+_MASK_AFTER = re.compile(r"[*#\u2022\u25cf\u2588]{3}|\u2026")
 #: Masks of gitleaks (``REDACTED``, ``k3f9...``), secretlint, TruffleHog, ggshield, Trivy (stars), Kingfisher
-#: (``[REDACTED:…]``), CI systems and Airflow (stars, ``[MASKED]``).
+#: (``[REDACTED:…]``), Semgrep (``requires login``), CI systems and Airflow (stars, ``[MASKED]``, ``[secure]``).
 _MASKED = re.compile(
-    r"redacted|\bredact\b|[*\u2022\u25cf]{3}|x{8}|(?:\.{3}|\u2026)[\"'`]?\Z"
-    r"|[\[<(](?:masked|hidden|filtered|removed|secret|sensitive)\b"
-    r"|\A(?:masked|hidden|filtered|removed|[x#.-]+)\Z",
+    r"redacted|\bredact\b|[*#\u2022\u25cf\u2588]{3}|x{8}|(?:\.{3}|\u2026)[\"'`]?\Z|_{3}\Z"
+    r"|[\[<(](?:masked|hidden|filtered|removed|secret|secure|sensitive|truncated)\b"
+    r"|\A(?:masked|hidden|filtered|removed|requires login|[x#.-]+)\Z",
     re.IGNORECASE,
 )
 _BEARER_MASKED = re.compile(
-    r"Bearer[\s+]+(?:[\[<(]{0,2}(?:redact|masked|hidden|filtered|removed)|[*\u2022\u25cf]{3}|\u2026|x{4}"
-    r"|[A-Za-z0-9_~-]{1,512}(?:\.{2}|\u2026|[*\u2022\u25cf]{3}))",
+    r"Bearer[\s+]+(?:[\[<(]{0,2}(?:redact|masked|hidden|filtered|removed)|[*#\u2022\u25cf\u2588]{3}|\u2026"
+    r"|x{4}|[A-Za-z0-9_~-]{1,512}(?:\.{2}|\u2026|[*#\u2022\u25cf\u2588]{3}))",
     re.IGNORECASE,
 )
 
@@ -75,7 +79,8 @@ _ESCAPE = re.compile(
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": " ", "f": " "}
 #: How far the full-width form of a character of ASCII is from it.
 _WIDE = 0xFEE0
-_QUOTED_PRINTABLE = re.compile(r"=(?:(?P<percent>[0-9A-F]{2})|\r?\n)")
+#: Quoted-printable, and its escapes of ``+``, ``=`` and a no-break space in lower case, which some programs write.
+_QUOTED_PRINTABLE = re.compile(r"=(?:(?P<percent>[0-9A-F]{2}|2b|3d|c2|a0)|\r?\n)")
 #: What a mail client, a terminal or quoted-printable puts into a link that is longer than a line.
 _BREAK = r"=?\r?\n[ \t]{0,80}"
 #: A token with line breaks inside, after ``Bearer`` and what separates the two in any encoding.

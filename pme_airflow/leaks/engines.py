@@ -13,8 +13,8 @@ __all__ = ["Engine", "engine_for"]
 
 #: Returns the indexes of the patterns that may occur in some bytes. Every pattern that occurs is among them, also one
 #: that line breaks interrupt; one that only shares a substring, or differs in case, may be among them too. A line
-#: break is any of CR and LF, with the ``=`` of quoted-printable before it and the indent of a folded line after it, or
-#: a zero byte of UTF-16. No pattern may contain one of these bytes.
+#: break is any of CR and LF, or LF and CRLF as JSON escapes them, with the ``=`` of quoted-printable before it and the
+#: indent of a folded line after it, or a zero byte of UTF-16. No pattern may contain one of these bytes or a backslash.
 Engine = Callable[[bytes], set[int]]
 
 #: Bytes of each pattern that the Aho-Corasick automaton holds; the rest is compared. Keeps the automaton small.
@@ -38,6 +38,18 @@ def engine_for(patterns: Sequence[bytes], name: str | None = None) -> Engine:
 
     :raises PMEInputError: if the named engine is not installed.
     """
+    engine = _installed(patterns, name)
+
+    def present(data: bytes) -> set[int]:
+        found = engine(data)
+        if b"\\n" in data:  # searched by itself: a pattern may also begin with the letter behind a backslash
+            found |= engine(data.replace(b"\\r\\n", b"\n").replace(b"\\n", b"\n"))
+        return found
+
+    return present
+
+
+def _installed(patterns: Sequence[bytes], name: str | None) -> Engine:
     if name == "ahocorasick":
         return _ahocorasick(patterns)
     try:

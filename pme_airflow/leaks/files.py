@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import IO
 from pme_airflow.leaks.encodings import redact
 from pme_airflow.printable import printable
 
-__all__ = ["OpenPlace", "Source", "Unread", "files_under", "is_git_folder"]
+__all__ = ["FindRepository", "OpenPlace", "Source", "Unread", "files_under", "is_git_folder"]
 
 _KINDS = (
     (stat.S_ISFIFO, "is a pipe. Pipe it into standard input, and scan -"),
@@ -54,15 +54,21 @@ class Unread:
 
 #: Lists what is to be read at a place that a person names, a path or a URL. It may raise any exception.
 OpenPlace = Callable[[str], Iterator[Source | Unread]]
+#: Returns the own folder of the git repository of a work tree; ``None`` if there is none. It may raise ``OSError``.
+FindRepository = Callable[[str], "str | None"]
 
 
-def files_under(place: str, open_repository: OpenPlace | None = None) -> Iterator[Source | Unread]:
+def files_under(
+    place: str, open_repository: OpenPlace | None = None, linked_repository: FindRepository | None = None
+) -> Iterator[Source | Unread]:
     """Yield the file at a path, or all files below a folder, sorted; and everything there that cannot be searched.
 
     Links to folders are not followed, so that there are no loops; one that leads out of the folder is unread.
 
     :param open_repository: yields what a git repository's own folder holds besides plain files; without it only those
         are searched.
+    :param linked_repository: finds the repository of a linked work tree or submodule, which may lie elsewhere. It is
+        opened once, and not if it lies below the place.
     """
     try:
         mode = os.stat(place).st_mode
@@ -72,11 +78,13 @@ def files_under(place: str, open_repository: OpenPlace | None = None) -> Iterato
     if not stat.S_ISDIR(mode):
         yield _entry(place, mode)
         return
+    root = os.path.realpath(place)
+    linked: set[str] = set()
     pending = [place]
     while pending:
         folder = pending.pop()
         folders: list[str] = []
-        for found in _listed(folder, os.path.realpath(place)):
+        for found in _listed(folder, root):
             if isinstance(found, str):
                 folders.append(found)
             else:
@@ -84,13 +92,32 @@ def files_under(place: str, open_repository: OpenPlace | None = None) -> Iterato
         if open_repository is not None and is_git_folder(folder):
             yield from open_repository(folder)
             folders = [inner for inner in folders if Path(inner).name != "objects"]
+        elif linked_repository is not None and os.path.isfile(os.path.join(folder, ".git")):
+            linked_to = _linked_to(folder, linked_repository)
+            if isinstance(linked_to, Unread):
+                yield linked_to
+            elif not Path(linked_to).is_relative_to(root):
+                linked.add(linked_to)
         pending += reversed(folders)
+    if open_repository is not None:
+        for repository in sorted(linked):
+            yield from open_repository(repository)
+
+
+def _linked_to(folder: str, linked_repository: FindRepository) -> str | Unread:
+    """Return the real path of the repository to which the file ``.git`` of a work tree leads."""
+    with suppress(OSError, ValueError):
+        repository = linked_repository(folder)
+        if repository is not None:
+            return os.path.realpath(repository)
+    reason = "leads to no git repository that can be read here, and its history was not searched. Scan that repository"
+    return Unread(os.path.join(folder, ".git"), reason, permanent=True)
 
 
 def is_git_folder(folder: str) -> bool:
     """Return whether a folder is a git repository's own: a ``.git``, a bare repository, or a submodule's."""
-    path = Path(folder)
-    return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+    is_file, is_folder, join = os.path.isfile, os.path.isdir, os.path.join  # pathlib's raise where access is denied
+    return is_file(join(folder, "HEAD")) and is_folder(join(folder, "objects")) and is_folder(join(folder, "refs"))
 
 
 def _listed(folder: str, root: str) -> Iterator[Source | Unread | str]:

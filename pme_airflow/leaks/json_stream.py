@@ -146,6 +146,7 @@ class _Window:
         self.text = ""
         self.position = 0
         self.at_end = False
+        self.problem: Broken | None = None
 
     @property
     def line(self) -> int:
@@ -156,20 +157,27 @@ class _Window:
         return len(self.text) - self.position
 
     def fill(self) -> bool:
-        """Drop what was read and decode the next bytes; return whether there were any.
-
-        :raises UnicodeDecodeError: if they are no text.
-        """
+        """Drop what was read and decode the next bytes; return whether there were any."""
         if self.at_end:
             return False
         piece = self._raw[self._offset : self._offset + _STEP_BYTES]
         self._offset += len(piece)
         self.at_end = self._offset >= len(self._raw)
-        decoded = self._decoder.decode(piece, self.at_end)
+        decoded = self._decoded(piece)
         self._lines_before = self.line - 1
         self.text = self.text[self.position :] + decoded
         self.position = 0
         return True
+
+    def _decoded(self, piece: bytes) -> str:
+        """Decode a piece; from the first one on that is no text, what cannot be decoded is replaced by U+FFFD."""
+        try:
+            return self._decoder.decode(piece, self.at_end)
+        except UnicodeDecodeError as error:
+            lines = self._lines_before + self.text.count("\n") + error.object.count(b"\n", 0, error.start)
+            self.problem = Broken(lines + 1, "has bytes that are neither UTF-8 nor UTF-16 text. Convert it to UTF-8")
+            self._decoder.errors = "replace"
+            return self._decoder.decode(piece, self.at_end)
 
     def skip_space(self) -> str:
         """Skip space, byte order marks and terminal sequences, and return the character behind; empty at the end."""
@@ -190,27 +198,25 @@ class _Reader:
     def events(self) -> Iterator[Event]:
         window = self._window
         broken = 0
-        try:
-            yield from self._scalars()
-            while window.skip_space():
-                if empty := self._empty_documents():
-                    yield empty
-                    continue
-                if not _JSON_START.match(window.text, window.position):
-                    yield Text(self._text())
-                    continue
-                try:
-                    yield from self._walk(())
-                except _UnreadableError as error:
-                    broken += 1
-                    yield Broken(window.line, str(error))
-                    yield Text(self._text())
-                if broken == _MAX_BROKEN:
-                    yield Broken(window.line, f"was not read further, since {broken} parts before are broken")
-                    return
-        except UnicodeDecodeError:
-            yield Broken(window.line, "is neither UTF-8 nor UTF-16 text with a byte order mark. Convert it to UTF-8")
-            yield Text(window.text[window.position :])
+        yield from self._scalars()
+        while window.skip_space():
+            if empty := self._empty_documents():
+                yield empty
+                continue
+            if not _JSON_START.match(window.text, window.position):
+                yield Text(self._text())
+                continue
+            try:
+                yield from self._walk(())
+            except _UnreadableError as error:
+                broken += 1
+                yield Broken(window.line, str(error))
+                yield Text(self._text())
+            if broken == _MAX_BROKEN:
+                yield Broken(window.line, f"was not read further, since {broken} parts before are broken")
+                break
+        if window.problem is not None:
+            yield window.problem
 
     def _scalars(self) -> Iterator[Event]:
         """Read a report that is a list of numbers, as JSON; a log line that begins with ``[2026`` is text."""
@@ -276,7 +282,7 @@ class _Reader:
         values: list[tuple[str, Any]] = []
         try:
             yield from self._fields_into(values, path)
-        except (_UnreadableError, UnicodeDecodeError):
+        except _UnreadableError:
             if values:
                 yield Fields(_object(values))
             raise

@@ -14,9 +14,12 @@ from pme_airflow.leaks.stream_search import Readable
 
 __all__ = ["attachments", "is_mail"]
 
+#: The first header. Apple's ``.emlx`` has the number of the message's bytes before it, on a line of its own.
 _HEADER = re.compile(
-    rb"(?:\xef\xbb\xbf)?[\r\n]{0,8}(?:From |(?:arc-[a-z-]{1,40}|authentication-results|bcc|cc|content-type|date"
-    rb"|delivered-to|dkim-signature|from|message-id|mime-version|received|reply-to|return-path|sender|subject|to"
+    rb"(?:\xef\xbb\xbf)?(?:[0-9]{1,12}[ \t]{0,12}(?=[\r\n]))?[\r\n]{0,8}"
+    rb"(?:From |(?:arc-[a-z-]{1,40}|authentication-results|bcc|cc|content-[a-z-]{1,40}|date|delivered-to"
+    rb"|dkim-signature|envelope-to|from|importance|in-reply-to|list-[a-z-]{1,40}|message-id|mime-version|received"
+    rb"|received-spf|references|reply-to|resent-[a-z-]{1,40}|return-path|sender|subject|thread-[a-z-]{1,40}|to"
     rb"|x-[a-z0-9-]{1,60})[ \t]{0,8}:)",
     re.IGNORECASE,
 )

@@ -15,8 +15,8 @@ __all__ = ["Match", "TokenMatcher", "encoded_forms"]
 
 #: An encoded form with fewer bytes occurs in any text by chance.
 _MIN_FORM_BYTES = 4
-#: Bytes that line breaks, their quoted-printable and folded forms, and UTF-16 insert into a text.
-_BETWEEN = rb"(?:=?\r?\n[ \t]*|\0|\r(?!\n))*"
+#: Bytes that line breaks, their quoted-printable, folded and escaped forms, and UTF-16 insert into a text.
+_BETWEEN = rb"(?:=?(?:\r?\n|(?:\\r)?\\n)[ \t]*|\0|\r(?!\n))*"
 
 
 @dataclass(frozen=True)

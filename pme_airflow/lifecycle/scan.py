@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from pme_airflow.errors import PMEError, PMEInputError
 from pme_airflow.leaks.archives import ScanReader
-from pme_airflow.leaks.encodings import redact
+from pme_airflow.leaks.encodings import MASK, redact
 from pme_airflow.leaks.files import OpenPlace, Source, Unread
 from pme_airflow.leaks.stream_search import Hit, search
 from pme_airflow.leaks.token_matcher import TokenMatcher
@@ -20,9 +21,11 @@ from pme_airflow.lifecycle.leak_response import LeakRequest, LeakResponse, respo
 from pme_airflow.lifecycle.services import Services
 from pme_airflow.secrets import AccessToken
 
-__all__ = ["DEFAULT_REASON", "ScanFinding", "ScanRequest", "ScanResult", "scan"]
+__all__ = ["DEFAULT_REASON", "MAX_LISTED_PLACES", "ScanFinding", "ScanRequest", "ScanResult", "scan"]
 
 DEFAULT_REASON = "found by a scan"
+#: So many places of a link in one file are listed; the others are counted.
+MAX_LISTED_PLACES = 100
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class ScanFinding:
     :param path: the file or object; members of archives follow a ``!``.
     :param offset: bytes from its start.
     :param models: all models that the token opens; ``model_id`` is the first of them.
+    :param more: how many places of the token in the same file are not listed; at the last one that is.
     """
 
     fingerprint: str
@@ -79,6 +83,7 @@ class ScanFinding:
     path: str
     offset: int
     models: tuple[str, ...] = ()
+    more: int = 0
 
     @property
     def named_models(self) -> str:
@@ -88,7 +93,10 @@ class ScanFinding:
     def as_json(self) -> dict[str, Any]:
         """Return the finding as JSON, without the token; a path that is no Unicode is escaped."""
         found = {**asdict(self), "path": self.path.encode(errors="backslashreplace").decode()}
-        return found if len(self.models) > 1 else {name: found[name] for name in found if name != "models"}
+        left_out = {
+            name for name, is_left_out in (("models", len(self.models) < 2), ("more", not self.more)) if is_left_out
+        }
+        return {name: value for name, value in found.items() if name not in left_out}
 
 
 @dataclass(frozen=True)
@@ -146,8 +154,9 @@ def scan(services: Services, request: ScanRequest) -> ScanResult:
     matcher, links, unread = _live_tokens(services)
     reader = ScanReader(matcher.longest_form_bytes, request.on_read)
     hits = search(matcher, reader.chunks(_sources(request)))
-    findings = tuple(_finding(hit, links[hit.fingerprint]) for hit in hits)
-    result = ScanResult(findings, (*unread, *reader.unread))
+    findings = tuple(_findings(hits, links, matcher))
+    unsearched = (replace(part, path=_masked(part.path, matcher)) for part in reader.unread)
+    result = ScanResult(findings, (*unread, *unsearched))
     if not result.fingerprints or not (request.flag or request.sweep):
         return result
     return _respond(services, request, result)
@@ -179,10 +188,38 @@ def _live_tokens(services: Services) -> tuple[TokenMatcher, dict[str, LinkRow], 
     return TokenMatcher(tokens), links, unread
 
 
-def _finding(hit: Hit, link: LinkRow) -> ScanFinding:
-    return ScanFinding(
-        hit.fingerprint, link.link_id, link.opens[0], link.audience, redact(hit.path), hit.offset, link.opens
-    )
+def _findings(hits: Iterable[Hit], links: Mapping[str, LinkRow], matcher: TokenMatcher) -> list[ScanFinding]:
+    """Return the first places of each link in each file, with the number of the others: a log may have one a line."""
+    found: list[ScanFinding] = []
+    counts: Counter[tuple[str, str]] = Counter()
+    last: dict[tuple[str, str], int] = {}
+    shown_paths: dict[str, str] = {}
+    for hit in hits:
+        key = (hit.fingerprint, hit.path)
+        counts[key] += 1
+        if counts[key] > MAX_LISTED_PLACES:
+            continue
+        last[key] = len(found)
+        path = shown_paths.get(hit.path) or shown_paths.setdefault(hit.path, _masked(hit.path, matcher))
+        link = links[hit.fingerprint]
+        found.append(
+            ScanFinding(hit.fingerprint, link.link_id, link.opens[0], link.audience, path, hit.offset, link.opens)
+        )
+    for key, index in last.items():
+        found[index] = replace(found[index], more=max(0, counts[key] - MAX_LISTED_PLACES))
+    return found
+
+
+def _masked(path: str, matcher: TokenMatcher) -> str:
+    """Return a path without tokens: neither the live ones, also inside words, nor what else looks like one."""
+    raw = path.encode(errors="surrogatepass")
+    parts: list[bytes] = []
+    position = 0
+    for match in matcher.find(raw):
+        if match.end > position:
+            parts += [raw[position : max(position, match.start)], MASK.encode()]
+            position = match.end
+    return redact(b"".join([*parts, raw[position:]]).decode(errors="surrogatepass"))
 
 
 def _respond(services: Services, request: ScanRequest, result: ScanResult) -> ScanResult:

@@ -33,14 +33,17 @@ def rendered(result: ScanResult, form: str) -> str:
 
 def summary_lines(result: ScanResult) -> list[str]:
     """Return lines to print after the findings: counts, the result of the flag, and what was not searched."""
-    count = f"{len(result.findings)} places with {len(result.fingerprints)} live links."
+    places = sum(1 + finding.more for finding in result.findings)
+    count = f"{places} places with {len(result.fingerprints)} live links."
     flagged = [f"{result.response.summary}."] if result.response is not None else []
     return [count, *flagged, *(f"pme-airflow: {problem}" for problem in result.problems)]
 
 
 def _line(finding: ScanFinding) -> str:
     path, models = printable(finding.path, None), ",".join(finding.models or [finding.model_id])
-    return f"{path}:{finding.offset}  {finding.fingerprint}  {models}  {finding.audience}"
+    link = f"{finding.fingerprint}  {models}  {finding.audience}"
+    more = f"\n{path}: {finding.more} more places  {link}" if finding.more else ""
+    return f"{path}:{finding.offset}  {link}{more}"
 
 
 def as_sarif(findings: Iterable[ScanFinding]) -> dict[str, Any]:
@@ -56,6 +59,8 @@ def as_sarif(findings: Iterable[ScanFinding]) -> dict[str, Any]:
 def _sarif_result(finding: ScanFinding) -> dict[str, Any]:
     location = {"artifactLocation": {"uri": _uri(finding.path)}, "region": {"byteOffset": finding.offset}}
     text = f"A live link of {finding.named_models} ({finding.audience}), {finding.fingerprint}."
+    if finding.more:
+        text += f" It is at {finding.more} more places of this file."
     return {
         "ruleId": _RULE_ID,
         "level": "error",

@@ -30,6 +30,11 @@ def test_a_path_and_a_file_url_list_files(tmp_path: Path) -> None:
     assert read(Places().open(f"file://{tmp_path}")) == expected
 
 
+def test_a_work_tree_whose_repository_is_not_here_is_unread(tmp_path: Path) -> None:
+    (tmp_path / ".git").write_text("gitdir: /nowhere\n")
+    assert [type(found) for found in Places().open(str(tmp_path))] == [Source, Unread]
+
+
 KEYS = ["a", "a/below", "deep/b", "deep//c", "deep/../d", "x y/#?é", "folder/", "%41", ".."]
 
 

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import random
 import subprocess
 import sys
 import tarfile
@@ -23,7 +24,7 @@ from pme_airflow.leaks.stream_search import Chunk, Hit, search
 from pme_airflow.leaks.token_matcher import TokenMatcher
 from pme_airflow.secrets import AccessToken
 from tests.leaks.test_mail_reader import mail
-from tests.support.leaked import FINGERPRINT, TOKEN, link
+from tests.support.leaked import ENCODINGS, FINGERPRINT, TOKEN, link
 
 
 def scanned(path: Path) -> tuple[list[Hit], list[Unread]]:
@@ -291,6 +292,31 @@ def test_what_comes_before_a_cut_is_searched(tmp_path: Path, kind: str) -> None:
     assert not unread[0].permanent
 
 
+BROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "cut off": lambda packed: packed[:-20],
+    "is broken": lambda packed: packed[:-4] + bytes([packed[-4] ^ 1]) + packed[-3:],
+    "other data after its end": lambda packed: packed + b"trailing",
+}
+
+
+@pytest.mark.parametrize("problem", BROKEN)
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_compressed_mail_that_is_broken_is_searched_and_named(tmp_path: Path, kind: str, problem: str) -> None:
+    raw = packed(kind, mail(link().encode() + random.Random(0).randbytes(2_000_000)))
+    (tmp_path / "mail.eml").write_bytes(BROKEN[problem](raw))
+    hits, (part,) = scanned(tmp_path / "mail.eml")
+    assert problem in part.reason
+    assert hits
+
+
+def test_a_mail_that_expands_too_far_is_searched_as_far_as_it_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MAX_EXPANDED_BYTES", 1000)
+    monkeypatch.setattr(archives, "MAX_EXPANSION_RATIO", 1)
+    found, (part,) = chunks(gzip.compress(mail(link().encode() * 20_000)), name="a.eml.gz")
+    assert "expands beyond" in part.reason
+    assert any(chunk.path == "a.eml.gz!a.eml" for chunk in found)
+
+
 def test_names_of_members_are_searched(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
         archive.addfile(tarfile.TarInfo(f"{TOKEN}.html"))
@@ -522,7 +548,15 @@ def test_what_cannot_be_opened_is_named_also_in_a_mail(name: str) -> None:
 def test_text_in_base64_in_a_mail_is_found_once(tmp_path: Path) -> None:
     (tmp_path / "a.eml").write_bytes(mail(link().encode()))
     hits, unread = scanned(tmp_path / "a.eml")
-    assert [hit.path for hit in hits] == [str(tmp_path / "a.eml")]
+    assert [hit.path for hit in hits] == [f"{tmp_path / 'a.eml'}!attachment 1"]
+    assert unread == []
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_encoding_is_found_in_base64_in_a_mail(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.eml").write_bytes(mail(ENCODINGS[encoding](TOKEN)))
+    hits, unread = scanned(tmp_path / "a.eml")
+    assert {hit.fingerprint for hit in hits} == {FINGERPRINT}
     assert unread == []
 
 

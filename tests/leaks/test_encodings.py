@@ -32,6 +32,10 @@ TEXTS = {
     "json escape": json.dumps(link()).replace("+", "\\u002b"),
     "quoted-printable": quopri.encodestring(("x" * 30 + link() + "=").encode()).decode(),
     "quoted-printable break": f"auth=Bearer+{TOKEN[:9]}=\r\n{TOKEN[9:]}",
+    "quoted-printable in lower case": f"auth=3dBearer=2b{TOKEN}",
+    "quoted-printable no-break space in lower case": f"Bearer=c2=a0{TOKEN}",
+    "Proofpoint": f"https://urldefense.proofpoint.com/v2/url?u=https-3A__a.test-3Fauth-3DBearer-2B{TOKEN}&d=x",
+    "Proofpoint of a percent-encoded space": f"?u=https-3A__a.test-3Fauth-3DBearer-2520{TOKEN}&d=x",
     "no-break space": f"Bearer&nbsp;{TOKEN}",
     "lower case": f"auth=bearer+{TOKEN}",
 }
@@ -67,6 +71,13 @@ def test_other_text_is_no_bare_token(text: str) -> None:
 )
 def test_a_word_that_is_an_encoded_token_is_one_where_asked_for(form: str) -> None:
     assert TOKEN in tokens_in(form, bare=True)
+
+
+@pytest.mark.parametrize("before", ["Bearer-2B", "Bearer-20", "Bearer-252B", "Bearer-2520", "access-5Ftoken-3D"])
+def test_a_token_in_a_link_that_proofpoint_rewrote_is_a_candidate_and_is_masked(before: str) -> None:
+    text = f"https://urldefense.proofpoint.com/v2/url?u=https-3A__a.test-3F{before}{TOKEN}-26x-3D1&d=DwMFaQ&c=x"
+    assert TOKEN in candidates_in(text)
+    assert TOKEN not in redact(text)
 
 
 @pytest.mark.parametrize("text", [f"Bearer+{TOKEN}", f"auth/Bearer+{TOKEN}", f"Bearer {TOKEN}"])

@@ -109,6 +109,16 @@ def test_a_folder_that_may_be_listed_and_not_entered_has_unread_files(folder: Pa
         assert "cannot be read" in unread(folder)[str(folder / "listed" / "note")]
 
 
+def test_a_folder_that_may_be_listed_and_not_entered_does_not_end_the_search_for_repositories(folder: Path) -> None:
+    for name in ("listed", "z"):
+        (folder / name).mkdir()
+        (folder / name / "note").write_text("x")
+    (folder / "listed").chmod(0o744)
+    with unprivileged():
+        found = list(files_under(str(folder), lambda path: iter([Unread(path, "is a repository")])))
+    assert [item.path for item in found] == [str(folder / "listed" / "note"), str(folder / "z" / "note")]
+
+
 def test_a_name_that_is_no_text_is_searched_and_printed_on_one_line(tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/\xff\xfe\n\x1b[31m"
     with open(name, "wb") as out:

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -163,6 +163,39 @@ def test_a_link_in_a_submodule_and_in_a_second_work_tree_is_found(repository: Re
     assert any("modules/inner@" in hit.path for hit in found(everything))
     repository.git("worktree", "add", "-q", str(tmp_path / "second"))
     assert git_folder(str(tmp_path / "second")) == str((repository.path / ".git").resolve())
+
+
+def below(place: Path) -> Iterator[Source | Unread]:
+    return files_under(str(place), lambda folder: git_sources(folder, recent()), git_folder)
+
+
+def test_the_repository_of_a_linked_work_tree_is_searched_once(repository: Repository, tmp_path: Path) -> None:
+    commit = repository.commit("tour", LINK)
+    repository.commit("tour", "nothing\n")
+    for name in ("second", "third"):
+        repository.git("worktree", "add", "-q", "-b", name, str(tmp_path / "trees" / name))
+    brought = f"{repository.path}/.git@{commit[:12]}:tour"
+    for place in (tmp_path / "trees", tmp_path / "trees" / "second", tmp_path):
+        assert [found.path for found in below(place)].count(brought) == 1
+
+
+def test_the_repository_of_a_submodule_alone_is_searched(repository: Repository, tmp_path: Path) -> None:
+    inner = Repository(tmp_path / "inner")
+    inner.commit("tour", LINK)
+    inner.commit("tour", "nothing\n")
+    repository.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner.path), "inner")
+    assert [hit.path.partition("@")[0] for hit in found(below(repository.path / "inner"))] == [
+        f"{repository.path}/.git/modules/inner"
+    ]
+
+
+@pytest.mark.parametrize("content", [b"nonsense", b"gitdir: /nowhere", b"gitdir: a\0b"])
+def test_a_work_tree_whose_repository_is_not_here_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / ".git").write_bytes(content)
+    (unread,) = (found for found in below(tmp_path) if isinstance(found, Unread))
+    assert unread.path == str(tmp_path / "tree" / ".git")
+    assert "leads to no git repository" in unread.reason
 
 
 def test_a_folder_is_searched_with_the_history_of_repositories_in_it(repository: Repository, tmp_path: Path) -> None:

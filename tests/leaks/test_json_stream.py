@@ -218,8 +218,17 @@ def test_no_event_shows_what_was_read() -> None:
 
 
 def test_bytes_that_are_no_text_are_broken_where_they_begin() -> None:
-    (event,) = broken(b'[{"a": 1},\n' + b" " * (2 << 20) + b"\xff\xfe\xff]")
-    assert "neither UTF-8" in event.reason
+    events = broken(b'[{"a": 1},\n' + b" " * (2 << 20) + b"\xff\xfe\xff]")
+    assert "broken or cut off" in events[0].reason
+    assert (events[1].line, "neither UTF-8" in events[1].reason) == (2, True)
+
+
+@pytest.mark.parametrize("step", [3, 1 << 20])
+def test_what_follows_a_byte_of_another_encoding_is_read(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    monkeypatch.setattr(json_stream, "_STEP_BYTES", step)
+    raw = '[{"a": "é"},\n{"a": "José"}, {"b": "'.encode("latin-1") + 'ü"}]'.encode()
+    assert elements(raw) == [{"a": "\ufffd"}, {"a": "Jos\ufffd"}, {"b": "ü"}]
+    assert [(event.line, event.reason[:9]) for event in broken(raw)] == [(1, "has bytes")]
 
 
 @pytest.mark.parametrize("number", ["1" * 5000, "1e999", "-" + "9" * 120, "0.1", "-0", "1E-400"])

@@ -61,6 +61,16 @@ def test_what_is_no_base64_is_an_error() -> None:
         read(b"Content-Transfer-Encoding: base64\n\na===")
 
 
-@pytest.mark.parametrize("head", [b"", b"a text", b"Fromage: x", b"xFrom: y", b'{"From": 1}', b"x: y"])
+@pytest.mark.parametrize(
+    "head",
+    [b"Received-SPF: pass", b"Envelope-to: a", b"List-Id: <a>", b"In-Reply-To: <a>", b"References: <a>",
+     b"Importance: high", b"Thread-Topic: a", b"Resent-From: a", b"Content-Transfer-Encoding: base64",
+     b"2314      \nReceived: x", b"2314\r\nFrom: x"],
+)  # fmt: skip
+def test_a_mail_may_begin_with_any_header(head: bytes) -> None:
+    assert is_mail(head)
+
+
+@pytest.mark.parametrize("head", [b"12 From: x", b"", b"a text", b"Fromage: x", b"xFrom: y", b'{"From": 1}', b"x: y"])
 def test_other_files_are_no_mail(head: bytes) -> None:
     assert not is_mail(head)

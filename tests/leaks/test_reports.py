@@ -156,7 +156,8 @@ def test_a_run_that_failed_is_not_clean(raw: str, message: str) -> None:
 # ---------------------------------------------------------------- masked secrets
 
 MASKS = ["REDACTED", "REDACT", "redacted", f"{TOKEN[:12]}...", f"{TOKEN[:6]}******{TOKEN[-4:]}", "*" * 25, "•" * 25,
-         "xxxxxxxxxxxxxxxx", "[MASKED]", "[REDACTED:1a2b3c]", "<redacted>", "***", "", None, 5, [], {}]  # fmt: skip
+         "xxxxxxxxxxxxxxxx", "[MASKED]", "[REDACTED:1a2b3c]", "<redacted>", "***", "[secure]", "████", "k3f9####b0n3",
+         f"{TOKEN[:12]}####", "k3f9___", "k3f9 [truncated]", "", None, 5, [], {}]  # fmt: skip
 
 
 def _one_finding(form: str, mask: Any) -> Any:
@@ -181,6 +182,24 @@ def _one_finding(form: str, mask: Any) -> Any:
 def test_a_finding_without_a_readable_secret_is_unread(form: str, mask: Any) -> None:
     with pytest.raises(PMEReportError, match=f"1 of 1 {form} findings contain no readable secret"):
         read_report(json.dumps(_one_finding(form, mask)).encode())
+
+
+def test_a_snippet_of_semgrep_without_a_login_is_unread() -> None:
+    with pytest.raises(PMEReportError, match="1 of 1 SARIF"):
+        read_report(json.dumps(_one_finding("SARIF", "requires login")).encode())
+
+
+@pytest.mark.parametrize(
+    "report",
+    [f"RuleID,Commit,File,Secret,Author\nx,1,a,{TOKEN},José\nx,1,a,{{}},y\n",
+     f'[{{"RuleID": "x", "Secret": "{TOKEN}", "Author": "José"}}, {{"RuleID": "x", "Secret": "{{}}"}}]',
+     f"José\n{TOKEN}\n{{}}\n"],
+)  # fmt: skip
+def test_a_report_with_a_name_in_latin_1_is_read_and_named(report: str) -> None:
+    other = TOKEN[::-1]
+    with pytest.raises(PartialReportError, match="neither UTF-8") as partial:
+        read_report(report.replace("{}", other).encode("latin-1"))
+    assert {FINGERPRINT, fingerprint(AccessToken(other))} <= set(partial.value.findings.fingerprints)
 
 
 def test_a_sarif_result_without_a_snippet_and_a_baseline_without_a_digest_are_unread() -> None:

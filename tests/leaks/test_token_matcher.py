@@ -51,6 +51,20 @@ def test_a_token_that_a_line_break_interrupts_is_found_where_it_begins(between: 
     assert starts(data) == [30]
 
 
+@pytest.mark.parametrize("between", [rb"\n", rb"\r\n", rb"=\n", rb"=\r\n", rb"\n  "])
+def test_a_token_that_an_escaped_line_break_interrupts_is_found(between: bytes) -> None:
+    data = rb'{"content": "a\n' + TOKEN[:9].encode() + between + TOKEN[9:].encode() + rb'\n"}'
+    assert starts(data) == [16]
+    encoded = base64.b64encode(b"see " + TOKEN.encode() + b" there")
+    assert starts(rb'{"content":"' + encoded[:20] + between + encoded[20:] + rb'\n"}')
+
+
+@pytest.mark.parametrize("before", [b"C:\\", b"a\\r\\", rb"\n"])
+def test_a_token_that_begins_with_the_letter_of_an_escape_is_found(before: bytes) -> None:
+    token = "n" + TOKEN[1:]
+    assert starts(before + token.encode(), token) == [len(before)]
+
+
 @pytest.mark.parametrize("token", ["a", "ab", "abc", "a-token"])
 def test_a_token_of_few_bytes_is_found(token: str) -> None:
     assert starts(f"?t={token}&".encode(), token) == [3]

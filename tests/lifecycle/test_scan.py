@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -65,6 +66,44 @@ def test_a_link_in_a_name_is_found_and_not_shown(services: Services, token: str,
     assert finding.fingerprint == rows(services)[0].fingerprint
     assert finding.path.startswith(str(tmp_path))
     assert token not in finding.path
+
+
+@pytest.mark.parametrize("written", ["tour{}.html", "tour{}x", "a\udcff{}é{}b"])
+def test_a_token_inside_a_word_of_a_name_is_not_shown(
+    services: Services, token: str, tmp_path: Path, written: str
+) -> None:
+    folder = tmp_path / written.format(token, token)
+    folder.mkdir()
+    (folder / "note").write_text(token)
+    os.mkfifo(folder / "pipe")
+    result = scan(services, request(str(tmp_path)))
+    shown = f"{tmp_path}/{written.format('***', '***')}"
+    assert {finding.path for finding in result.findings} == {f"{shown}/note", f"{shown}/note (its name)"}
+    assert [unread.path for unread in result.unread] == [f"{shown}/pipe"]
+    assert token not in f"{result}{result.as_json()}"
+
+
+def test_the_first_places_of_a_link_in_a_file_are_listed_and_the_others_counted(
+    services: Services, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_module, "MAX_LISTED_PLACES", 3)
+    (tmp_path / "few").write_text(f"{token}\n" * 3)
+    (tmp_path / "many").write_text(f"{token}\n" * 10)
+    findings = scan(services, request(str(tmp_path))).findings
+    assert [(finding.offset, finding.more) for finding in findings[:3]] == [(0, 0), (26, 0), (52, 0)]
+    assert [(finding.offset, finding.more) for finding in findings[3:]] == [(0, 0), (26, 0), (52, 7)]
+    assert findings[-1].as_json()["more"] == 7
+    assert "more" not in findings[0].as_json()
+
+
+def test_a_link_behind_many_places_of_another_is_found(services: Services, world: World, tmp_path: Path) -> None:
+    mint(services, "one", list(MODELS)[:2])
+    tokens = [issued.token for issued in world.alive()]
+    (tmp_path / "log").write_text(f"{tokens[0]}\n" * 500 + tokens[1])
+    result = scan(services, request(str(tmp_path), flag=True))
+    assert len(result.findings) == 101
+    assert len(result.fingerprints) == 2
+    assert all(row.flagged_at for row in rows(services))
 
 
 def test_a_flag_is_recorded_with_its_reason_and_nothing_is_revoked(

@@ -22,6 +22,17 @@ def test_text_is_one_line_a_finding() -> None:
     assert rendered(EMPTY, "text") == ""
 
 
+def test_places_that_are_not_listed_are_counted_in_one_line() -> None:
+    many = replace(FINDING, more=900)
+    result = ScanResult((FINDING, many), ())
+    assert rendered(result, "text").splitlines()[2] == (
+        f"wiki.zip!note.txt: 900 more places  {FINDING.fingerprint}  yyHDFKzPzvN  intranet"
+    )
+    assert summary_lines(result) == ["902 places with 1 live links."]
+    assert "at 900 more places" in as_sarif([many])["runs"][0]["results"][0]["message"]["text"]
+    assert "more places" not in rendered(ScanResult((FINDING,), ()), "sarif")
+
+
 def test_json_is_a_list_of_findings() -> None:
     assert json.loads(rendered(RESULT, "json")) == [FINDING.as_json()] * 2
     assert json.loads(rendered(EMPTY, "json")) == []
