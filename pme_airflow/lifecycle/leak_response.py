@@ -17,7 +17,7 @@ from pme_airflow.ledger.run_context import RunContext
 from pme_airflow.ledger.states import ALIVE, State
 from pme_airflow.ledger.transaction import ReadTransaction, WriteTransaction
 from pme_airflow.lifecycle.known_tokens import known_fingerprints
-from pme_airflow.lifecycle.leak_criteria import LeakCriteria
+from pme_airflow.lifecycle.leak_criteria import LeakCriteria, candidates_of
 from pme_airflow.lifecycle.leaked_links import LeakedLink, LeakRequest, LeakResponse
 from pme_airflow.lifecycle.reasons import stored_reason
 from pme_airflow.lifecycle.services import Services
@@ -119,9 +119,14 @@ def _checked(request: LeakRequest) -> tuple[LeakCriteria, Findings | None, list[
 def _named(
     services: Services, request: LeakRequest, criteria: LeakCriteria, findings: Findings | None
 ) -> tuple[LeakCriteria, list[str]]:
-    """Return the criteria with those of the candidates and of the reports that are of known links; and the reports'."""
+    """Return the criteria with those of the candidates and of the reports that are of known links; and the reports'.
+
+    Words in the texts of the tokens are candidates too: of ``Bearer+TOKEN.Please`` the token may be a part alone.
+    """
     known = known_fingerprints(services, findings) if findings is not None else []
-    words = known_fingerprints(services, Findings("words", 0, request.candidates)) if request.candidates else []
+    inside = candidates_of("\n\n".join(token for token in request.tokens if isinstance(token, str)))
+    candidates = tuple(dict.fromkeys([*request.candidates, *inside]))
+    words = known_fingerprints(services, Findings("words", 0, candidates)) if candidates else []
     named = replace(criteria, fingerprints=tuple(dict.fromkeys([*criteria.fingerprints, *known, *words])))
     if request.within and _lacks_one(request, named):
         named = LeakCriteria()  # nothing matches a criterion of which nothing could be read

@@ -64,6 +64,14 @@ def test_a_token_is_flagged_and_revoked_and_no_other(services: Services, world: 
     assert tokens[ALL[1]] not in repr(response) + str(response.as_json()) + repr(LeakRequest(tokens=(tokens[ALL[1]],)))
 
 
+@pytest.mark.parametrize("text", ["see auth=Bearer+{}.Please revoke", "Bearer+{}_blank", "?auth-3DBearer-2B{}-26x-3D1"])
+def test_a_token_with_a_word_behind_it_is_flagged(services: Services, world: World, text: str) -> None:
+    mint(services, "one", [next(iter(MODELS))])
+    (issued,) = world.alive()
+    responded(services, tokens=(text.format(issued.token),))
+    assert rows(services)[0].flagged_at is not None
+
+
 def test_without_a_sweep_it_is_flagged_alone(services: Services, world: World) -> None:
     (item,) = mint(services, "run", ALL[:1]).items
     response = responded(services, tokens=(item["fingerprint"],))
