@@ -90,6 +90,11 @@ class GraphError:
         return bool(_THROTTLING.search(self._words))
 
     @property
+    def is_of_alias(self) -> bool:
+        """Whether it is about a mutation itself. One of a field in its result says that there was a result."""
+        return len(self.path or ()) == 1
+
+    @property
     def is_unauthenticated(self) -> bool:
         """Whether the credentials were refused."""
         return self.status == 401 or (self.status is None and bool(_UNAUTHENTICATED.search(self._words)))

@@ -111,15 +111,16 @@ def field_refusal_of(exchange: Exchange) -> Refusal | None:
     if not isinstance(exchange, HttpResponse) or exchange.status >= 500:
         return None
     graph = parse_graph_response(exchange)
-    if graph is None or not graph.data or graph.has_value or not all(map(_is_refused_login, graph.errors)):
+    if (
+        graph is None
+        or not graph.data
+        or graph.has_value
+        or not all(error.is_unauthenticated and error.is_of_alias for error in graph.errors)
+    ):
         return None
     if not all(graph.errors_at(alias) for alias in graph.data):
         return None
     return Refusal(RefusalKind.RENEW_TOKEN, _token_refused_error(401))
-
-
-def _is_refused_login(error: GraphError) -> bool:
-    return error.is_unauthenticated and len(error.path or ()) == 1
 
 
 def _refused_query(graph: GraphResponse, exchange: HttpResponse, fields: int) -> Refusal | None:
@@ -245,16 +246,11 @@ def _judge_alias(
     errors = graph.errors_at(alias) if graph.errors else []
     if isinstance(value, dict) and (token := checked_token(value.get("accessToken"))) is not None:
         return Made(reader.read(value, token, request), is_complete=not request.models or not _may_lack_models(errors))
-    if value is None and response.status < 500 and errors and all(map(_refuses_alias, errors)):
+    if value is None and response.status < 500 and errors and all(e.is_client_error and e.is_of_alias for e in errors):
         return _refused_alias(errors[0], request, response.retry_after)
     if errors:
         return Unknown(f"null with {errors[0].summary}")
     return Unknown(f"HTTP {response.status} without an answer for the model")
-
-
-def _refuses_alias(error: GraphError) -> bool:
-    """Return whether an error says that a mint was not made. One of a field in it says that there was a result."""
-    return error.is_client_error and len(error.path or ()) == 1
 
 
 def _may_lack_models(errors: Sequence[GraphError]) -> bool:

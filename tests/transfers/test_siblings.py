@@ -42,6 +42,16 @@ def of_a_task(**arguments: Any) -> None:
     ToPages.partial(task_id="other", pages=PAGES, links=[], **arguments).expand(site=Find(task_id="sites").output)
 
 
+def run_instances(mint_items: MintItems, run: str, given: list[dict[str, Any]], **shared: Any) -> None:
+    """Run each instance of a mapped transfer, with links of its models."""
+    for index, arguments in enumerate(given):
+        with DAG("dag", schedule=None) as dag:
+            ToPages.partial(task_id="pages", **shared).expand_kwargs(given)
+        task = dag.get_task("pages").unmap(arguments)
+        task.links = mint_items(*arguments["models"], run=f"{run}-{index}")
+        task.execute(task_context(FakeTaskInstance(map_index=index), task))
+
+
 @pytest.mark.parametrize("other", [nowhere, of_a_task])
 @pytest.mark.parametrize(
     ("arguments", "cleared"),
@@ -79,12 +89,7 @@ def test_instances_with_a_target_each_clear_what_their_own_no_longer_lists(mint_
             {"site": site, "links": [], "models": models}
             for site, models in zip(sites, (dropped, [THREE]), strict=True)
         ]
-        for index, arguments in enumerate(given):
-            with DAG("dag", schedule=None) as dag:
-                ToPages.partial(task_id="pages", pages=PAGES).expand_kwargs(given)
-            task = dag.get_task("pages").unmap(arguments)
-            task.links = mint_items(*arguments["models"], run=f"{run}-{index}")
-            task.execute(task_context(FakeTaskInstance(map_index=index), task))
+        run_instances(mint_items, str(run), given, pages=PAGES)
     assert [set(site.shown) for site in sites] == [{"2"}, {"3"}]
 
 
@@ -92,12 +97,7 @@ def test_instances_of_one_site_keep_each_others_slots(mint_items: MintItems) -> 
     site = Shelf("site")
     for run, models in enumerate(([ONE, TWO], [TWO])):
         given = [{"pages": {**PAGES, THREE: "up"}, "models": models}, {"pages": {THREE: "down"}, "models": [THREE]}]
-        for index, arguments in enumerate(given):
-            with DAG("dag", schedule=None) as dag:
-                ToPages.partial(task_id="pages", site=site, links=[]).expand_kwargs(given)
-            task = dag.get_task("pages").unmap(arguments)
-            task.links = mint_items(*arguments["models"], run=f"{run}-{index}")
-            task.execute(task_context(FakeTaskInstance(map_index=index), task))
+        run_instances(mint_items, str(run), given, site=site, links=[])
     assert set(site.shown) == {"2", "down"}
 
 
